@@ -1,0 +1,1 @@
+"""Audit records through OpenTelemetry: the record, its canonical form, and its emission."""

@@ -1,0 +1,1 @@
+"""The OpenTelemetry distro of Assay: opentelemetry-instrument with no settings."""

@@ -1,0 +1,1 @@
+"""An event bus for Python programs, and its bridge to OpenTelemetry."""

@@ -1,0 +1,1 @@
+"""An OTLP server that hosts exporters written in Python behind a Collector."""

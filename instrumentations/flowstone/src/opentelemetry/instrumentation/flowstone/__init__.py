@@ -1,0 +1,1 @@
+"""OpenTelemetry instrumentation of asset orchestration: FlowStone events and Dagster."""

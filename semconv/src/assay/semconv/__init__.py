@@ -1,0 +1,1 @@
+"""Assay's semantic conventions: the registry, and the catalogue and constants generated from it."""
