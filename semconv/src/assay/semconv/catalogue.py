@@ -95,11 +95,14 @@ class CDEventRule:
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """A span that the bus events `<event>.start`, `.stop` and `.exception` open and close.
+    """A span that the bus events `<event>.<phase>` open and close.
 
     Args:
         event: Prefix of the bus events, and the name of the span.
         kind: OpenTelemetry's span kind.
+        start: Phase that opens the span.
+        stops: Phases that close it well.
+        exceptions: Phases that close it with an error.
         attributes: Set when the span starts.
         stop_attributes: Set when it ends.
         cdevents: What the ended span becomes, seen from an exporter.
@@ -107,6 +110,9 @@ class Span:
 
     event: str
     kind: SpanKind = "internal"
+    start: str = "start"
+    stops: tuple[str, ...] = ("stop",)
+    exceptions: tuple[str, ...] = ("exception",)
     attributes: tuple[Attribute, ...] = ()
     stop_attributes: tuple[Attribute, ...] = ()
     cdevents: tuple[CDEventRule, ...] = ()
