@@ -1,0 +1,55 @@
+"""Runs the benchmarks and prints a table, or JSON."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import json
+import sys
+from dataclasses import asdict
+
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks.row import Row
+
+# Each module measures one subject: `run(rounds) -> list[Row]`.
+SUBJECTS = ("bus", "operation", "dagster_run", "startup", "ingest")
+
+
+def measure(subjects: list[str], rounds: int) -> list[Row]:
+    """Run each subject in turn; nothing runs beside it."""
+    rows: list[Row] = []
+    for subject in subjects:
+        print(f"measuring {subject} …", file=sys.stderr, flush=True)
+        rows += importlib.import_module(f"benchmarks.{subject}").run(rounds)
+    return rows
+
+
+def table(rows: list[Row]) -> Table:
+    """Return the figures for people."""
+    view = Table("what", "ratio", "bound", "met", "rounds", "against")
+    for row in rows:
+        bound = f"{'≤' if row.sense == 'at most' else '≥'} {row.bound:g}"
+        view.add_row(
+            row.name, f"{row.ratio:.3g}", bound, "yes" if row.met else "no", str(row.rounds), row.note
+        )
+    return view
+
+
+def main() -> None:
+    """Measure what was asked for."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("subjects", nargs="*", choices=[*SUBJECTS, []], default=[], metavar="SUBJECT")
+    parser.add_argument("--json", action="store_true", help="a list of objects on standard output")
+    parser.add_argument("--rounds", type=int, default=5, help="pairs measured for each figure (default 5)")
+    options = parser.parse_args()
+    rows = measure(options.subjects or list(SUBJECTS), options.rounds)
+    if options.json:
+        print(json.dumps([{**asdict(row), "met": row.met} for row in rows], indent=2))
+    else:
+        Console().print(table(rows))
+
+
+if __name__ == "__main__":
+    main()

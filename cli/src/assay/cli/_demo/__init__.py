@@ -1,0 +1,1 @@
+"""What `assay demo` and `assay up` run: the whole path on one machine, and a workload that is real."""

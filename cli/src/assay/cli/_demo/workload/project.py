@@ -1,0 +1,223 @@
+"""The data platform of a small shop: orders come in by region, reports go out.
+
+Plain Dagster. Nothing in this file imports, configures or mentions telemetry.
+"""
+
+# pyright: basic
+# Dagster types its decorators in part only, so strict checking would complain of Dagster, not of this file.
+
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from dagster import (
+    AssetCheckResult,
+    AssetExecutionContext,
+    AssetsDefinition,
+    Definitions,
+    Failure,
+    InputContext,
+    IOManager,
+    OutputContext,
+    RetryPolicy,
+    RunRequest,
+    SensorEvaluationContext,
+    StaticPartitionsDefinition,
+    asset,
+    asset_check,
+    define_asset_job,
+    in_process_executor,
+    json_console_logger,
+    multiprocess_executor,
+    sensor,
+)
+
+REGIONS = ("north", "east", "south", "west")
+CATEGORIES = ("books", "games", "garden", "music", "tools", "toys")
+LATE_REPORTS = ("freight", "returns")
+ORDERS_PER_REGION = 200
+
+Row = dict[str, Any]
+
+
+class JSONFiles(IOManager):
+    """Keeps each asset, or each of its partitions, in a JSON file below one folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def _path(self, context: InputContext | OutputContext) -> Path:
+        parts = [*context.asset_key.path]
+        if context.has_partition_key:
+            parts.append(context.partition_key)
+        return self._folder.joinpath(*parts).with_suffix(".json")
+
+    def handle_output(self, context: OutputContext, obj: object) -> None:
+        """Write what the asset returned."""
+        path = self._path(context)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(obj), encoding="utf-8")
+
+    def load_input(self, context: InputContext) -> object:
+        """Read what an upstream asset wrote."""
+        return json.loads(self._path(context).read_text(encoding="utf-8"))
+
+
+def _store() -> Path:
+    return Path(os.environ["DEMO_STORE"])
+
+
+@asset(partitions_def=StaticPartitionsDefinition(list(REGIONS)), group_name="intake")
+def regional_orders(context: AssetExecutionContext) -> list[Row]:
+    """One region's orders of the day."""
+    region = REGIONS.index(context.partition_key)
+    return [
+        {
+            "id": f"{context.partition_key}-{n}",
+            "region": context.partition_key,
+            "category": CATEGORIES[(n + region) % len(CATEGORIES)],
+            "amount": round(5 + (n * 37 + region * 11) % 95 + n / 100, 2),
+        }
+        for n in range(ORDERS_PER_REGION)
+    ]
+
+
+@asset(group_name="intake")
+def catalogue_of_categories() -> list[str]:
+    """What the shop sells."""
+    return list(CATEGORIES)
+
+
+@asset(group_name="intake")
+def orders(catalogue_of_categories: list[str]) -> list[Row]:
+    """All regions' orders that name a known category."""
+    known = set(catalogue_of_categories)
+    files = sorted((_store() / "regional_orders").glob("*.json"))
+    rows = [row for file in files for row in json.loads(file.read_text(encoding="utf-8"))]
+    return [row for row in rows if row["category"] in known]
+
+
+@asset(group_name="intake", retry_policy=RetryPolicy(max_retries=2))
+def exchange_rates() -> dict[str, float]:
+    """The day's rates, from a source that is not there at the first call."""
+    called = _store() / "exchange_rates.called"
+    if not called.exists():
+        called.touch()
+        raise ConnectionError("rates source closed the connection")
+    return {"EUR": 1.0, "USD": 1.09, "SEK": 11.4}
+
+
+def _sales_of(category: str) -> AssetsDefinition:
+    @asset(name=f"sales_{category}", group_name="sales")
+    def sales(orders: list[Row]) -> dict[str, float]:
+        amounts = [row["amount"] for row in orders if row["category"] == category]
+        return {"orders": float(len(amounts)), "amount": round(sum(amounts), 2)}
+
+    return sales
+
+
+def _report_for(region: str) -> AssetsDefinition:
+    @asset(name=f"report_{region}", group_name="reports")
+    def report(orders: list[Row], exchange_rates: dict[str, float]) -> dict[str, float]:
+        total = sum(row["amount"] for row in orders if row["region"] == region)
+        return {currency: round(total * rate, 2) for currency, rate in exchange_rates.items()}
+
+    return report
+
+
+def _late_report(name: str) -> AssetsDefinition:
+    @asset(name=f"{name}_report", group_name="reports")
+    def report(orders: list[Row]) -> int:
+        return len(orders)
+
+    return report
+
+
+@asset(group_name="reports")
+def daily_total(orders: list[Row]) -> float:
+    """What was sold today."""
+    return round(sum(row["amount"] for row in orders), 2)
+
+
+@asset(group_name="reports")
+def ledger_export(daily_total: float) -> str:
+    """Hand the day to the ledger, which refuses it."""
+    raise Failure(f"ledger refused the day: {daily_total} does not balance", allow_retries=False)
+
+
+@asset(group_name="reports")
+def mailing(ledger_export: str) -> str:
+    """Would tell the board, had the ledger taken the day."""
+    return f"board told: {ledger_export}"
+
+
+@asset_check(asset=daily_total)
+def total_is_positive(daily_total: float) -> AssetCheckResult:
+    """A day without sales is a mistake upstream."""
+    return AssetCheckResult(passed=daily_total > 0, metadata={"total": daily_total})
+
+
+SALES = [_sales_of(category) for category in CATEGORIES]
+REPORTS = [_report_for(region) for region in REGIONS]
+LATE = [_late_report(name) for name in LATE_REPORTS]
+
+intake_job = define_asset_job(
+    "intake_job",
+    selection=[catalogue_of_categories, orders, exchange_rates],
+    executor_def=in_process_executor,
+)
+regional_job = define_asset_job(
+    "regional_job",
+    selection=[regional_orders],
+    executor_def=in_process_executor,
+)
+sales_job = define_asset_job(
+    "sales_job",
+    selection=SALES,
+    executor_def=in_process_executor,
+)
+reporting_job = define_asset_job(
+    "reporting_job",
+    selection=[*REPORTS, daily_total],
+    executor_def=multiprocess_executor.configured({"max_concurrent": 2}),
+)
+ledger_job = define_asset_job(
+    "ledger_job",
+    selection=[ledger_export, mailing],
+    executor_def=in_process_executor,
+)
+late_job = define_asset_job(
+    "late_job",
+    selection=LATE,
+    executor_def=in_process_executor,
+)
+
+
+@sensor(job=late_job)
+def late_files(context: SensorEvaluationContext) -> Iterator[RunRequest]:
+    """Run the late reports when the carrier's file has come."""
+    if (_store() / "carrier.csv").exists():
+        yield RunRequest(run_key=f"carrier-{context.cursor or 0}")
+
+
+defs = Definitions(
+    assets=[
+        regional_orders,
+        catalogue_of_categories,
+        orders,
+        exchange_rates,
+        *SALES,
+        *REPORTS,
+        *LATE,
+        daily_total,
+        ledger_export,
+        mailing,
+    ],
+    asset_checks=[total_is_positive],
+    jobs=[intake_job, regional_job, sales_job, reporting_job, ledger_job, late_job],
+    sensors=[late_files],
+    resources={"io_manager": JSONFiles(Path(os.environ.get("DEMO_STORE", "store")))},
+    loggers={"console": json_console_logger},
+)
