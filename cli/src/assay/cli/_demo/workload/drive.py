@@ -15,7 +15,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from assay.cli._demo.workload import project
 from dagster import (
     DagsterInstance,
     EventLogEntry,
@@ -24,6 +23,8 @@ from dagster import (
     execute_job,
     reconstructable,
 )
+
+from assay.cli._demo.workload import project
 
 # Dagster's event types, and what the report calls them. A step is one asset here.
 COUNTED = {
