@@ -1,1 +1,43 @@
-"""An event bus for Python programs, and its bridge to OpenTelemetry."""
+"""An event bus for Python programs, and its bridge to OpenTelemetry.
+
+Tell what happens:
+
+```python
+from assay.telemetry import execute, span
+
+execute("shop.cart.emptied", {"items": 3}, {"customer": "c-17"})
+
+with span("shop.checkout", customer="c-17") as checkout:
+    checkout.measurements["total"] = 42.5
+
+
+@span("shop.parcel")
+def pack(order): ...
+```
+
+Listen to it:
+
+```python
+from assay.telemetry import attach
+
+attach("printer", "shop.*", lambda event, measurements, metadata, config: print(event, measurements))
+```
+"""
+
+from assay.telemetry.bus import HandlerInfo, attach, attach_many, detach, execute, list_handlers
+from assay.telemetry.errors import HandlerExistsError, PatternError, TelemetryError
+from assay.telemetry.spans import Span, span
+
+__all__ = [
+    "HandlerExistsError",
+    "HandlerInfo",
+    "PatternError",
+    "Span",
+    "TelemetryError",
+    "attach",
+    "attach_many",
+    "detach",
+    "execute",
+    "list_handlers",
+    "span",
+]

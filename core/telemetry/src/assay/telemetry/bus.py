@@ -1,0 +1,380 @@
+"""The event bus: who listens to which event, and telling them.
+
+The contract is that of the BEAM's `:telemetry`. It knows nothing of OpenTelemetry.
+
+Tables are copied on write, so that emitting takes no lock: it may happen in a `__del__`, in a signal handler
+or while another thread attaches.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+import traceback
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from itertools import count
+from time import monotonic_ns, time_ns
+from typing import Any, TypeAlias
+
+from assay.telemetry.breaker import Breaker
+from assay.telemetry.errors import HandlerExistsError, PatternError
+
+Measurements: TypeAlias = Mapping[str, Any]
+Metadata: TypeAlias = Mapping[str, Any]
+Handler: TypeAlias = Callable[[str, Measurements, Metadata, Any], object]
+Filter: TypeAlias = Callable[[Metadata], Metadata | None]
+"""Takes an event's metadata; returns what handlers get, or None to drop the event."""
+
+FAILURE_EVENT = "telemetry.handler.failure"
+RECURSION_LIMIT = 8
+"""How deep a handler may be inside itself before it is stopped."""
+CACHE_LIMIT = 4096
+"""How many event names are remembered; programs that make up names lose the memory, nothing else."""
+
+_logger = logging.getLogger("assay.telemetry")
+
+
+class Subscription:
+    """One attached handler: what it listens to, and how it fares."""
+
+    __slots__ = ("breaker", "busy", "config", "handler", "id", "patterns", "reported", "serial")
+
+    def __init__(self, handler_id: str, patterns: tuple[str, ...], handler: Handler, config: object) -> None:
+        self.id = handler_id
+        self.patterns = patterns
+        self.handler = handler
+        self.config = config
+        self.serial = next(_serials)
+        self.breaker = Breaker()
+        self.busy = False
+        self.reported = False
+
+
+@dataclass(frozen=True)
+class HandlerInfo:
+    """What `list_handlers` says of one handler.
+
+    Args:
+        id: As given to `attach`.
+        event: The event or pattern.
+        handler: The function.
+        config: Handed to it with each event.
+        failures: Its failures since it last succeeded.
+        is_cut: Its breaker is open.
+    """
+
+    id: str
+    event: str
+    handler: Handler
+    config: Any
+    failures: int
+    is_cut: bool
+
+
+class _Table:
+    """Who is attached, and the routes found so far. Only `routes` changes after it was made."""
+
+    __slots__ = ("by_id", "by_name", "routes")
+
+    def __init__(self, by_id: dict[str, Subscription]) -> None:
+        self.by_id = by_id
+        self.by_name: dict[str, list[Subscription]] = {}
+        for subscription in by_id.values():
+            for pattern in subscription.patterns:
+                self.by_name.setdefault(pattern, []).append(subscription)
+        self.routes: dict[str, Route] = {}
+
+
+Route: TypeAlias = "tuple[()] | tuple[Filter | None, tuple[Subscription, ...]]"
+
+_serials = count()
+_write_lock = threading.RLock()
+_table = _Table({})
+_routes = _table.routes
+_compile_filter: Callable[[str], Filter | None] | None = None
+_depths = threading.local()
+
+
+def execute(event: str, measurements: Measurements | None = None, metadata: Metadata | None = None) -> None:
+    """Tell every handler of `event`.
+
+    With no handler it costs one dict lookup. What a handler raises never reaches the caller (what is no
+    `Exception`, such as `KeyboardInterrupt`, does); it is told as event `telemetry.handler.failure`, with
+    measurements `system_time`, `monotonic_time` and `failures`, and metadata `handler_id`, `event_name`,
+    `kind`, `reason`, `stacktrace` and `breaker` (`open` or `closed`). A handler that keeps failing is cut out
+    for a while.
+
+    Takes no lock: safe in `__del__` and in signal handlers.
+
+    Args:
+        event: Dotted name, such as `flowstone.sensor.poll`.
+        measurements: Numbers. Durations are nanoseconds.
+        metadata: Anything that describes the event. Handlers get it redacted and with a `correlation_id`.
+    """
+    route = _routes.get(event)
+    if route is None:
+        route = resolve(event)
+    if route:
+        dispatch(route, event, measurements or {}, metadata or {})
+
+
+def attach(handler_id: str, event: str, handler: Handler, config: object = None) -> None:
+    """Call `handler(event, measurements, metadata, config)` for each event that matches.
+
+    Handlers run in the emitting thread, in the order they were attached. What they are handed is shared: they
+    read it and do not change it.
+
+    Args:
+        handler_id: Unique; what `detach` takes.
+        event: An event's name; or a pattern: `flowstone.*` is every event below `flowstone`, `*` every event.
+        handler: The function.
+        config: Handed to it.
+
+    Raises:
+        HandlerExistsError: The id is taken.
+        PatternError: `event` is neither a name nor a pattern.
+    """
+    attach_many(handler_id, (event,), handler, config)
+
+
+def attach_many(handler_id: str, events: Iterable[str], handler: Handler, config: object = None) -> None:
+    """Attach one handler to several events or patterns; an event that several match is told once.
+
+    Raises:
+        HandlerExistsError: The id is taken.
+        PatternError: One of `events` is neither a name nor a pattern.
+    """
+    patterns = tuple(dict.fromkeys(events))
+    subscribe([Subscription(handler_id, patterns, handler, config)])
+
+
+def subscribe(subscriptions: Iterable[Subscription]) -> None:
+    """Attach many handlers in one step.
+
+    Raises:
+        HandlerExistsError: An id is taken; none is attached.
+        PatternError: One listens to what is neither a name nor a pattern; none is attached.
+    """
+    added = list(subscriptions)
+    for subscription in added:
+        for pattern in subscription.patterns:
+            _check_pattern(pattern)
+    with _write_lock:
+        by_id = dict(_table.by_id)
+        for subscription in added:
+            if subscription.id in by_id:
+                raise HandlerExistsError(
+                    f"a handler {subscription.id!r} is attached already; detach it first or take another id"
+                )
+            by_id[subscription.id] = subscription
+        _replace(by_id)
+
+
+def detach(handler_id: str) -> bool:
+    """Detach a handler; return whether there was one."""
+    return unsubscribe((handler_id,)) == 1
+
+
+def unsubscribe(handler_ids: Iterable[str]) -> int:
+    """Detach many handlers in one step; return how many there were."""
+    gone = set(handler_ids)
+    with _write_lock:
+        left = {key: value for key, value in _table.by_id.items() if key not in gone}
+        removed = len(_table.by_id) - len(left)
+        if removed:
+            _replace(left)
+    return removed
+
+
+def list_handlers(prefix: str = "") -> list[HandlerInfo]:
+    """Return the handlers whose event or pattern starts with `prefix`, in the order they are called."""
+    return [
+        HandlerInfo(s.id, pattern, s.handler, s.config, s.breaker.failures, s.breaker.is_open)
+        for s in _table.by_id.values()
+        for pattern in s.patterns
+        if pattern.startswith(prefix)
+    ]
+
+
+def set_filter(compile_filter: Callable[[str], Filter | None] | None) -> None:
+    """Put a filter before the handlers.
+
+    Args:
+        compile_filter: Given an event's name, returns its filter, or None for an event that passes as it is.
+            Called once for each name and again after `refresh`.
+    """
+    global _compile_filter  # noqa: PLW0603 - the bus is one to a process
+    with _write_lock:
+        _compile_filter = compile_filter
+        _replace(_table.by_id)
+
+
+def refresh() -> None:
+    """Forget the routes, so that filters are compiled anew."""
+    with _write_lock:
+        _replace(_table.by_id)
+
+
+def resolve(event: str) -> Route:
+    """Return the filter and the handlers of an event, and remember them."""
+    table = _table
+    route = table.routes.get(event)
+    if route is not None:
+        return route
+    found: dict[str, Subscription] = {}
+    for name in _names_matching(event):
+        for subscription in table.by_name.get(name, ()):
+            found[subscription.id] = subscription
+    route = ()
+    if found:
+        ordered = tuple(sorted(found.values(), key=lambda s: s.serial))
+        route = (_compile_filter(event) if _compile_filter else None, ordered)
+    if len(table.routes) >= CACHE_LIMIT:
+        table.routes.clear()
+    table.routes[event] = route
+    return route
+
+
+def dispatch(route: Route, event: str, measurements: Measurements, metadata: Metadata) -> Metadata | None:
+    """Filter an event and tell the handlers of its route; return what they got, or None if it was dropped."""
+    if not route:
+        return None
+    screen, subscriptions = route
+    if screen is not None:
+        try:
+            screened = screen(metadata)
+        except Exception as error:  # noqa: BLE001 - an event must not break its emitter
+            _report("telemetry.filter", event, error)
+            return None
+        if screened is None:
+            return None
+        metadata = screened
+    deliver(subscriptions, event, measurements, metadata)
+    return metadata
+
+
+def deliver(
+    subscriptions: tuple[Subscription, ...], event: str, measurements: Measurements, metadata: Metadata
+) -> None:
+    """Call the handlers of an event that has passed the filter."""
+    for subscription in subscriptions:
+        if subscription.busy or subscription.breaker.retry_at:
+            _call_guarded(subscription, event, measurements, metadata)
+            continue
+        # A plain flag tells the usual case (nobody is in this handler) from the rare ones, which are then
+        # counted by thread: recursion, and two threads in one handler.
+        subscription.busy = True
+        try:
+            subscription.handler(event, measurements, metadata, subscription.config)
+        except Exception as error:  # noqa: BLE001 - a handler must not break its emitter
+            _failed(subscription, event, error)
+        else:
+            if subscription.breaker.failures:
+                subscription.breaker.succeeded()
+        finally:
+            subscription.busy = False
+
+
+def _call_guarded(
+    subscription: Subscription, event: str, measurements: Measurements, metadata: Metadata
+) -> None:
+    if not subscription.breaker.allows():
+        return
+    depths: dict[str, int] = _depths.__dict__
+    depth = depths.get(subscription.id, 0)
+    depths[subscription.id] = depth + 1
+    try:
+        _check_depth(subscription, event, depth)
+        subscription.handler(event, measurements, metadata, subscription.config)
+    except Exception as error:  # noqa: BLE001 - a handler must not break its emitter
+        _failed(subscription, event, error)
+    else:
+        subscription.breaker.succeeded()
+    finally:
+        if depth:
+            depths[subscription.id] = depth
+        else:
+            depths.pop(subscription.id, None)
+
+
+def _check_depth(subscription: Subscription, event: str, depth: int) -> None:
+    if depth >= RECURSION_LIMIT:
+        raise RecursionError(f"handler {subscription.id!r} is {depth} deep in itself; it is not told {event}")
+
+
+def _failed(subscription: Subscription, event: str, error: Exception) -> None:
+    opened = subscription.breaker.failed()
+    if opened or not subscription.reported:
+        subscription.reported = True
+        _logger.warning(
+            "telemetry handler %r failed on %s%s",
+            subscription.id,
+            event,
+            "; it is cut out for a while" if opened else "",
+            exc_info=error,
+        )
+    _report(subscription.id, event, error, subscription.breaker)
+
+
+def _report(handler_id: str, event: str, error: Exception, breaker: Breaker | None = None) -> None:
+    if event == FAILURE_EVENT:
+        return
+    execute(
+        FAILURE_EVENT,
+        {
+            "system_time": time_ns(),
+            "monotonic_time": monotonic_ns(),
+            "failures": breaker.failures if breaker else 1,
+        },
+        {
+            "handler_id": handler_id,
+            "event_name": event,
+            "kind": type(error).__qualname__,
+            "reason": error,
+            "stacktrace": "".join(traceback.format_exception(type(error), error, error.__traceback__)),
+            "breaker": "open" if breaker and breaker.is_open else "closed",
+        },
+    )
+
+
+def _replace(by_id: dict[str, Subscription]) -> None:
+    """Make a new table current; a thread still resolving against the old one fills the old one's routes."""
+    global _table, _routes  # noqa: PLW0603 - swapped whole, never changed in place
+    table = _Table(by_id)
+    _table = table
+    _routes = table.routes
+
+
+def _names_matching(event: str) -> Iterable[str]:
+    """Yield the event's own name and every pattern that matches it."""
+    yield event
+    yield "*"
+    position = event.find(".")
+    while position > 0:
+        yield event[: position + 1] + "*"
+        position = event.find(".", position + 1)
+
+
+def _check_pattern(pattern: str) -> None:
+    stem = pattern.removesuffix(".*")
+    if pattern == "*" or (stem and "*" not in stem and all(stem.split("."))):
+        return
+    raise PatternError(
+        f"{pattern!r} is no event name and no pattern; write a dotted name such as 'flowstone.sensor.poll', "
+        "'flowstone.*' for every event below it, or '*' for every event"
+    )
+
+
+def _reset_after_fork() -> None:
+    """Another thread may have held the lock, or been in a handler, when the process forked."""
+    global _write_lock, _depths  # noqa: PLW0603 - the child's own
+    _write_lock = threading.RLock()
+    _depths = threading.local()
+    for subscription in _table.by_id.values():
+        subscription.busy = False
+
+
+if hasattr(os, "register_at_fork"):  # not on Windows
+    os.register_at_fork(after_in_child=_reset_after_fork)
