@@ -1,0 +1,41 @@
+"""Catalogue entries as Python source: constructor calls that leave defaults out."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+from assay.semconv.catalogue import Attribute
+
+
+def literal(value: object, names: Mapping[Attribute, str] | None = None) -> str:
+    """Return source that makes the value.
+
+    Args:
+        value: A scalar, tuple, list, mapping, or one of the catalogue's dataclasses.
+        names: Variables that hold attributes already made.
+    """
+    names = names or {}
+    if isinstance(value, Attribute) and value in names:
+        return names[value]
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        changed = (each for each in dataclasses.fields(value) if _differs(value, each))
+        arguments = ", ".join(f"{each.name}={literal(getattr(value, each.name), names)}" for each in changed)
+        return f"{type(value).__name__}({arguments})"
+    if isinstance(value, Mapping):
+        members: Mapping[Any, Any] = value
+        return "{" + ", ".join(f"{key!r}: {literal(each, names)}" for key, each in members.items()) + "}"
+    if isinstance(value, tuple):
+        elements: tuple[Any, ...] = value
+        return "(" + "".join(f"{literal(each, names)}, " for each in elements) + ")"
+    if isinstance(value, list):
+        listed: list[Any] = value
+        return "[" + ", ".join(literal(each, names) for each in listed) + "]"
+    return repr(value)
+
+
+def _differs(value: Any, member: dataclasses.Field[Any]) -> bool:
+    if member.default_factory is not dataclasses.MISSING:
+        return getattr(value, member.name) != member.default_factory()
+    return getattr(value, member.name) != member.default

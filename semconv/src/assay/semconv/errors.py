@@ -1,0 +1,35 @@
+"""What can be wrong with a registry, and where."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from pathlib import Path
+
+
+class SemconvError(Exception):
+    """Base of every error that this package raises."""
+
+
+class RegistryError(SemconvError):
+    """A registry file that cannot be used as it stands.
+
+    Args:
+        problem: What is wrong.
+        path: The file.
+        line: The line, counted from 1.
+        remedy: What to do about it.
+    """
+
+    def __init__(self, problem: str, *, path: Path, line: int, remedy: str = "") -> None:
+        self.problem = problem
+        self.path = path
+        self.line = line
+        self.remedy = remedy
+        super().__init__(f"{path}:{line}: {problem}" + (f"; {remedy}" if remedy else ""))
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """Return `did you mean …?` with the known word that is nearest, or nothing when none is near."""
+    close = difflib.get_close_matches(word, sorted(known), n=1, cutoff=0.6)
+    return f"did you mean `{close[0]}`?" if close else ""

@@ -1,0 +1,152 @@
+"""Write what is generated from the registry: `python -m assay.semconv.generate [--check]`.
+
+Reads `semconv/registry`, and writes typed constants and the catalogue to `assay/semconv/_generated` and
+reference pages to `docs/reference/semconv`. With `--check` nothing is written: each file that is stale is
+named, and the exit status is 1. It needs the extra `generate`, and no network.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import jinja2
+
+from assay.semconv import _grammar, reference, upstream
+from assay.semconv._compile import Definitions, compile_catalogue
+from assay.semconv._literals import literal
+from assay.semconv.catalogue import Attribute, Catalogue
+from assay.semconv.errors import SemconvError
+from assay.semconv.registry import definitions
+
+PACKAGE = Path(__file__).parent
+ROOT = PACKAGE.parents[3]
+REGISTRY = ROOT / "semconv" / "registry"
+PAGES = ROOT / "docs" / "reference" / "semconv"
+
+
+class UnknownUpstreamError(SemconvError):
+    """The registry names attributes as OpenTelemetry's that its package does not have."""
+
+    def __init__(self, keys: set[str]) -> None:
+        super().__init__(
+            f"not in opentelemetry-semantic-conventions: {', '.join(sorted(keys))}; mend the `ref` or `also` in"
+            f" {REGISTRY}"
+        )
+
+
+def generate() -> dict[Path, str]:
+    """Return the text of every generated file.
+
+    Raises:
+        RegistryError: The registry is wrong.
+        UnknownUpstreamError: It names an upstream attribute that there is not.
+    """
+    found = definitions(REGISTRY)
+    catalogue = compile_catalogue(found, Catalogue())
+    names = _names(found, catalogue)
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(PACKAGE / "templates"),
+        autoescape=False,  # noqa: S701 - it writes Python and Markdown, not HTML
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+        undefined=jinja2.StrictUndefined,
+    )
+    environment.filters["constant"] = _constant
+    files: dict[Path, str] = {}
+    for name, context in _modules(found, catalogue, names).items():
+        text = environment.get_template(f"{name}.py.j2").render(context)
+        files[PACKAGE / "_generated" / f"{name}.py"] = text
+    for name, page in reference.pages(found, catalogue).items():
+        text = environment.get_template(f"{page.template}.md.j2").render(page=page)
+        files[PAGES / f"{name}.md"] = text
+    return files
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Write the files, or with `--check` name those that are stale; return the exit status."""
+    parser = argparse.ArgumentParser(prog="python -m assay.semconv.generate", description=__doc__)
+    parser.add_argument("--check", action="store_true", help="write nothing; exit 1 naming each stale file")
+    options = parser.parse_args(arguments)
+    try:
+        files = generate()
+    except SemconvError as error:
+        sys.stderr.write(f"{error}\n")
+        return 1
+    stale = [path for path, text in files.items() if not path.exists() or path.read_text("utf-8") != text]
+    stale += [path for folder in {path.parent for path in files} for path in _left_over(folder, files)]
+    if options.check:
+        for path in sorted(stale):
+            sys.stderr.write(f"{path.relative_to(ROOT)} is stale: run `python -m assay.semconv.generate`\n")
+        return 1 if stale else 0
+    for path in stale:
+        if path not in files:
+            path.unlink()
+            continue
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(files[path], "utf-8")
+    return 0
+
+
+def _left_over(folder: Path, files: Mapping[Path, str]) -> list[Path]:
+    """Return generated files whose subject has gone from the registry."""
+    return [path for path in folder.glob("*.*") if path.suffix in {".py", ".md"} and path not in files]
+
+
+def _names(found: Definitions, catalogue: Catalogue) -> set[str]:
+    """Return the upstream attributes that the registry names."""
+    names = catalogue.attributes.keys() - found.sections["attributes"].keys()
+    names |= {also for attribute in catalogue.attributes.values() for also in attribute.also}
+    unknown = names - upstream.published()
+    if unknown:
+        raise UnknownUpstreamError(set(unknown))
+    return set(names)
+
+
+def _modules(found: Definitions, catalogue: Catalogue, names: set[str]) -> dict[str, dict[str, Any]]:
+    variables = _variables(catalogue)
+    attributes = {key: (_brief(node), _members(node)) for key, node in found.sections["attributes"].items()}
+    attributes |= {key: ("Defined by OpenTelemetry.", ()) for key in names}
+    named = {
+        section: {key: _brief(node) for key, node in sorted(found.sections[section].items())}
+        for section in ("spans", "events", "metrics")
+    }
+    return {
+        "__init__": {},
+        "attributes": {"attributes": dict(sorted(attributes.items()))},
+        "catalogue": {"catalogue": catalogue, "variables": variables, "full": literal, "literal": lambda value: literal(value, variables)},
+        "upstream": {"names": sorted(names)},
+        **{section: {section: entries} for section, entries in named.items()},
+    }
+
+
+def _variables(catalogue: Catalogue) -> dict[Attribute, str]:
+    """Return a variable for every different attribute, so that each is made once."""
+    signals = [*catalogue.events.values(), *catalogue.spans.values()]
+    every = [*catalogue.attributes.values()]
+    every += [each for signal in signals for each in signal.attributes]
+    every += [each for span in catalogue.spans.values() for each in span.stop_attributes]
+    every += [each for metric in catalogue.metrics.values() for each in metric.labels]
+    return {attribute: f"_{number}" for number, attribute in enumerate(dict.fromkeys(every))}
+
+
+def _constant(name: str) -> str:
+    return name.replace(".", "_").replace("-", "_").upper()
+
+
+def _brief(node: Any) -> str:
+    return " ".join(node["brief"].value.split())
+
+
+def _members(node: Any) -> tuple[tuple[str, object], ...]:
+    if not isinstance(node["type"].value, dict):
+        return ()
+    return tuple((each["id"].value, each["value"].value) for each in node["type"].items("members"))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

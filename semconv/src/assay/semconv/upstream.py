@@ -1,0 +1,40 @@
+"""OpenTelemetry's own attributes, which a registry refers to and never defines.
+
+Those that Assay uses are known without any package (`assay.semconv._generated.upstream`); all others are
+known where `opentelemetry-semantic-conventions` is installed.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import importlib.util
+import pkgutil
+
+from assay.semconv._generated.upstream import ATTRIBUTES
+
+_PACKAGES = ("opentelemetry.semconv.attributes", "opentelemetry.semconv._incubating.attributes")
+
+
+def known(key: str) -> bool:
+    """Return whether OpenTelemetry defines the attribute, as far as one can know here."""
+    return key in ATTRIBUTES or key in published()
+
+
+@functools.cache
+def published() -> frozenset[str]:
+    """Return the attributes of the installed `opentelemetry-semantic-conventions`; none if it is absent."""
+    keys: set[str] = set()
+    for package in _PACKAGES:
+        try:
+            root = importlib.import_module(package)
+        except ImportError:
+            continue
+        for found in pkgutil.iter_modules(root.__path__):
+            module = importlib.import_module(f"{package}.{found.name}")
+            keys.update(
+                value
+                for constant, value in vars(module).items()
+                if constant.isupper() and isinstance(value, str) and "." in value
+            )
+    return frozenset(keys)
