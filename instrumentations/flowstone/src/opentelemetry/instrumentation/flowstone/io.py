@@ -1,0 +1,36 @@
+"""Assets being read and written: `flowstone.io.load.*` and `flowstone.io.store.*`."""
+
+from __future__ import annotations
+
+from assay.telemetry import Span, span
+from opentelemetry.instrumentation.flowstone.metadata import described
+
+
+def io_load(asset: str, io_manager: str, *, partition: str | None = None, run_id: str | None = None) -> Span:
+    """Return the span of reading an asset; inside, set `measurements["size_bytes"]` where it is known.
+
+    Args:
+        asset: Name of the asset that is read.
+        io_manager: Who reads it, by the name the project gives it.
+        partition: Partition key.
+        run_id: The run.
+    """
+    return span(
+        "flowstone.io.load",
+        **described(asset=asset, io_manager=io_manager, partition=partition, run_id=run_id),
+    )
+
+
+def io_store(asset: str, io_manager: str, *, partition: str | None = None, run_id: str | None = None) -> Span:
+    """Return the span of writing an asset; inside, set `measurements["size_bytes"]` where it is known.
+
+    Args:
+        asset: Name of the asset that is written.
+        io_manager: Who writes it, by the name the project gives it.
+        partition: Partition key.
+        run_id: The run.
+    """
+    return span(
+        "flowstone.io.store",
+        **described(asset=asset, io_manager=io_manager, partition=partition, run_id=run_id),
+    )

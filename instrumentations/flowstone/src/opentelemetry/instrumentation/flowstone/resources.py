@@ -1,0 +1,21 @@
+"""Resources: `flowstone.resource.health_check`."""
+
+from __future__ import annotations
+
+from assay.telemetry import execute
+from opentelemetry.instrumentation.flowstone.metadata import described
+
+
+def resource_health(resource: str, *, healthy: bool, run_id: str | None = None) -> None:
+    """Tell whether a resource is fit for use.
+
+    Args:
+        resource: Name of the resource; a label of the series.
+        healthy: What the check found.
+        run_id: The run that checked it, if one did.
+    """
+    execute(
+        "flowstone.resource.health_check",
+        None,
+        described(resource=resource, healthy=healthy, run_id=run_id),
+    )
