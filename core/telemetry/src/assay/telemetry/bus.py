@@ -246,7 +246,7 @@ def dispatch(route: Route, event: str, measurements: Measurements, metadata: Met
         try:
             screened = screen(metadata)
         except Exception as error:  # noqa: BLE001 - an event must not break its emitter
-            _report("telemetry.filter", event, error)
+            report_failure("telemetry.filter", event, error)
             return None
         if screened is None:
             return None
@@ -315,10 +315,10 @@ def _failed(subscription: Subscription, event: str, error: Exception) -> None:
             "; it is cut out for a while" if opened else "",
             exc_info=error,
         )
-    _report(subscription.id, event, error, subscription.breaker)
+    report_failure(subscription.id, event, error, subscription.breaker)
 
 
-def _report(handler_id: str, event: str, error: Exception, breaker: Breaker | None = None) -> None:
+def report_failure(handler_id: str, event: str, error: Exception, breaker: Breaker | None = None) -> None:
     if event == FAILURE_EVENT:
         return
     execute(

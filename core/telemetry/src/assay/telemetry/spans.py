@@ -134,7 +134,7 @@ class Span:
         if isinstance(function, staticmethod):
             return cast("F", staticmethod(self(cast("Callable[..., object]", function.__func__))))
         if isinstance(function, classmethod):
-            return cast("F", classmethod(self(cast("Callable[..., object]", function.__func__))))
+            return cast("F", classmethod(self(cast("Any", function).__func__)))
         decorate = _decorate_function
         if isasyncgenfunction(function):
             decorate = _decorate_async_generator

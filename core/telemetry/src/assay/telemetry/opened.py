@@ -1,0 +1,94 @@
+"""The spans that are open, and what is current in the meantime."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from opentelemetry import context as otel_context
+from opentelemetry import trace
+from opentelemetry.context import Context
+from opentelemetry.trace import Span, Status, StatusCode
+
+OPEN_LIMIT = 10_000
+"""Spans that may be open at once; beyond it the oldest is taken to have lost its end."""
+
+OPENED_KEY = otel_context.create_key("assay-opened")
+# The key under which the API keeps the current span, asked of the API itself: one copy of the context, not two.
+_SPAN_KEY = next(iter(trace.set_span_in_context(trace.INVALID_SPAN, Context())))
+
+
+class Opened:
+    """One open span.
+
+    Attributes:
+        span: The span.
+        context: The context in which it is current.
+        start_time: Unix time in nanoseconds.
+        correlation_id: Given to what happens inside.
+    """
+
+    __slots__ = ("_outer", "_previous", "closed", "context", "correlation_id", "span", "start_time")
+
+    def __init__(self, span: Span, outside: Context, start_time: int, correlation_id: str | None) -> None:
+        self.span = span
+        self.start_time = start_time
+        self.correlation_id = correlation_id
+        self.closed = False
+        self._previous = outside
+        self._outer: Opened | None = outside.get(OPENED_KEY)  # type: ignore[assignment] # only we put it there
+        self.context = Context({**outside, _SPAN_KEY: span, OPENED_KEY: self})
+
+    def enter(self) -> None:
+        """Make the span current."""
+        otel_context.attach(self.context)
+
+    def leave(self) -> None:
+        """Make current again what was so before, if the span still is: not where it ends in another thread.
+
+        Spans may end in another order than they began: what was current before may have ended since.
+        """
+        self.closed = True
+        if otel_context.get_current() is not self.context:
+            return
+        previous, outer = self._previous, self._outer
+        while outer is not None and outer.closed and previous is outer.context:
+            previous, outer = outer._previous, outer._outer  # noqa: SLF001 - another of the same class
+        # Not by token: it only works in the execution context that attached it.
+        otel_context.attach(previous)
+
+
+class OpenSpans:
+    """Open spans by their `telemetry_span_context`, at most `OPEN_LIMIT`."""
+
+    __slots__ = ("_by_key",)
+
+    def __init__(self) -> None:
+        self._by_key: dict[Any, Opened] = {}
+
+    def __len__(self) -> int:
+        return len(self._by_key)
+
+    def add(self, key: object, opened: Opened) -> None:
+        """Keep a span until `take`."""
+        lost = self._by_key.pop(key, None)
+        if lost is None and len(self._by_key) >= OPEN_LIMIT:
+            lost = self._oldest()
+        if lost is not None:
+            lost.closed = True
+            lost.span.set_status(Status(StatusCode.ERROR, "the event that ends this span never came"))
+            lost.span.end()
+        self._by_key[key] = opened
+
+    def take(self, key: object) -> Opened | None:
+        """Return the open span of that key, and forget it."""
+        return self._by_key.pop(key, None)
+
+    def clear(self) -> None:
+        """Forget all: in a forked child they are the parent's to end."""
+        self._by_key.clear()
+
+    def _oldest(self) -> Opened | None:
+        try:
+            return self._by_key.pop(next(iter(self._by_key)))
+        except (StopIteration, KeyError, RuntimeError):  # another thread changed the table meanwhile
+            return None

@@ -1,0 +1,217 @@
+"""Compiles the catalogue into one plan for each bus event.
+
+A plan holds everything that the bridge needs at run time, so that an event is no lookup in the registry.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+
+from assay.semconv.catalogue import Attribute, Catalogue, Event, Metric, Recording, Span
+from assay.telemetry.errors import PlanError
+from assay.telemetry.values import STRING_LIMIT, Converter, converter, number, text
+
+Extract: TypeAlias = Callable[[Mapping[str, Any], Mapping[str, Any], dict[str, Any]], None]
+"""Takes measurements and metadata; adds attributes to the third."""
+Labels: TypeAlias = Callable[[Mapping[str, Any], Mapping[str, Any]], dict[str, Any]]
+
+UNKNOWN = "unknown"
+"""The label of an event that lacks one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One way from an event into an instrument.
+
+    Args:
+        metric: The instrument.
+        value: Returns the number to record, or None if the event has none.
+        labels: Returns the instrument's labels.
+    """
+
+    metric: Metric
+    value: Callable[[Mapping[str, Any], Mapping[str, Any]], int | float | None]
+    labels: Labels
+
+
+@dataclass(slots=True)
+class Plan:
+    """What becomes of one bus event.
+
+    Args:
+        name: The bus event.
+        opens: The span that it starts.
+        closes: The span that it ends.
+        is_failure: It ends the span with an error.
+        records: What it adds to instruments.
+        log: The log event that it becomes.
+    """
+
+    name: str
+    opens: Span | None = None
+    closes: Span | None = None
+    is_failure: bool = False
+    records: list[Record] = field(default_factory=list[Record])
+    log: Event | None = None
+
+
+def compile_plans(catalogue: Catalogue) -> dict[str, Plan]:
+    """Return a plan for each bus event that the catalogue makes something of.
+
+    Raises:
+        PlanError: Two spans claim one bus event.
+    """
+    plans: dict[str, Plan] = {}
+
+    def plan(name: str) -> Plan:
+        return plans.setdefault(name, Plan(name))
+
+    for span in catalogue.spans.values():
+        _claim(plan(f"{span.event}.{span.start}"), span).opens = span
+        for phase in (*span.stops, *span.exceptions):
+            _claim(plan(f"{span.event}.{phase}"), span).closes = span
+        for phase in span.exceptions:
+            plan(f"{span.event}.{phase}").is_failure = True
+    for event in catalogue.events.values():
+        plan(event.name).log = event
+    for metric in catalogue.metrics.values():
+        for recording in metric.recordings:
+            plan(recording.event).records.append(_record(metric, recording))
+    return plans
+
+
+def exempt_events(catalogue: Catalogue) -> frozenset[str]:
+    """Return the bus events that are neither sampled nor limited: errors, audited ones, a span's failures.
+
+    A span of which one phase is audited is exempt with all its phases, so that what was opened is closed.
+    """
+    exempt = {
+        event.name
+        for event in catalogue.events.values()
+        if event.audit is not None or event.severity in {"error", "critical"}
+    }
+    for span in catalogue.spans.values():
+        regular = {f"{span.event}.{phase}" for phase in (span.start, *span.stops)}
+        exempt.update(f"{span.event}.{phase}" for phase in span.exceptions)
+        if regular & exempt:
+            exempt |= regular
+    return frozenset(exempt)
+
+
+def extractor(attributes: Iterable[Attribute]) -> Extract:
+    """Return what reads these attributes from an event. What the event lacks, or has as None, is left out."""
+    wanted = tuple(attributes)
+    constants = tuple((key, a.constant) for a in wanted if a.constant is not None for key in (a.key, *a.also))
+    present = tuple(a for a in wanted if a.constant is None)
+    rows = tuple(
+        (a.source or a.name, key, converter(a))
+        for a in present
+        if not a.measurement
+        for key in (a.key, *a.also)
+    )
+    # A measurement may also be given as metadata: an operation's handle has room for both.
+    measured = tuple(
+        (a.source or a.name, key, converter(a)) for a in present if a.measurement for key in (a.key, *a.also)
+    )
+
+    def extract(measurements: Mapping[str, Any], metadata: Mapping[str, Any], into: dict[str, Any]) -> None:
+        for name, key, convert in rows:
+            value = metadata.get(name)
+            if value is not None:
+                into[key] = value if value.__class__ is str and len(value) <= STRING_LIMIT else convert(value)
+        for name, key, convert in measured:
+            value = measurements.get(name)
+            if value is None:
+                value = metadata.get(name)
+            if value is not None:
+                into[key] = convert(value)
+        if constants:
+            into.update(constants)
+
+    return extract
+
+
+def _claim(plan: Plan, span: Span) -> Plan:
+    other = plan.opens or plan.closes
+    if other is not None and other is not span:
+        raise PlanError(
+            f"the bus event {plan.name} is a phase of two spans, {other.event} and {span.event}; "
+            "name the phases of one of them in the registry so that they differ"
+        )
+    return plan
+
+
+def _record(metric: Metric, recording: Recording) -> Record:
+    return Record(metric, _value(recording), _labels(metric, recording))
+
+
+def _value(
+    recording: Recording,
+) -> Callable[[Mapping[str, Any], Mapping[str, Any]], int | float | None]:
+    key, scale, when = recording.value, recording.scale, tuple(recording.when.items())
+
+    def constant(_measurements: Mapping[str, Any], _metadata: Mapping[str, Any]) -> int | float | None:
+        return 1 if scale == 1.0 else scale
+
+    def measured(measurements: Mapping[str, Any], metadata: Mapping[str, Any]) -> int | float | None:
+        value = measurements.get(key)
+        if value is None:
+            value = metadata.get(key)
+            if value is None:
+                return None
+        if value.__class__ is not int and value.__class__ is not float:
+            value = number(value)
+            if value is None:
+                return None
+        return value if scale == 1.0 else value * scale
+
+    read = measured if key else constant
+    if not when:
+        return read
+
+    def conditional(measurements: Mapping[str, Any], metadata: Mapping[str, Any]) -> int | float | None:
+        for name, wanted in when:
+            value = metadata.get(name, measurements.get(name))
+            if value != wanted and (value is None or text(value) != text(wanted)):
+                return None
+        return read(measurements, metadata)
+
+    return conditional
+
+
+def _labels(metric: Metric, recording: Recording) -> Labels:
+    rows: tuple[tuple[str, str, bool, Converter, Any], ...] = tuple(
+        (
+            a.name,
+            a.source or a.name,
+            a.measurement,
+            text if a.type in {"string", "boolean"} else converter(a),
+            _default(a, recording),
+        )
+        for a in metric.labels
+    )
+
+    def labels(measurements: Mapping[str, Any], metadata: Mapping[str, Any]) -> dict[str, Any]:
+        found: dict[str, Any] = {}
+        for label, name, is_measurement, convert, default in rows:
+            value = metadata.get(name)
+            if value is None and is_measurement:
+                value = measurements.get(name)
+            if value is None:
+                found[label] = default
+            else:
+                found[label] = (
+                    value if value.__class__ is str and len(value) <= STRING_LIMIT else convert(value)
+                )
+        return found
+
+    return labels
+
+
+def _default(label: Attribute, recording: Recording) -> Any:  # noqa: ANN401 - a label's value
+    value = recording.defaults.get(label.name, label.constant)
+    if value is None:
+        return UNKNOWN
+    return text(value) if isinstance(value, bool) else value
