@@ -1,0 +1,95 @@
+"""Finding exporter classes and making exporters of them."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+from importlib.metadata import entry_points
+from typing import Any, cast, get_args
+
+from pydantic import BaseModel, ValidationError
+
+from assay.host.config import explain_section, nearest
+from assay.host.errors import ConfigError, StartError
+from assay.host.exporter import Exporter, Signal
+from assay.host.settings import ExporterSettings
+
+GROUP = "assay_exporter"
+
+
+def installed() -> list[str]:
+    """The names of the exporter types that are installed."""
+    return sorted({entry.name for entry in entry_points(group=GROUP)})
+
+
+def find(name: str, kind: str) -> Callable[..., Exporter]:
+    """Find an exporter class by entry-point name or as `module:Class`.
+
+    Args:
+        name: The exporter's name in the configuration, for the error.
+        kind: Its `type`.
+
+    Raises:
+        ConfigError: There is none, it cannot be imported, or it is no exporter.
+    """
+    where = f"exporters.{name}.type"
+    try:
+        if ":" in kind:
+            module, _, attribute = kind.partition(":")
+            found: Any = getattr(importlib.import_module(module), attribute)
+        else:
+            matching = [entry for entry in entry_points(group=GROUP) if entry.name == kind]
+            if not matching:
+                types = installed()
+                raise ConfigError(
+                    f"{where}: no exporter {kind!r} is installed; {nearest(kind, types)} Installed: {', '.join(types)}."
+                    " A class of your own is named as 'module:Class'."
+                )
+            found = matching[0].load()
+    except (ImportError, AttributeError) as error:
+        raise ConfigError(f"{where}: {kind!r} cannot be imported: {error}") from error
+    _check(found, where, kind)
+    return found
+
+
+def _check(found: Any, where: str, kind: str) -> None:  # noqa: ANN401  anything may have been named
+    missing = [name for name in ("export", "shutdown") if not callable(getattr(found, name, None))]
+    signals = getattr(found, "signals", None)
+    known = set(get_args(Signal))
+    if not isinstance(signals, frozenset) or not signals or not cast("frozenset[str]", signals) <= known:
+        missing.append(f"signals, a frozenset of {', '.join(sorted(known))}")
+    if missing:
+        raise ConfigError(f"{where}: {kind!r} is no exporter, it lacks {'; '.join(missing)}")
+
+
+def validate(name: str, settings: ExporterSettings) -> Callable[[], Exporter]:
+    """Check an exporter's settings; what is returned makes the exporter.
+
+    Raises:
+        ConfigError: The type or one of its settings does not hold.
+    """
+    cls = find(name, settings.type)
+    model: type[BaseModel] | None = getattr(cls, "Settings", None)
+    if model is None:
+        if settings.own:
+            raise ConfigError(
+                f"exporters.{name}: {settings.type!r} has no settings; remove {', '.join(settings.own)}"
+            )
+        return cls
+    try:
+        own = model.model_validate(dict(settings.own))
+    except ValidationError as error:
+        raise ConfigError(explain_section(error, model, f"exporters.{name}")) from None
+    return lambda: cls(own)
+
+
+def make(name: str, factory: Callable[[], Exporter]) -> Exporter:
+    """Make an exporter.
+
+    Raises:
+        StartError: Its constructor failed.
+    """
+    try:
+        return factory()
+    except Exception as error:
+        raise StartError(f"exporters.{name}: cannot start: {type(error).__name__}: {error}") from error

@@ -1,0 +1,139 @@
+"""One exporter on a thread of its own, behind a bounded queue."""
+
+from __future__ import annotations
+
+import logging
+import queue
+import threading
+import time
+from concurrent.futures import Future
+
+from assay.host import metrics
+from assay.host.errors import Rejected, Retry
+from assay.host.exporter import Batch, Exporter, Result
+from assay.host.settings import QueueSettings
+
+logger = logging.getLogger(__name__)
+
+
+class QueueFullError(Exception):
+    """The exporter has as much before it as it may have."""
+
+
+class CrashedError(Exception):
+    """The exporter raised something else than its two answers; the message gives its type only."""
+
+
+class Worker:
+    """Runs an exporter.
+
+    The queue holds jobs that somebody waits for: nothing in it has been acknowledged, so a job whose sender has gone
+    is left out, and what is left at the end of a stop is the senders' to send again.
+
+    Args:
+        name: The exporter's name in the configuration.
+        exporter: The exporter.
+        limits: How many batches and bytes may wait, the running one counted.
+    """
+
+    def __init__(self, name: str, exporter: Exporter, limits: QueueSettings) -> None:
+        self.name = name
+        self.exporter = exporter
+        self.signals = exporter.signals
+        self.undecodable: bool = getattr(exporter, "undecodable", False)
+        self.limits = limits
+        self.last_error = ""
+        self._jobs: queue.SimpleQueue[tuple[Batch, Future[Result]] | None] = queue.SimpleQueue()
+        self._lock = threading.Lock()
+        self._batches = 0
+        self._bytes = 0
+        self._thread = threading.Thread(target=self._run, name=f"assay-exporter-{name}", daemon=True)
+
+    @property
+    def depth(self) -> int:
+        """Batches that wait or run."""
+        return self._batches
+
+    @property
+    def alive(self) -> bool:
+        """Whether the thread runs."""
+        return self._thread.is_alive()
+
+    def room(self, size: int) -> bool:
+        """Whether a batch of `size` bytes fits; one batch always fits into an empty queue."""
+        return not self._batches or (
+            self._batches < self.limits.batches and self._bytes + size <= self.limits.bytes
+        )
+
+    def start(self) -> None:
+        """Start the thread."""
+        self._thread.start()
+
+    def submit(self, batch: Batch) -> Future[Result]:
+        """Queue a batch; the future ends with the exporter's result, or with what it raised.
+
+        Raises:
+            QueueFullError: There is no room.
+        """
+        job: Future[Result] = Future()
+        with self._lock:
+            if not self.room(len(batch.payload)):
+                raise QueueFullError(self.name)
+            self._batches += 1
+            self._bytes += len(batch.payload)
+        self._jobs.put((batch, job))
+        return job
+
+    def stop(self) -> None:
+        """Ask the thread to end after what is queued, with the exporter's `shutdown`."""
+        self._jobs.put(None)
+
+    def join(self, seconds: float) -> bool:
+        """Wait for the end; false when it did not come in time."""
+        self._thread.join(seconds)
+        return not self._thread.is_alive()
+
+    def _run(self) -> None:
+        while (job := self._jobs.get()) is not None:
+            batch, future = job
+            try:
+                if future.set_running_or_notify_cancel():
+                    self._export(batch, future)
+            finally:
+                with self._lock:
+                    self._batches -= 1
+                    self._bytes -= len(batch.payload)
+        try:
+            self.exporter.shutdown()
+        except Exception:
+            logger.exception("exporter %s: shutdown failed", self.name)
+
+    def _export(self, batch: Batch, future: Future[Result]) -> None:
+        start = time.perf_counter()
+        outcome = "accepted"
+        try:
+            result = self.exporter.export(batch) or Result()
+        except BaseException as error:  # noqa: BLE001  not even SystemExit may end the thread: the sender gets it
+            outcome = self._failed(error)
+            expected = isinstance(error, (Retry, Rejected))
+            future.set_exception(error if expected else CrashedError(type(error).__name__))
+        else:
+            self.last_error = ""
+            future.set_result(result)
+        metrics.exported(self.name, batch, outcome, time.perf_counter() - start)
+
+    def _failed(self, error: BaseException) -> str:
+        self.last_error = type(error).__name__
+        if isinstance(error, Retry):
+            logger.warning("exporter %s: try again: %s", self.name, error.reason)
+            return "retry"
+        if isinstance(error, Rejected):
+            logger.warning("exporter %s: rejected a batch: %s", self.name, error.reason)
+            return "rejected"
+        # The message of a foreign error may quote the payload: its type and place are enough to find it.
+        frame = error.__traceback__
+        while frame is not None and frame.tb_next is not None:
+            frame = frame.tb_next
+        place = f"{frame.tb_frame.f_code.co_filename}:{frame.tb_lineno}" if frame else "unknown"
+        logger.error("exporter %s: export failed with %s at %s", self.name, type(error).__name__, place)
+        return "failed"
