@@ -1,0 +1,201 @@
+"""What would be instrumented here, what can be reached, and which setting is wrong: the findings of `assay doctor`."""
+
+from __future__ import annotations
+
+import difflib
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+import requests
+from opentelemetry.instrumentation.dependencies import get_dist_dependency_conflicts
+from opentelemetry.util._importlib_metadata import entry_points
+
+from assay.distro import standard
+from assay.distro.settings import TABLE, Settings, read, without_credentials
+
+Status = Literal["ok", "skipped", "warning", "error"]
+
+TIMEOUT = 3.0
+"""Seconds that an endpoint has to answer."""
+UNAUTHORIZED = frozenset({401, 403})
+NOT_FOUND = 404
+SERVER_ERROR = 500
+HOST_HEALTH = "http://127.0.0.1:13134/health/ready"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that was looked at.
+
+    Args:
+        area: `setting`, `distro`, `instrumentation` or `endpoint`.
+        name: Which.
+        status: `error` is what makes telemetry or audit records go missing.
+        detail: What was found.
+        remedy: What to do about it.
+    """
+
+    area: str
+    name: str
+    status: Status
+    detail: str
+    remedy: str = ""
+
+    def as_dict(self) -> dict[str, str]:
+        """Return it for JSON."""
+        return asdict(self)
+
+
+def diagnose() -> Iterator[Finding]:
+    """Yield every finding; looks at this environment and at the endpoints that its variables name."""
+    standard.set_defaults()
+    settings, _ = read()
+    yield from settings_findings()
+    yield from distros()
+    yield from instrumentations()
+    changes, _ = standard.mended()
+    with standard.environment(changes):
+        yield from endpoints(settings)
+
+
+def settings_findings() -> Iterator[Finding]:
+    """Yield each variable whose value is wrong, or whose name is nearly that of a setting."""
+    _, wrong = read()
+    _, wrong_standard = standard.mended()
+    for error in (*wrong, *wrong_standard):
+        yield Finding("setting", error.name, "error", f"is {error.value!r}", f"set it to {error.allowed}")
+    known = [setting.name for setting in TABLE]
+    for name in sorted(os.environ):
+        near = difflib.get_close_matches(name, known, 1, 0.85)
+        if name.startswith("ASSAY_") and name not in known and near:
+            yield Finding("setting", name, "warning", "is no setting", f"did you mean {near[0]}?")
+    if standard.is_disabled():
+        remedy = "unset it"
+        yield Finding("setting", "OTEL_SDK_DISABLED", "error", "nothing is sent, audit records included", remedy)
+
+
+def distros() -> Iterator[Finding]:
+    """Yield whether `opentelemetry-instrument` takes this distro and its configurator."""
+    for group, variable in (
+        ("opentelemetry_distro", "OTEL_PYTHON_DISTRO"),
+        ("opentelemetry_configurator", "OTEL_PYTHON_CONFIGURATOR"),
+    ):
+        names = [entry.name for entry in entry_points(group=group)]
+        chosen = os.environ.get(variable) or (names[0] if names else "")
+        if chosen == "assay" and "assay" in names:
+            yield Finding("distro", group, "ok", "assay")
+        else:
+            detail = f"{chosen or 'none'} is taken of {', '.join(names) or 'none'}"
+            yield Finding("distro", group, "error", detail, f"set {variable}=assay")
+
+
+def instrumentations() -> Iterator[Finding]:
+    """Yield each installed instrumentation, and why it would not be applied."""
+    disabled = {name.strip() for name in os.environ.get("OTEL_PYTHON_DISABLED_INSTRUMENTATIONS", "").split(",")}
+    for entry in sorted(entry_points(group="opentelemetry_instrumentor"), key=lambda one: one.name):
+        if entry.name in disabled or "*" in disabled:
+            detail = "turned off by OTEL_PYTHON_DISABLED_INSTRUMENTATIONS"
+            yield Finding("instrumentation", entry.name, "skipped", detail)
+            continue
+        conflict = get_dist_dependency_conflicts(entry.dist) if entry.dist else None
+        if conflict is None:
+            yield Finding("instrumentation", entry.name, "ok", f"{entry.dist.version if entry.dist else ''}")
+        elif conflict.found or conflict.found_any:
+            needed = conflict.required or ", ".join(str(one) for one in conflict.required_any or ())
+            yield Finding("instrumentation", entry.name, "error", str(conflict), f"pip install '{needed}'")
+        else:
+            yield Finding("instrumentation", entry.name, "skipped", str(conflict))
+
+
+def endpoints(settings: Settings) -> Iterator[Finding]:
+    """Yield whether the Collector, the audit endpoint and the exporter host answer."""
+    start = "start the Collector: assay collector run all-in-one (or everything: assay up)"
+    for signal in standard.SIGNALS:
+        if "otlp" in os.environ.get(f"OTEL_{signal}_EXPORTER", ""):
+            yield _otlp(signal, start)
+    headers = {"Authorization": f"Bearer {settings.audit_token}"} if settings.audit_token else {}
+    certificates = (settings.audit_client_certificate, settings.audit_client_key)
+    yield _probe(
+        "audit",
+        settings.audit_endpoint,
+        f"{start}; or set ASSAY_AUDIT_ENDPOINT",
+        "set ASSAY_AUDIT_TOKEN",
+        headers=headers,
+        verify=settings.audit_certificate or True,
+        cert=certificates if all(certificates) else settings.audit_client_certificate or None,
+    )
+    yield _health()
+
+
+def _otlp(signal: str, start: str) -> Finding:
+    base = os.environ.get("OTEL_EXPORTER_OTLP_ENDPOINT", "").rstrip("/")
+    own = os.environ.get(f"OTEL_EXPORTER_OTLP_{signal}_ENDPOINT", "")
+    protocol = os.environ.get(f"OTEL_EXPORTER_OTLP_{signal}_PROTOCOL", "") or standard.protocol()
+    if protocol == standard.GRPC:
+        return _connect(signal.lower(), own or base, start)
+    headers = os.environ.get(f"OTEL_EXPORTER_OTLP_{signal}_HEADERS", "") or os.environ.get(
+        "OTEL_EXPORTER_OTLP_HEADERS", ""
+    )
+    pairs = (pair.partition("=") for pair in headers.split(",") if "=" in pair)
+    return _probe(
+        signal.lower(),
+        own or f"{base}/v1/{signal.lower()}",
+        f"{start}; or set OTEL_EXPORTER_OTLP_ENDPOINT",
+        "set OTEL_EXPORTER_OTLP_HEADERS",
+        headers={name.strip(): requests.utils.unquote(value.strip()) for name, _, value in pairs},
+        verify=os.environ.get("OTEL_EXPORTER_OTLP_CERTIFICATE") or True,
+    )
+
+
+def _probe(name: str, url: str, start: str, credentials: str, *, headers: Mapping[str, str], **tls: Any) -> Finding:  # noqa: ANN401 - requests' own
+    """Post an empty request: it is valid OTLP, and nothing is stored."""
+    shown = without_credentials(url)
+    try:
+        answer = requests.post(
+            url, data=b"", headers={"Content-Type": "application/x-protobuf", **headers}, timeout=TIMEOUT, **tls
+        )
+    except (requests.RequestException, OSError) as error:
+        return Finding("endpoint", name, "error", f"{shown} cannot be reached ({_reason(error)})", start)
+    status = f"{shown} answers {answer.status_code}"
+    if answer.status_code in UNAUTHORIZED:
+        return Finding("endpoint", name, "error", status, credentials)
+    if answer.status_code == NOT_FOUND:
+        return Finding("endpoint", name, "error", status, "the URL's path is not one that the receiver has")
+    if answer.status_code >= SERVER_ERROR:
+        return Finding("endpoint", name, "error", status, "see the Collector's log")
+    return Finding("endpoint", name, "ok", status)
+
+
+def _connect(name: str, url: str, start: str) -> Finding:
+    import socket  # noqa: PLC0415 - for gRPC only
+    from urllib.parse import urlsplit  # noqa: PLC0415 - as above
+
+    parts = urlsplit(url if "://" in url else f"http://{url}")
+    try:
+        socket.create_connection((parts.hostname or "", parts.port or 4317), TIMEOUT).close()
+    except OSError as error:
+        shown = without_credentials(url)
+        return Finding("endpoint", name, "error", f"{shown} cannot be reached ({_reason(error)})", start)
+    return Finding("endpoint", name, "ok", f"{without_credentials(url)} accepts connections (gRPC)")
+
+
+def _health() -> Finding:
+    try:
+        answer = requests.get(HOST_HEALTH, timeout=TIMEOUT)
+    except requests.RequestException as error:
+        remedy = "start it: assay serve (or everything: assay up); until then the Collector keeps what is meant for it"
+        return Finding("endpoint", "exporter host", "warning", f"{HOST_HEALTH}: {_reason(error)}", remedy)
+    if answer.ok:
+        return Finding("endpoint", "exporter host", "ok", f"{HOST_HEALTH} answers {answer.status_code}")
+    detail = f"{HOST_HEALTH} answers {answer.status_code}"
+    return Finding("endpoint", "exporter host", "error", detail, "see its log")
+
+
+def _reason(error: Exception) -> str:
+    text = str(error)
+    for known in ("Connection refused", "timed out", "Name or service not known", "certificate verify failed"):
+        if known in text:
+            return known
+    return type(error).__name__

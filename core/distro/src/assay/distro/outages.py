@@ -1,0 +1,69 @@
+"""One warning when the Collector takes nothing, instead of one for every attempt.
+
+Upstream's exporters log each retry and each failure. A filter on their loggers lets one message a minute through, in
+words that say what it means for the app.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+from time import monotonic
+
+from assay.distro.settings import without_credentials
+
+INTERVAL = 60.0
+"""Seconds between two warnings."""
+
+_LOGGERS = (
+    "opentelemetry.exporter.otlp.proto.http.trace_exporter",
+    "opentelemetry.exporter.otlp.proto.http.metric_exporter",
+    "opentelemetry.exporter.otlp.proto.http._log_exporter",
+    "opentelemetry.exporter.otlp.proto.grpc.exporter",
+)
+_OUTAGE = re.compile(r"Transient error|Failed to export")
+_AT_THE_END = re.compile(r"already shutdown|Shutdown in progress")
+_REASON = re.compile(r"Errno \d+\] ([^'\")]+)")
+
+
+class OutageFilter(logging.Filter):
+    """Rewrites the first report of an outage, and drops the others for a while."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._silent_until = 0.0
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if _AT_THE_END.search(record.msg):
+            return False
+        if not _OUTAGE.match(record.msg):
+            return True
+        now = monotonic()
+        if now < self._silent_until:
+            return False
+        self._silent_until = now + INTERVAL
+        message = record.getMessage()
+        short = _REASON.search(message)
+        record.msg = (
+            "the Collector at %s takes no telemetry (%s). The app goes on, and what does not fit its buffers is lost. "
+            "Start the Collector (assay collector run all-in-one), or set OTEL_EXPORTER_OTLP_ENDPOINT. "
+            "`assay doctor` tells more."
+        )
+        record.args = (endpoint(), short.group(1).strip() if short else without_credentials(message))
+        record.levelno, record.levelname = logging.WARNING, "WARNING"
+        return True
+
+
+def endpoint() -> str:
+    """The endpoint that the signals share, as it may be shown."""
+    return without_credentials(os.environ.get("OTEL_EXPORTER_OTLP_ENDPOINT", ""))
+
+
+def install() -> None:
+    """Put one filter before all the exporters' loggers."""
+    outage = OutageFilter()
+    for name in _LOGGERS:
+        logging.getLogger(name).addFilter(outage)
+    # the pool's "Connection pool is full" and "Retrying" are the same news again
+    logging.getLogger("urllib3.connectionpool").setLevel(logging.ERROR)

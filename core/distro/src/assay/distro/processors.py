@@ -1,0 +1,120 @@
+"""Export in batches: redacted, with an end that does not keep the program waiting, and safe to fork."""
+
+from __future__ import annotations
+
+import logging
+import os
+import weakref
+from collections.abc import Sequence
+from time import monotonic
+from typing import Any, Generic, Protocol, TypeVar
+
+from opentelemetry.sdk._logs import ReadableLogRecord
+from opentelemetry.sdk._logs.export import BatchLogRecordProcessor, LogRecordExporter, LogRecordExportResult
+from opentelemetry.sdk.trace import ReadableSpan
+from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
+
+from assay.distro.redaction import redacted_record, redacted_span
+
+LEAST_AT_EXIT = 0.5
+"""Seconds that a signal has at least, when the ones before it have used up the time."""
+
+_logger = logging.getLogger("assay.distro")
+
+
+class Deadline:
+    """By when all exports have to be over, once the program ends."""
+
+    def __init__(self) -> None:
+        self._at: float | None = None
+
+    def start(self, seconds: float) -> None:
+        """Let the time run."""
+        self._at = monotonic() + seconds
+
+    def left(self) -> float:
+        """Seconds that one signal may still take."""
+        return 30.0 if self._at is None else max(LEAST_AT_EXIT, self._at - monotonic())
+
+
+EXIT = Deadline()
+
+
+class _Closable(Protocol):
+    def shutdown(self) -> None: ...
+
+
+_ExporterT = TypeVar("_ExporterT", bound=_Closable)
+
+
+class _AfterFork(Generic[_ExporterT]):
+    """Holds an exporter, and makes a new one in a forked child.
+
+    The child would otherwise write to its parent's connection, between its parent's bytes.
+    """
+
+    def __init__(self, exporter: _ExporterT) -> None:
+        self.exporter = exporter
+        if hasattr(os, "register_at_fork"):
+            renew = weakref.WeakMethod(self._renew)
+            os.register_at_fork(after_in_child=lambda: (call := renew()) and call())
+
+    def _renew(self) -> None:
+        try:
+            self.exporter = type(self.exporter)()
+        except Exception:
+            _logger.exception("cannot renew %s in a forked child", type(self.exporter).__name__)
+
+
+class RedactingSpanExporter(SpanExporter):
+    """Takes secrets out of spans before `exporter` gets them. Runs on the batch processor's thread."""
+
+    def __init__(self, exporter: SpanExporter) -> None:
+        self._held = _AfterFork(exporter)
+
+    def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
+        """Send redacted copies."""
+        return self._held.exporter.export([redacted_span(span) for span in spans])
+
+    def shutdown(self) -> None:
+        """Stop the exporter; a retry in progress ends."""
+        self._held.exporter.shutdown()
+
+    def force_flush(self, timeout_millis: int = 30000) -> bool:
+        """Pass on."""
+        return self._held.exporter.force_flush(timeout_millis)
+
+
+class RedactingLogRecordExporter(LogRecordExporter):
+    """Takes secrets out of log records before `exporter` gets them. Runs on the batch processor's thread."""
+
+    def __init__(self, exporter: LogRecordExporter) -> None:
+        self._held = _AfterFork(exporter)
+
+    def export(self, batch: Sequence[ReadableLogRecord]) -> LogRecordExportResult:
+        """Send redacted copies."""
+        return self._held.exporter.export([redacted_record(record) for record in batch])
+
+    def shutdown(self) -> None:
+        """Stop the exporter; a retry in progress ends."""
+        self._held.exporter.shutdown()
+
+
+class _SpanProcessor(BatchSpanProcessor):
+    def shutdown(self) -> None:
+        self._batch_processor.shutdown(timeout_millis=int(EXIT.left() * 1000))
+
+
+class _LogProcessor(BatchLogRecordProcessor):
+    def shutdown(self) -> None:
+        self._batch_processor.shutdown(timeout_millis=int(EXIT.left() * 1000))
+
+
+def span_processor(span_exporter: SpanExporter, *args: Any, **kwargs: Any) -> BatchSpanProcessor:  # noqa: ANN401 - upstream's protocol
+    """Return the batch processor of one span exporter."""
+    return _SpanProcessor(RedactingSpanExporter(span_exporter), *args, **kwargs)
+
+
+def log_processor(exporter: LogRecordExporter, *args: Any, **kwargs: Any) -> BatchLogRecordProcessor:  # noqa: ANN401 - upstream's protocol
+    """Return the batch processor of one log exporter."""
+    return _LogProcessor(RedactingLogRecordExporter(exporter), *args, **kwargs)

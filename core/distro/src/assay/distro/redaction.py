@@ -1,0 +1,110 @@
+"""Takes secrets out of what other instrumentations and `logging` record, before it is exported or printed.
+
+The bus redacts its own events; spans, exceptions and log records of everybody else pass here. What counts as a secret is
+`assay.telemetry.redact`'s to say. What holds none is passed on as it is, not copied.
+"""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any, cast
+
+from opentelemetry.sdk._logs import ReadableLogRecord
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.trace import Event, ReadableSpan
+from opentelemetry.trace import Link, Status
+from opentelemetry.util.types import Attributes
+
+from assay.telemetry.redact import redact_text, redact_value
+
+
+def redacted_text(text: str) -> str:
+    """Return a text without the secrets in it."""
+    return redact_text(text)
+
+
+def redacted_mapping(attributes: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the members, with those that hold a secret replaced."""
+    return {key: redact_value(key, value) for key, value in attributes.items()}
+
+
+def redacted_span(span: ReadableSpan) -> ReadableSpan:
+    """Return the span, or a copy if its name, attributes, events, links or status hold a secret."""
+    name = redact_text(span.name)
+    attributes = _attributes(span.attributes)
+    events = _each(span.events, _event)
+    links = _each(span.links, _link)
+    status = _status(span.status)
+    if name == span.name and attributes is None and events is None and links is None and status is None:
+        return span
+    # A copy rather than a new one: upstream's constructor has no place for the counts of what was dropped.
+    changed = copy.copy(span)
+    changed._name = name  # noqa: SLF001 - there is no public way to make a span like another
+    for field, value in (
+        ("_attributes", attributes),
+        ("_events", events),
+        ("_links", links),
+        ("_status", status),
+    ):
+        if value is not None:
+            setattr(changed, field, value)
+    return changed
+
+
+def redacted_record(record: ReadableLogRecord) -> ReadableLogRecord:
+    """Return the log record, or a copy if its body or attributes hold a secret."""
+    log = record.log_record
+    attributes = _attributes(log.attributes)
+    body = redact_value("", log.body)
+    if attributes is None and body == log.body:
+        return record
+    changed = copy.copy(log)
+    changed.body = body
+    if attributes is not None:
+        changed.attributes = attributes
+    return dataclasses.replace(record, log_record=changed)
+
+
+def redacted_resource(resource: Resource) -> dict[str, Any]:
+    """Return a resource's attributes without secrets."""
+    return redacted_mapping(resource.attributes)
+
+
+def _attributes(attributes: Mapping[str, Any] | None) -> Attributes | None:
+    """Return the attributes redacted, None if there is nothing to redact."""
+    if not attributes:
+        return None
+    redacted = redacted_mapping(attributes)
+    return (
+        redacted
+        if any(redacted[key] is not value and redacted[key] != value for key, value in attributes.items())
+        else None
+    )
+
+
+def _event(event: Any) -> Any:  # noqa: ANN401 - upstream's type differs between versions
+    attributes = _attributes(event.attributes)
+    return event if attributes is None else Event(event.name, attributes, event.timestamp)
+
+
+def _link(link: Link) -> Link:
+    attributes = _attributes(link.attributes)
+    return link if attributes is None else Link(link.context, attributes)
+
+
+def _status(status: Status) -> Status | None:
+    if not status.description:
+        return None
+    description = redact_text(status.description)
+    return None if description == status.description else Status(status.status_code, description)
+
+
+def _each(items: Sequence[Any], redacted: Any) -> tuple[Any, ...] | None:  # noqa: ANN401 - events or links
+    results = tuple(redacted(item) for item in items)
+    return (
+        None
+        if all(new is old for new, old in zip(results, items, strict=True))
+        else cast("tuple[Any, ...]", results)
+    )

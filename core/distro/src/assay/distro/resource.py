@@ -1,0 +1,78 @@
+"""Who sends: the name of the program, and where in a Kubernetes cluster it runs.
+
+The upstream detectors give host, operating system and process; the instance id is theirs too. The command's arguments
+are never sent: they may hold secrets.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import PurePath
+
+from opentelemetry.sdk.resources import Resource, ResourceDetector
+
+PROGRAM = "ASSAY_PROGRAM"
+"""Set by the distro for its children: multiprocessing starts them with `python -c`, which names no program."""
+
+KUBERNETES = {
+    "k8s.pod.name": ("K8S_POD_NAME", "POD_NAME"),
+    "k8s.pod.uid": ("K8S_POD_UID", "POD_UID"),
+    "k8s.pod.ip": ("K8S_POD_IP", "POD_IP"),
+    "k8s.namespace.name": ("K8S_NAMESPACE_NAME", "POD_NAMESPACE"),
+    "k8s.node.name": ("K8S_NODE_NAME", "NODE_NAME"),
+    "k8s.container.name": ("K8S_CONTAINER_NAME", "CONTAINER_NAME"),
+    "k8s.deployment.name": ("K8S_DEPLOYMENT_NAME",),
+    "k8s.statefulset.name": ("K8S_STATEFULSET_NAME",),
+    "k8s.job.name": ("K8S_JOB_NAME",),
+    "k8s.cluster.name": ("K8S_CLUSTER_NAME",),
+}
+"""Attribute to the variables that a pod's downward API is usually written to."""
+
+_WITH_VALUE = frozenset({"-W", "-X", "--check-hash-based-pycs"})
+
+
+class AssayResourceDetector(ResourceDetector):
+    """Finds `service.name` and `k8s.*`; what OTEL_SERVICE_NAME and OTEL_RESOURCE_ATTRIBUTES say has precedence."""
+
+    def detect(self) -> Resource:
+        """Return what is known without asking anybody."""
+        found = kubernetes(os.environ)
+        name = program_name(sys.orig_argv) or os.environ.get(PROGRAM, "")
+        if name:
+            os.environ[PROGRAM] = name
+            found["service.name"] = name
+        return Resource(found)
+
+
+def kubernetes(environ: Mapping[str, str]) -> dict[str, str]:
+    """Return the `k8s.*` attributes that the environment gives; none outside a cluster."""
+    if "KUBERNETES_SERVICE_HOST" not in environ:
+        return {}
+    return {
+        key: next(environ[name] for name in names if environ.get(name))
+        for key, names in KUBERNETES.items()
+        if any(environ.get(name) for name in names)
+    }
+
+
+def program_name(argv: Sequence[str]) -> str:
+    """Return the name of the script or module that an interpreter's command line runs; empty if it has none.
+
+    Args:
+        argv: As in `sys.orig_argv`: with the interpreter and its options.
+    """
+    arguments = iter(argv[1:])
+    for argument in arguments:
+        if argument.startswith("-m"):
+            module = argument[2:] or next(arguments, "")
+            return module.removesuffix(".__main__")
+        if argument.startswith("-c") or argument == "-":
+            return ""
+        if argument in _WITH_VALUE:
+            next(arguments, None)
+        elif not argument.startswith("-"):
+            path = PurePath(argument)
+            return path.parent.name if path.name == "__main__.py" else path.name.removesuffix(".py")
+    return ""

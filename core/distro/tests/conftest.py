@@ -1,0 +1,143 @@
+"""A receiver that real programs send to, and a way to run them under `opentelemetry-instrument`."""
+
+from __future__ import annotations
+
+import gzip
+import os
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+
+REQUESTS = {
+    "/v1/traces": ExportTraceServiceRequest,
+    "/v1/metrics": ExportMetricsServiceRequest,
+    "/v1/logs": ExportLogsServiceRequest,
+    "/v1/audit": ExportLogsServiceRequest,
+}
+
+
+@dataclass
+class Receiver:
+    """What arrived, as decoded from protobuf."""
+
+    port: int = 0
+    requests: list[tuple[str, object]] = field(default_factory=list)
+    raw: list[bytes] = field(default_factory=list)
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def of(self, path: str) -> list:
+        return [request for got, request in self.requests if got == path]
+
+    def spans(self) -> list:
+        return [
+            span
+            for request in self.of("/v1/traces")
+            for resource in request.resource_spans
+            for scope in resource.scope_spans
+            for span in scope.spans
+        ]
+
+    def logs(self, path: str = "/v1/logs") -> list:
+        return [
+            record
+            for request in self.of(path)
+            for resource in request.resource_logs
+            for scope in resource.scope_logs
+            for record in scope.log_records
+        ]
+
+    def metrics(self) -> list:
+        return [
+            metric
+            for request in self.of("/v1/metrics")
+            for resource in request.resource_metrics
+            for scope in resource.scope_metrics
+            for metric in scope.metrics
+        ]
+
+    def resources(self) -> list[dict[str, str]]:
+        return [
+            {pair.key: pair.value.string_value or str(pair.value.int_value) for pair in spans.resource.attributes}
+            for request in self.of("/v1/traces")
+            for spans in request.resource_spans
+        ]
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    got = Receiver()
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            if self.headers.get("Content-Encoding") == "gzip":
+                body = gzip.decompress(body)
+            got.raw.append(body)
+            got.requests.append((self.path, REQUESTS[self.path].FromString(body)))
+            self.send_response(200)
+            self.send_header("Content-Type", "application/x-protobuf")
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        def log_message(self, *args) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    got.port = server.server_port
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield got
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+@pytest.fixture
+def free_port() -> int:
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        return one.getsockname()[1]
+
+
+@pytest.fixture
+def instrumented(tmp_path: Path, receiver: Receiver):
+    """Run a program under `opentelemetry-instrument`, sending to the receiver unless `env` says otherwise."""
+
+    def run(source: str, *, env: dict[str, str] | None = None, name: str = "app.py") -> subprocess.CompletedProcess:
+        path = tmp_path / name
+        path.write_text(source)
+        kept = {key: value for key, value in os.environ.items() if not key.startswith(("OTEL_", "ASSAY_"))}
+        environment = {
+            **kept,
+            "OTEL_EXPORTER_OTLP_ENDPOINT": receiver.url,
+            "ASSAY_AUDIT_ENDPOINT": f"{receiver.url}/v1/audit",
+            "OTEL_PYTHON_DISABLED_INSTRUMENTATIONS": "flowstone,dagster",
+            **(env or {}),
+        }
+        program = Path(sys.executable).with_name("opentelemetry-instrument")
+        return subprocess.run(
+            [str(program), sys.executable, str(path)],
+            env=environment,
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+
+    return run

@@ -1,0 +1,79 @@
+"""The `OTEL_*` variables: their defaults, and what is wrong with them."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from assay.distro.standard import environment, mended, set_defaults
+
+
+@pytest.fixture(autouse=True)
+def _empty_environment(monkeypatch):
+    for name in list(os.environ):
+        if name.startswith(("OTEL_", "ASSAY_")):
+            monkeypatch.delenv(name)
+    before = dict(os.environ)
+    yield
+    os.environ.clear()
+    os.environ.update(before)
+
+
+def test_the_defaults_are_right_values():
+    set_defaults()
+    assert mended() == ({}, [])
+    assert os.environ["OTEL_EXPORTER_OTLP_ENDPOINT"] == "http://127.0.0.1:4318"
+
+
+def test_grpc_has_its_own_default_endpoint(monkeypatch):
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc")
+    set_defaults()
+    assert os.environ["OTEL_EXPORTER_OTLP_ENDPOINT"] == "http://127.0.0.1:4317"
+
+
+def test_what_is_set_stays(monkeypatch):
+    monkeypatch.setenv("OTEL_TRACES_EXPORTER", "console")
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "https://example.org")
+    set_defaults()
+    assert os.environ["OTEL_TRACES_EXPORTER"] == "console"
+    assert os.environ["OTEL_EXPORTER_OTLP_ENDPOINT"] == "https://example.org"
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "becomes"),
+    [
+        ("OTEL_TRACES_EXPORTER", "oltp", "otlp"),
+        ("OTEL_EXPORTER_OTLP_PROTOCOL", "http/json", "http/protobuf"),
+        ("OTEL_EXPORTER_OTLP_LOGS_PROTOCOL", "carrier pigeon", "http/protobuf"),
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", "localhost:4318", "http://127.0.0.1:4318"),
+        ("OTEL_EXPORTER_OTLP_TIMEOUT", "ten", None),
+        ("OTEL_EXPORTER_OTLP_COMPRESSION", "brotli", None),
+        ("OTEL_EXPORTER_PROMETHEUS_PORT", "70000", None),
+        ("OTEL_METRIC_EXPORT_INTERVAL", "0", None),
+        ("OTEL_BSP_MAX_QUEUE_SIZE", "-1", None),
+        ("OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE", "both", None),
+    ],
+)
+def test_a_wrong_value_is_named_and_replaced(monkeypatch, name, value, becomes):
+    monkeypatch.setenv(name, value)
+    set_defaults()
+    changes, (error,) = mended()
+    assert changes == {name: becomes}
+    assert error.name == name
+    assert repr(value) in str(error)
+
+
+def test_prometheus_is_ours_and_joins_otlp(monkeypatch):
+    monkeypatch.setenv("OTEL_METRICS_EXPORTER", "otlp, prometheus")
+    set_defaults()
+    assert mended() == ({"OTEL_METRICS_EXPORTER": "otlp,assay_prometheus"}, [])
+
+
+def test_the_environment_is_put_back(monkeypatch):
+    monkeypatch.setenv("OTEL_TRACES_EXPORTER", "console")
+    with environment({"OTEL_TRACES_EXPORTER": None, "OTEL_LOGS_EXPORTER": "none"}):
+        assert "OTEL_TRACES_EXPORTER" not in os.environ
+        assert os.environ["OTEL_LOGS_EXPORTER"] == "none"
+    assert os.environ["OTEL_TRACES_EXPORTER"] == "console"
+    assert "OTEL_LOGS_EXPORTER" not in os.environ
