@@ -24,8 +24,12 @@ attach("printer", "shop.*", lambda event, measurements, metadata, config: print(
 ```
 """
 
+from assay.telemetry import filters as _filters  # noqa: F401 - puts the filters before the handlers
 from assay.telemetry.bus import HandlerInfo, attach, attach_many, detach, execute, list_handlers
+from assay.telemetry.correlation import carry, correlation
 from assay.telemetry.errors import HandlerExistsError, PatternError, TelemetryError
+from assay.telemetry.redaction import redact
+from assay.telemetry.sampling import set_limit, set_rate
 from assay.telemetry.spans import Span, span
 
 __all__ = [
@@ -36,8 +40,13 @@ __all__ = [
     "TelemetryError",
     "attach",
     "attach_many",
+    "carry",
+    "correlation",
     "detach",
     "execute",
     "list_handlers",
+    "redact",
+    "set_limit",
+    "set_rate",
     "span",
 ]

@@ -37,7 +37,7 @@ from assay.telemetry.closing import Closing
 from assay.telemetry.instruments import Instruments, Recorder
 from assay.telemetry.logs import Log, log_emitter
 from assay.telemetry.opened import Opened, OpenSpans
-from assay.telemetry.plan import Plan, compile_plans, exempt_events, extractor
+from assay.telemetry.plan import Plan, compile_plans, exempt_events, extractor, phases
 from assay.telemetry.scope import VERSION, scope_name
 
 HANDLER_ID = "assay.bridge"
@@ -80,7 +80,7 @@ class Bridge:
         self._audit = audit
         self._instruments = Instruments(meter_provider) if instruments else None
         self._plans = compile_plans(catalogue)
-        self._exempt = exempt_events(catalogue)
+        self._exempt, self._phases = exempt_events(catalogue), phases(catalogue)
         self._open = OpenSpans()
         self._recorders: dict[str, tuple[Recorder, ...]] = {}
         self._subscriptions: list[bus.Subscription] = []
@@ -96,7 +96,7 @@ class Bridge:
         """
         global _current  # noqa: PLW0603 - the bus is one to a process, and so is its bridge
         bus.subscribe(self._subscriptions)
-        filters.exempt(self._exempt)
+        filters.describe(self._exempt, self._phases)
         _current = self
 
     def detach(self) -> None:
@@ -104,7 +104,7 @@ class Bridge:
         global _current  # noqa: PLW0603 - as above
         if _current is self:
             bus.unsubscribe(s.id for s in self._subscriptions)
-            filters.exempt(frozenset())
+            filters.describe(frozenset(), {})
             _current = None
         self._open.clear()
 

@@ -160,7 +160,7 @@ def subscribe(subscriptions: Iterable[Subscription]) -> None:
     added = list(subscriptions)
     for subscription in added:
         for pattern in subscription.patterns:
-            _check_pattern(pattern)
+            check_pattern(pattern)
     with _write_lock:
         by_id = dict(_table.by_id)
         for subscription in added:
@@ -319,6 +319,7 @@ def _failed(subscription: Subscription, event: str, error: Exception) -> None:
 
 
 def report_failure(handler_id: str, event: str, error: Exception, breaker: Breaker | None = None) -> None:
+    """Execute `telemetry.handler.failure`; but not of a handler of that event, which would never end."""
     if event == FAILURE_EVENT:
         return
     execute(
@@ -357,7 +358,8 @@ def _names_matching(event: str) -> Iterable[str]:
         position = event.find(".", position + 1)
 
 
-def _check_pattern(pattern: str) -> None:
+def check_pattern(pattern: str) -> None:
+    """Raise `PatternError` if `pattern` is neither an event's name nor a pattern."""
     stem = pattern.removesuffix(".*")
     if pattern == "*" or (stem and "*" not in stem and all(stem.split("."))):
         return

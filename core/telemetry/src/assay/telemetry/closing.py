@@ -11,11 +11,15 @@ from opentelemetry.trace import SpanKind, Status, StatusCode, Tracer
 from assay.semconv.catalogue import Span
 from assay.telemetry.opened import Opened
 from assay.telemetry.plan import extractor
-from assay.telemetry.spans import STACKTRACE_LIMIT, qualified_name
+from assay.telemetry.spans import qualified_name
 from assay.telemetry.values import text
 
 OTHER_ERROR = "_OTHER"
 """OpenTelemetry's `error.type` of an error that has no name."""
+
+
+STACKTRACE_LIMIT = 16_384
+"""Characters kept of a stack trace: its end, where the error is. Cut after redaction, never before."""
 
 
 class Closing:

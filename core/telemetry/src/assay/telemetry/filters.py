@@ -1,14 +1,69 @@
-"""What stands before the handlers."""
+"""What stands before the handlers: sampling and limits, then the correlation id, then redaction.
+
+Compiled once for each event. Importing the package puts them before the bus's handlers.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from assay.telemetry import bus
+from assay.telemetry.correlation import current
+from assay.telemetry.instruments import WEIGHT
+from assay.telemetry.redaction import redact_metadata
+from assay.telemetry.sampling import Decide, compile_decision
 
+_PHASES = frozenset({"start", "stop", "exception"})
 _exempt: frozenset[str] = frozenset()
+_spans: Mapping[str, str] = {}
 
 
-def exempt(events: frozenset[str]) -> None:
-    """Say which events are neither sampled nor limited."""
-    global _exempt  # noqa: PLW0603 - the bus is one to a process
-    _exempt = events
+def describe(exempt: frozenset[str], spans: Mapping[str, str]) -> None:
+    """Say what the catalogue knows of events.
+
+    Args:
+        exempt: Those that are neither sampled nor limited.
+        spans: By event: the span of which it is a phase.
+    """
+    global _exempt, _spans  # noqa: PLW0603 - the bus is one to a process
+    _exempt, _spans = exempt, spans
     bus.refresh()
+
+
+def compile_filter(event: str) -> bus.Filter:
+    """Return the filter of an event."""
+    stem, _, phase = event.rpartition(".")
+    if event in _exempt or phase == "exception" or event == bus.FAILURE_EVENT:
+        return _passing
+    decide = compile_decision(event, _spans.get(event) or (stem if phase in _PHASES else None))
+    return _described if decide is None else _sampled(decide)
+
+
+def _described(metadata: Mapping[str, Any]) -> Mapping[str, Any]:
+    if metadata.get("correlation_id") is None:
+        metadata = {**metadata, "correlation_id": current()}
+    return redact_metadata(metadata)
+
+
+def _passing(metadata: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What always passes stands for itself alone, whatever its span's start stood for."""
+    if WEIGHT in metadata:
+        metadata = {key: value for key, value in metadata.items() if key != WEIGHT}
+    return _described(metadata)
+
+
+def _sampled(decide: Decide) -> bus.Filter:
+    def screen(metadata: Mapping[str, Any]) -> Mapping[str, Any] | None:
+        weight = decide(metadata)
+        if not weight:
+            return None
+        metadata = _described(metadata)
+        if weight == 1 and WEIGHT not in metadata:
+            return metadata
+        return {**metadata, WEIGHT: weight}
+
+    return screen
+
+
+bus.set_filter(compile_filter)

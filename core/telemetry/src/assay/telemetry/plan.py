@@ -100,6 +100,15 @@ def exempt_events(catalogue: Catalogue) -> frozenset[str]:
     return frozenset(exempt)
 
 
+def phases(catalogue: Catalogue) -> dict[str, str]:
+    """Return, by bus event, the span of which it is a phase."""
+    return {
+        f"{span.event}.{phase}": span.event
+        for span in catalogue.spans.values()
+        for phase in (span.start, *span.stops, *span.exceptions)
+    }
+
+
 def extractor(attributes: Iterable[Attribute]) -> Extract:
     """Return what reads these attributes from an event. What the event lacks, or has as None, is left out."""
     wanted = tuple(attributes)

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 from importlib.metadata import PackageNotFoundError, version
 
-try:
-    VERSION = version("assay-telemetry")
-except PackageNotFoundError:  # run from a bare source tree
-    VERSION = ""
+
+def _version() -> str:
+    try:
+        return version("assay-telemetry")
+    except PackageNotFoundError:  # run from a bare source tree
+        return ""
+
+
+VERSION = _version()
 
 
 def scope_name(name: str) -> str:

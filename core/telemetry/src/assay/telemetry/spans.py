@@ -20,9 +20,6 @@ F = TypeVar("F", bound=Callable[..., object])
 Function: TypeAlias = Callable[..., Any]
 Given: TypeAlias = dict[str, Any]
 
-STACKTRACE_LIMIT = 16_384
-"""Characters kept of a stack trace: its end, where the error is."""
-
 _contexts = count(1)
 _phases: dict[str, tuple[str, str, str]] = {}
 _ENDS_WELL = (GeneratorExit, StopIteration, StopAsyncIteration)
@@ -191,10 +188,9 @@ def qualified_name(error: type[BaseException]) -> str:
 
 def _format(error: BaseException) -> str:
     try:
-        text = "".join(traceback.format_exception(type(error), error, error.__traceback__))
+        return "".join(traceback.format_exception(type(error), error, error.__traceback__))
     except Exception:  # noqa: BLE001 - an error's own __str__ may raise
         return ""
-    return text[-STACKTRACE_LIMIT:]
 
 
 def _name_phases(event: str) -> tuple[str, str, str]:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeAlias
 
 from assay.semconv.catalogue import Attribute
+from assay.telemetry.redaction import redact_text
 
 Converter: TypeAlias = Callable[[Any], Any]
 
@@ -22,9 +23,9 @@ def text(value: object) -> str:
     elif isinstance(value, bool):
         string = "true" if value else "false"
     elif isinstance(value, bytes):
-        string = value[:STRING_LIMIT].decode(errors="replace")
+        string = redact_text(value.decode(errors="replace"))
     else:
-        string = str(value)
+        string = redact_text(str(value))
     return string if len(string) <= STRING_LIMIT else string[: STRING_LIMIT - 1] + "…"
 
 

@@ -1,0 +1,174 @@
+"""Takes secrets out of what is told: by key, and by the shape of a value.
+
+`redact(value)` does it to any value; the bus does it to each event's metadata before the handlers get it. The
+README lists the keys and the shapes. What was found is counted by rule (`hits`), never kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from re import Pattern
+from typing import Any
+
+from assay.telemetry.shapes import REDACTED, SHAPES, SUSPECT, is_secret_key
+
+DEPTH_LIMIT = 12
+"""How deep a nested value is looked into; what is deeper is replaced."""
+TEXT_LIMIT = 1_048_576
+"""Characters of a text that are looked at; the rest is cut off."""
+TOO_DEEP = "[TOO DEEP]"
+UNREADABLE = "[UNREADABLE]"
+
+KEY_RULE = "key"
+
+_MEMORY = 8192
+_MEMORABLE_LENGTH = 200
+_SHORTEST_SECRET = 4
+_PLAIN_TYPES = frozenset({int, float, bool, type(None), complex})
+
+_hits: dict[str, int] = {}
+# Verdicts on what is told again and again: sets, because looking up in one is all that the usual value costs.
+_plain_keys: set[str] = set()
+_clean_texts: set[str] = set()
+_own_keys: frozenset[str] = frozenset()
+_own_shapes: dict[str, Pattern[str]] = {}
+_is_on = True
+
+
+def configure(
+    *, enabled: bool = True, keys: Iterable[str] = (), shapes: Mapping[str, Pattern[str]] | None = None
+) -> None:
+    """Say what is redacted beside what the README lists.
+
+    Args:
+        enabled: Whether anything is.
+        keys: Names of keys that hold secrets, in any case.
+        shapes: By name: expressions that find secrets in texts.
+    """
+    global _is_on, _own_keys, _own_shapes  # noqa: PLW0603 - one redaction to a process
+    _own_keys = frozenset(key.lower() for key in keys)
+    _own_shapes = dict(shapes or {})
+    _is_on = enabled
+    _plain_keys.clear()
+    _clean_texts.clear()
+
+
+def hits() -> dict[str, int]:
+    """Return how often each rule has found something in this process."""
+    return dict(_hits)
+
+
+def redact(value: Any) -> Any:  # noqa: ANN401 - gives back what it takes
+    """Return the value without secrets; the same object if it has none.
+
+    Looks into mappings, lists, tuples and sets. An exception becomes its message. Other objects are left as they
+    are: who turns one into text redacts the text.
+    """
+    return _redact(value, 0) if _is_on else value
+
+
+def redact_text(text: str) -> str:
+    """Return a text without secrets; the same object if it has none."""
+    if not _is_on or text in _clean_texts:
+        return text
+    return _redact_text(text)
+
+
+def redact_metadata(metadata: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return an event's metadata without secrets; the same object if it has none."""
+    if not _is_on:
+        return metadata
+    found: dict[str, Any] | None = None
+    for key, value in metadata.items():
+        kind = value.__class__
+        if key in _plain_keys and (kind in _PLAIN_TYPES or (kind is str and value in _clean_texts)):
+            continue
+        clean = _redact_member(key, value, 0)
+        if clean is not value:
+            if found is None:
+                found = dict(metadata)
+            found[key] = clean
+    return metadata if found is None else found
+
+
+def _redact_member(key: object, value: Any, depth: int) -> Any:  # noqa: ANN401 - as redact
+    if key not in _plain_keys:
+        name = key if isinstance(key, str) else str(key)
+        if is_secret_key(name) or name.lower() in _own_keys:
+            if value is None or isinstance(value, bool) or value == REDACTED:
+                return value
+            _count(KEY_RULE)
+            return REDACTED
+        if len(_plain_keys) >= _MEMORY:
+            _plain_keys.clear()
+        _plain_keys.add(name)
+    return _redact(value, depth)
+
+
+def _redact(value: Any, depth: int) -> Any:  # noqa: ANN401, PLR0911 - as redact; one return a kind of value
+    if value.__class__ in _PLAIN_TYPES:
+        return value
+    if isinstance(value, str):
+        return value if value in _clean_texts else _redact_text(value)
+    if isinstance(value, BaseException):
+        try:
+            return _redact_text(str(value))
+        except Exception:  # noqa: BLE001 - an error's own __str__ may raise
+            return UNREADABLE
+    if isinstance(value, (bytes, bytearray)):
+        return _redact_bytes(value)
+    if isinstance(value, Mapping):
+        return TOO_DEEP if depth >= DEPTH_LIMIT else _redact_mapping(value, depth)  # pyright: ignore[reportUnknownArgumentType]
+    if isinstance(value, (list, tuple, set, frozenset)):
+        return TOO_DEEP if depth >= DEPTH_LIMIT else _redact_items(value, depth)  # pyright: ignore[reportUnknownArgumentType]
+    return value
+
+
+def _redact_mapping(value: Mapping[Any, Any], depth: int) -> Mapping[Any, Any]:
+    clean = {key: _redact_member(key, member, depth + 1) for key, member in value.items()}
+    return value if all(clean[key] is member for key, member in value.items()) else clean
+
+
+def _redact_items(value: list[Any] | tuple[Any, ...] | set[Any] | frozenset[Any], depth: int) -> Any:  # noqa: ANN401
+    clean = [_redact(item, depth + 1) for item in value]
+    if all(new is old for new, old in zip(clean, value, strict=True)):
+        return value
+    return tuple(clean) if isinstance(value, tuple) else clean
+
+
+def _redact_bytes(value: bytes | bytearray) -> bytes | bytearray:
+    text = value.decode("latin-1")
+    clean = _redact_text(text)
+    return value if clean is text else clean.encode("latin-1", "replace")
+
+
+def _redact_text(text: str) -> str:
+    if len(text) < _SHORTEST_SECRET:
+        return text
+    original = text
+    if len(text) > TEXT_LIMIT:
+        text = text[:TEXT_LIMIT]
+    if SUSPECT.search(text) is not None:
+        for rule, (shape, replacement) in SHAPES.items():
+            text = _replace(rule, shape, replacement, text)
+    for rule, shape in _own_shapes.items():
+        text = _replace(rule, shape, REDACTED, text)
+    if text is original and len(text) <= _MEMORABLE_LENGTH:
+        if len(_clean_texts) >= _MEMORY:
+            _clean_texts.clear()
+        _clean_texts.add(text)
+    return text
+
+
+def _replace(rule: str, shape: Pattern[str], replacement: str, text: str) -> str:
+    if shape.search(text) is None:
+        return text
+    replaced, times = shape.subn(replacement, text)
+    if replaced == text:  # redacted before
+        return text
+    _count(rule, times)
+    return replaced
+
+
+def _count(rule: str, times: int = 1) -> None:
+    _hits[rule] = _hits.get(rule, 0) + times
