@@ -9,7 +9,7 @@ from typing import Any
 
 from assay.semconv import _grammar, upstream
 from assay.semconv._document import Node
-from assay.semconv._grammar import annotations
+from assay.semconv._grammar import assay_annotations
 from assay.semconv.catalogue import Attribute, Audit, Catalogue, CDEventRule, Event, Metric, Recording, Span
 from assay.semconv.errors import nearest
 from assay.semconv.prometheus import series_name
@@ -92,7 +92,7 @@ class _Compiler:
     def _attribute(self, reference: Node) -> Attribute:
         """Return the attribute that is referred to, with what the reference changes."""
         found = self._find(reference["ref"])
-        changes = dict(annotations(reference).plain())
+        changes = dict(assay_annotations(reference).plain())
         changes.pop("phase", None)
         if "also" in changes:
             changes["also"] = tuple(changes["also"])
@@ -127,14 +127,14 @@ class _Compiler:
     # Spans and events
 
     def _span(self, name: str, node: Node) -> Span:
-        own = annotations(node)
+        own = assay_annotations(node)
         phases = own["phases"] if "phases" in own else Node({}, node.path, node.line)
         phases.check(f"`phases` of `{name}`", _grammar.PHASES)
         first: list[Attribute] = []
         last: list[Attribute] = []
         for reference, attribute in self._attributes_of(name, node):
             default = "end" if attribute.measurement else "start"
-            phase = annotations(reference).get("phase", default)
+            phase = assay_annotations(reference).get("phase", default)
             (last if phase == "end" else first).append(attribute)
         return Span(
             event=name,
@@ -148,7 +148,7 @@ class _Compiler:
         )
 
     def _event(self, name: str, node: Node) -> Event:
-        own = annotations(node)
+        own = assay_annotations(node)
         attributes = [attribute for _, attribute in self._attributes_of(name, node)]
         keys = {attribute.name for attribute in attributes} | {a.source for a in attributes if a.source}
         for topic in own.items("topics"):
@@ -215,7 +215,7 @@ class _Compiler:
     # Metrics
 
     def _metric(self, name: str, node: Node) -> Metric:
-        own = annotations(node)
+        own = assay_annotations(node)
         unit, instrument = node["unit"], node["instrument"].value
         if not unit.value.strip():
             raise unit.error(f"metric `{name}` has no unit", "give a UCUM unit, such as `ms` or `{item}`")
@@ -284,9 +284,9 @@ def _defined_attribute(node: Node) -> Attribute:
     kind = node["type"].plain()
     if isinstance(kind, dict):
         kind = _ENUM_TYPES[type(kind["members"][0]["value"])]  # pyright: ignore[reportUnknownArgumentType]
-    own: dict[str, Any] = dict(annotations(node).plain())
-    own["also"] = annotations(node).texts(f"`{key}`", "also")
-    for each in annotations(node).items("also"):
+    own: dict[str, Any] = dict(assay_annotations(node).plain())
+    own["also"] = assay_annotations(node).texts(f"`{key}`", "also")
+    for each in assay_annotations(node).items("also"):
         if not upstream.known(each.value):
             problem = f"`also` of `{key}` is no attribute of OpenTelemetry: `{each.value}`"
             raise each.error(problem, nearest(each.value, upstream.published()))

@@ -172,7 +172,7 @@ def check(document: Node) -> None:
                 _check_type(definition, label)
 
 
-def annotations(node: Node) -> Node:
+def assay_annotations(node: Node) -> Node:
     """Return what stands under `annotations: {assay: …}`; an empty mapping if nothing does."""
     if "annotations" in node and "assay" in node["annotations"]:
         return node["annotations"]["assay"]
@@ -196,7 +196,7 @@ def _check_reference(reference: Node, label: str) -> None:
 
 def _check_annotations(node: Node, label: str, section: str) -> None:
     if "annotations" in node:
-        annotations(node).check(f"the annotations of {label}", ANNOTATIONS[section])
+        assay_annotations(node).check(f"the annotations of {label}", ANNOTATIONS[section])
 
 
 def _check_type(definition: Node, label: str) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 from assay.semconv._compile import Definitions
 from assay.semconv._document import Node
-from assay.semconv._grammar import annotations
+from assay.semconv._grammar import assay_annotations
 from assay.semconv.catalogue import Attribute, Catalogue, Event, Metric, Span
 
 
@@ -70,7 +70,7 @@ def _page(space: str, found: Definitions, catalogue: Catalogue) -> Page:
 
 
 def _about(group: Node) -> dict[str, Any]:
-    return {"brief": _brief(group), **annotations(group).plain()}
+    return {"brief": _brief(group), **assay_annotations(group).plain()}
 
 
 def _brief(node: Node) -> str:
