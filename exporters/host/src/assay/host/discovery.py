@@ -10,7 +10,7 @@ from typing import Any, cast, get_args
 from pydantic import BaseModel, ValidationError
 
 from assay.host.config import explain_section, nearest
-from assay.host.errors import ConfigError, StartError
+from assay.host.errors import ConfigError
 from assay.host.exporter import Exporter, Signal
 from assay.host.settings import ExporterSettings
 
@@ -81,15 +81,3 @@ def validate(name: str, settings: ExporterSettings) -> Callable[[], Exporter]:
     except ValidationError as error:
         raise ConfigError(explain_section(error, model, f"exporters.{name}")) from None
     return lambda: cls(own)
-
-
-def make(name: str, factory: Callable[[], Exporter]) -> Exporter:
-    """Make an exporter.
-
-    Raises:
-        StartError: Its constructor failed.
-    """
-    try:
-        return factory()
-    except Exception as error:
-        raise StartError(f"exporters.{name}: cannot start: {type(error).__name__}: {error}") from error

@@ -14,13 +14,14 @@ from typing import Any
 from assay.host import metrics
 from assay.host.decoding import Received, decode
 from assay.host.errors import Rejected, Retry
-from assay.host.exporter import Batch, Encoding, Peer, Result, Signal
+from assay.host.exporter import Batch, Peer, Result, Signal
 from assay.host.refusal import Refusal, Undecodable
 from assay.host.settings import LimitSettings
 from assay.host.worker import QueueFullError, Worker
 
 logger = logging.getLogger(__name__)
 
+CONTENT = frozenset({400, 409, 413})  # the batch itself is wrong
 INLINE_BYTES = 32 * 1024  # a hop to another thread costs more than parsing so little
 
 
@@ -30,6 +31,17 @@ class Origin:
 
     listener: str
     peer: Peer
+
+    def told(self, refusal: Refusal, signal: Signal | None) -> Refusal:
+        """Count a refusal, and say it as its receiver can bear it.
+
+        A Collector drops a batch that is refused for good. So it is refused for good only what is wrong in itself and
+        no audit record: everything else (credentials, paths, names) can be mended while the Collector keeps the batch.
+        """
+        metrics.refused(self.listener, refusal.status)
+        if self.peer == "direct" or (refusal.status in CONTENT and signal != "audit"):
+            return refusal
+        return refusal.kept()
 
 
 class Slot:
@@ -174,7 +186,7 @@ class Intake:
             )
             for name, future in zip(jobs, waiting, strict=True):
                 if future in done and (error := future.exception()) is not None:
-                    raise _refusal(name, error, batch)
+                    raise _refusal(name, error)
             if pending:
                 slow = ", ".join(
                     name for name, future in zip(jobs, waiting, strict=True) if future in pending
@@ -217,24 +229,9 @@ class Intake:
         raise Refusal(400, batch.error)
 
 
-def _refusal(name: str, error: BaseException, batch: Batch) -> Refusal:
+def _refusal(name: str, error: BaseException) -> Refusal:
     if isinstance(error, Retry):
         return Refusal(503 if error.after is None else 429, f"exporter {name}: {error.reason}", error.after)
     if isinstance(error, Rejected):
-        refusal = Refusal(error.status, f"exporter {name}: {error.reason}")
-        return refusal.kept() if batch.peer == "collector" and batch.signal == "audit" else refusal
+        return Refusal(error.status, f"exporter {name}: {error.reason}")
     return Refusal(503, f"exporter {name} failed ({error}): send again; the host's log says where")
-
-
-def encoding_of(content_type: str | None) -> Encoding:
-    """The encoding that a `Content-Type` stands for.
-
-    Raises:
-        Refusal: 415.
-    """
-    media = (content_type or "").partition(";")[0].strip().lower()
-    if media == "application/x-protobuf":
-        return "protobuf"
-    if media == "application/json":
-        return "json"
-    raise Refusal(415, f"Content-Type is {media[:100]!r}: send application/x-protobuf or application/json")

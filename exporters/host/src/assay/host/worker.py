@@ -6,11 +6,12 @@ import logging
 import queue
 import threading
 import time
+from collections.abc import Callable
 from concurrent.futures import Future
 
 from assay.host import metrics
-from assay.host.errors import Rejected, Retry
-from assay.host.exporter import Batch, Exporter, Result
+from assay.host.errors import Rejected, Retry, StartError
+from assay.host.exporter import Batch, Exporter, Result, Signal
 from assay.host.settings import QueueSettings
 
 logger = logging.getLogger(__name__)
@@ -32,22 +33,26 @@ class Worker:
 
     Args:
         name: The exporter's name in the configuration.
-        exporter: The exporter.
+        factory: Makes the exporter; called on its thread, as everything else of it, so that it may hold what belongs
+            to one thread.
         limits: How many batches and bytes may wait, the running one counted.
     """
 
-    def __init__(self, name: str, exporter: Exporter, limits: QueueSettings) -> None:
+    exporter: Exporter
+
+    def __init__(self, name: str, factory: Callable[[], Exporter], limits: QueueSettings) -> None:
         self.name = name
-        self.exporter = exporter
-        self.signals = exporter.signals
-        self.undecodable: bool = getattr(exporter, "undecodable", False)
         self.limits = limits
+        self.signals: frozenset[Signal] = frozenset()
+        self.undecodable = False
         self.last_error = ""
+        self._factory = factory
         self._jobs: queue.SimpleQueue[tuple[Batch, Future[Result]] | None] = queue.SimpleQueue()
         self._lock = threading.Lock()
         self._batches = 0
         self._bytes = 0
         self._thread = threading.Thread(target=self._run, name=f"assay-exporter-{name}", daemon=True)
+        self._made: Future[Exporter] = Future()
 
     @property
     def depth(self) -> int:
@@ -66,8 +71,20 @@ class Worker:
         )
 
     def start(self) -> None:
-        """Start the thread."""
+        """Start the thread, and wait until the exporter is made.
+
+        Raises:
+            StartError: Its constructor failed.
+        """
         self._thread.start()
+        try:
+            self.exporter = self._made.result()
+        except Exception as error:
+            raise StartError(
+                f"exporters.{self.name}: cannot start: {type(error).__name__}: {error}"
+            ) from error
+        self.signals = self.exporter.signals
+        self.undecodable = bool(getattr(self.exporter, "undecodable", False))
 
     def submit(self, batch: Batch) -> Future[Result]:
         """Queue a batch; the future ends with the exporter's result, or with what it raised.
@@ -94,6 +111,19 @@ class Worker:
         return not self._thread.is_alive()
 
     def _run(self) -> None:
+        try:
+            exporter = self._factory()
+        except BaseException as error:  # noqa: BLE001  whoever starts the thread has to get it
+            self._made.set_exception(error)
+            return
+        self._made.set_result(exporter)
+        self._work()
+        try:
+            exporter.shutdown()
+        except Exception:
+            logger.exception("exporter %s: shutdown failed", self.name)
+
+    def _work(self) -> None:
         while (job := self._jobs.get()) is not None:
             batch, future = job
             try:
@@ -103,10 +133,6 @@ class Worker:
                 with self._lock:
                     self._batches -= 1
                     self._bytes -= len(batch.payload)
-        try:
-            self.exporter.shutdown()
-        except Exception:
-            logger.exception("exporter %s: shutdown failed", self.name)
 
     def _export(self, batch: Batch, future: Future[Result]) -> None:
         start = time.perf_counter()

@@ -1,0 +1,44 @@
+"""`assay serve`: the exporter host."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+import click
+
+from assay.host import Host, HostError, load_config
+
+
+@click.command(epilog="Example: assay serve --config host.yaml")
+@click.option(
+    "--config",
+    "path",
+    required=True,
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="The host's YAML file: listeners, exporters, limits.",
+)
+@click.option("--check", is_flag=True, help="Check the file and the exporters' settings, and start nothing.")
+@click.option("--verbose", is_flag=True, help="Log what is done, not only what goes wrong.")
+def command(path: Path, *, check: bool, verbose: bool) -> None:
+    """Serve OTLP to the exporters that a file names, until SIGTERM or Ctrl-C.
+
+    A stop takes no more, answers what has begun, and lets each exporter finish.
+    """
+    logging.basicConfig(
+        level=logging.INFO if verbose else logging.WARNING,
+        format="%(asctime)s %(levelname)s %(name)s %(message)s",
+    )
+    try:
+        host = Host(load_config(path))
+        if check:
+            names = ", ".join(host.config.exporters)
+            click.echo(f"{path}: {len(host.config.listeners)} listeners, exporters {names}: valid")
+            return
+        ended_in_time = host.run()
+    except HostError as error:
+        raise click.ClickException(str(error)) from error
+    if not ended_in_time:
+        raise click.ClickException(
+            "not everything ended in time: what was not acknowledged will be sent again"
+        )

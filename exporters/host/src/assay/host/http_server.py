@@ -1,0 +1,130 @@
+"""Serving an ASGI application on one address, with bounds that uvicorn leaves out.
+
+Bounded here: connections, bytes of headers, seconds for headers to come, seconds that an idle connection is kept. The
+bytes and seconds of a body are bounded where it is read (`otlp_http.py`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import Generator
+from contextlib import contextmanager
+from typing import Any
+
+import h11
+import uvicorn
+from starlette.types import ASGIApp
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from assay.host.settings import LimitSettings, TLSSettings
+from assay.host.sockets import bind
+
+
+class HttpServer:
+    """One address and the application behind it.
+
+    Args:
+        name: The listener's name.
+        address: `host:port`.
+        app: What answers.
+        limits: See the module.
+        tls: Certificate, key, and the authority that clients' certificates must come from.
+    """
+
+    def __init__(
+        self, name: str, address: str, app: ASGIApp, limits: LimitSettings, *, tls: TLSSettings | None = None
+    ) -> None:
+        self.name = name
+        self._address = address
+        self._socket = bind(name, address)
+        host, port = self._socket.getsockname()[:2]
+        self.address: tuple[str, int] = (host, port)
+        self._server = _Server(_configure(app, limits, tls))
+        self._task: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Begin to accept."""
+        self._task = asyncio.create_task(
+            self._server.serve(sockets=[self._socket]), name=f"listener {self.name}"
+        )
+        while not self._server.started and not self._task.done():  # noqa: ASYNC110  uvicorn has no event for it
+            await asyncio.sleep(0.001)
+        if self._task.done():
+            self._task.result()
+
+    async def stop(self) -> None:
+        """Accept no more, and return when what had begun is answered, or time is up."""
+        self._server.should_exit = True
+        if self._task is not None:
+            await self._task
+        self._socket.close()
+
+
+class _Server(uvicorn.Server):
+    """Leaves signals to the host."""
+
+    @contextmanager
+    def capture_signals(self) -> Generator[None, None, None]:
+        yield
+
+
+def _configure(app: ASGIApp, limits: LimitSettings, tls: TLSSettings | None) -> uvicorn.Config:
+    options: dict[str, Any] = {}
+    if tls is not None:
+        options = {"ssl_certfile": tls.certificate, "ssl_keyfile": tls.key}
+        if tls.client_ca is not None:
+            options |= {"ssl_ca_certs": str(tls.client_ca), "ssl_cert_reqs": ssl.CERT_REQUIRED}
+    return uvicorn.Config(
+        app,
+        http=_protocol(limits),
+        ws="none",
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        proxy_headers=False,
+        server_header=False,
+        timeout_keep_alive=round(limits.idle_timeout) or 1,
+        timeout_graceful_shutdown=round(limits.stop_timeout) or 1,
+        h11_max_incomplete_event_size=limits.header_bytes,
+        **options,
+    )
+
+
+def _protocol(limits: LimitSettings) -> type[asyncio.Protocol]:
+    """uvicorn's HTTP/1.1 with a bound on connections and on the time that headers take."""
+
+    class Bounded(H11Protocol):
+        _deadline: asyncio.TimerHandle | None = None
+
+        def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+            super().connection_made(transport)
+            if len(self.connections) > limits.connections:
+                transport.close()
+                return
+            self._expect_headers()
+
+        def data_received(self, data: bytes) -> None:
+            super().data_received(data)
+            if self.conn.their_state is not h11.IDLE:
+                self._forget()
+            elif self._deadline is None:
+                self._expect_headers()
+
+        def connection_lost(self, exc: Exception | None) -> None:
+            self._forget()
+            super().connection_lost(exc)
+
+        def _expect_headers(self) -> None:
+            self._deadline = self.loop.call_later(limits.read_timeout, self._expired)
+
+        def _expired(self) -> None:
+            if self.conn.their_state is h11.IDLE and not self.transport.is_closing():
+                self.transport.close()
+
+        def _forget(self) -> None:
+            if self._deadline is not None:
+                self._deadline.cancel()
+                self._deadline = None
+
+    return Bounded
