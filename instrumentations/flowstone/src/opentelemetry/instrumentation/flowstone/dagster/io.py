@@ -1,0 +1,233 @@
+"""IO managers: `flowstone.io.load.*` and `flowstone.io.store.*`, measured around the manager's own code."""
+
+from __future__ import annotations
+
+import inspect
+import threading
+from collections.abc import Callable, Generator
+from typing import Any
+
+from opentelemetry.instrumentation.utils import is_instrumentation_enabled
+
+from assay.telemetry import Span
+from opentelemetry.instrumentation.flowstone.dagster.following import follow
+from opentelemetry.instrumentation.flowstone.dagster.guard import guarded
+from opentelemetry.instrumentation.flowstone.dagster.names import (
+    name_of_input,
+    name_of_output,
+    partition_of,
+)
+from opentelemetry.instrumentation.flowstone.dagster.sizes import size_of_files, size_of_value
+from opentelemetry.instrumentation.flowstone.dagster.steps import Step, Steps
+from opentelemetry.instrumentation.flowstone.io import io_load, io_store
+
+
+class Transfer:
+    """One load or store.
+
+    Args:
+        span: Not yet begun.
+    """
+
+    def __init__(self, span: Span) -> None:
+        self._span = span
+
+    @guarded
+    def open(self) -> None:
+        """Begin the span."""
+        self._span.__enter__()
+
+    def watch(self, item: object) -> None:
+        """See an event that a generator yields; there is nothing to tell of it."""
+
+    @guarded
+    def close(self, error: BaseException | None, size: int | None = None) -> None:
+        """End the span.
+
+        Args:
+            error: What the manager raised.
+            size: Bytes moved.
+        """
+        if size is not None:
+            self._span.measurements["size_bytes"] = size
+        if error is None:
+            self._span.__exit__(None, None, None)
+        else:
+            self._span.__exit__(type(error), error, error.__traceback__)
+
+
+class Loader:
+    """Stands before an input manager for one load.
+
+    Args:
+        manager: The input manager.
+    """
+
+    def __init__(self, manager: Any) -> None:  # noqa: ANN401 - Dagster's, or anything with its method
+        self._manager = manager
+
+    def load_input(self, context: Any) -> Any:  # noqa: ANN401 - Dagster's
+        """Load, and tell of it."""
+        transfer = _begin_load(self._manager, context)
+        if transfer is None:
+            return self._manager.load_input(context)
+        transfer.open()
+        try:
+            value = self._manager.load_input(context)
+        except BaseException as error:
+            transfer.close(error)
+            raise
+        transfer.close(None, _size(self._manager, context, value))
+        return value
+
+
+class Storer:
+    """Stands before an IO manager for one store.
+
+    Args:
+        manager: The IO manager.
+        step: The step that made the value, if it is followed.
+    """
+
+    def __init__(self, manager: Any, step: Step | None) -> None:  # noqa: ANN401 - Dagster's
+        self._manager = manager
+        self._step = step
+
+    def handle_output(self, context: Any, value: Any) -> Any:  # noqa: ANN401 - Dagster's
+        """Store, and tell of it."""
+        transfer = _begin_store(self._manager, context)
+        if transfer is None:
+            return self._manager.handle_output(context, value)
+        transfer.open()
+        try:
+            result = self._manager.handle_output(context, value)
+        except BaseException as error:
+            transfer.close(error)
+            raise
+        self._end(transfer, context, value)
+        return result
+
+    def _end(self, transfer: Transfer, context: Any, value: Any) -> None:  # noqa: ANN401 - as above
+        size = _size(self._manager, context, value)
+        transfer.close(None, size)
+        if self._step is not None and size is not None:
+            self._step.size = (self._step.size or 0) + size
+
+
+class GeneratorStorer(Storer):
+    """The same for a manager whose `handle_output` is a generator function, as Dagster asks with `inspect`."""
+
+    def handle_output(self, context: Any, value: Any) -> Generator[Any, None, None]:  # noqa: ANN401 - as above
+        """Store, and tell of it."""
+        transfer = _begin_store(self._manager, context)
+        generator = self._manager.handle_output(context, value)
+        if transfer is None:
+            yield from generator
+            return
+        yield from follow(generator, _SizedAtEnd(transfer, lambda: self._end(transfer, context, value)))
+
+
+class _SizedAtEnd(Transfer):
+    """A transfer through a generator: its size is taken when it is done."""
+
+    def __init__(self, transfer: Transfer, end: Callable[[], None]) -> None:
+        self._transfer = transfer
+        self._end = end
+
+    def open(self) -> None:
+        self._transfer.open()
+
+    def close(self, error: BaseException | None, size: int | None = None) -> None:
+        if error is None:
+            self._end()
+        else:
+            self._transfer.close(error, size)
+
+
+class Transfers:
+    """Wrappers of what Dagster does with IO managers.
+
+    Args:
+        steps: The steps that run.
+    """
+
+    def __init__(self, steps: Steps) -> None:
+        self._steps = steps
+        self._storing = threading.local()
+
+    def load(
+        self, wrapped: Callable[..., Any], _instance: object, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Any:  # noqa: ANN401 - Dagster's generator
+        """Wrap `_load_input_with_input_manager`, which calls nothing of the manager but `load_input`."""
+        if not is_instrumentation_enabled() or not args:
+            return wrapped(*args, **kwargs)
+        return wrapped(Loader(args[0]), *args[1:], **kwargs)
+
+    def store(
+        self, wrapped: Callable[..., Any], _instance: object, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Any:  # noqa: ANN401 - Dagster's generator
+        """Wrap `_store_output`: the manager that it asks the step for first is the one that stores."""
+        if not is_instrumentation_enabled():
+            return wrapped(*args, **kwargs)
+        return self._announced(wrapped(*args, **kwargs), args[0] if args else kwargs.get("step_context"))
+
+    def manager(
+        self, wrapped: Callable[..., Any], instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]  # noqa: ANN401
+    ) -> Any:  # noqa: ANN401 - an IO manager
+        """Wrap `StepExecutionContext.get_io_manager`, which others call too: they get the manager itself."""
+        manager = wrapped(*args, **kwargs)
+        if getattr(self._storing, "context", None) is not instance:
+            return manager
+        self._storing.context = None
+        is_generator = inspect.isgeneratorfunction(manager.handle_output)
+        return (GeneratorStorer if is_generator else Storer)(manager, self._steps.of(instance))
+
+    def _announced(self, generator: Any, context: object) -> Any:  # noqa: ANN401 - as above
+        self._storing.context = context
+        try:
+            first = next(generator, self)
+        finally:
+            self._storing.context = None
+        if first is not self:
+            yield first
+            yield from generator
+
+
+@guarded
+def _begin_load(manager: Any, context: Any) -> Transfer:  # noqa: ANN401 - Dagster's
+    step_context = context.step_context
+    return Transfer(
+        io_load(
+            name_of_input(context),
+            _key_of(manager, step_context),
+            partition=partition_of(context),
+            run_id=step_context.run_id,
+        )
+    )
+
+
+@guarded
+def _begin_store(manager: Any, context: Any) -> Transfer:  # noqa: ANN401 - Dagster's
+    step_context = context.step_context
+    return Transfer(
+        io_store(
+            name_of_output(context),
+            _key_of(manager, step_context),
+            partition=partition_of(context),
+            run_id=step_context.run_id,
+        )
+    )
+
+
+@guarded
+def _size(manager: Any, context: Any, value: Any) -> int | None:  # noqa: ANN401 - Dagster's
+    size = size_of_files(manager, context)
+    return size_of_value(value) if size is None else size
+
+
+def _key_of(manager: object, step_context: Any) -> str:  # noqa: ANN401 - Dagster's
+    """Return the resource key by which the project knows a manager; its class, where it has none."""
+    for key, resource in step_context.resources._asdict().items():
+        if resource is manager:
+            return str(key)
+    return type(manager).__name__

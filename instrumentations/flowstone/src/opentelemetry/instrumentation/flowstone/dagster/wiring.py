@@ -1,0 +1,84 @@
+"""Which function of Dagster's gets which wrapper."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from importlib import import_module
+from typing import Any
+
+from opentelemetry.instrumentation.flowstone.dagster import automation, io, resources, runs, steps
+from opentelemetry.instrumentation.flowstone.dagster.patching import Patches, Target, Wrapper
+
+EXECUTION = "dagster._core.execution"
+STEP_SEQUENCE = Target(f"{EXECUTION}.plan.execute_plan", "core_dagster_event_sequence_for_step")
+STORE_OUTPUT = Target(f"{EXECUTION}.plan.execute_step", "_store_output")
+LOAD_INPUT = Target(f"{EXECUTION}.plan.inputs", "_load_input_with_input_manager")
+GET_IO_MANAGER = Target(f"{EXECUTION}.context.system", "StepExecutionContext.get_io_manager")
+SET_UP_RESOURCE = Target(f"{EXECUTION}.resources_init", "single_resource_event_generator")
+PREPARE_RUN = Target(f"{EXECUTION}.context_creation_job", "PlanOrchestrationContextManager.__init__")
+ITERATE_RUN = Target(f"{EXECUTION}.api", "ExecuteRunWithPlanIterable.__iter__")
+CREATE_RUN = Target("dagster._core.instance", "DagsterInstance.create_run")
+REPORT_EVENT = Target("dagster._core.instance", "DagsterInstance.report_dagster_event")
+EVALUATE_SENSOR = Target("dagster._core.definitions.sensor_definition", "SensorDefinition.evaluate_tick")
+EVALUATE_SCHEDULE = Target("dagster._core.definitions.schedule_definition", "ScheduleDefinition.evaluate_tick")
+EXECUTE_CHILD = Target("dagster._core.executor.multiprocess", "execute_child_process_command")
+START_RUN = Target("dagster._grpc.server", "start_run_in_subprocess")
+
+TARGETS = (
+    STEP_SEQUENCE,
+    STORE_OUTPUT,
+    LOAD_INPUT,
+    GET_IO_MANAGER,
+    SET_UP_RESOURCE,
+    PREPARE_RUN,
+    ITERATE_RUN,
+    CREATE_RUN,
+    REPORT_EVENT,
+    EVALUATE_SENSOR,
+    EVALUATE_SCHEDULE,
+    EXECUTE_CHILD,
+    START_RUN,
+)
+"""All that is patched."""
+
+
+def wire(materialization_hook: steps.MaterializationHook | None, run_hook: runs.RunHook | None) -> Patches:
+    """Patch Dagster, as far as it is imported, and the rest when it will be; return how to undo it."""
+    running = steps.Steps(materialization_hook)
+    transfers = io.Transfers(running)
+    followed = runs.Runs(run_hook)
+    patches = Patches()
+    patches.wrap(STEP_SEQUENCE, running.sequence)
+    patches.wrap(STORE_OUTPUT, transfers.store)
+    patches.wrap(LOAD_INPUT, transfers.load)
+    patches.wrap(GET_IO_MANAGER, transfers.manager)
+    patches.wrap(SET_UP_RESOURCE, resources.set_up)
+    patches.wrap(PREPARE_RUN, followed.remember)
+    patches.wrap(ITERATE_RUN, followed.iterate)
+    patches.wrap(CREATE_RUN, followed.create)
+    patches.wrap(REPORT_EVENT, followed.report)
+    patches.wrap(EVALUATE_SENSOR, automation.poll)
+    patches.wrap(EVALUATE_SCHEDULE, automation.tick)
+    patches.wrap(EXECUTE_CHILD, _from_processes("execute_child"))
+    patches.substitute(START_RUN, _start_run)
+    return patches
+
+
+def _from_processes(name: str) -> Wrapper:
+    """Return a wrapper of the module `processes`, which imports Dagster: when Dagster calls it."""
+
+    def call(
+        wrapped: Callable[..., Any], instance: object, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Any:  # noqa: ANN401 - Dagster's
+        module = import_module("opentelemetry.instrumentation.flowstone.dagster.processes")
+        return getattr(module, name)(wrapped, instance, args, kwargs)
+
+    return call
+
+
+def _start_run(original: Callable[..., Any]) -> Callable[..., Any]:
+    """Return what the code server starts a run with: a wrapper cannot be pickled for the child process."""
+    from opentelemetry.instrumentation.flowstone.dagster.workers import is_auto, start_run  # noqa: PLC0415
+
+    return partial(start_run, original, is_auto())

@@ -1,0 +1,78 @@
+"""Child processes: instrumented as their parent is, and flushed before they exit."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from multiprocessing.util import Finalize
+from typing import Any
+
+from opentelemetry import trace
+from opentelemetry._logs import get_logger_provider
+from opentelemetry.metrics import get_meter_provider
+
+from assay.telemetry import bridge
+from opentelemetry.instrumentation.flowstone.dagster.guard import guarded
+
+FLUSH_TIMEOUT_MS = 5000
+_FIRST = 100
+"""Before the finalizers of multiprocessing itself, which run from the highest priority to the lowest."""
+
+
+def is_auto() -> bool:
+    """Return whether `opentelemetry-instrument` started this process."""
+    sitecustomize = sys.modules.get("sitecustomize")
+    return "auto_instrumentation" in str(getattr(sitecustomize, "__file__", ""))
+
+
+@guarded
+def establish(*, auto: bool) -> None:
+    """Instrument this child process, if it is not yet.
+
+    A spawned child is auto-instrumented by itself where OpenTelemetry leaves its folder in PYTHONPATH, which not
+    every version does.
+
+    Args:
+        auto: The parent is auto-instrumented.
+    """
+    from opentelemetry.instrumentation.flowstone.dagster.instrumentor import (  # noqa: PLC0415 - it imports this
+        DagsterInstrumentor,
+    )
+    from opentelemetry.instrumentation.flowstone.instrumentor import FlowstoneInstrumentor  # noqa: PLC0415
+
+    if auto and not is_auto():
+        from opentelemetry.instrumentation.auto_instrumentation import initialize  # noqa: PLC0415
+
+        initialize()
+    if bridge.current() is None:
+        FlowstoneInstrumentor().instrument()
+    if not DagsterInstrumentor().is_instrumented_by_opentelemetry:
+        DagsterInstrumentor().instrument()
+
+
+def start_run(original: Callable[..., Any], auto: bool, *args: Any) -> Any:  # noqa: ANN401, FBT001 - for partial
+    """Be `start_run_in_subprocess`: the process in which a code server runs a job."""
+    establish(auto=auto)
+    flush_at_exit(metrics=True)
+    return original(*args)
+
+
+@guarded
+def flush_at_exit(*, metrics: bool) -> None:
+    """Export what is still in the processors before this process exits: children of multiprocessing skip atexit."""
+    Finalize(None, _flush, kwargs={"metrics": metrics}, exitpriority=_FIRST)
+
+
+def _flush(*, metrics: bool) -> None:
+    providers = [trace.get_tracer_provider(), get_logger_provider()]
+    if metrics:
+        providers.append(get_meter_provider())
+    for provider in providers:
+        _flush_provider(provider)
+
+
+@guarded
+def _flush_provider(provider: Any) -> None:  # noqa: ANN401 - the API has no flush; the SDK has
+    flush = getattr(provider, "force_flush", None)
+    if flush is not None:
+        flush(FLUSH_TIMEOUT_MS)
