@@ -75,6 +75,7 @@ class Bridge:
         audit: Auditor | None = None,
         instruments: bool = True,
     ) -> None:
+        self._catalogue = catalogue
         self._tracer_provider = tracer_provider
         self._logger_provider = logger_provider
         self._audit = audit
@@ -107,6 +108,21 @@ class Bridge:
             filters.describe(frozenset(), {})
             _current = None
         self._open.clear()
+
+    @property
+    def recorded_events(self) -> tuple[str, ...]:
+        """The bus events that instruments record: what a child process hands to its parent."""
+        return tuple(name for name, plan in self._plans.items() if plan.records)
+
+    def without_instruments(self) -> Bridge:
+        """Return a bridge like this one that records nothing, for a child process whose parent does."""
+        return Bridge(
+            self._catalogue,
+            tracer_provider=self._tracer_provider,
+            logger_provider=self._logger_provider,
+            audit=self._audit,
+            instruments=False,
+        )
 
     def record(
         self, event: str, measurements: Mapping[str, Any] | None, metadata: Mapping[str, Any] | None
