@@ -1,0 +1,171 @@
+"""The canonical form of an audit record: the bytes that are hashed, and one day signed.
+
+JSON after RFC 8785 (JCS) of the OTLP `LogRecord`, as the audit data model wants it ("Integrity Attributes"):
+without any `audit.integrity.*` attribute and without severity. What the draft leaves open is decided in
+docs/decisions/0003-audit-canonical-form.md.
+
+A record's content is the JSON value before it is written: a `Content` mapping with the names of OTLP/JSON.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import math
+import re
+from collections.abc import Iterable
+from typing import Any, TypeAlias
+
+import orjson
+import rfc8785
+from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
+from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord
+
+from assay.audit.errors import RecordError
+
+Content: TypeAlias = dict[str, Any]
+
+INTEGRITY = "audit.integrity."
+SAFE_INTEGER = 2**53 - 1  # RFC 7493 section 2.2: beyond it a JSON number is not the same number everywhere
+DEPTH = 64  # of values within values
+_NON_BMP = re.compile(
+    rb"[\xf0-\xf4]"
+)  # the first byte of a UTF-8 sequence beyond the basic multilingual plane
+
+
+def content(record: LogRecord) -> tuple[Content, Content]:
+    """Split a record into what its canonical form covers, and its `audit.integrity.*` attributes.
+
+    Returns:
+        The content, and the integrity attributes, both with their values wrapped by type as in OTLP/JSON.
+
+    Raises:
+        RecordError: A value is nested too deep or of an unknown type, or an id has a wrong length.
+    """
+    members = attributes(record.attributes)
+    integrity = {key: members.pop(key) for key in [key for key in members if key.startswith(INTEGRITY)]}
+    result: Content = {
+        "attributes": members,
+        "eventName": record.event_name,
+        "observedTimeUnixNano": str(record.observed_time_unix_nano),
+        "timeUnixNano": str(record.time_unix_nano),
+    }
+    if record.HasField("body"):
+        result["body"] = _wrap(record.body, DEPTH)
+    if trace_id := record.trace_id:
+        result["traceId"] = _hex(trace_id, "trace_id", 16)
+    if span_id := record.span_id:
+        result["spanId"] = _hex(span_id, "span_id", 8)
+    if flags := record.flags:
+        result["flags"] = flags
+    return result, integrity
+
+
+def attributes(pairs: Iterable[KeyValue]) -> Content:
+    """Return attributes as a JSON object; of a key that comes twice the last value counts, as the draft says.
+
+    Raises:
+        RecordError: A value is nested too deep or of an unknown type.
+    """
+    # A string that is not empty is recognised without asking which kind of value it is: most are.
+    return {
+        pair.key: {"stringValue": text}
+        if (text := (value := pair.value).string_value)
+        else _wrap(value, DEPTH)
+        for pair in pairs
+    }
+
+
+def encode(value: Any) -> bytes:  # noqa: ANN401  a JSON value
+    """Write a JSON value after RFC 8785.
+
+    orjson is some twenty times faster, and differs in two things only: how it writes a double, and that it sorts
+    keys by code point where RFC 8785 sorts by UTF-16 code unit, which is another order only beyond the basic
+    multilingual plane. Where either could matter, the rfc8785 library writes.
+
+    Raises:
+        RecordError: A string holds a lone surrogate.
+    """
+    try:
+        text = orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
+        if b'"doubleValue"' in text or (not text.isascii() and _NON_BMP.search(text)):
+            return rfc8785.dumps(value)
+    except (TypeError, rfc8785.CanonicalizationError) as error:
+        raise RecordError(f"the record has no canonical form: {error}. Send well-formed Unicode") from error
+    return text
+
+
+def canonical_form(record: LogRecord) -> bytes:
+    """Return the canonical form of a record.
+
+    Raises:
+        RecordError: It has none.
+    """
+    return encode(content(record)[0])
+
+
+def integrity_hash(record: LogRecord) -> str:
+    """Return the record's `IntegrityHash`: SHA-256 of its canonical form, in lower-case hexadecimal.
+
+    Raises:
+        RecordError: It has no canonical form.
+    """
+    return hashlib.sha256(canonical_form(record)).hexdigest()
+
+
+def unwrap(value: Content) -> Any:  # noqa: ANN401  a JSON value
+    """Return the plain JSON value of a wrapped one: text, numbers, lists, objects; bytes stay base64.
+
+    An integer is an integer again; NaN and the infinities stay their names.
+    """
+    for kind, inner in value.items():
+        if kind == "intValue":
+            return int(inner)
+        if kind == "doubleValue":
+            return inner if isinstance(inner, str) else float(inner) + 0.0  # JCS has no negative zero
+        if kind == "arrayValue":
+            return [unwrap(item) for item in inner["values"]]
+        if kind == "kvlistValue":
+            return {key: unwrap(item) for key, item in inner["values"].items()}
+        return inner
+    return None
+
+
+def _wrap(value: AnyValue, depth: int) -> Content:  # noqa: PLR0911  one return for each kind
+    kind = value.WhichOneof("value")
+    if depth == 0:
+        raise RecordError(f"values are nested more than {DEPTH} deep: flatten the body")
+    if kind == "string_value":
+        return {"stringValue": value.string_value}
+    if kind == "int_value":
+        number = value.int_value
+        return {"intValue": number if -SAFE_INTEGER <= number <= SAFE_INTEGER else str(number)}
+    if kind == "bool_value":
+        return {"boolValue": value.bool_value}
+    if kind == "double_value":
+        return {"doubleValue": _double(value.double_value)}
+    if kind == "bytes_value":
+        return {"bytesValue": base64.b64encode(value.bytes_value).decode()}
+    if kind == "array_value":
+        return {"arrayValue": {"values": [_wrap(item, depth - 1) for item in value.array_value.values]}}
+    if kind == "kvlist_value":
+        members = {pair.key: _wrap(pair.value, depth - 1) for pair in value.kvlist_value.values}
+        return {"kvlistValue": {"values": members}}
+    if kind is None:
+        return {}
+    raise RecordError(f"a value is of the kind {kind}, which OTLP does not allow in a log record")
+
+
+def _double(number: float) -> float | str:
+    """RFC 8785 has no NaN: as in the protobuf JSON mapping, the three that are no number are named."""
+    if math.isfinite(number):
+        return number
+    return "NaN" if math.isnan(number) else "Infinity" if number > 0 else "-Infinity"
+
+
+def _hex(value: bytes, name: str, length: int) -> str:
+    if len(value) != length:
+        raise RecordError(
+            f"{name} has {len(value)} bytes, it must have {length}: leave it out or send it whole"
+        )
+    return value.hex()

@@ -1,0 +1,21 @@
+"""What one gets for a record that was accepted."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class AuditReceipt:
+    """Proof to the caller of what was accepted.
+
+    Args:
+        record_id: The record's `audit.record.id`.
+        integrity_hash: SHA-256 of its canonical form, lower-case hexadecimal.
+        sink_timestamp: When the log took it, in ns since 1970; None when a Collector stands between: then
+            `GET /v1/audit/receipts/{record_id}` at the sink tells it.
+    """
+
+    record_id: str
+    integrity_hash: str
+    sink_timestamp: int | None = None
