@@ -48,7 +48,9 @@ class Recorder:
         self.closed = True
 
     def routes(self) -> list[Route]:
-        return [Route("/receipts/{name}", lambda request: JSONResponse({"name": request.path_params["name"]}))]
+        return [
+            Route("/receipts/{name}", lambda request: JSONResponse({"name": request.path_params["name"]}))
+        ]
 
 
 class Keeper(Recorder):
@@ -113,7 +115,12 @@ class Running:
 
 @contextmanager
 def running(config: dict[str, Any]) -> Iterator[Running]:
-    document = {"listeners": [http(), grpc_()], "exporters": {"all": exporter("all")}, "health": None, **config}
+    document = {
+        "listeners": [http(), grpc_()],
+        "exporters": {"all": exporter("all")},
+        "health": None,
+        **config,
+    }
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever, daemon=True)
     thread.start()

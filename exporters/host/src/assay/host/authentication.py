@@ -1,4 +1,4 @@
-"""Who may send: bearer tokens (RFC 6750). Client certificates are checked by TLS before anything gets here."""
+"""Who may send: bearer tokens (RFC 6750). TLS has checked client certificates before anything gets here."""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
 """The configuration file: YAML, with values from the environment and from files, and errors that say where.
 
-`${env:NAME}` and `${env:NAME:-default}` stand for an environment variable, `${file:path}` for a file's text without
-the line end at its end; `$$` is a dollar sign. They are put in after the YAML is read: a value cannot change its shape.
+`${env:NAME}` and `${env:NAME:-default}` stand for an environment variable, `${file:path}` for a file's text
+without the line end at its end; `$$` is a dollar sign. They are put in after the YAML is read: a value
+cannot change its shape.
 """
 
 from __future__ import annotations
@@ -34,13 +35,13 @@ def load_config(path: str | Path) -> HostConfig:
     file = Path(path)
     try:
         text = file.read_text(encoding="utf-8")
-        root = yaml.compose(text, Loader=yaml.SafeLoader)
+        root: yaml.Node | None = yaml.compose(text, Loader=yaml.SafeLoader)
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{file}: cannot be read: {error}") from error
     except yaml.YAMLError as error:
         raise ConfigError(f"{file}: not valid YAML: {error}") from error
     reader = _Reader(file)
-    document = reader.read(root, ()) if root is not None else {}
+    document: Any = reader.read(root, ()) if root is not None else {}
     if reader.problems:
         raise ConfigError("\n".join(reader.problems))
     try:
@@ -65,7 +66,7 @@ class _Reader:
         self.problems: list[str] = []
         self._file = file
         self._lines: dict[_Path, int] = {}
-        self._construct = yaml.SafeLoader("").construct_object
+        self._loader = yaml.SafeLoader("")
 
     def read(self, node: yaml.Node, path: _Path) -> Any:  # noqa: ANN401  any YAML
         self._lines.setdefault(path, node.start_mark.line + 1)
@@ -73,7 +74,7 @@ class _Reader:
             return self._read_mapping(node, path)
         if isinstance(node, yaml.SequenceNode):
             return [self.read(item, (*path, index)) for index, item in enumerate(node.value)]
-        value = self._construct(node)  # pyright: ignore[reportUnknownVariableType, reportUnknownMemberType]
+        value: Any = self._loader.construct_object(node)  # pyright: ignore[reportUnknownMemberType]  (untyped)
         return self._resolve(value, path) if isinstance(value, str) else value
 
     def _read_mapping(self, node: yaml.MappingNode, path: _Path) -> dict[str, Any]:

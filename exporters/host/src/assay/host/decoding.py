@@ -100,8 +100,8 @@ def _malformed(signal: Signal, error: DecodeError) -> str:
 def _parse(payload: bytes, request: type[Request], depth: int) -> Request:
     """Parse with a limit of our own on the depth.
 
-    The library's limit is fixed. So the bytes are put inside as many messages as use up the difference, which costs
-    one copy and leaves the counting to the library's parser.
+    The library's limit is fixed. So the bytes are put inside as many messages as use up the difference,
+    which costs one copy and leaves the counting to the library's parser.
     """
     spare = PROTOBUF_DEPTH - depth
     if spare <= 0:

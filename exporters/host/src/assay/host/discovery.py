@@ -42,8 +42,8 @@ def find(name: str, kind: str) -> Callable[..., Exporter]:
             if not matching:
                 types = installed()
                 raise ConfigError(
-                    f"{where}: no exporter {kind!r} is installed; {nearest(kind, types)} Installed: {', '.join(types)}."
-                    " A class of your own is named as 'module:Class'."
+                    f"{where}: no exporter {kind!r} is installed; {nearest(kind, types)}"
+                    f" Installed: {', '.join(types)}. A class of your own is named as 'module:Class'."
                 )
             found = matching[0].load()
     except (ImportError, AttributeError) as error:

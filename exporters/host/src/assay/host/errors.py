@@ -14,7 +14,7 @@ class ConfigError(HostError):
 
 
 class StartError(HostError):
-    """The host cannot start: a port in use, a certificate that cannot be read, an exporter that fails to open."""
+    """The host cannot start: a port is in use, or an exporter fails to open."""
 
 
 class Retry(Exception):  # noqa: N818  an answer that an exporter gives, named as it reads: raise Retry("disk full")
@@ -37,8 +37,8 @@ class Retry(Exception):  # noqa: N818  an answer that an exporter gives, named a
 class Rejected(Exception):  # noqa: N818  an answer that an exporter gives, named as it reads: raise Rejected("…")
     """Raised by `export`: the batch is wrong and will be wrong again.
 
-    Answered as HTTP 400 or 409, over gRPC as INVALID_ARGUMENT or ALREADY_EXISTS. Only for a batch whose `peer` is
-    "direct": a Collector would drop what it has accepted.
+    Answered as HTTP 400 or 409, over gRPC as INVALID_ARGUMENT or ALREADY_EXISTS. Only for a batch whose
+    `peer` is "direct": a Collector would drop what it has accepted.
 
     Args:
         reason: What is wrong and in which record, for the sender to read: no secrets.

@@ -23,7 +23,8 @@ class Batch:
     Attributes:
         signal: What it carries. An audit batch is an `ExportLogsServiceRequest`.
         request: The parsed request. None only for an exporter with `undecodable = True`, see `error`.
-        payload: The bytes of the request as parsed, decompressed; of an undecodable batch whatever was received.
+        payload: The bytes of the request as parsed, decompressed; of an undecodable batch whatever was
+            received.
         encoding: What `payload` is written in.
         peer: Who sent it: a "collector", which drops what is refused for good, or a "direct" sender.
         received_unix_nano: When the host had all of it.
@@ -52,14 +53,16 @@ class Result:
 
 @runtime_checkable
 class Exporter(Protocol):
-    """A class named by an entry point in the group `assay_exporter`, or in the configuration as `module:Class`.
+    """What an exporter class has to have.
 
-    Beside the three members below a class may have:
+    It is named by an entry point in the group `assay_exporter`, or in the configuration as `module:Class`.
+    It is made and called on one thread of its own. Beside the three members below a class may have:
 
-    - `class Settings(pydantic.BaseModel, extra="forbid")`: the exporter's section of the configuration is validated
-      with it, and the class is called with the instance. Without it the class is called with nothing.
+    - `class Settings(pydantic.BaseModel, extra="forbid")`: the exporter's section of the configuration is
+      validated with it, and the class is called with the instance. Without it it is called with nothing.
     - `undecodable: ClassVar[bool] = True`: from a Collector it also gets batches that could not be parsed.
     - `def routes(self) -> Sequence[starlette.routing.Route]`: served, authenticated, on every HTTP listener.
+      They run on the event loop, not on the exporter's thread.
     """
 
     signals: ClassVar[frozenset[Signal]]
@@ -67,8 +70,8 @@ class Exporter(Protocol):
     def export(self, batch: Batch) -> Result | None:
         """Take a batch; returning means that it is accepted and may be acknowledged.
 
-        Called on the exporter's own thread, one batch at a time. The same batch may come again after a failure,
-        a time-out or a restart of anybody: make it harmless.
+        Called on the exporter's own thread, one batch at a time. The same batch may come again after a
+        failure, a time-out or a restart of anybody: make it harmless.
 
         Raises:
             Retry: Not now; the sender tries again.

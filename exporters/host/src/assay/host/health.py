@@ -1,4 +1,7 @@
-"""`/health` (alive), `/health/ready` (would take a batch), `/health/detailed` (everything), in Snakepit's form."""
+"""Health over HTTP, in the form of the Snakepit seed.
+
+`/health` says alive, `/health/ready` whether it would take a batch, `/health/detailed` everything.
+"""
 
 from __future__ import annotations
 

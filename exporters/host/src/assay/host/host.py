@@ -77,7 +77,8 @@ class Host:
         Nothing that was acknowledged is in a queue: a batch is acknowledged after its export.
 
         Returns:
-            Whether everything ended within `limits.stop_timeout`; else what had not is the senders' to send again.
+            Whether everything ended within `limits.stop_timeout`; else what had not is the senders' to send
+            again.
         """
         end = time.monotonic() + self.config.limits.stop_timeout
         self._intake.stopping = True

@@ -1,7 +1,7 @@
 """Serving an ASGI application on one address, with bounds that uvicorn leaves out.
 
-Bounded here: connections, bytes of headers, seconds for headers to come, seconds that an idle connection is kept. The
-bytes and seconds of a body are bounded where it is read (`otlp_http.py`).
+Bounded here: connections, bytes of headers, seconds for headers to come, seconds that an idle connection is
+kept. The bytes and seconds of a body are bounded where it is read (`otlp_http.py`).
 """
 
 from __future__ import annotations
@@ -81,6 +81,7 @@ def _configure(app: ASGIApp, limits: LimitSettings, tls: TLSSettings | None) -> 
         ws="none",
         lifespan="off",
         log_config=None,
+        log_level="warning",
         access_log=False,
         proxy_headers=False,
         server_header=False,
@@ -91,13 +92,15 @@ def _configure(app: ASGIApp, limits: LimitSettings, tls: TLSSettings | None) -> 
     )
 
 
-def _protocol(limits: LimitSettings) -> type[asyncio.Protocol]:
-    """uvicorn's HTTP/1.1 with a bound on connections and on the time that headers take."""
+def _protocol(  # noqa: C901  a class in a function, since uvicorn makes the instances
+    limits: LimitSettings,
+) -> type[asyncio.Protocol]:
+    """Put into uvicorn's HTTP/1.1 a bound on connections and on the time that headers take."""
 
     class Bounded(H11Protocol):
         _deadline: asyncio.TimerHandle | None = None
 
-        def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  (as uvicorn's)
             super().connection_made(transport)
             if len(self.connections) > limits.connections:
                 transport.close()

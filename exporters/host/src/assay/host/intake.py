@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -35,8 +35,9 @@ class Origin:
     def told(self, refusal: Refusal, signal: Signal | None) -> Refusal:
         """Count a refusal, and say it as its receiver can bear it.
 
-        A Collector drops a batch that is refused for good. So it is refused for good only what is wrong in itself and
-        no audit record: everything else (credentials, paths, names) can be mended while the Collector keeps the batch.
+        A Collector drops a batch that is refused for good. So it is refused for good only what is wrong in
+        itself and no audit record: everything else (credentials, paths, names) can be mended while the
+        Collector keeps the batch.
         """
         metrics.refused(self.listener, refusal.status)
         if self.peer == "direct" or (refusal.status in CONTENT and signal != "audit"):
@@ -91,7 +92,7 @@ class Intake:
         self._decoders.shutdown(wait=False, cancel_futures=True)
 
     @contextmanager
-    def admit(self) -> Iterator[Slot]:
+    def admit(self) -> Generator[Slot]:
         """Hold one of the places for requests that are being read or parsed.
 
         Raises:

@@ -46,7 +46,7 @@ def refused(listener: str, status: int) -> None:
 
 
 def undecodable(listener: str, signal: Signal, kept: str) -> None:
-    """Count one batch from a Collector that no one can read; `kept` is "true" when an exporter has the bytes."""
+    """Count one batch from a Collector that cannot be parsed; `kept`: "true" when an exporter has it."""
     _undecodable.add(1, {"listener": listener, "signal": signal, "kept": kept})
 
 

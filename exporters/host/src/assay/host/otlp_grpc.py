@@ -1,8 +1,9 @@
 """OTLP over gRPC (OTLP 1.9, "OTLP/gRPC").
 
-Calls are taken as streams of bytes, which are the same on the wire as OTLP's unary calls: so credentials and capacity are
-checked before a byte of the message is read, and size and depth before it is parsed. The library is told not to
-decompress, since what a message becomes has to be bounded: gzip begins with 1f 8b, and no protobuf message can.
+Calls are taken as streams of bytes, which are the same on the wire as OTLP's unary calls: so credentials
+and capacity are checked before a byte of the message is read, and size and depth before it is parsed. The
+library is told not to decompress, since what a message becomes has to be bounded: gzip begins with 1f 8b,
+and no protobuf message can.
 """
 
 from __future__ import annotations
@@ -87,7 +88,8 @@ class _Handlers(grpc.GenericRpcHandler):
         async def call(_: AsyncIterator[bytes], context: Any) -> bytes:  # noqa: ANN401  as above
             return await self._call(method, context)
 
-        return grpc.stream_unary_rpc_method_handler(call)
+        handler: Any = grpc.stream_unary_rpc_method_handler
+        return handler(call)
 
     async def _call(self, method: str, context: Any) -> bytes:  # noqa: ANN401  as above
         metadata: dict[str, Any] = {key: value for key, value in context.invocation_metadata()}  # noqa: C416  not a mapping

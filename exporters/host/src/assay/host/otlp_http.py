@@ -120,11 +120,12 @@ async def _read(request: Request, slot: Slot, limits: LimitSettings) -> bytes:
         return b"".join(parts)
 
     try:
-        return await asyncio.wait_for(read(), limits.read_timeout)
+        body = await asyncio.wait_for(read(), limits.read_timeout)
     except asyncio.TimeoutError:
-        raise Refusal(
-            408, f"the body did not come within {limits.read_timeout:g} s: send it faster"
-        ) from None
+        problem = f"the body did not come within {limits.read_timeout:g} s: send it faster"
+        raise Refusal(408, problem) from None
+    request.state.read_whole = True
+    return body
 
 
 async def _refuse(
@@ -132,8 +133,10 @@ async def _refuse(
 ) -> Response:
     """Answer an error, in the encoding of the request."""
     if request.method == "POST":
+        ended = getattr(request.state, "read_whole", False) or refusal.status == 408  # noqa: PLR2004  had its time
         refusal = origin.told(refusal, signal or PATHS.get(request.url.path))
-        await _drain(request, intake.limits)
+        if not ended:
+            await _drain(request, intake.limits)
     headers = dict(refusal.headers)
     if refusal.status == 405:  # noqa: PLR2004  RFC 9110 section 15.5.6
         headers["allow"] = "POST"
@@ -147,8 +150,8 @@ async def _refuse(
 async def _drain(request: Request, limits: LimitSettings) -> None:
     """Read what is left of a refused body and throw it away.
 
-    A client that is still sending when the connection closes sees a broken connection instead of the answer. At most
-    one body's length is read, in at most the time that a body has.
+    A client that is still sending when the connection closes sees a broken connection instead of the
+    answer. At most one body's length is read, in at most the time that a body has.
     """
     end = time.monotonic() + limits.read_timeout
     left = limits.body_bytes
@@ -156,9 +159,9 @@ async def _drain(request: Request, limits: LimitSettings) -> None:
         while left > 0:
             message = await asyncio.wait_for(request.receive(), max(0.0, end - time.monotonic()))
             left -= len(message.get("body", b""))
-            if not message.get("more_body"):
+            if not message.get("more_body"):  # its end, or the client has gone
                 return
-    except (asyncio.TimeoutError, RuntimeError):  # starlette: the stream was read to its end
+    except asyncio.TimeoutError:
         return
 
 

@@ -1,8 +1,9 @@
 """OTLP/JSON to and from protobuf, by tables compiled from the protobuf descriptors.
 
-OTLP 1.9 "JSON Protobuf Encoding" differs from the protobuf JSON mapping: trace and span ids are hexadecimal, enums
-are integers only, names are lowerCamelCase only, and unknown names are ignored. The rest is protobuf's: 64-bit integers
-are strings (numbers are read too), bytes are base64, NaN and the infinities are strings, null is absent.
+OTLP 1.9 "JSON Protobuf Encoding" differs from the protobuf JSON mapping: trace and span ids are
+hexadecimal, enums are integers only, names are lowerCamelCase only, and unknown names are ignored. The rest
+is protobuf's: 64-bit integers are strings (numbers are read too), bytes are base64, NaN and the infinities
+are strings, null is absent.
 """
 
 from __future__ import annotations
@@ -210,7 +211,7 @@ def _read_base64(value: Any, _: int) -> bytes:  # noqa: ANN401  any JSON
 
 def _kind(value: object) -> str:
     names = {dict: "an object", list: "an array", str: "a string", bool: "a boolean", type(None): "null"}
-    return names.get(type(value), "a number")
+    return next((name for kind, name in names.items() if type(value) is kind), "a number")
 
 
 @cache

@@ -100,8 +100,8 @@ class ListenerSettings(_Section):
         )
         if not has_authentication and not is_loopback(self.address):
             raise ValueError(
-                f"{self.address} can be reached from other machines and nobody is asked who they are: add auth.bearer or"
-                " tls.client_ca, or listen on 127.0.0.1"
+                f"{self.address} can be reached from other machines and nobody is asked who they are: add"
+                " auth.bearer or tls.client_ca, or listen on 127.0.0.1"
             )
         return self
 
@@ -118,7 +118,7 @@ class LimitSettings(_Section):
     body_bytes: int = Field(default=32 * 1024 * 1024, ge=1024, le=1024 * 1024 * 1024)
     """One body, as sent and again when decompressed."""
     buffered_bytes: int = Field(default=256 * 1024 * 1024, ge=1024)
-    """All bodies that are being read or parsed, as sent and decompressed. What waits for an exporter has a limit of its own."""
+    """All bodies that are being read or parsed, as sent and decompressed; `queue` bounds what waits."""
     depth: int = Field(default=64, ge=8, le=100)
     """Messages nested in one another, the request counted; 100 is the protobuf library's limit."""
     header_bytes: int = Field(default=16 * 1024, ge=1024, le=1024 * 1024)

@@ -28,12 +28,13 @@ class CrashedError(Exception):
 class Worker:
     """Runs an exporter.
 
-    The queue holds jobs that somebody waits for: nothing in it has been acknowledged, so a job whose sender has gone
-    is left out, and what is left at the end of a stop is the senders' to send again.
+    The queue holds jobs that somebody waits for: nothing in it has been acknowledged, so a job whose sender
+    has gone is left out, and what is left at the end of a stop is the senders' to send again.
 
     Args:
         name: The exporter's name in the configuration.
-        factory: Makes the exporter; called on its thread, as everything else of it, so that it may hold what belongs
+        factory: Makes the exporter; called on its thread, as everything else of it, so that it may hold
+            what belongs
             to one thread.
         limits: How many batches and bytes may wait, the running one counted.
     """
