@@ -70,7 +70,10 @@ class Receiver:
 
     def resources(self) -> list[dict[str, str]]:
         return [
-            {pair.key: pair.value.string_value or str(pair.value.int_value) for pair in spans.resource.attributes}
+            {
+                pair.key: pair.value.string_value or str(pair.value.int_value)
+                for pair in spans.resource.attributes
+            }
             for request in self.of("/v1/traces")
             for spans in request.resource_spans
         ]
@@ -118,7 +121,9 @@ def free_port() -> int:
 def instrumented(tmp_path: Path, receiver: Receiver):
     """Run a program under `opentelemetry-instrument`, sending to the receiver unless `env` says otherwise."""
 
-    def run(source: str, *, env: dict[str, str] | None = None, name: str = "app.py") -> subprocess.CompletedProcess:
+    def run(
+        source: str, *, env: dict[str, str] | None = None, name: str = "app.py"
+    ) -> subprocess.CompletedProcess:
         path = tmp_path / name
         path.write_text(source)
         kept = {key: value for key, value in os.environ.items() if not key.startswith(("OTEL_", "ASSAY_"))}

@@ -27,7 +27,9 @@ def test_program_name(argv, name):
 
 
 def test_kubernetes_from_the_downward_api():
-    found = kubernetes({"KUBERNETES_SERVICE_HOST": "10.0.0.1", "POD_NAME": "a", "K8S_NODE_NAME": "b", "POD_UID": ""})
+    found = kubernetes(
+        {"KUBERNETES_SERVICE_HOST": "10.0.0.1", "POD_NAME": "a", "K8S_NODE_NAME": "b", "POD_UID": ""}
+    )
     assert found == {"k8s.pod.name": "a", "k8s.node.name": "b"}
 
 

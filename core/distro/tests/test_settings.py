@@ -52,14 +52,16 @@ def test_right_values(tmp_path):
     one, two = tmp_path / "one.yaml", tmp_path / "two.yaml"
     one.touch()
     two.touch()
-    settings, wrong = read({
-        "ASSAY_REGISTRY": f"{one}{os.pathsep}{two}",
-        "ASSAY_SAMPLING": "shop.*=0.5, cart.emptied=1",
-        "ASSAY_RATE_LIMIT": "shop.*=100",
-        "ASSAY_REDACT_KEYS": "iban, ssn",
-        "ASSAY_LOGS": "JSON",
-        "ASSAY_INSTRUMENTS": "off",
-    })
+    settings, wrong = read(
+        {
+            "ASSAY_REGISTRY": f"{one}{os.pathsep}{two}",
+            "ASSAY_SAMPLING": "shop.*=0.5, cart.emptied=1",
+            "ASSAY_RATE_LIMIT": "shop.*=100",
+            "ASSAY_REDACT_KEYS": "iban, ssn",
+            "ASSAY_LOGS": "JSON",
+            "ASSAY_INSTRUMENTS": "off",
+        }
+    )
     assert wrong == []
     assert settings.registry == (str(one), str(two))
     assert settings.sampling == {"shop.*": 0.5, "cart.emptied": 1.0}

@@ -5,8 +5,8 @@ $ pip install assay-distro
 $ opentelemetry-instrument python app.py
 ```
 
-Traces, metrics and logs go to the Collector on this machine (OTLP/HTTP, port 4318), audit records to its audit
-endpoint (port 4319). Every setting is an environment variable: docs/reference/settings.md.
+Traces, metrics and logs go to the Collector on this machine (OTLP/HTTP, port 4318), audit records to its
+audit endpoint (port 4319). Every setting is an environment variable: docs/reference/settings.md.
 
 A program that is not started by `opentelemetry-instrument`, such as a spawned worker, sets itself up:
 

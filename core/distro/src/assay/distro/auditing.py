@@ -22,6 +22,10 @@ INTERVAL = 60.0
 
 _logger = logging.getLogger("assay.distro.audit")
 
+RETRIES = 3
+BRIEF = 1.0
+"""Seconds for a record while the endpoint is known to be down."""
+
 Emit = Callable[..., object]
 
 
@@ -29,14 +33,17 @@ class AuditSink:
     """What the bridge calls for each audit record.
 
     Args:
-        connect: Returns `AuditLogger.emit_event`; called with the first record of each process.
+        connect: Returns `AuditLogger.emit_event`, given how often it may retry and the longest wait in
+            seconds.
+        timeout: Seconds that a record may wait for the endpoint.
         endpoint: Where it sends, for the report.
     """
 
-    def __init__(self, connect: Callable[[], Emit], endpoint: str) -> None:
+    def __init__(self, connect: Callable[[int, float], Emit], endpoint: str, timeout: float) -> None:
         self._connect = connect
-        self._emit: Emit | None = None
-        self._pid = 0
+        self._timeout = timeout
+        self._emitters: dict[tuple[int, bool], Emit] = {}
+        self._is_down = False
         self._endpoint = endpoint
         self._silent_until = 0.0
         self.failed = 0
@@ -52,13 +59,25 @@ class AuditSink:
     ) -> object:
         """Hand one record over; return its receipt, or None if it was not taken."""
         try:
-            if self._emit is None or self._pid != os.getpid():
-                # a forked child has an instance id and a connection of its own
-                self._emit, self._pid = self._connect(), os.getpid()
-            return self._emit(event_name, attributes, body, time_unix_nano=time_unix_nano)
+            receipt = self._emitter()(event_name, attributes, body, time_unix_nano=time_unix_nano)
         except Exception as error:  # noqa: BLE001 - whatever is wrong, the app goes on
+            self._is_down = True
             self._report(event_name, error)
             return None
+        self._is_down = False
+        return receipt
+
+    def _emitter(self) -> Emit:
+        """Return the patient emitter; while the endpoint is down, one that tries once.
+
+        Every record is tried, but an app without a Collector does not wait for each of them. A forked child
+        has an instance id of its own, and so its own emitters.
+        """
+        key = os.getpid(), self._is_down
+        if key not in self._emitters:
+            patience = (0, min(BRIEF, self._timeout)) if self._is_down else (RETRIES, self._timeout)
+            self._emitters[key] = self._connect(*patience)
+        return self._emitters[key]
 
     def _report(self, event_name: str, error: Exception) -> None:
         self.failed += 1
@@ -83,19 +102,20 @@ class AuditSink:
 
 def audit_sink(settings: Settings) -> AuditSink:
     """Return what the bridge writes audit records with; it opens nothing before the first one."""
-    return AuditSink(lambda: _emitter(settings), without_credentials(settings.audit_endpoint))
 
+    def connect(retries: int, timeout: float) -> Emit:
+        from assay.audit import AuditLogger, OTLPAuditExporter  # noqa: PLC0415 - imports an HTTP client
 
-def _emitter(settings: Settings) -> Emit:
-    from assay.audit import AuditLogger, OTLPAuditExporter  # noqa: PLC0415 - imports an HTTP client
+        exporter = OTLPAuditExporter(
+            settings.audit_endpoint,
+            token=settings.audit_token,
+            certificate=settings.audit_certificate,
+            client_certificate=settings.audit_client_certificate,
+            client_key=settings.audit_client_key,
+            timeout=timeout,
+            retries=retries,
+        )
+        resource: Resource = getattr(get_tracer_provider(), "resource", Resource.get_empty())
+        return AuditLogger(exporter, dict(resource.attributes)).emit_event
 
-    exporter = OTLPAuditExporter(
-        settings.audit_endpoint,
-        token=settings.audit_token or None,
-        certificate=settings.audit_certificate or None,
-        client_certificate=settings.audit_client_certificate or None,
-        client_key=settings.audit_client_key or None,
-        timeout=settings.audit_timeout,
-    )
-    resource: Resource = getattr(get_tracer_provider(), "resource", Resource.get_empty())
-    return AuditLogger(exporter, dict(resource.attributes)).emit_event
+    return AuditSink(connect, without_credentials(settings.audit_endpoint), settings.audit_timeout)

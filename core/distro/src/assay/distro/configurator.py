@@ -16,8 +16,8 @@ _logger = logging.getLogger("assay.distro")
 class AssayConfigurator(_OTelSDKConfigurator):
     """Upstream's configurator with Assay's processors, and the bridge attached to the bus.
 
-    A second call in one process (a worker that is set up explicitly and by `opentelemetry-instrument` too) only
-    takes over a changed ASSAY_INSTRUMENTS.
+    A second call in one process (a worker that is set up explicitly and by `opentelemetry-instrument` too)
+    only takes over a changed ASSAY_INSTRUMENTS.
     """
 
     def _configure(self, **kwargs: Any) -> None:  # noqa: ANN401 - upstream's signature
@@ -36,7 +36,7 @@ class AssayConfigurator(_OTelSDKConfigurator):
             changes["OTEL_METRICS_EXPORTER"] = "none"
         outages.install()
         with standard.environment(changes):
-            super()._configure(**_processors(settings), **kwargs)
+            super()._configure(**_processors(settings), **kwargs)  # pyright: ignore[reportUnknownMemberType]
         lifecycle.set_up(settings)
 
 

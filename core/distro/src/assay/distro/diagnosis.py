@@ -1,16 +1,18 @@
-"""What would be instrumented here, what can be reached, and which setting is wrong: the findings of `assay doctor`."""
+"""The findings of `assay doctor`: what would be instrumented, what can be reached, which setting is wrong."""
 
 from __future__ import annotations
 
 import difflib
 import os
+import socket
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
+from urllib.parse import unquote, urlsplit
 
 import requests
 from opentelemetry.instrumentation.dependencies import get_dist_dependency_conflicts
-from opentelemetry.util._importlib_metadata import entry_points
+from opentelemetry.util._importlib_metadata import entry_points  # pyright: ignore[reportUnknownVariableType]
 
 from assay.distro import standard
 from assay.distro.settings import TABLE, Settings, read, without_credentials
@@ -22,6 +24,7 @@ TIMEOUT = 3.0
 UNAUTHORIZED = frozenset({401, 403})
 NOT_FOUND = 404
 SERVER_ERROR = 500
+_REASONS = ("Connection refused", "timed out", "Name or service not known", "certificate verify failed")
 HOST_HEALTH = "http://127.0.0.1:13134/health/ready"
 
 
@@ -73,7 +76,9 @@ def settings_findings() -> Iterator[Finding]:
             yield Finding("setting", name, "warning", "is no setting", f"did you mean {near[0]}?")
     if standard.is_disabled():
         remedy = "unset it"
-        yield Finding("setting", "OTEL_SDK_DISABLED", "error", "nothing is sent, audit records included", remedy)
+        yield Finding(
+            "setting", "OTEL_SDK_DISABLED", "error", "nothing is sent, audit records included", remedy
+        )
 
 
 def distros() -> Iterator[Finding]:
@@ -93,7 +98,8 @@ def distros() -> Iterator[Finding]:
 
 def instrumentations() -> Iterator[Finding]:
     """Yield each installed instrumentation, and why it would not be applied."""
-    disabled = {name.strip() for name in os.environ.get("OTEL_PYTHON_DISABLED_INSTRUMENTATIONS", "").split(",")}
+    names = os.environ.get("OTEL_PYTHON_DISABLED_INSTRUMENTATIONS", "").split(",")
+    disabled = {name.strip() for name in names}
     for entry in sorted(entry_points(group="opentelemetry_instrumentor"), key=lambda one: one.name):
         if entry.name in disabled or "*" in disabled:
             detail = "turned off by OTEL_PYTHON_DISABLED_INSTRUMENTATIONS"
@@ -123,8 +129,10 @@ def endpoints(settings: Settings) -> Iterator[Finding]:
         f"{start}; or set ASSAY_AUDIT_ENDPOINT",
         "set ASSAY_AUDIT_TOKEN",
         headers=headers,
-        verify=settings.audit_certificate or True,
-        cert=certificates if all(certificates) else settings.audit_client_certificate or None,
+        tls={
+            "verify": settings.audit_certificate or True,
+            "cert": certificates if all(certificates) else settings.audit_client_certificate or None,
+        },
     )
     yield _health()
 
@@ -144,17 +152,23 @@ def _otlp(signal: str, start: str) -> Finding:
         own or f"{base}/v1/{signal.lower()}",
         f"{start}; or set OTEL_EXPORTER_OTLP_ENDPOINT",
         "set OTEL_EXPORTER_OTLP_HEADERS",
-        headers={name.strip(): requests.utils.unquote(value.strip()) for name, _, value in pairs},
-        verify=os.environ.get("OTEL_EXPORTER_OTLP_CERTIFICATE") or True,
+        headers={name.strip(): unquote(value.strip()) for name, _, value in pairs},
+        tls={"verify": os.environ.get("OTEL_EXPORTER_OTLP_CERTIFICATE") or True},
     )
 
 
-def _probe(name: str, url: str, start: str, credentials: str, *, headers: Mapping[str, str], **tls: Any) -> Finding:  # noqa: ANN401 - requests' own
+def _probe(  # noqa: PLR0913 - one for each thing that may be wrong
+    name: str, url: str, start: str, credentials: str, *, headers: Mapping[str, str], tls: Mapping[str, Any]
+) -> Finding:
     """Post an empty request: it is valid OTLP, and nothing is stored."""
     shown = without_credentials(url)
     try:
         answer = requests.post(
-            url, data=b"", headers={"Content-Type": "application/x-protobuf", **headers}, timeout=TIMEOUT, **tls
+            url,
+            data=b"",
+            headers={"Content-Type": "application/x-protobuf", **headers},
+            timeout=TIMEOUT,
+            **tls,
         )
     except (requests.RequestException, OSError) as error:
         return Finding("endpoint", name, "error", f"{shown} cannot be reached ({_reason(error)})", start)
@@ -169,9 +183,6 @@ def _probe(name: str, url: str, start: str, credentials: str, *, headers: Mappin
 
 
 def _connect(name: str, url: str, start: str) -> Finding:
-    import socket  # noqa: PLC0415 - for gRPC only
-    from urllib.parse import urlsplit  # noqa: PLC0415 - as above
-
     parts = urlsplit(url if "://" in url else f"http://{url}")
     try:
         socket.create_connection((parts.hostname or "", parts.port or 4317), TIMEOUT).close()
@@ -185,7 +196,7 @@ def _health() -> Finding:
     try:
         answer = requests.get(HOST_HEALTH, timeout=TIMEOUT)
     except requests.RequestException as error:
-        remedy = "start it: assay serve (or everything: assay up); until then the Collector keeps what is meant for it"
+        remedy = "start it: assay serve (or everything: assay up); the Collector keeps its share until then"
         return Finding("endpoint", "exporter host", "warning", f"{HOST_HEALTH}: {_reason(error)}", remedy)
     if answer.ok:
         return Finding("endpoint", "exporter host", "ok", f"{HOST_HEALTH} answers {answer.status_code}")
@@ -195,7 +206,4 @@ def _health() -> Finding:
 
 def _reason(error: Exception) -> str:
     text = str(error)
-    for known in ("Connection refused", "timed out", "Name or service not known", "certificate verify failed"):
-        if known in text:
-            return known
-    return type(error).__name__
+    return next((known for known in _REASONS if known in text), type(error).__name__)

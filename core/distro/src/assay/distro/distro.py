@@ -33,7 +33,8 @@ class AssayDistro(BaseDistro):
 class _LastResort(logging.Filter):
     """Prints what only the OpenTelemetry handler hears, as Python does for a program without handlers.
 
-    The handler on the root logger would otherwise silence the warnings of every program that sets up no logging.
+    The handler on the root logger would otherwise silence the warnings of every program that sets up no
+    logging.
     """
 
     def __init__(self, own: logging.Handler) -> None:

@@ -1,8 +1,8 @@
 """One JSON object a line for each log event of the catalogue (ASSAY_LOGS=json), in the seeds' short fields.
 
 ```json
-{"level":"info","message":"Materialization started","flowstone":true,"event":"materialization_start","asset":"orders"}
-```
+{"level":"info","message":"Materialization
+started","flowstone":true,"event":"materialization_start","asset":"orders"} ```
 
 `level` is in lower case for every subsystem, as in the lines of the app itself.
 """
@@ -16,8 +16,8 @@ from typing import Any
 from opentelemetry.sdk._logs import LogRecordProcessor, ReadWriteLogRecord
 
 from assay.distro.jsonlogs import dumps, timestamp
-from assay.distro.redaction import redacted_mapping
 from assay.semconv.catalogue import Catalogue, Event
+from assay.telemetry.redaction import redact_metadata
 
 CORRELATION = "assay.correlation_id"
 
@@ -87,4 +87,10 @@ def fields(event: Event, attributes: dict[str, Any]) -> dict[str, Any]:
         subsystem: True,
         "event": event.log or event.name,
     }
-    return line | {key: value for key, value in redacted_mapping(short).items() if key not in line}
+    clean = redact_metadata(short)
+    return line | {key: _rounded(value) for key, value in clean.items() if key not in line}
+
+
+def _rounded(value: object) -> object:
+    """Return a float without the digits that only its representation has; a microsecond of a `duration_ms`."""
+    return round(value, 3) if isinstance(value, float) else value

@@ -2,8 +2,27 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Callable, Mapping
+
 from assay.distro.settings import Settings
+from assay.telemetry import TelemetryError, set_limit, set_rate
+from assay.telemetry.redaction import configure
+
+_logger = logging.getLogger("assay.distro")
 
 
 def apply(settings: Settings) -> None:
-    """Set the filters; a pattern that is none is reported, the others hold."""
+    """Set the filters; what the bus does not take is reported, the rest holds."""
+    if settings.redact_keys:
+        configure(keys=settings.redact_keys)
+    _set_each("ASSAY_SAMPLING", settings.sampling, set_rate)
+    _set_each("ASSAY_RATE_LIMIT", settings.rate_limit, set_limit)
+
+
+def _set_each(name: str, numbers: Mapping[str, float], set_one: Callable[[str, float], None]) -> None:
+    for pattern, number in numbers.items():
+        try:
+            set_one(pattern, number)
+        except TelemetryError as error:
+            _logger.warning("%s: %s=%g is not used: %s", name, pattern, number, error)

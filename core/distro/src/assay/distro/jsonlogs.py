@@ -1,8 +1,8 @@
 """One JSON object a line, for what the app logs through `logging` (ASSAY_LOGS=json).
 
 ```json
-{"level":"info","message":"Label submitted","queue_id":"queue_123","logger":"ingot","trace_id":"…","timestamp":"…Z"}
-```
+{"level":"info","message":"Label
+submitted","queue_id":"queue_123","logger":"ingot","trace_id":"…","timestamp":"…Z"} ```
 
 The app's own configuration decides what is logged and where; this module decides the form of whatever goes to
 standard output or error, whichever handler writes it. Files and other streams stay as they are.
@@ -10,7 +10,9 @@ standard output or error, whichever handler writes it. Files and other streams s
 
 from __future__ import annotations
 
+import json
 import logging
+import os
 import sys
 import traceback
 from collections.abc import Mapping
@@ -20,8 +22,9 @@ from typing import Any, Final
 import orjson
 from opentelemetry.trace import get_current_span
 
-from assay.distro.redaction import redacted_mapping, redacted_text
 from assay.telemetry.ambient import correlation_id
+from assay.telemetry.correlation import VARIABLE, current
+from assay.telemetry.redaction import redact_metadata, redact_text
 
 _OF_EVERY_RECORD: Final = frozenset(vars(logging.makeLogRecord({}))) | {
     "message", "asctime", "taskName", "otelSpanID", "otelTraceID", "otelTraceSampled", "otelServiceName",
@@ -29,33 +32,33 @@ _OF_EVERY_RECORD: Final = frozenset(vars(logging.makeLogRecord({}))) | {
 
 
 class JsonFormatter(logging.Formatter):
-    """Renders a log record with its extra fields, the trace and the correlation id it belongs to, redacted."""
+    """Renders a log record with its extra fields and the ids of what it belongs to, redacted."""
 
     def format(self, record: logging.LogRecord) -> str:
         """Return one line of JSON."""
         line: dict[str, Any] = {
             "level": record.levelname.lower(),
-            "message": redacted_text(_message(record)),
+            "message": redact_text(_message(record)),
             "logger": record.name,
         }
         extra = {key: value for key, value in vars(record).items() if key not in _OF_EVERY_RECORD}
-        line |= {key: value for key, value in redacted_mapping(extra).items() if key not in line}
+        line |= {key: value for key, value in redact_metadata(extra).items() if key not in line}
         line |= context()
         if record.exc_info and record.exc_info[1] is not None:
             error = record.exc_info[1]
             line["error_type"] = type(error).__qualname__
-            line["error_message"] = redacted_text(str(error))
-            line["stacktrace"] = redacted_text("".join(traceback.format_exception(error)))
+            line["error_message"] = redact_text(str(error))
+            line["stacktrace"] = redact_text("".join(traceback.format_exception(error)))
         line["timestamp"] = timestamp(record.created)
         return dumps(line)
 
 
 def install() -> None:
     """Let every handler that writes to standard output or error use the form; once a process."""
-    if getattr(logging.StreamHandler.format, "__module__", "") == __name__:
+    if logging.StreamHandler.__dict__.get("format") is not None:
         return
     formatter = JsonFormatter()
-    usual = logging.StreamHandler.format  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
+    usual = logging.Handler.format
 
     def format_(self: logging.StreamHandler[Any], record: logging.LogRecord) -> str:
         return formatter.format(record) if _is_standard(self.stream) else usual(self, record)
@@ -70,9 +73,9 @@ def context() -> dict[str, str]:
     if span.is_valid:
         ids["trace_id"] = f"{span.trace_id:032x}"
         ids["span_id"] = f"{span.span_id:016x}"
-    correlation = correlation_id.get()
-    if correlation:
-        ids["correlation_id"] = correlation
+    if span.is_valid or correlation_id.get() or VARIABLE in os.environ:
+        # else there is nothing to correlate with
+        ids["correlation_id"] = current()
     return ids
 
 
@@ -84,11 +87,18 @@ def timestamp(seconds: float) -> str:
 def dumps(line: Mapping[str, Any]) -> str:
     """Return a line of JSON of whatever the values are; what JSON has no form for is its `str`."""
     try:
-        return orjson.dumps(line, default=str, option=orjson.OPT_NON_STR_KEYS).decode()
-    except (TypeError, ValueError):  # integers beyond 64 bits, lone surrogates
-        import json  # noqa: PLC0415 - seldom needed
+        return orjson.dumps(line, default=_text, option=orjson.OPT_NON_STR_KEYS).decode()
+    except (TypeError, ValueError):  # integers beyond 64 bits, lone surrogates, circles
+        return json.dumps(
+            {key: value if isinstance(value, bool) else _text(value) for key, value in line.items()}
+        )
 
-        return json.dumps(line, default=str, skipkeys=True)
+
+def _text(value: object) -> str:
+    try:
+        return redact_text(str(value))
+    except Exception:  # noqa: BLE001 - an object's own __str__ may raise
+        return f"<{type(value).__qualname__}>"
 
 
 def _message(record: logging.LogRecord) -> str:

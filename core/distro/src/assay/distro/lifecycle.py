@@ -1,4 +1,4 @@
-"""What lives in the process: the bridge and the providers, their flush, their end, and their forked children."""
+"""The bridge and the providers of this process: their flush, their end, and their children."""
 
 from __future__ import annotations
 
@@ -26,12 +26,13 @@ class _Process:
 
 
 def initialize(*, instruments: bool = True) -> None:
-    """Set up everything in a process that `opentelemetry-instrument` did not start. A second call does no harm.
+    """Set up everything in a process that `opentelemetry-instrument` did not start; again does no harm.
 
     Args:
-        instruments: Record metrics; False for a worker whose parent counts for it. ASSAY_INSTRUMENTS=off is the same.
+        instruments: Record metrics; False for a worker whose parent counts for it. ASSAY_INSTRUMENTS=off is
+            the same.
     """
-    from opentelemetry.instrumentation.auto_instrumentation import (  # noqa: PLC0415 - imports much
+    from opentelemetry.instrumentation.auto_instrumentation import (  # noqa: PLC0415 - imports much  # pyright: ignore[reportMissingTypeStubs]
         initialize as initialize_upstream,
     )
 
@@ -79,9 +80,11 @@ def shutdown(timeout: float | None = None) -> None:
     if settings is None or _Process.is_down:
         return
     _Process.is_down = True
-    from assay.distro.processors import EXIT  # noqa: PLC0415 - imported long ago, unless disabled
+    from assay.distro.outages import is_likely  # noqa: PLC0415 - imported long ago, unless disabled
+    from assay.distro.processors import EXIT  # noqa: PLC0415 - as above
 
-    EXIT.start(settings.exit_timeout if timeout is None else timeout)
+    usual = min(settings.exit_timeout, 1.0) if is_likely() else settings.exit_timeout
+    EXIT.start(usual if timeout is None else timeout)
     for provider in _providers():
         with suppress(
             Exception

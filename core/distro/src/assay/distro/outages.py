@@ -1,12 +1,13 @@
 """One warning when the Collector takes nothing, instead of one for every attempt.
 
-Upstream's exporters log each retry and each failure. A filter on their loggers lets one message a minute through, in
-words that say what it means for the app.
+Upstream's exporters log each retry and each failure. A filter on their loggers lets one message a minute
+through, in words that say what it means for the app.
 """
 
 from __future__ import annotations
 
 import logging
+import math
 import os
 import re
 from time import monotonic
@@ -15,6 +16,8 @@ from assay.distro.settings import without_credentials
 
 INTERVAL = 60.0
 """Seconds between two warnings."""
+RECENT = 20.0
+"""Seconds for which a failed export says that the next will fail too."""
 
 _LOGGERS = (
     "opentelemetry.exporter.otlp.proto.http.trace_exporter",
@@ -33,13 +36,15 @@ class OutageFilter(logging.Filter):
     def __init__(self) -> None:
         super().__init__()
         self._silent_until = 0.0
+        self.last = -math.inf
 
     def filter(self, record: logging.LogRecord) -> bool:
+        """Return whether the record is told."""
         if _AT_THE_END.search(record.msg):
             return False
         if not _OUTAGE.match(record.msg):
             return True
-        now = monotonic()
+        now = self.last = monotonic()
         if now < self._silent_until:
             return False
         self._silent_until = now + INTERVAL
@@ -55,15 +60,22 @@ class OutageFilter(logging.Filter):
         return True
 
 
+_OUTAGES = OutageFilter()
+
+
 def endpoint() -> str:
     """The endpoint that the signals share, as it may be shown."""
     return without_credentials(os.environ.get("OTEL_EXPORTER_OTLP_ENDPOINT", ""))
 
 
+def is_likely() -> bool:
+    """Whether an export failed a short while ago: the end of the program need not wait long for the next."""
+    return monotonic() - _OUTAGES.last < RECENT
+
+
 def install() -> None:
     """Put one filter before all the exporters' loggers."""
-    outage = OutageFilter()
     for name in _LOGGERS:
-        logging.getLogger(name).addFilter(outage)
+        logging.getLogger(name).addFilter(_OUTAGES)
     # the pool's "Connection pool is full" and "Retrying" are the same news again
     logging.getLogger("urllib3.connectionpool").setLevel(logging.ERROR)

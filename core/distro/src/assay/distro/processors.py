@@ -99,6 +99,10 @@ class RedactingLogRecordExporter(LogRecordExporter):
         """Stop the exporter; a retry in progress ends."""
         self._held.exporter.shutdown()
 
+    def force_flush(self, timeout_millis: int = 10000) -> bool:
+        """Pass on."""
+        return self._held.exporter.force_flush(timeout_millis)
+
 
 class _SpanProcessor(BatchSpanProcessor):
     def shutdown(self) -> None:

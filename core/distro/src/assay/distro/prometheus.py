@@ -1,7 +1,7 @@
 """The series on a local `/metrics`, when OTEL_METRICS_EXPORTER names `prometheus`.
 
-Names and labels are exactly those of the registry: upstream's reader without its labels for the scope, on a registry
-of its own, so that it neither shows nor disturbs what else the app gives to prometheus_client.
+Names and labels are exactly those of the registry: upstream's reader without its labels for the scope, on a
+registry of its own, so that it neither shows nor disturbs what else the app gives to prometheus_client.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Takes secrets out of what other instrumentations and `logging` record, before it is exported or printed.
 
-The bus redacts its own events; spans, exceptions and log records of everybody else pass here. What counts as a secret is
-`assay.telemetry.redact`'s to say. What holds none is passed on as it is, not copied.
+The bus redacts its own events; spans, exceptions and log records of everybody else pass here. What counts as
+a secret is `assay.telemetry.redaction`'s to say. What holds none is passed on as it is, not copied.
 """
 
 from __future__ import annotations
@@ -9,25 +9,14 @@ from __future__ import annotations
 import copy
 import dataclasses
 from collections.abc import Mapping, Sequence
-from typing import Any, cast
+from typing import Any
 
 from opentelemetry.sdk._logs import ReadableLogRecord
-from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import Event, ReadableSpan
 from opentelemetry.trace import Link, Status
 from opentelemetry.util.types import Attributes
 
-from assay.telemetry.redact import redact_text, redact_value
-
-
-def redacted_text(text: str) -> str:
-    """Return a text without the secrets in it."""
-    return redact_text(text)
-
-
-def redacted_mapping(attributes: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the members, with those that hold a secret replaced."""
-    return {key: redact_value(key, value) for key, value in attributes.items()}
+from assay.telemetry.redaction import redact, redact_metadata, redact_text
 
 
 def redacted_span(span: ReadableSpan) -> ReadableSpan:
@@ -41,8 +30,8 @@ def redacted_span(span: ReadableSpan) -> ReadableSpan:
         return span
     # A copy rather than a new one: upstream's constructor has no place for the counts of what was dropped.
     changed = copy.copy(span)
-    changed._name = name  # noqa: SLF001 - there is no public way to make a span like another
     for field, value in (
+        ("_name", name),
         ("_attributes", attributes),
         ("_events", events),
         ("_links", links),
@@ -57,8 +46,8 @@ def redacted_record(record: ReadableLogRecord) -> ReadableLogRecord:
     """Return the log record, or a copy if its body or attributes hold a secret."""
     log = record.log_record
     attributes = _attributes(log.attributes)
-    body = redact_value("", log.body)
-    if attributes is None and body == log.body:
+    body = redact(log.body)
+    if attributes is None and body is log.body:
         return record
     changed = copy.copy(log)
     changed.body = body
@@ -67,21 +56,12 @@ def redacted_record(record: ReadableLogRecord) -> ReadableLogRecord:
     return dataclasses.replace(record, log_record=changed)
 
 
-def redacted_resource(resource: Resource) -> dict[str, Any]:
-    """Return a resource's attributes without secrets."""
-    return redacted_mapping(resource.attributes)
-
-
 def _attributes(attributes: Mapping[str, Any] | None) -> Attributes | None:
     """Return the attributes redacted, None if there is nothing to redact."""
     if not attributes:
         return None
-    redacted = redacted_mapping(attributes)
-    return (
-        redacted
-        if any(redacted[key] is not value and redacted[key] != value for key, value in attributes.items())
-        else None
-    )
+    redacted = redact_metadata(attributes)
+    return None if redacted is attributes else dict(redacted)
 
 
 def _event(event: Any) -> Any:  # noqa: ANN401 - upstream's type differs between versions
@@ -103,8 +83,4 @@ def _status(status: Status) -> Status | None:
 
 def _each(items: Sequence[Any], redacted: Any) -> tuple[Any, ...] | None:  # noqa: ANN401 - events or links
     results = tuple(redacted(item) for item in items)
-    return (
-        None
-        if all(new is old for new, old in zip(results, items, strict=True))
-        else cast("tuple[Any, ...]", results)
-    )
+    return None if all(new is old for new, old in zip(results, items, strict=True)) else results

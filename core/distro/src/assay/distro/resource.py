@@ -1,7 +1,7 @@
 """Who sends: the name of the program, and where in a Kubernetes cluster it runs.
 
-The upstream detectors give host, operating system and process; the instance id is theirs too. The command's arguments
-are never sent: they may hold secrets.
+The upstream detectors give host, operating system and process; the instance id is theirs too. The command's
+arguments are never sent: they may hold secrets.
 """
 
 from __future__ import annotations

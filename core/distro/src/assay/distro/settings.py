@@ -1,7 +1,7 @@
 """Every setting of the app's side: one table, and its reading.
 
-A wrong value never stops the app: `read` gives the default in its place, and an error that names the variable, what
-it was and what it may be.
+A wrong value never stops the app: `read` gives the default in its place, and an error that names the
+variable, what it was and what it may be.
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ def _rates(most: float) -> Callable[[str], Rates]:
         for part in filter(None, (part.strip() for part in text.split(","))):
             pattern, separator, number = part.rpartition("=")
             rate = float(number)
-            if not separator or not pattern.strip() or not 0 <= rate <= most:
+            if not separator or not pattern.strip() or not 0 < rate <= most:
                 raise ValueError(part)
             rates[pattern.strip()] = rate
         return rates
@@ -104,9 +104,9 @@ TABLE = (
             _choice("stderr", "stdout")),
     Setting("ASSAY_REGISTRY", "", "registry files that exist, joined by the path separator",
             "Your own semantic-convention files, loaded beside Assay's.", _files),
-    Setting("ASSAY_SAMPLING", "", "pattern=rate,… with rates from 0 to 1, such as shop.*=0.1",
+    Setting("ASSAY_SAMPLING", "", "pattern=rate,… with rates above 0, up to 1, such as shop.*=0.1",
             "Share of events kept; counters stay unbiased, errors and audit events always pass.", _rates(1.0)),
-    Setting("ASSAY_RATE_LIMIT", "", "pattern=per_second,… with numbers of 0 or more, such as shop.*=100",
+    Setting("ASSAY_RATE_LIMIT", "", "pattern=per_second,… with numbers above 0, such as shop.*=100",
             "Events a second; errors and audit events always pass.", _rates(1e12)),
     Setting("ASSAY_REDACT_KEYS", "", "keys, joined by commas", "Further keys whose values never leave the process.",
             _names),

@@ -1,19 +1,20 @@
 """The `OTEL_*` variables: the defaults that differ from the specification's, and the mending of wrong values.
 
-The SDK gives up on a name or number that it does not understand, and the app then runs without any telemetry. Here a
-wrong value is reported, and for the time of the configuration the environment holds the default in its place.
+The SDK gives up on a name or number that it does not understand, and the app then runs without any telemetry.
+Here a wrong value is reported, and for the time of the configuration the environment holds the default in its
+place.
 """
 
 from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-from opentelemetry.util._importlib_metadata import entry_points
+from opentelemetry.util._importlib_metadata import entry_points  # pyright: ignore[reportUnknownVariableType]
 
 from assay.distro.errors import SettingError
 from assay.distro.settings import without_credentials
@@ -136,7 +137,7 @@ def mended() -> tuple[dict[str, str | None], list[SettingError]]:
 
 
 @contextmanager
-def environment(changes: Mapping[str, str | None]) -> Iterator[None]:
+def environment(changes: Mapping[str, str | None]) -> Generator[None]:
     """Hold the environment changed, and put it back."""
     before = {name: os.environ.get(name) for name in changes}
     _apply(changes)

@@ -1,0 +1,306 @@
+"""Real programs under `opentelemetry-instrument`, sending to a real receiver."""
+
+from __future__ import annotations
+
+import json
+import socket
+import threading
+from contextlib import closing
+
+import pytest
+
+pytestmark = pytest.mark.slow
+
+BUSY = """
+import logging
+from assay.telemetry import execute, span
+from opentelemetry import trace
+
+with span("flowstone.materialization", asset="orders", partition="2024-01-01", run_id="r1"):
+    logging.getLogger("shop").warning("stored", extra={"queue_id": "q1"})
+execute("flowstone.checkpoint.approved", {"approval_time": 10**9},
+        {"approval_id": "a1", "checkpoint": "c", "status": "approved", "actor": "alice", "reason": "fine"})
+"""
+
+SECRETS = """
+import logging
+from opentelemetry import trace
+
+log = logging.getLogger("shop")
+log.warning("password=hunter2", extra={"api_key": "hunter2", "url": "https://me:hunter2@example.org/"})
+tracer = trace.get_tracer("shop")
+try:
+    with tracer.start_as_current_span("GET https://me:hunter2@example.org/", attributes={"password": "hunter2"}) as one:
+        one.add_event("tried", {"secret": "hunter2"})
+        raise ValueError("postgresql://me:hunter2@db/orders")
+except ValueError:
+    log.exception("failed with password=hunter2")
+"""
+
+
+def json_lines(text: str) -> list[dict]:
+    return [json.loads(line) for line in text.splitlines()]
+
+
+def test_everything_arrives_with_no_setting(instrumented, receiver):
+    done = instrumented(BUSY, name="shop.py")
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == "stored\n"  # as without us: Python prints a warning that no handler takes
+    (span,) = receiver.spans()
+    assert span.name == "flowstone.materialization"
+    names = {record.event_name for record in receiver.logs()}
+    assert {"flowstone.materialization.start", "flowstone.materialization.stop"} <= names
+    (stored,) = [record for record in receiver.logs() if record.body.string_value == "stored"]
+    assert stored.trace_id == span.trace_id
+    assert "flowstone.materialization.start.count" in {metric.name for metric in receiver.metrics()}
+    (audit,) = receiver.logs("/v1/audit")
+    attributes = {pair.key: pair.value.string_value for pair in audit.attributes}
+    assert attributes["audit.actor.id"] == "alice"
+    assert attributes["audit.action"] == "APPROVE"
+
+
+def test_sums_are_cumulative(instrumented, receiver):
+    instrumented(BUSY)
+    sums = [metric.sum for metric in receiver.metrics() if metric.HasField("sum")]
+    assert sums
+    assert {one.aggregation_temporality for one in sums} == {2}  # AGGREGATION_TEMPORALITY_CUMULATIVE
+
+
+def test_the_resource_says_who_and_where_and_no_arguments(instrumented, receiver):
+    instrumented(BUSY, name="shop.py", env={"KUBERNETES_SERVICE_HOST": "10.0.0.1", "POD_NAME": "shop-1"})
+    (resource,) = receiver.resources()
+    assert resource["service.name"] == "shop"
+    assert resource["k8s.pod.name"] == "shop-1"
+    assert len(resource["service.instance.id"]) == 36
+    assert resource["host.name"] == socket.gethostname()
+    assert {"process.pid", "os.type", "process.runtime.name"} <= resource.keys()
+    assert not {"process.command_args", "process.command_line"} & resource.keys()
+
+
+def test_the_given_name_has_precedence(instrumented, receiver):
+    instrumented(
+        BUSY, env={"OTEL_SERVICE_NAME": "orders", "OTEL_RESOURCE_ATTRIBUTES": "deployment.environment=x"}
+    )
+    assert receiver.resources()[0]["service.name"] == "orders"
+    assert receiver.resources()[0]["deployment.environment"] == "x"
+
+
+def test_no_secret_leaves_the_process(instrumented, receiver):
+    done = instrumented(SECRETS, env={"ASSAY_LOGS": "json"})
+    assert receiver.spans()
+    assert receiver.logs()
+    assert not any(b"hunter2" in body for body in receiver.raw)
+    assert "hunter2" not in done.stdout + done.stderr
+    (event,) = [event for event in receiver.spans()[0].events if event.name == "exception"]
+    assert "ValueError" in str(event)
+
+
+def test_own_keys_are_redacted(instrumented, receiver):
+    program = "import logging; logging.warning('x', extra={'iban': 'DE0012345'})"
+    instrumented(program, env={"ASSAY_REDACT_KEYS": "iban"})
+    assert receiver.logs()
+    assert not any(b"DE0012345" in body for body in receiver.raw)
+
+
+def test_json_logs_have_the_seeds_fields(instrumented, receiver):
+    done = instrumented(BUSY, env={"ASSAY_LOGS": "json"})
+    lines = json_lines(done.stderr)
+    assert len(lines) == len({json.dumps(line, sort_keys=True) for line in lines})
+    start, stored, complete = lines[:3]
+    (span,) = receiver.spans()
+    assert {key: start[key] for key in ("level", "flowstone", "event", "asset", "partition", "run_id")} == {
+        "level": "info",
+        "flowstone": True,
+        "event": "materialization_start",
+        "asset": "orders",
+        "partition": "2024-01-01",
+        "run_id": "r1",
+    }
+    assert complete["event"] == "materialization_complete"
+    assert complete["duration_ms"] > 0
+    assert stored["message"] == "stored"
+    assert stored["queue_id"] == "q1"
+    assert stored["timestamp"].endswith("Z")
+    for line in (start, stored, complete):
+        assert line["trace_id"] == span.trace_id.hex()
+        assert line["span_id"] == span.span_id.hex()
+    assert len({line["correlation_id"] for line in (start, stored, complete)}) == 1
+
+
+def test_json_is_the_form_of_whatever_the_app_configures(instrumented):
+    program = """
+import logging
+logging.basicConfig(level=logging.INFO, format="%(message)s")
+logging.info("once")
+own = logging.getLogger("own")
+own.propagate = False
+own.addHandler(logging.StreamHandler())
+own.error("twice", exc_info=ValueError("bad"))
+"""
+    first, second = json_lines(instrumented(program, env={"ASSAY_LOGS": "json"}).stderr)
+    assert (first["level"], first["message"], first["logger"]) == ("info", "once", "root")
+    assert (second["error_type"], second["error_message"]) == ("ValueError", "bad")
+
+
+def test_text_logs_are_the_apps_own(instrumented):
+    program = "import logging; logging.basicConfig(format='%(levelname)s|%(message)s'); logging.error('x')"
+    assert instrumented(program).stderr == "ERROR|x\n"
+
+
+def test_a_closed_stderr_stops_nothing(instrumented):
+    program = "import os\nos.close(2)\n" + BUSY + "print('done')"
+    done = instrumented(program, env={"ASSAY_LOGS": "json"})
+    assert done.stdout == "done\n"
+
+
+def test_series_on_a_local_endpoint_too(instrumented, receiver, free_port):
+    program = (
+        BUSY
+        + "import urllib.request\n"
+        + (f"print(urllib.request.urlopen('http://127.0.0.1:{free_port}/metrics').read().decode())")
+    )
+    env = {"OTEL_METRICS_EXPORTER": "otlp,prometheus", "OTEL_EXPORTER_PROMETHEUS_PORT": str(free_port)}
+    done = instrumented(program, env=env)
+    assert 'flowstone_materialization_start_count_total{asset="orders"} 1.0' in done.stdout
+    assert 'flowstone_materialization_duration_milliseconds_count{asset="orders"} 1.0' in done.stdout
+    assert 'flowstone_checkpoint_approval_time_seconds_sum{checkpoint="c"} 1.0' in done.stdout
+    assert "otel_scope" not in done.stdout
+    assert receiver.metrics()
+
+
+def test_a_port_in_use_is_said_and_the_app_runs(instrumented, receiver):
+    with closing(socket.create_server(("127.0.0.1", 0))) as taken:
+        port = str(taken.getsockname()[1])
+        env = {"OTEL_METRICS_EXPORTER": "prometheus", "OTEL_EXPORTER_PROMETHEUS_PORT": port}
+        done = instrumented(BUSY + "print('done')", env=env)
+    assert done.stdout == "done\n"
+    assert f"cannot listen on 127.0.0.1:{port}" in done.stderr
+    assert receiver.spans()
+
+
+def test_no_collector_is_one_warning(instrumented, free_port):
+    nowhere = f"http://127.0.0.1:{free_port}"
+    env = {"OTEL_EXPORTER_OTLP_ENDPOINT": nowhere, "ASSAY_AUDIT_ENDPOINT": f"{nowhere}/v1/audit",
+           "OTEL_BSP_SCHEDULE_DELAY": "100", "ASSAY_AUDIT_TIMEOUT": "1", "ASSAY_EXIT_TIMEOUT": "1"}  # fmt: skip
+    done = instrumented(BUSY + BUSY + "print('done')", env=env)
+    assert done.returncode == 0
+    assert done.stdout == "done\n"
+    said = [line for line in done.stderr.splitlines() if line != "stored"]
+    assert sum("takes no telemetry (Connection refused)" in line for line in said) == 1
+    assert sum("audit record flowstone.checkpoint.approved was not taken" in line for line in said) == 1
+    assert len(said) == 2, done.stderr
+
+
+def test_a_collector_that_never_answers_does_not_hold_the_end(instrumented):
+    with closing(socket.create_server(("127.0.0.1", 0), backlog=64)) as silent:
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        program = "import logging; logging.warning('x')\nimport sys, time, atexit\nprint(time.time())"
+        env = {"OTEL_EXPORTER_OTLP_ENDPOINT": url, "ASSAY_EXIT_TIMEOUT": "0.5"}
+        ended = threading.Event()
+        thread = threading.Thread(target=lambda: (instrumented(program, env=env), ended.set()))
+        thread.start()
+        thread.join(9)  # upstream would wait ten seconds for each signal
+        assert ended.is_set()
+
+
+def test_a_wrong_value_is_said_and_the_rest_works(instrumented, receiver):
+    env = {"ASSAY_LOGS": "xml", "OTEL_TRACES_EXPORTER": "oltp", "OTEL_BSP_MAX_QUEUE_SIZE": "many",
+           "ASSAY_SAMPLING": "a..b=0.5"}  # fmt: skip
+    done = instrumented(BUSY, env=env)
+    assert done.returncode == 0
+    assert "ASSAY_LOGS is 'xml'; it may be text or json. Using text." in done.stderr
+    assert "OTEL_TRACES_EXPORTER is 'oltp'; it may be one or more of" in done.stderr
+    assert "OTEL_BSP_MAX_QUEUE_SIZE is 'many'" in done.stderr
+    assert "ASSAY_SAMPLING: a..b=0.5 is not used" in done.stderr
+    assert receiver.spans()
+
+
+def test_a_registry_with_an_error_is_said_and_the_rest_works(instrumented, receiver, tmp_path):
+    broken = tmp_path / "broken.yaml"
+    broken.write_text("file_format: definition/2\nattributes: 7\n")
+    done = instrumented(BUSY, env={"ASSAY_REGISTRY": str(broken)})
+    assert "ASSAY_REGISTRY is not used" in done.stderr
+    assert "broken.yaml" in done.stderr
+    assert receiver.spans()
+
+
+def test_the_sdk_can_be_disabled(instrumented, receiver):
+    done = instrumented(BUSY, env={"OTEL_SDK_DISABLED": "true"})
+    assert done.returncode == 0
+    assert receiver.requests == []
+    assert "nothing is sent, audit records included" in done.stderr
+
+
+def test_the_sampler_keeps_working_and_audit_is_never_sampled(instrumented, receiver):
+    instrumented(BUSY, env={"OTEL_TRACES_SAMPLER": "always_off", "ASSAY_SAMPLING": "flowstone.*=0.000001"})
+    assert receiver.spans() == []
+    assert len(receiver.logs("/v1/audit")) == 1
+
+
+def test_a_worker_whose_parent_counts_sends_no_series(instrumented, receiver):
+    instrumented(BUSY, env={"ASSAY_INSTRUMENTS": "off"})
+    assert receiver.metrics() == []
+    assert len(receiver.spans()) == 1
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn"])
+def test_children_of_multiprocessing_send_theirs(instrumented, receiver, method):
+    program = f"""
+import multiprocessing
+from assay.telemetry import span
+
+def work(number):
+    with span("flowstone.materialization", asset=f"a{{number}}", run_id="r"):
+        pass
+
+if __name__ == "__main__":
+    work(0)
+    context = multiprocessing.get_context("{method}")
+    children = [context.Process(target=work, args=(number,)) for number in (1, 2)]
+    for child in children: child.start()
+    for child in children: child.join()
+"""
+    done = instrumented(program, name="parent.py")
+    assert done.returncode == 0, done.stderr
+    assert len(receiver.spans()) == 3, done.stderr
+    resources = receiver.resources()
+    assert {resource["service.name"] for resource in resources} == {"parent"}
+    assert len({resource["service.instance.id"] for resource in resources}) == 3
+
+
+def test_a_forked_child_sends_what_it_recorded(instrumented, receiver):
+    program = """
+import os, sys
+from assay.telemetry import span
+with span("flowstone.sensor", sensor="x"): pass
+from assay.distro import flush
+flush(5)
+if os.fork() == 0:
+    with span("flowstone.materialization", asset="child", run_id="r"): pass
+    sys.exit()
+os.wait()
+with span("flowstone.materialization", asset="parent", run_id="r"): pass
+"""
+    done = instrumented(program)
+    assert done.returncode == 0, done.stderr
+    assert len([one for one in receiver.spans() if one.name == "flowstone.materialization"]) == 2
+
+
+def test_initialize_in_a_process_of_ones_own(instrumented, receiver):
+    program = """
+import os, subprocess, sys
+env = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
+code = '''
+from assay.distro import flush, initialize
+initialize(instruments=False)
+initialize(instruments=False)
+from assay.telemetry import span
+with span("flowstone.materialization", asset="a", run_id="r"): pass
+print(flush(5))
+'''
+subprocess.run([sys.executable, "-c", code], env=env, check=True)
+"""
+    done = instrumented(program)
+    assert done.stdout == "True\n", done.stderr
+    assert len(receiver.spans()) == 1
+    assert receiver.metrics() == []
