@@ -1,4 +1,7 @@
-"""From checked definitions to the catalogue: references are resolved here, and what contradicts is rejected."""
+"""From checked definitions to the catalogue.
+
+References are resolved here, and what contradicts itself is rejected.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +22,10 @@ _PLACEHOLDER = re.compile(r"\{([^{}]*)\}")
 _OUTCOMES = ("success", "failure", "unknown")
 _ENUM_TYPES = {str: "string", int: "int", bool: "boolean"}
 # The bus adds these to the phase that ends in an error.
-_OF_EXCEPTIONS = (Attribute(key="exception.kind", name="kind"), Attribute(key="exception.reason", name="reason"))
+_OF_EXCEPTIONS = (
+    Attribute(key="exception.kind", name="kind"),
+    Attribute(key="exception.reason", name="reason"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,9 +49,13 @@ class Definitions:
                 if key in self.sections[section]:
                     first = self.sections[section][key]
                     place = f"{first.path}:{first.line}"
-                    raise definition.error(f"duplicate name `{key}` in `{section}`, first at {place}", "rename one")
+                    raise definition.error(
+                        f"duplicate name `{key}` in `{section}`, first at {place}", "rename one"
+                    )
                 if key in taken:
-                    remedy = "choose a name of your own" + (", or use it by `ref`" * (section == "attributes"))
+                    remedy = "choose a name of your own" + (
+                        ", or use it by `ref`" * (section == "attributes")
+                    )
                     raise definition.error(f"duplicate name `{key}` in `{section}`: Assay defines it", remedy)
                 self.sections[section][key] = definition
 
@@ -95,9 +105,7 @@ class _Compiler:
         changes = dict(assay_annotations(reference).plain())
         changes.pop("phase", None)
         if "also" in changes:
-            changes["also"] = tuple(changes["also"])
-        if "type" not in changes and changes.get("constant") is not None:
-            changes["type"] = found.type
+            changes["also"] = assay_annotations(reference).texts(f"`{found.key}`", "also")
         return replace(found, **changes)
 
     def _find(self, reference: Node) -> Attribute:
@@ -119,8 +127,12 @@ class _Compiler:
             attribute = self._attribute(reference)
             for _, other in found:
                 if attribute.key == other.key or attribute.name == other.name:
-                    problem = f"`{name}` has `{attribute.key}` and `{other.key}`, both named `{attribute.name}`"
-                    raise reference.error(problem, "remove one, or rename it with `annotations: {assay: {name: …}}`")
+                    problem = (
+                        f"`{name}` has `{attribute.key}` and `{other.key}`, both named `{attribute.name}`"
+                    )
+                    raise reference.error(
+                        problem, "remove one, or rename it with `annotations: {assay: {name: …}}`"
+                    )
             found.append((reference, attribute))
         return found
 
@@ -140,8 +152,8 @@ class _Compiler:
             event=name,
             kind=node["kind"].value,
             start=phases.get("start", "start"),
-            stops=tuple(phases.get("stops", ["stop"])),
-            exceptions=tuple(phases.get("exceptions", ["exception"])),
+            stops=phases.texts("phases", "stops") or ("stop",),
+            exceptions=phases.texts("phases", "exceptions") or ("exception",),
             attributes=tuple(first),
             stop_attributes=tuple(last),
             cdevents=self._cdevents(name, own, [*first, *last]),
@@ -151,6 +163,7 @@ class _Compiler:
         own = assay_annotations(node)
         attributes = [attribute for _, attribute in self._attributes_of(name, node)]
         keys = {attribute.name for attribute in attributes} | {a.source for a in attributes if a.source}
+        topics = own.texts(f"`{name}`", "topics")
         for topic in own.items("topics"):
             self._check_placeholders(topic, topic.value, keys, f"a topic of `{name}`")
         return Event(
@@ -160,7 +173,7 @@ class _Compiler:
             log=own.get("log", ""),
             attributes=tuple(attributes),
             audit=self._audit(name, own["audit"], keys) if "audit" in own else None,
-            topics=own.texts(f"`{name}`", "topics"),
+            topics=topics,
             cdevents=self._cdevents(name, own, attributes),
         )
 
@@ -170,12 +183,14 @@ class _Compiler:
             if field_name in node and node[field_name].value not in keys:
                 value = node[field_name]
                 remedy = nearest(value.value, keys) or f"the event has: {', '.join(sorted(keys))}"
-                raise value.error(f"`{field_name}` of the audit record of `{name}` is no attribute: `{value.value}`", remedy)
+                problem = f"`{field_name}` of the audit record of `{name}` is no attribute: `{value.value}`"
+                raise value.error(problem, remedy)
         outcome = node["outcome"]
         if "{" in outcome.value:
             self._check_placeholders(outcome, outcome.value, keys, f"the audit outcome of `{name}`")
         elif outcome.value not in _OUTCOMES:
-            raise outcome.error(f"the audit outcome of `{name}` is unknown: `{outcome.value}`", f"it is one of: {', '.join(_OUTCOMES)}")
+            problem = f"the audit outcome of `{name}` is unknown: `{outcome.value}`"
+            raise outcome.error(problem, f"it is one of: {', '.join(_OUTCOMES)}")
         return Audit(**node.plain())
 
     def _cdevents(self, name: str, own: Node, attributes: Iterable[Attribute]) -> tuple[CDEventRule, ...]:
@@ -198,12 +213,9 @@ class _Compiler:
     def _check_template(self, node: Node, keys: set[str], what: str) -> None:
         if isinstance(node.value, str):
             self._check_placeholders(node, node.value, keys, what)
-        elif isinstance(node.value, dict):
-            for member in node.value.values():  # pyright: ignore[reportUnknownVariableType]
-                self._check_template(member, keys, what)  # pyright: ignore[reportUnknownArgumentType]
-        elif isinstance(node.value, list):
-            for element in node.value:  # pyright: ignore[reportUnknownVariableType]
-                self._check_template(element, keys, what)  # pyright: ignore[reportUnknownArgumentType]
+        elif isinstance(node.value, dict | list):
+            for part in node.parts():
+                self._check_template(part, keys, what)
 
     @staticmethod
     def _check_placeholders(node: Node, text: str, keys: set[str], what: str) -> None:
@@ -221,7 +233,9 @@ class _Compiler:
             raise unit.error(f"metric `{name}` has no unit", "give a UCUM unit, such as `ms` or `{item}`")
         series = series_name(name, unit.value, instrument)
         if "series" in own and own["series"].value != series:
-            problem = f"`{name}` cannot appear as `{own['series'].value}`: name, unit and kind make it `{series}`"
+            problem = (
+                f"`{name}` cannot appear as `{own['series'].value}`: name, unit and kind make it `{series}`"
+            )
             raise own["series"].error(problem, "change the name or the unit, or leave `series` out")
         labels = self._attributes_of(name, node)
         recorded = [(each, self._recording(name, each)) for each in own.items("record")]
@@ -232,7 +246,9 @@ class _Compiler:
             unit=unit.value,
             description=node["brief"].value.strip(),
             labels=tuple(_label(name, reference, label, carried) for reference, label in labels),
-            recordings=tuple(_with_constants(recording, labels, attributes) for _, recording, attributes in carried),
+            recordings=tuple(
+                _with_constants(recording, labels, attributes) for _, recording, attributes in carried
+            ),
             buckets=_buckets(name, own, instrument),
             series=series,
         )
@@ -275,15 +291,18 @@ class _Compiler:
         for section in ("spans", "events", "metrics"):
             for node in self._definitions[section].values():
                 for each in node.items("entity_associations"):
-                    if isinstance(each.value, str) and each.value not in entities and not self._base.attributes:
+                    if (
+                        isinstance(each.value, str)
+                        and each.value not in entities
+                        and not self._base.attributes
+                    ):
                         raise each.error(f"unknown entity `{each.value}`", nearest(each.value, entities))
 
 
 def _defined_attribute(node: Node) -> Attribute:
     key = node["key"].value
-    kind = node["type"].plain()
-    if isinstance(kind, dict):
-        kind = _ENUM_TYPES[type(kind["members"][0]["value"])]  # pyright: ignore[reportUnknownArgumentType]
+    kind: Any = node["type"]
+    kind = _ENUM_TYPES[type(kind["members"].value[0]["value"].value)] if "members" in kind else kind.value
     own: dict[str, Any] = dict(assay_annotations(node).plain())
     own["also"] = assay_annotations(node).texts(f"`{key}`", "also")
     for each in assay_annotations(node).items("also"):
@@ -292,11 +311,14 @@ def _defined_attribute(node: Node) -> Attribute:
             raise each.error(problem, nearest(each.value, upstream.published()))
     # Without its namespace: `alumiini.repo.name` is `repo_name` on the bus.
     short = key.partition(".")[2].replace(".", "_") or key
-    return Attribute(**{"key": key, "name": short, "type": kind, **own})
+    return replace(Attribute(key, short, kind), **own)
 
 
 def _label(
-    metric: str, reference: Node, label: Attribute, carried: list[tuple[Node, Recording, tuple[Attribute, ...]]]
+    metric: str,
+    reference: Node,
+    label: Attribute,
+    carried: list[tuple[Node, Recording, tuple[Attribute, ...]]],
 ) -> Attribute:
     """Return the label as the recorded events carry it; raise if one of them does not."""
     sources: set[tuple[str, bool, float]] = set()
@@ -304,14 +326,18 @@ def _label(
         same = [each for each in attributes if each.name == label.name]
         if not same:
             names = {each.name for each in attributes}
-            remedy = nearest(label.name, names) or f"add it to the event, or remove the label; it has: {', '.join(sorted(names))}"
-            raise reference.error(
-                f"label `{label.name}` of `{metric}` is no attribute of `{recording.event}`, which records it", remedy
+            has = ", ".join(sorted(names))
+            remedy = nearest(label.name, names) or f"add it to the event, or remove the label; it has: {has}"
+            problem = (
+                f"label `{label.name}` of `{metric}` is no attribute of `{recording.event}`, which records it"
             )
-        sources |= {(each.source, each.measurement, each.scale) for each in same[:1] if each.constant is None}
+            raise reference.error(problem, remedy)
+        if same[0].constant is None:
+            sources.add((same[0].source, same[0].measurement, same[0].scale))
     if len(sources) > 1:
         raise reference.error(
-            f"label `{label.name}` of `{metric}` has several keys on the bus", "give it the same key in each event"
+            f"label `{label.name}` of `{metric}` has several keys on the bus",
+            "give it the same key in each event",
         )
     for source, measurement, scale in sources:
         return replace(label, source=source, measurement=measurement, scale=scale)

@@ -9,14 +9,21 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard, cast
 
 import yaml
 
 from assay.semconv.errors import RegistryError, nearest
 
 _Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # ten times as fast where libyaml is there
-_LABELS = {str: "text", bool: "true or false", int: "a whole number", float: "a number", list: "a list", dict: "a mapping"}
+_LABELS: dict[type, str] = {
+    str: "text",
+    bool: "true or false",
+    int: "a whole number",
+    float: "a number",
+    list: "a list",
+    dict: "a mapping",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +60,7 @@ class Node:
         return RegistryError(problem, path=self.path, line=self.line, remedy=remedy)
 
     def __contains__(self, key: str) -> bool:
-        return isinstance(self.value, dict) and key in self.value
+        return _is_mapping(self.value) and key in self.value
 
     def __getitem__(self, key: str) -> Node:
         return self.value[key]
@@ -63,19 +70,15 @@ class Node:
         if key in self:
             yield from self[key].value
 
-    def get(self, key: str, default: Any = None) -> Any:
+    def get(self, key: str, default: Any = None) -> Any:  # noqa: ANN401 - whatever YAML can hold
         """Return the plain value under `key`, else `default`."""
         return self[key].plain() if key in self else default
 
-    def plain(self) -> Any:
+    def plain(self) -> Any:  # noqa: ANN401 - whatever YAML can hold
         """Return the value without its places."""
-        if isinstance(self.value, dict):
-            members: dict[str, Node] = self.value
-            return {key: node.plain() for key, node in members.items()}
-        if isinstance(self.value, list):
-            elements: list[Node] = self.value
-            return [node.plain() for node in elements]
-        return self.value
+        if _is_mapping(self.value):
+            return {key: node.plain() for key, node in self.value.items()}
+        return [node.plain() for node in self.parts()] if isinstance(self.value, list) else self.value
 
     def expect(self, what: str, *types: type) -> None:
         """Raise unless the value has one of the types; a bool is no int, an int is a float."""
@@ -100,6 +103,12 @@ class Node:
             if field.required and key not in self.value:
                 raise self.error(f"{what} has no `{key}`", f"add `{key}:`")
 
+    def parts(self) -> list[Node]:
+        """Return the elements of a list or the members of a mapping."""
+        if _is_mapping(self.value):
+            return list(self.value.values())
+        return cast("list[Node]", self.value)
+
     def texts(self, what: str, key: str) -> tuple[str, ...]:
         """Return the list of texts under `key`; empty if it is absent."""
         for node in self.items(key):
@@ -117,21 +126,34 @@ def read(path: Path) -> Node:
         root = yaml.compose(path.read_bytes(), Loader=_Loader)
     except OSError as error:
         raise RegistryError(
-            f"cannot be read: {error.strerror}", path=path, line=1, remedy="check the path and its permissions"
+            f"cannot be read: {error.strerror}",
+            path=path,
+            line=1,
+            remedy="check the path and its permissions",
         ) from error
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line = mark.line + 1 if mark else 1
         raise RegistryError(
-            f"is not YAML: {error.problem}", path=path, line=line, remedy="mend the syntax at this line"
+            f"is not YAML: {error.problem}",
+            path=path,
+            line=line,
+            remedy="mend the syntax at this line",
         ) from error
     except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
         raise RegistryError(
-            f"is not YAML: {error}", path=path, line=1, remedy="write it as UTF-8 text without control characters"
+            f"is not YAML: {error}",
+            path=path,
+            line=1,
+            remedy="write it as UTF-8 text without control characters",
         ) from error
     if root is None:
-        raise RegistryError("is empty", path=path, line=1, remedy="start it with `file_format: definition/2`")
-    node = _convert(root, path, frozenset())
+        remedy = "start it with `file_format: definition/2`"
+        raise RegistryError("is empty", path=path, line=1, remedy=remedy)
+    try:
+        node = _convert(root, path, frozenset())
+    except RecursionError as error:
+        raise RegistryError("is nested too deeply", path=path, line=1, remedy="flatten it") from error
     node.expect("a registry file", dict)
     return node
 
@@ -140,7 +162,8 @@ def _convert(node: yaml.Node, path: Path, above: frozenset[int]) -> Node:
     """Turn PyYAML's node into ours; `above` holds the nodes that this one is in."""
     line = node.start_mark.line + 1
     if id(node) in above:
-        raise RegistryError("a YAML alias contains itself", path=path, line=line, remedy="remove the alias")
+        problem = "a YAML alias contains itself"
+        raise RegistryError(problem, path=path, line=line, remedy="remove the alias")
     within = above | {id(node)}
     if isinstance(node, yaml.MappingNode):
         members: dict[str, Node] = {}
@@ -150,7 +173,8 @@ def _convert(node: yaml.Node, path: Path, above: frozenset[int]) -> Node:
             if key is None:
                 raise RegistryError("a key must be text", path=path, line=key_line, remedy="quote it")
             if key in members:
-                raise RegistryError(f"duplicate key `{key}`", path=path, line=key_line, remedy="keep one of them")
+                problem = f"duplicate key `{key}`"
+                raise RegistryError(problem, path=path, line=key_line, remedy="keep one of them")
             value = _convert(value_node, path, within)
             # The line of the key: an author looks for the word, not for where a block below it starts.
             members[key] = Node(value.value, path, key_line)
@@ -160,21 +184,26 @@ def _convert(node: yaml.Node, path: Path, above: frozenset[int]) -> Node:
     return Node(_scalar(node, path, line), path, line)
 
 
-def _scalar(node: yaml.Node, path: Path, line: int) -> Any:
+def _scalar(node: yaml.Node, path: Path, line: int) -> object:
     constructor = yaml.SafeLoader("")
     try:
-        return constructor.construct_object(node)
+        return constructor.construct_object(node)  # pyright: ignore[reportUnknownMemberType]
     except (yaml.YAMLError, ValueError) as error:
         raise RegistryError(
-            f"cannot read the value `{node.value}`", path=path, line=line, remedy="quote it if it is text"
+            f"cannot read the value `{node.value}`",
+            path=path,
+            line=line,
+            remedy="quote it if it is text",
         ) from error
     finally:
         constructor.dispose()
 
 
-def _describe(value: Any) -> str:
+def _is_mapping(value: object) -> TypeGuard[dict[str, Node]]:
+    return isinstance(value, dict)
+
+
+def _describe(value: object) -> str:
     if value is None:
         return "empty"
-    if isinstance(value, (dict, list)):
-        return _LABELS[type(value)]  # pyright: ignore[reportUnknownArgumentType]
-    return f"`{value}`"
+    return _LABELS[type(cast("object", value))] if isinstance(value, dict | list) else f"`{value}`"

@@ -73,7 +73,11 @@ SECTIONS: dict[str, tuple[str, dict[str, Field]]] = {
     ),
 }
 _UNREAD = ("imports", "entity_refinements", "event_refinements", "metric_refinements", "span_refinements")
-_TOP = {"file_format": Field((str,)), **dict.fromkeys(SECTIONS, _TEXTS), **dict.fromkeys(_UNREAD, Field(_ANY))}
+_TOP = {
+    "file_format": Field((str,)),
+    **dict.fromkeys(SECTIONS, _TEXTS),
+    **dict.fromkeys(_UNREAD, Field(_ANY)),
+}
 _REFERENCE = {
     "ref": _TEXT,
     "ref_group": _TEXT,
@@ -116,7 +120,11 @@ RECORD = {"event": _KEY, "value": _TEXT, "scale": _NUMBER, "defaults": _MAPPING,
 PHASES = {"start": _TEXT, "stops": _TEXTS, "exceptions": _TEXTS}
 ANNOTATIONS: dict[str, dict[str, Field]] = {
     "attributes": _VALUE,
-    "reference": {**_VALUE, "constant": Field((str, int, float, bool)), "phase": Field((str,), False, ("start", "end"))},
+    "reference": {
+        **_VALUE,
+        "constant": Field((str, int, float, bool)),
+        "phase": Field((str,), False, ("start", "end")),
+    },
     "attribute_groups": dict.fromkeys(
         (
             "role",
@@ -203,9 +211,13 @@ def _check_type(definition: Node, label: str) -> None:
     kind = definition["type"]
     if isinstance(kind.value, str):
         if kind.value not in _TYPES and not kind.value.startswith("template["):
-            raise kind.error(f"`type` of {label} is unknown: `{kind.value}`", f"it is one of: {', '.join(_TYPES)}")
+            raise kind.error(
+                f"`type` of {label} is unknown: `{kind.value}`", f"it is one of: {', '.join(_TYPES)}"
+            )
         return
     kind.check(f"`type` of {label}", {"members": Field((list,), required=True)})
+    if not kind["members"].value:
+        raise kind.error(f"`type` of {label} has no members", "add one, or write `type: string`")
     for member in kind.items("members"):
         member.check(
             f"a member of {label}",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 from assay.semconv.catalogue import Attribute
 
@@ -24,18 +24,16 @@ def literal(value: object, names: Mapping[Attribute, str] | None = None) -> str:
         arguments = ", ".join(f"{each.name}={literal(getattr(value, each.name), names)}" for each in changed)
         return f"{type(value).__name__}({arguments})"
     if isinstance(value, Mapping):
-        members: Mapping[Any, Any] = value
+        members = cast("Mapping[object, object]", value)
         return "{" + ", ".join(f"{key!r}: {literal(each, names)}" for key, each in members.items()) + "}"
     if isinstance(value, tuple):
-        elements: tuple[Any, ...] = value
-        return "(" + "".join(f"{literal(each, names)}, " for each in elements) + ")"
+        return "(" + "".join(f"{literal(each, names)}, " for each in cast("tuple[object, ...]", value)) + ")"
     if isinstance(value, list):
-        listed: list[Any] = value
-        return "[" + ", ".join(literal(each, names) for each in listed) + "]"
+        return "[" + ", ".join(literal(each, names) for each in cast("list[object]", value)) + "]"
     return repr(value)
 
 
-def _differs(value: Any, member: dataclasses.Field[Any]) -> bool:
+def _differs(value: object, member: dataclasses.Field[Any]) -> bool:
     if member.default_factory is not dataclasses.MISSING:
         return getattr(value, member.name) != member.default_factory()
     return getattr(value, member.name) != member.default

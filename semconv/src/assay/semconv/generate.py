@@ -8,6 +8,7 @@ named, and the exit status is 1. It needs the extra `generate`, and no network.
 from __future__ import annotations
 
 import argparse
+import functools
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,8 +16,9 @@ from typing import Any
 
 import jinja2
 
-from assay.semconv import _grammar, reference, upstream
+from assay.semconv import reference, upstream
 from assay.semconv._compile import Definitions, compile_catalogue
+from assay.semconv._document import Node
 from assay.semconv._literals import literal
 from assay.semconv.catalogue import Attribute, Catalogue
 from assay.semconv.errors import SemconvError
@@ -33,8 +35,8 @@ class UnknownUpstreamError(SemconvError):
 
     def __init__(self, keys: set[str]) -> None:
         super().__init__(
-            f"not in opentelemetry-semantic-conventions: {', '.join(sorted(keys))}; mend the `ref` or `also` in"
-            f" {REGISTRY}"
+            f"not in opentelemetry-semantic-conventions: {', '.join(sorted(keys))};"
+            f" mend the `ref` or `also` in {REGISTRY}"
         )
 
 
@@ -110,7 +112,7 @@ def _names(found: Definitions, catalogue: Catalogue) -> set[str]:
 def _modules(found: Definitions, catalogue: Catalogue, names: set[str]) -> dict[str, dict[str, Any]]:
     variables = _variables(catalogue)
     attributes = {key: (_brief(node), _members(node)) for key, node in found.sections["attributes"].items()}
-    attributes |= {key: ("Defined by OpenTelemetry.", ()) for key in names}
+    attributes |= dict.fromkeys(names, ("Defined by OpenTelemetry.", ()))
     named = {
         section: {key: _brief(node) for key, node in sorted(found.sections[section].items())}
         for section in ("spans", "events", "metrics")
@@ -118,7 +120,12 @@ def _modules(found: Definitions, catalogue: Catalogue, names: set[str]) -> dict[
     return {
         "__init__": {},
         "attributes": {"attributes": dict(sorted(attributes.items()))},
-        "catalogue": {"catalogue": catalogue, "variables": variables, "full": literal, "literal": lambda value: literal(value, variables)},
+        "catalogue": {
+            "catalogue": catalogue,
+            "variables": variables,
+            "full": literal,
+            "literal": functools.partial(literal, names=variables),
+        },
         "upstream": {"names": sorted(names)},
         **{section: {section: entries} for section, entries in named.items()},
     }
@@ -138,11 +145,11 @@ def _constant(name: str) -> str:
     return name.replace(".", "_").replace("-", "_").upper()
 
 
-def _brief(node: Any) -> str:
+def _brief(node: Node) -> str:
     return " ".join(node["brief"].value.split())
 
 
-def _members(node: Any) -> tuple[tuple[str, object], ...]:
+def _members(node: Node) -> tuple[tuple[str, object], ...]:
     if not isinstance(node["type"].value, dict):
         return ()
     return tuple((each["id"].value, each["value"].value) for each in node["type"].items("members"))

@@ -65,5 +65,7 @@ def _files(path: Path) -> list[Path]:
         return [path]
     files = sorted(file for file in path.rglob("*.y*ml") if file.name not in MANIFESTS)
     if not files:
-        raise RegistryError("is a folder without registry files", path=path, line=1, remedy="add a `.yaml` file")
+        raise RegistryError(
+            "is a folder without registry files", path=path, line=1, remedy="add a `.yaml` file"
+        )
     return files

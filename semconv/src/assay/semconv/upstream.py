@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import functools
 import importlib
-import importlib.util
 import pkgutil
 
 from assay.semconv._generated.upstream import ATTRIBUTES

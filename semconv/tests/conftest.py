@@ -1,0 +1,25 @@
+"""What the tests of the registry share."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+SHARED = ROOT.parent / "shared"
+
+
+@pytest.fixture(scope="session")
+def registry():
+    return ROOT / "semconv" / "registry"
+
+
+@pytest.fixture(scope="session")
+def shared():
+    """The folder of designs and schemas beside the checkout."""
+    if not SHARED.is_dir():
+        reason = f"{SHARED} is absent: designs and schemas stand beside a checkout, not in it"
+        if os.environ.get("ASSAY_REQUIRE_SERVICES") == "1":
+            pytest.fail(reason)
+        pytest.skip(reason)
+    return SHARED

@@ -1,0 +1,60 @@
+"""What is generated is fresh, and says when it is not."""
+
+import subprocess
+import sys
+
+import pytest
+
+from assay.semconv import attributes, events, generate, metrics, spans, upstream
+from assay.semconv._generated.upstream import ATTRIBUTES
+
+
+def test_the_generated_files_are_fresh():
+    assert generate.main(["--check"]) == 0
+
+
+def test_a_stale_file_is_named(monkeypatch, capsys, tmp_path):
+    monkeypatch.setattr(generate, "PAGES", tmp_path)
+    monkeypatch.setattr(generate, "ROOT", tmp_path.anchor)
+    (tmp_path / "gone.md").write_text("")
+    assert generate.main(["--check"]) == 1
+    said = capsys.readouterr().err
+    assert "flowstone.md is stale" in said
+    assert "gone.md is stale" in said
+    assert generate.main([]) == 0
+    assert not (tmp_path / "gone.md").exists()
+    assert generate.main(["--check"]) == 0
+
+
+def test_constants():
+    assert attributes.FLOWSTONE_RUN_ID == "flowstone.run_id"
+    assert attributes.ALUMIINI_SYNC_TRIGGER_WEBHOOK == "webhook"
+    assert attributes.VCS_REPOSITORY_NAME == "vcs.repository.name"
+    assert events.FLOWSTONE_CHECKPOINT_APPROVED == "flowstone.checkpoint.approved"
+    assert metrics.INGOT_LABELS_SUBMITTED == "ingot.labels.submitted"
+    assert spans.SNAKEPIT_REQUEST == "snakepit.request"
+
+
+def test_upstream_attributes_exist():
+    assert upstream.published() >= ATTRIBUTES
+    assert "http.response.status_code" in upstream.published()
+
+
+def test_an_upstream_attribute_that_there_is_not(monkeypatch, capsys):
+    monkeypatch.setattr(upstream, "published", lambda: frozenset({"error.type"}))
+    assert generate.main(["--check"]) == 1
+    assert "vcs.repository.name" in capsys.readouterr().err
+
+
+def test_the_catalogue_needs_neither_yaml_nor_the_network():
+    code = """if True:
+        import sys, assay.semconv
+        assert not {'yaml', 'jinja2', 'socket', 'opentelemetry'} & set(sys.modules)
+    """
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.parametrize("module", [attributes, events, metrics, spans])
+def test_constants_are_unique(module):
+    names = [value for name, value in vars(module).items() if name.isupper() and "." in str(value)]
+    assert len(names) == len(set(names)) > 20

@@ -1,0 +1,267 @@
+"""Loading registry files: what they become, and how what is wrong in them is reported."""
+
+import re
+import textwrap
+
+import pytest
+
+from assay.semconv import CATALOGUE
+from assay.semconv.catalogue import Audit
+from assay.semconv.registry import RegistryError, SemconvError, load
+
+ORDER = textwrap.dedent("""\
+    file_format: definition/2
+    attributes:
+      - key: shop.order_id
+        type: string
+        brief: The order.
+        stability: development
+    events:
+      - name: shop.order.placed
+        brief: An order was placed.
+        stability: development
+        attributes:
+          - ref: shop.order_id
+    """)
+METRIC = textwrap.dedent("""\
+    metrics:
+      - name: shop.orders
+        brief: Orders.
+        instrument: counter
+        unit: "{order}"
+        stability: development
+        attributes:
+          - ref: shop.order_id
+        annotations:
+          assay:
+            record:
+              - event: shop.order.placed
+    """)
+
+
+@pytest.fixture
+def write(tmp_path):
+    def _write(*parts, name="shop.yaml"):
+        path = tmp_path / name
+        path.write_text("".join(parts))
+        return path
+
+    return _write
+
+
+def test_ours_is_what_was_generated(registry):
+    assert load(registry) == CATALOGUE
+
+
+def test_an_event_of_ones_own(write):
+    path = write(ORDER, METRIC)
+    catalogue = load(path, base=CATALOGUE)
+    event = catalogue.events["shop.order.placed"]
+    assert event.body == "An order was placed"
+    assert [(each.key, each.name) for each in event.attributes] == [("shop.order_id", "order_id")]
+    assert catalogue.metrics["shop.orders"].series == "shop_orders_total"
+    assert set(catalogue.events) == {"shop.order.placed"}
+    assert "flowstone.error" in CATALOGUE.merged(catalogue).events
+
+
+def test_what_an_event_becomes(write):
+    extra = """\
+            annotations:
+              assay:
+                severity: warning
+                audit: {action: CREATE, outcome: success, target_type: order, target: order_id}
+                topics: ["order:{order_id}"]
+                cdevents:
+                  - {type: artifact.published, subject: "pkg:generic/{shop.order_id}"}
+        """
+    event = load(write(ORDER, textwrap.indent(textwrap.dedent(extra), "    "))).events["shop.order.placed"]
+    assert event.severity == "warning"
+    assert event.audit == Audit("CREATE", "success", "order", "order_id")
+    assert event.topics == ("order:{order_id}",)
+    assert event.cdevents[0].subject == "pkg:generic/{shop.order_id}"
+
+
+def test_attributes_and_events_of_ours_can_be_used(write):
+    ours = ORDER.replace(
+        "      - ref: shop.order_id", "      - ref: flowstone.asset\n      - ref: http.route"
+    )
+    metric = METRIC.replace("shop.order_id", "flowstone.asset").replace(
+        "shop.order.placed", "flowstone.io.load.stop"
+    )
+    catalogue = load(write(ours, metric), base=CATALOGUE)
+    assert [each.name for each in catalogue.events["shop.order.placed"].attributes] == ["asset", "http_route"]
+    assert catalogue.metrics["shop.orders"].recordings[0].event == "flowstone.io.load.stop"
+
+
+def test_several_files_and_folders(write, tmp_path):
+    write(ORDER)
+    write("file_format: definition/2\n", METRIC, name="more.yaml")
+    assert "shop.orders" in load(tmp_path).metrics
+
+
+def _wrong(old, new="", text=ORDER + METRIC):
+    assert old in text
+    return text.replace(old, new, 1)
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "problem", "remedy"),
+    [
+        pytest.param("", 1, "is empty", "file_format", id="empty"),
+        pytest.param("attributes: []", 1, "no `file_format`", "definition/2", id="no-format"),
+        pytest.param("file_format: definition/1", 1, "`definition/1`", "definition/2", id="other-format"),
+        pytest.param("a: [1\n", 2, "is not YAML", "syntax", id="not-yaml"),
+        pytest.param("- 1", 1, "must be a mapping", "correct", id="a-list"),
+        pytest.param("a: 1\na: 2", 2, "duplicate key `a`", "keep one", id="duplicate-key"),
+        pytest.param(
+            _wrong("attributes:\n", "atributes:\n"),
+            2,
+            "unknown key `atributes`",
+            "`attributes`",
+            id="section",
+        ),
+        pytest.param(
+            _wrong("    brief: The order.\n"), 3, "has no `brief`", "add `brief:`", id="missing-field"
+        ),
+        pytest.param(
+            _wrong("type: string", "type: text"), 4, "unknown: `text`", "string", id="attribute-type"
+        ),
+        pytest.param(
+            _wrong("type: string", "type: {members: []}"), 4, "no members", "add one", id="no-members"
+        ),
+        pytest.param(
+            _wrong("brief: The order.", "brief: [1]"), 5, "must be text, not a list", "", id="field-type"
+        ),
+        pytest.param(
+            _wrong("stability: development", "stability: new"), 6, "unknown: `new`", "stable", id="stability"
+        ),
+        pytest.param(
+            _wrong("- ref: shop.order_id", "- ref: shop.ordre_id"),
+            12,
+            "unknown attribute",
+            "`shop.order_id`",
+            id="reference",
+        ),
+        pytest.param(
+            _wrong("- ref: shop.order_id", "- ref_group: x"), 12, "attribute group `x`", "", id="group"
+        ),
+        pytest.param(
+            _wrong("- ref: shop.order_id", "- shop.order_id"),
+            12,
+            "must be a mapping",
+            "",
+            id="bare-reference",
+        ),
+        pytest.param(_wrong('    unit: "{order}"\n'), 14, "has no `unit`", "add `unit:`", id="no-unit"),
+        pytest.param(_wrong('"{order}"', '""'), 17, "has no unit", "UCUM", id="empty-unit"),
+        pytest.param(_wrong("counter", "counts"), 16, "unknown: `counts`", "counter", id="instrument"),
+        pytest.param(
+            _wrong("event: shop.order.placed", "event: shop.order.place"),
+            24,
+            "unknown event",
+            "`shop.order.placed`",
+            id="event",
+        ),
+        pytest.param(_wrong("record:", "records:"), 23, "unknown key `records`", "`record`", id="annotation"),
+        pytest.param(
+            _wrong("assay:\n", "assay:\n        buckets: [1]\n"), 23, "has buckets", "histogram", id="buckets"
+        ),
+        pytest.param(
+            _wrong("assay:\n", "assay:\n        series: orders\n"),
+            23,
+            "`shop_orders_total`",
+            "leave",
+            id="series",
+        ),
+        pytest.param(
+            _wrong("    - ref: shop.order_id\n    annotations", "    - ref: error.type\n    annotations"),
+            20,
+            "label `error_type`",
+            "order_id",
+            id="label",
+        ),
+        pytest.param(
+            _wrong(
+                "    - ref: shop.order_id\nmetrics",
+                "    - ref: shop.order_id\n      - ref: shop.order_id\nmetrics",
+            ),
+            13,
+            "both named `order_id`",
+            "remove one",
+            id="twice",
+        ),
+    ],
+)
+def test_rejected(write, text, line, problem, remedy):
+    path = write(text)
+    with pytest.raises(RegistryError, match=re.escape(problem)) as caught:
+        load(path)
+    assert caught.value.line == line, str(caught.value)
+    assert str(caught.value).startswith(f"{path}:{line}: ")
+    assert remedy in caught.value.remedy
+    assert isinstance(caught.value, SemconvError)
+
+
+@pytest.mark.parametrize(
+    ("annotations", "problem"),
+    [
+        (
+            "{audit: {action: A, outcome: success, target_type: t, target: order}}",
+            "`target` of the audit record",
+        ),
+        (
+            "{audit: {action: A, outcome: good, target_type: t, target: order_id}}",
+            "outcome of `shop.order.placed` is unknown",
+        ),
+        ("{audit: {action: A}}", "has no `outcome`"),
+        ("{audit: yes please}", "must be a mapping"),
+        ("{severity: fatal}", "is unknown: `fatal`"),
+        ('{topics: ["order:{order}"]}', "a topic of `shop.order.placed`"),
+        ("{topics: [1]}", "must be text"),
+        ('{cdevents: [{type: t, subject: "{order_id}"}]}', "`subject` of a CDEvent"),
+        ('{cdevents: [{type: t, subject: x, content: {a: ["{b}"]}}]}', "`content` of a CDEvent"),
+        ("{cdevents: [{type: t, subject: x, when: {a: 1}}]}", "`when` of a CDEvent"),
+        ("{cdevents: [x]}", "must be a mapping"),
+        ("{audits: {}}", "unknown key `audits`"),
+    ],
+)
+def test_rejected_annotations_of_an_event(write, annotations, problem):
+    path = write(ORDER, f"    annotations: {{assay: {annotations}}}\n")
+    with pytest.raises(RegistryError, match=re.escape(problem)) as caught:
+        load(path)
+    assert caught.value.line == 13
+
+
+def test_a_name_that_two_files_define(write):
+    first, second = write(ORDER), write(ORDER, name="other.yaml")
+    with pytest.raises(RegistryError, match=re.escape(f"first at {first}:3")) as caught:
+        load(first, second)
+    assert caught.value.path == second
+
+
+@pytest.mark.parametrize(
+    ("old", "new"), [("shop.order_id", "flowstone.asset"), ("shop.order.placed", "flowstone.error")]
+)
+def test_a_name_that_assay_defines(write, old, new):
+    with pytest.raises(RegistryError, match=f"`{new}`.*Assay defines it"):
+        load(write(ORDER.replace(old, new)), base=CATALOGUE)
+
+
+def test_a_file_that_is_not_there(tmp_path):
+    with pytest.raises(RegistryError, match="No such file"):
+        load(tmp_path / "none.yaml")
+
+
+def test_a_folder_without_files(tmp_path):
+    with pytest.raises(RegistryError, match="without registry files"):
+        load(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "content", [b"\xff\xfe\xfa", b"a: \x00", b"a: &x [*x]", b"[" * 5000, b"a: !!python/object:os.x {}"]
+)
+def test_bytes_that_are_no_registry(tmp_path, content):
+    path = tmp_path / "x.yaml"
+    path.write_bytes(content)
+    with pytest.raises(RegistryError):
+        load(path)
