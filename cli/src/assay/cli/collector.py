@@ -117,8 +117,8 @@ def check(compositions: tuple[str, ...], configs: tuple[Path, ...]) -> None:
 def run(composition: str, configs: tuple[Path, ...]) -> None:
     r"""Run a Collector in the foreground, by default everything in one process.
 
-    This process becomes the Collector: signals, standard error and exit status are its own. The variables that
-    it takes are in collector-config/README.md. Its queues are kept in ASSAY_COLLECTOR_STORAGE, else in the
+    This process becomes the Collector: signals, standard error and exit status are its own. The variables it
+    takes are in collector-config/README.md. Its queues are kept in ASSAY_COLLECTOR_STORAGE, else in the
     user's state directory.
 
     \b

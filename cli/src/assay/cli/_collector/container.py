@@ -25,7 +25,7 @@ def copy_from_image(version: str, report: Callable[[str], None]) -> Path:
     """Copies the program of the official image of that version into the cache and gives its path.
 
     Raises:
-        CollectorError: Not on Linux, the docker SDK is absent, its daemon does not answer, or there is no such
+        CollectorError: Not on Linux, the docker SDK is absent, the daemon does not answer, or no such
             image.
     """
     if platform.system() != "Linux":

@@ -1,0 +1,217 @@
+"""A Collector that runs, what sends to it, and what it sends to."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gzip
+import http.server
+import json
+import ssl
+import threading
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
+
+from assay.cli._collector.files import COMPOSITIONS
+from assay.cli._collector.process import CollectorProcess
+from assay.host import Host, HostConfig
+
+TOKEN = "the-collector's-token"
+HOST_TOKEN = "the-host's-token"
+ROUTES = ("traces", "logs", "cdevents")
+
+
+@pytest.fixture
+def make_collector(collector_binary, addresses, tmp_path) -> Iterator[Callable[..., CollectorProcess]]:
+    """Makes a Collector of a composition, not started; whatever still runs after the test is stopped."""
+    made: list[CollectorProcess] = []
+
+    def make(composition: str, *, configs: tuple[Path, ...] = (), **environment: str) -> CollectorProcess:
+        collector = CollectorProcess(
+            collector_binary.path,
+            [*COMPOSITIONS[composition].paths, *configs],
+            addresses=addresses,
+            storage=tmp_path / "queue",
+            log=tmp_path / "collector.log",
+            environment={
+                "ASSAY_AUDIT_TOKEN": TOKEN,
+                "ASSAY_HOST_TOKEN": HOST_TOKEN,
+                # Nobody listens on the port 1: what is sent there stays in the queue.
+                "ASSAY_HOST_GRPC_ENDPOINT": "127.0.0.1:1",
+                "ASSAY_HOST_HTTP_ENDPOINT": "http://127.0.0.1:1",
+                "ASSAY_COLLECTOR_TRACES_WAIT": "1s",
+                "ASSAY_COLLECTOR_TRACES_WAIT_AFTER_ROOT": "1s",
+                **environment,
+            },
+        )
+        made.append(collector)
+        return collector
+
+    yield make
+    for collector in made:
+        collector.stop()
+
+
+@pytest.fixture
+def host(tmp_path) -> Iterator[tuple[str, dict[str, Path]]]:
+    """The real exporter host: its gRPC address, and the file that each route's batches are written to."""
+    files = {name: tmp_path / f"{name}.jsonl" for name in ROUTES}
+    listener = {"protocol": "grpc", "address": "127.0.0.1:0", "peer": "collector"}
+    config = HostConfig.model_validate(
+        {
+            "listeners": [{"name": "collector", "auth": {"bearer": HOST_TOKEN}, **listener}],
+            "health": None,
+            "exporters": {name: {"type": "otlp-lines", "path": str(file)} for name, file in files.items()},
+        }
+    )
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever)
+    thread.start()
+
+    async def make() -> Host:
+        made = Host(config)
+        await made.start()
+        return made
+
+    running = asyncio.run_coroutine_threadsafe(make(), loop).result(30)
+    name, port = running.addresses["collector"]
+    yield f"{name}:{port}", files
+    asyncio.run_coroutine_threadsafe(running.stop(), loop).result(30)
+    loop.call_soon_threadsafe(loop.stop)
+    thread.join()
+    loop.close()
+
+
+class AuditSink(http.server.ThreadingHTTPServer):
+    """Where a Collector's audit records go: keeps the ids of the records, and what came with them."""
+
+    def __init__(self, address: tuple[str, int] = ("127.0.0.1", 0)) -> None:
+        super().__init__(address, _AuditHandler)
+        self.paths: set[str] = set()
+        self.authorizations: set[str] = set()
+        self.exporters: set[str] = set()
+        self.requests: list[ExportLogsServiceRequest] = []
+
+    @property
+    def url(self) -> str:
+        """Its endpoint, as the configuration takes it."""
+        return f"http://127.0.0.1:{self.server_port}"
+
+    @property
+    def records(self) -> list[str]:
+        """The event names of all records that arrived."""
+        return [
+            record.event_name
+            for request in list(self.requests)
+            for resource in request.resource_logs
+            for scope in resource.scope_logs
+            for record in scope.log_records
+        ]
+
+
+class _AuditHandler(http.server.BaseHTTPRequestHandler):
+    server: AuditSink
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers["content-length"]))
+        if self.headers.get("content-encoding") == "gzip":
+            body = gzip.decompress(body)
+        self.server.paths.add(self.path)
+        self.server.authorizations.add(self.headers["authorization"])
+        self.server.exporters.add(self.headers["assay-exporter"])
+        self.server.requests.append(ExportLogsServiceRequest.FromString(body))
+        self.send_response(200)
+        self.send_header("content-type", "application/x-protobuf")
+        self.send_header("content-length", "0")
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@contextlib.contextmanager
+def audit_sink(port: int = 0) -> Iterator[AuditSink]:
+    sink = AuditSink(("127.0.0.1", port))
+    thread = threading.Thread(target=sink.serve_forever, args=(0.05,))
+    thread.start()
+    try:
+        yield sink
+    finally:
+        sink.shutdown()
+        thread.join()
+        sink.server_close()
+
+
+@pytest.fixture
+def sink() -> Iterator[AuditSink]:
+    with audit_sink() as running:
+        yield running
+
+
+def audit_request(*event_names: str) -> bytes:
+    request = ExportLogsServiceRequest()
+    records = request.resource_logs.add().scope_logs.add().log_records
+    for name in event_names:
+        records.add(event_name=name, time_unix_nano=time.time_ns(), observed_time_unix_nano=time.time_ns())
+    return request.SerializeToString()
+
+
+def post(
+    url: str, body: bytes, *, token: str | None = None, context: ssl.SSLContext | None = None
+) -> tuple[int, str]:
+    """Posts protobuf and gives the status and the answer."""
+    headers = {"content-type": "application/x-protobuf"}
+    if token is not None:
+        headers["authorization"] = f"Bearer {token}"
+    request = urllib.request.Request(url, body, headers)
+    handlers = [urllib.request.ProxyHandler({})]
+    if context:
+        handlers.append(urllib.request.HTTPSHandler(context=context))
+    try:
+        with urllib.request.build_opener(*handlers).open(request, timeout=30) as answer:
+            return answer.status, answer.read().decode(errors="replace")
+    except urllib.error.HTTPError as error:
+        return error.code, error.read().decode(errors="replace")
+
+
+def get(url: str, accept: str = "text/plain") -> str:
+    request = urllib.request.Request(url, headers={"accept": accept})
+    with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=30) as answer:
+        return answer.read().decode()
+
+
+def eventually(found: Callable[[], object], seconds: float = 60) -> object:
+    """What `found` gives, as soon as it gives something."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if result := found():
+            return result
+        time.sleep(0.1)
+    pytest.fail(f"nothing within {seconds:g} seconds")
+
+
+def lines(file: Path) -> list[dict]:
+    return [json.loads(line) for line in file.read_text().splitlines()]
+
+
+@pytest.fixture
+def tools() -> object:
+    """The functions of this file, for modules that cannot import it."""
+    import types
+
+    return types.SimpleNamespace(
+        TOKEN=TOKEN,
+        HOST_TOKEN=HOST_TOKEN,
+        audit_sink=audit_sink,
+        audit_request=audit_request,
+        post=post,
+        get=get,
+        eventually=eventually,
+        lines=lines,
+    )
