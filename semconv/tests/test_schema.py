@@ -28,7 +28,7 @@ def test_the_schema_rejects_what_is_no_registry(shared):
 
 def test_the_manifest_validates(registry, shared):
     manifest = yaml.safe_load((registry / "manifest.yaml").read_text())
-    # The published schema wants `{url: …}`, where weaver's own parser and all its examples take the URL itself
+    # The published schema wants `{url: …}`; weaver's own parser and all its examples take the URL itself
     # (weaver 0.25.1). The file is what weaver reads.
     for each in (manifest, *manifest["dependencies"]):
         each["schema_url"] = {"url": each["schema_url"]}
