@@ -1,9 +1,9 @@
 """What `opentelemetry-instrument` costs a program at its start, beside the upstream set.
 
-Both run the same interpreter on an empty program with nothing listening, so what is measured is import, configuration,
-instrumentation and exit. The upstream set is the upstream configurator with the OTLP/HTTP exporter and the logging
-instrumentation, as `opentelemetry-distro[otlp]` sets it up; it is put beside ours by entry points in a throwaway folder
-on PYTHONPATH. Measured in turns, so that both feel the same machine.
+Both run the same interpreter on an empty program with nothing listening, so what is measured is import,
+configuration, instrumentation and exit. The upstream set is the upstream configurator with the OTLP/HTTP
+exporter and the logging instrumentation, as `opentelemetry-distro[otlp]` sets it up; it is put beside ours by
+entry points in a throwaway folder on PYTHONPATH. Measured in turns, so that both feel the same machine.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from benchmarks.row import Row
 BOUND = 0.100
 """Seconds that ours may add."""
 
-_UPSTREAM = '''
+_UPSTREAM = """
 import os
 from opentelemetry.instrumentation.distro import BaseDistro
 from opentelemetry.sdk._configuration import _OTelSDKConfigurator
@@ -37,7 +37,7 @@ class Distro(BaseDistro):
 
 class Configurator(_OTelSDKConfigurator):
     pass
-'''
+"""
 _ENTRY_POINTS = """
 [opentelemetry_distro]
 upstream_set = upstream_set:Distro
@@ -57,7 +57,9 @@ def run(rounds: int = 5) -> list[Row]:
         pairs = [(_start(ours), _start(theirs)) for _ in range(rounds)]
     added = statistics.median(our - their for our, their in pairs)
     floor = statistics.median(their for _, their in pairs)
-    note = f"ratio is seconds over opentelemetry-instrument with the upstream set ({floor:.3f} s), program: pass"
+    note = (
+        f"ratio is seconds over opentelemetry-instrument with the upstream set ({floor:.3f} s), program: pass"
+    )
     return [Row("start-up", added, BOUND, "at most", rounds, note)]
 
 
@@ -96,5 +98,5 @@ def _own_instrumentations() -> list[str]:
 def _start(environment: Mapping[str, str]) -> float:
     program = Path(sys.executable).with_name("opentelemetry-instrument")
     before = perf_counter()
-    subprocess.run([str(program), sys.executable, "-c", "pass"], env=dict(environment), check=True)
+    subprocess.run([str(program), sys.executable, "-c", "pass"], env=dict(environment), stderr=subprocess.DEVNULL, check=True)
     return perf_counter() - before

@@ -1,0 +1,70 @@
+"""docs/reference/settings.md has every variable that the code reads, and none that it does not."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+
+import pytest
+
+from assay.distro.settings import TABLE
+from assay.distro.standard import DEFAULTS
+
+ROOT = Path(__file__).parents[3]
+PAGE = ROOT / "docs" / "reference" / "settings.md"
+VARIABLE = re.compile(r"\bASSAY_[A-Z][A-Z_]*[A-Z]\b")
+FOR_TESTS = {"ASSAY_REQUIRE_SERVICES"}
+
+pytestmark = pytest.mark.skipif(not PAGE.is_file(), reason="the package stands alone, outside its repository")
+
+
+def rows() -> dict[str, list[str]]:
+    table = {}
+    for line in PAGE.read_text().splitlines():
+        cells = [cell.strip() for cell in line.strip("|").split(" | ")]
+        if match := re.fullmatch(r"`((?:ASSAY|OTEL)_[A-Z_]+)`", cells[0]):
+            assert match[1] not in table, f"{match[1]} has two rows"
+            table[match[1]] = [cell.strip("` |") for cell in cells[1:]]
+    return table
+
+
+def in_the_code() -> set[str]:
+    found = set()
+    for folder, _, files in os.walk(ROOT):
+        if any(
+            part.startswith(".") or part in {"tests", "_generated"}
+            for part in Path(folder).relative_to(ROOT).parts
+        ):
+            continue
+        for name in files:
+            path = Path(folder, name)
+            inside = path.relative_to(ROOT).parts
+            if "src" in inside and path.suffix == ".py":
+                found |= set(VARIABLE.findall(path.read_text()))
+            elif inside[0] == "collector-config" and path.suffix == ".yaml":
+                found |= set(VARIABLE.findall(path.read_text()))
+    return found
+
+
+def test_the_page_has_what_the_code_reads_and_nothing_else():
+    page = {name for name in rows() if name.startswith("ASSAY_")}
+    assert page - FOR_TESTS == in_the_code()
+
+
+@pytest.mark.parametrize("setting", TABLE, ids=lambda setting: setting.name)
+def test_the_row_of_a_setting_is_the_tables(setting):
+    assert rows()[setting.name] == [setting.default, setting.allowed, setting.help]
+
+
+def test_the_defaults_of_the_otel_variables():
+    page = {name: cells[0] for name, cells in rows().items() if name.startswith("OTEL_")}
+    assert page == DEFAULTS
+
+
+def test_the_defaults_of_the_collectors_variables():
+    text = "".join(path.read_text() for path in (ROOT / "collector-config").glob("*.yaml"))
+    given = dict(re.findall(r"\$\{env:(ASSAY_[A-Z_]+):-([^}]*)\}", text))
+    table = rows()
+    assert given
+    assert {name: table[name][0] for name in given} == given
