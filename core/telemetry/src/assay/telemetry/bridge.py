@@ -20,7 +20,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from functools import partial
 from time import time_ns
 from typing import Any
 from weakref import WeakSet
@@ -157,7 +156,9 @@ class Bridge:
         if plan.log is None:
             return None
         logger = get_logger(scope_name(plan.name), VERSION, self._logger_provider)
-        return log_emitter(logger, plan.log, CORRELATION_ATTRIBUTE)
+        return log_emitter(
+            logger, plan.log, CORRELATION_ATTRIBUTE, plan.closes.attributes if plan.closes else ()
+        )
 
     def _compile_audit(self, plan: Plan) -> Write | None:
         if self._audit is None or plan.log is None or plan.log.audit is None:
@@ -167,14 +168,9 @@ class Bridge:
     def _opening(
         self, span: Span, recorders: tuple[Recorder, ...], log: Log | None, write: Write | None
     ) -> bus.Handler:
-        start_span = partial(
-            get_tracer(scope_name(span.event), VERSION, self._tracer_provider).start_span,
-            span.event,
-            kind=SpanKind[span.kind.upper()],
-            record_exception=False,
-            set_status_on_exception=False,
-        )
-        extract, keep = extractor(span.attributes), self._open.add
+        tracer = get_tracer(scope_name(span.event), VERSION, self._tracer_provider)
+        start_span, name, kind = tracer.start_span, span.event, SpanKind[span.kind.upper()]
+        extract, keep, enter = extractor(span.attributes), self._open.add, otel_context.attach
 
         def handle(
             _event: str, measurements: Mapping[str, Any], metadata: Mapping[str, Any], _config: object
@@ -182,18 +178,19 @@ class Bridge:
             context = otel_context.get_current()
             correlation_id = metadata.get("correlation_id")
             time = measurements.get("system_time") or time_ns()
-            if _SUPPRESS not in context or not context[_SUPPRESS]:
+            if not context.get(_SUPPRESS):
                 key = metadata.get("telemetry_span_context")
                 if key is not None:
                     attributes: dict[str, Any] = {}
                     extract(measurements, metadata, attributes)
                     if correlation_id is not None:
                         attributes[CORRELATION_ATTRIBUTE] = correlation_id
-                    started = start_span(context=context, attributes=attributes, start_time=time)
-                    opened = Opened(started, context, time, correlation_id)
+                    # By position, and exceptions left to the span's last event.
+                    started = start_span(name, context, kind, attributes, (), time, False, False)
+                    opened = Opened(started, context, time, metadata, attributes)
                     keep(key, opened)
-                    opened.enter()
                     context = opened.context
+                    enter(context)
                 for recorder in recorders:
                     recorder(measurements, metadata, context)
                 if log is not None:
@@ -215,31 +212,26 @@ class Bridge:
         closing = Closing(
             tracer, span, is_failure=plan.is_failure, correlation_attribute=CORRELATION_ATTRIBUTE
         )
-        take, reopen, end, is_failure = self._open.take, closing.reopen, closing.end, plan.is_failure
+        take, reopen, end, explain = self._open.take, closing.reopen, closing.end, closing.explain
+        is_failure = plan.is_failure
 
         def handle(
             event: str, measurements: Mapping[str, Any], metadata: Mapping[str, Any], _config: object
         ) -> None:
-            context = otel_context.get_current()
             correlation_id = metadata.get("correlation_id")
-            key = metadata.get("telemetry_span_context")
-            opened = take(key) if key is not None else None
+            opened = take(metadata.get("telemetry_span_context"))
+            known = opened.attributes if opened is not None and metadata is opened.metadata else None
             if is_failure:
-                metadata = closing.explain(metadata)
-            duration = measurements.get("duration")
-            if opened is not None and duration is not None:
-                time = opened.start_time + duration
-            else:
-                time = time_ns()
-            if opened is not None or _SUPPRESS not in context or not context[_SUPPRESS]:
-                if opened is None and duration is not None:
-                    opened = reopen(context, time, measurements, metadata)
-                if opened is not None:
-                    context = opened.context
+                metadata = explain(metadata)
+            time = _ended(opened, measurements)
+            if opened is None and "duration" in measurements and not _is_suppressed():
+                opened = reopen(otel_context.get_current(), time, measurements, metadata)
+            if opened is not None or not _is_suppressed():
+                context = otel_context.get_current() if opened is None else opened.context
                 for recorder in recorders:
                     recorder(measurements, metadata, context)
                 if log is not None:
-                    log(measurements, metadata, context, time, correlation_id)
+                    log(measurements, metadata, context, time, correlation_id, known)
             if write is not None:
                 _audited(write, event, measurements, metadata, time, correlation_id)
             if opened is not None:
@@ -253,13 +245,23 @@ def current() -> Bridge | None:
     return _current
 
 
+def _is_suppressed() -> bool:
+    return bool(otel_context.get_current().get(_SUPPRESS))
+
+
+def _ended(opened: Opened | None, measurements: Mapping[str, Any]) -> int:
+    """Return when a span ended, in Unix nanoseconds: by its own clock, so that its length is its duration."""
+    duration = measurements.get("duration")
+    return time_ns() if opened is None or duration is None else opened.start_time + int(duration)
+
+
 def _plain(recorders: tuple[Recorder, ...], log: Log | None, write: Write | None) -> bus.Handler:
     def handle(
         event: str, measurements: Mapping[str, Any], metadata: Mapping[str, Any], _config: object
     ) -> None:
         context = otel_context.get_current()
         correlation_id = metadata.get("correlation_id")
-        if _SUPPRESS not in context or not context[_SUPPRESS]:
+        if not context.get(_SUPPRESS):
             for recorder in recorders:
                 recorder(measurements, metadata, context)
             if log is not None:

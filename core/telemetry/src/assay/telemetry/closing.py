@@ -66,15 +66,19 @@ class Closing:
         span = self._tracer.start_span(
             self._name, context=context, kind=self._kind, attributes=attributes, start_time=start_time
         )
-        return Opened(span, context, start_time, correlation_id)
+        return Opened(span, context, start_time, metadata, attributes)
 
     def end(
         self, opened: Opened, end_time: int, measurements: Mapping[str, Any], metadata: Mapping[str, Any]
     ) -> None:
         """End a span with the attributes, and the error, of its last event."""
         span = opened.span
-        if not self._is_empty:
+        if not self._is_empty or metadata is not opened.metadata:
             attributes: dict[str, Any] = {}
+            if metadata is not opened.metadata:  # what was learnt on the way
+                self._extract_start(measurements, metadata, attributes)
+                known = opened.attributes
+                attributes = {k: v for k, v in attributes.items() if known.get(k) != v}
             self._extract(measurements, metadata, attributes)
             if self._is_failure:
                 attributes.setdefault("error.type", text(metadata["error_type"]))
@@ -82,7 +86,8 @@ class Closing:
                 span.set_status(Status(StatusCode.ERROR, text(message) if message else None))
                 if metadata.get("reason") is not None:
                     span.add_event("exception", _describe(metadata), end_time)
-            span.set_attributes(attributes)
+            for key, value in attributes.items():  # one by one is cheaper than set_attributes, for a few
+                span.set_attribute(key, value)
         span.end(end_time)
         opened.leave()
 

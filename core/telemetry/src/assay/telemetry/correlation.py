@@ -18,11 +18,11 @@ from __future__ import annotations
 import os
 import random
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping
+from collections.abc import Callable, Generator, Iterable, Mapping, MutableMapping
 from contextlib import contextmanager
 from contextvars import copy_context
 from functools import lru_cache, wraps
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar, cast
 
 from opentelemetry import baggage, trace
 from opentelemetry import context as otel_context
@@ -45,7 +45,7 @@ _random = random.Random()  # noqa: S311 - its own, so that a program's random.se
 
 
 @contextmanager
-def correlation(correlation_id: str | None = None) -> Iterator[str]:
+def correlation(correlation_id: str | None = None) -> Generator[str]:
     """Give a correlation id to everything inside; yield it.
 
     Args:
@@ -55,7 +55,7 @@ def correlation(correlation_id: str | None = None) -> Iterator[str]:
         ValueError: Other characters, or too many.
     """
     chosen = current() if correlation_id is None else correlation_id
-    if not _ACCEPTABLE.fullmatch(chosen):
+    if not _is_acceptable(chosen):
         raise ValueError(
             f"{chosen!r} is no correlation id: give 1 to 128 printable ASCII characters, no blanks"
         )
@@ -76,17 +76,17 @@ def correlation(correlation_id: str | None = None) -> Iterator[str]:
 def current() -> str:
     """Return the correlation id that an event would get here; a new one if nothing gives one."""
     context = otel_context.get_current()
-    entries = context.get(_BAGGAGE)
-    if entries and isinstance(entries, Mapping):
-        given: object = entries.get(BAGGAGE_KEY)  # pyright: ignore[reportUnknownVariableType, reportUnknownMemberType]
-        if isinstance(given, str) and _ACCEPTABLE.fullmatch(given):
+    entries: Any = context.get(_BAGGAGE)
+    if entries:
+        given = entries.get(BAGGAGE_KEY)
+        if given is not None and _is_acceptable(given):
             return given
     found = _ambient.get()
     if found is not None:
         return found
     opened: Any = context.get(OPENED_KEY)
-    if opened is not None and opened.correlation_id is not None:
-        return opened.correlation_id
+    if opened is not None and "correlation_id" in opened.metadata:
+        return opened.metadata["correlation_id"]
     if _inherited is not None:
         return _inherited
     span = trace.get_current_span(context)
@@ -136,9 +136,14 @@ def extract(carrier: Mapping[str, Any] | Iterable[tuple[str, Any]]) -> str | Non
     for name, value in pairs:
         if _string(name).lower() == HEADER:
             given = _string(value[0] if isinstance(value, (list, tuple)) and value else value)
-            if _ACCEPTABLE.fullmatch(given):
+            if _is_acceptable(given):
                 return given
     return None
+
+
+@lru_cache(256)
+def _is_acceptable(correlation_id: object) -> bool:
+    return isinstance(correlation_id, str) and _ACCEPTABLE.fullmatch(correlation_id) is not None
 
 
 def _string(value: object) -> str:
@@ -161,7 +166,7 @@ _as_uuid = lru_cache(256)(_as_uuid_text)
 
 def _read_environment() -> str | None:
     given = os.environ.get(VARIABLE, "")
-    return given if _ACCEPTABLE.fullmatch(given) else None
+    return given if _is_acceptable(given) else None
 
 
 _inherited = _read_environment()

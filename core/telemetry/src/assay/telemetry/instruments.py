@@ -50,11 +50,10 @@ class Instruments:
             amount = value(measurements, metadata)
             if amount is None:
                 return
-            weight = metadata.get(WEIGHT)
-            if weight is None:
+            if WEIGHT not in metadata:
                 write(amount, labels(measurements, metadata), context)
             else:
-                weigh(amount, labels(measurements, metadata), context, weight)
+                weigh(amount, labels(measurements, metadata), context, metadata[WEIGHT])
 
         return recorder
 

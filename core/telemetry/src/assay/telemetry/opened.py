@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from opentelemetry import context as otel_context
@@ -16,31 +17,38 @@ OPENED_KEY = otel_context.create_key("assay-opened")
 # The key under which the API keeps the current span, asked of the API itself: one copy of the context, not two.
 _SPAN_KEY = next(iter(trace.set_span_in_context(trace.INVALID_SPAN, Context())))
 
+_NOWHERE = Context()
+
 
 class Opened:
     """One open span.
 
     Attributes:
         span: The span.
+        metadata: What the event that started it carried.
+        attributes: What the span got from that.
         context: The context in which it is current.
         start_time: Unix time in nanoseconds.
-        correlation_id: Given to what happens inside.
     """
 
-    __slots__ = ("_outer", "_previous", "closed", "context", "correlation_id", "span", "start_time")
+    __slots__ = ("_outer", "_previous", "attributes", "closed", "context", "metadata", "span", "start_time")
 
-    def __init__(self, span: Span, outside: Context, start_time: int, correlation_id: str | None) -> None:
+    def __init__(
+        self,
+        span: Span,
+        outside: Context,
+        start_time: int,
+        metadata: Mapping[str, Any],
+        attributes: dict[str, Any],
+    ) -> None:
         self.span = span
         self.start_time = start_time
-        self.correlation_id = correlation_id
+        self.metadata = metadata
+        self.attributes = attributes
         self.closed = False
         self._previous = outside
         self._outer: Opened | None = outside.get(OPENED_KEY)  # type: ignore[assignment] # only we put it there
         self.context = Context({**outside, _SPAN_KEY: span, OPENED_KEY: self})
-
-    def enter(self) -> None:
-        """Make the span current."""
-        otel_context.attach(self.context)
 
     def leave(self) -> None:
         """Make current again what was so before, if the span still is: not where it ends in another thread.
@@ -50,6 +58,7 @@ class Opened:
         self.closed = True
         if otel_context.get_current() is not self.context:
             return
+        self.context = _NOWHERE  # its own holds this object: a cycle, left to the garbage collector
         previous, outer = self._previous, self._outer
         while outer is not None and outer.closed and previous is outer.context:
             previous, outer = outer._previous, outer._outer  # noqa: SLF001 - another of the same class
