@@ -1,0 +1,226 @@
+"""CDEvents v0.5.1 as strict models: what an event must be before it leaves, and what a received one must be.
+
+```python
+event = parse(json.loads(line))  # raises InvalidEvent naming each field and reason
+```
+
+The models accept what the official JSON schemas accept and nothing else; the tests hold them to that. Which
+event type has which content is the table in `assay.exporters.cdevents.vocabulary`.
+
+Source: https://github.com/cdevents/spec, v0.5.1, `spec.md`, `links.md` and the schemas of each subject.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cache
+from typing import Annotated, Any, Literal, TypeVar
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, create_model
+from pydantic.alias_generators import to_camel
+
+from assay.exporters.cdevents import formats
+from assay.exporters.cdevents.errors import Fault, InvalidEvent
+
+SPEC_VERSION = "0.5.1"
+CUSTOM_TYPE = r"^dev\.cdeventsx\.[a-zA-Z0-9]+-[a-zA-Z]+\.[a-zA-Z]+\.[0-9]\.[0-9]\.[0-9]$"
+
+T = TypeVar("T")
+
+
+def _given(value: object) -> object:
+    if value is None:
+        raise ValueError("is null; leave the member out")
+    return value
+
+
+NonEmpty = Annotated[str, Field(min_length=1)]
+Uri = Annotated[str, AfterValidator(formats.uri)]
+UriReference = Annotated[str, Field(min_length=1), AfterValidator(formats.uri_reference)]
+DateTime = Annotated[str, AfterValidator(formats.date_time)]
+Maybe = Annotated[T | None, BeforeValidator(_given)]
+"""A member that may be absent, but not null."""
+Tags = dict[str, Any]
+
+
+class Strict(BaseModel):
+    """A JSON object with exactly these members; names are camelCase on the wire."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, alias_generator=to_camel)
+
+
+class Origin(Strict):
+    """The event that a link comes from. The schemas let it have further members."""
+
+    model_config = ConfigDict(extra="allow")
+
+    context_id: NonEmpty
+
+
+class Target(Strict):
+    """The event that a relation points to. The schemas let it have further members, and even no id."""
+
+    model_config = ConfigDict(extra="allow")
+
+    context_id: Maybe[NonEmpty] = None
+
+
+class PathLink(Strict):
+    """This event follows from that one."""
+
+    link_type: Literal["PATH"]
+    origin: Origin = Field(alias="from")
+    tags: Maybe[Tags] = None
+
+
+class EndLink(Strict):
+    """This event ends the chain."""
+
+    link_type: Literal["END"]
+    origin: Maybe[Origin] = Field(default=None, alias="from")
+    tags: Maybe[Tags] = None
+
+
+class RelationLink(Strict):
+    """This event has to do with that one, in the way that `link_kind` says."""
+
+    link_type: Literal["RELATION"]
+    link_kind: NonEmpty
+    target: Target
+    tags: Maybe[Tags] = None
+
+
+Link = Annotated[PathLink | EndLink | RelationLink, Field(discriminator="link_type")]
+
+
+class LooseContext(Strict):
+    """Context of the testing subjects' events, whose source the schemas leave free."""
+
+    specversion: NonEmpty
+    id: NonEmpty
+    source: NonEmpty
+    type: str
+    timestamp: DateTime
+    schema_uri: Maybe[Annotated[str, Field(min_length=1), AfterValidator(formats.uri)]] = None
+    chain_id: Maybe[NonEmpty] = None
+    links: Maybe[list[Link]] = None
+
+
+class Context(LooseContext):
+    """Context of every other event."""
+
+    source: UriReference
+
+
+class LooseSubject(Strict):
+    """Subject of the testing subjects' events."""
+
+    id: NonEmpty
+    source: Maybe[str] = None
+    content: Any
+
+
+class Subject(LooseSubject):
+    """Subject of every other event."""
+
+    source: Maybe[UriReference] = None
+
+
+class CustomSubject(Subject):
+    """Subject of a custom event, whose content is free."""
+
+    content: dict[str, Any]
+
+
+class CDEvent(Strict):
+    """What is the same in all events. Each type has a model of its own, see `model_of`."""
+
+    context: LooseContext
+    subject: LooseSubject
+    custom_data: Maybe[dict[str, Any] | str] = None
+    custom_data_content_type: Maybe[str] = None
+
+    def document(self) -> dict[str, Any]:
+        """Return the event as JSON values."""
+        return self.model_dump(by_alias=True, exclude_unset=True)
+
+
+class CustomContext(Context):
+    """Context of an event whose type is somebody's own: `dev.cdeventsx.<tool>-<subject>.<predicate>.<version>`."""
+
+    type: Annotated[str, Field(pattern=CUSTOM_TYPE)]
+
+
+class CustomEvent(CDEvent):
+    """An event of a type that is somebody's own."""
+
+    context: CustomContext
+    subject: CustomSubject
+
+
+@cache
+def model_of(event_type: str) -> type[CDEvent]:
+    """Return the model of a whole event type, such as `dev.cdevents.taskrun.finished.0.3.0`.
+
+    Raises:
+        InvalidEvent: The specification knows no such type.
+    """
+    from assay.exporters.cdevents import vocabulary  # noqa: PLC0415  it is written in this module's types
+
+    if event_type.startswith("dev.cdeventsx."):
+        return CustomEvent
+    name = event_type.removeprefix("dev.cdevents.")
+    shape = vocabulary.EVENTS.get(name) if name != event_type else None
+    if shape is None:
+        raise InvalidEvent([Fault("context.type", vocabulary.unknown(event_type))])
+    subject_name = name.partition(".")[0]
+    loose = subject_name in vocabulary.LOOSE
+    title = name.replace(".", "_")
+    content = create_model(f"{title}_content", __base__=Strict, **_fields(shape))
+    subject_fields: dict[str, Any] = {"content": (content, ...)}
+    if name in vocabulary.SUBJECT_TYPE:
+        subject_fields["type"] = (Maybe[Literal[vocabulary.SUBJECT_TYPE[name]]], None)
+    subject = create_model(f"{title}_subject", __base__=LooseSubject if loose else Subject, **subject_fields)
+    context = create_model(
+        f"{title}_context", __base__=LooseContext if loose else Context, type=(Literal[event_type], ...)
+    )
+    return create_model(title, __base__=CDEvent, context=(context, ...), subject=(subject, ...))
+
+
+def _fields(shape: Mapping[str, Any]) -> dict[str, Any]:
+    """Turn a row of the vocabulary into pydantic's fields: a name that ends in `!` is required."""
+    return {
+        # The attribute is snake_case by the alias alone; a field's name must not shadow a pydantic method.
+        f"{name.rstrip('!')}_": (
+            (kind, Field(alias=name[:-1])) if name.endswith("!") else (Maybe[kind], Field(default=None, alias=name))
+        )
+        for name, kind in shape.items()
+    }
+
+
+def parse(document: object) -> CDEvent:
+    """Return a document as the event that it is.
+
+    Args:
+        document: JSON values, as `json.loads` gives them.
+
+    Raises:
+        InvalidEvent: It is none, with every fault found.
+    """
+    if not isinstance(document, dict):
+        raise InvalidEvent([Fault("", "is no JSON object")])
+    context: Any = document.get("context")  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
+    event_type = context.get("type") if isinstance(context, dict) else None  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
+    if event_type is not None and not isinstance(event_type, str):
+        raise InvalidEvent([Fault("context.type", "is no string")])
+    model = model_of(event_type) if event_type is not None else CDEvent
+    try:
+        return model.model_validate(document)
+    except ValidationError as error:
+        raise InvalidEvent([_fault(detail) for detail in error.errors(include_url=False)]) from None
+
+
+def _fault(detail: Mapping[str, Any]) -> Fault:
+    # The branch of a union that pydantic tried stands in the path, and is no member of the document.
+    path = [str(part) for part in detail["loc"] if part not in {"PATH", "END", "RELATION", "dict[str,any]", "str"}]
+    return Fault(".".join(path), str(detail["msg"]).removeprefix("Value error, "))

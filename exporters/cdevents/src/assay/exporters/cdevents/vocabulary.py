@@ -1,0 +1,162 @@
+"""Which event types CDEvents v0.5.1 has, and what the subject's content of each may hold.
+
+A row reads: type and version, then each member of the content with its kind; `!` marks a required one.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from typing import Any, Final, Literal
+
+from pydantic import ConfigDict
+
+from assay.exporters.cdevents.model import Maybe, NonEmpty, Strict, Uri, UriReference
+
+
+class Reference(Strict):
+    """Another subject, by its id and, where it is not the event's own, its source."""
+
+    id: NonEmpty
+    source: Maybe[UriReference] = None
+
+
+class LooseReference(Strict):
+    """Another testing subject; its source may be any text."""
+
+    id: NonEmpty
+    source: Maybe[str] = None
+
+
+class Sbom(Strict):
+    """Where the bill of materials is."""
+
+    uri: UriReference
+
+
+class TestSuite(Strict):
+    """The suite that is run."""
+
+    id: NonEmpty
+    version: Maybe[str] = None
+    name: Maybe[str] = None
+    uri: Maybe[Uri] = None
+
+
+class TestCase(TestSuite):
+    """The case that is run."""
+
+    type: Maybe[
+        Literal["performance", "functional", "unit", "security", "compliance", "integration", "e2e", "other"]
+    ] = None
+
+
+class Trigger(Strict):
+    """What made a test run start. The schemas let it have further members."""
+
+    model_config = ConfigDict(extra="allow")
+
+    type: Maybe[Literal["manual", "pipeline", "event", "schedule", "other"]] = None
+    uri: Maybe[Uri] = None
+
+
+Outcome = Literal["success", "failure", "cancel", "error"]
+Severity = Literal["low", "medium", "high", "critical"]
+Decision = Literal["escalated", "delegate", "deferred", "requestChanges", "approved", "rejected"]
+
+_REPOSITORY: Final = {"repository": Reference}
+_NAMED_REPOSITORY: Final = {"name": str, "owner": str, "uri": Uri, "viewUrl": Uri}
+_DEPLOYED: Final = {"environment!": Reference, "artifactId!": NonEmpty}
+_INCIDENT: Final = {"description": str, "environment!": Reference, "service": Reference, "artifactId": NonEmpty}
+_PIPELINE: Final = {"pipelineName": str, "uri": Uri}
+_TASK: Final = {"taskName": str, "uri": Uri, "pipelineRun": Reference}
+_CASE: Final = {"environment!": Reference, "testSuiteRun": LooseReference, "testCase": TestCase}
+_SUITE: Final = {"environment!": Reference, "testSuite": TestSuite}
+_TESTED: Final = {"outcome!": Outcome, "severity": Severity, "reason": str}
+_TICKET: Final = {
+    "summary": str, "ticketType": str, "group": str, "creator": NonEmpty, "assignees": list[str], "priority": str,
+    "labels": list[str], "milestone": str, "uri!": UriReference,
+}  # fmt: skip
+_APPROVAL: Final = {"approvalDetailsUrl!": NonEmpty, "resourceTargetUrl!": NonEmpty}
+
+EVENTS: Final[Mapping[str, Mapping[str, Any]]] = {
+    "artifact.deleted.0.2.0": {"user": NonEmpty},
+    "artifact.downloaded.0.2.0": {"user": NonEmpty},
+    "artifact.packaged.0.3.0": {"change!": Reference, "sbom": Sbom},
+    "artifact.published.0.3.0": {"sbom": Sbom, "user": NonEmpty},
+    "artifact.signed.0.3.0": {"signature!": NonEmpty},
+    "branch.created.0.3.0": _REPOSITORY,
+    "branch.deleted.0.3.0": _REPOSITORY,
+    "build.finished.0.3.0": {"artifactId": str},
+    "build.queued.0.3.0": {},
+    "build.started.0.3.0": {},
+    "change.abandoned.0.3.0": _REPOSITORY,
+    "change.created.0.4.0": {"description": NonEmpty, **_REPOSITORY},
+    "change.merged.0.3.0": _REPOSITORY,
+    "change.reviewed.0.3.0": _REPOSITORY,
+    "change.updated.0.3.0": _REPOSITORY,
+    "environment.created.0.3.0": {"name": str, "uri": Uri},
+    "environment.deleted.0.3.0": {"name": str},
+    "environment.modified.0.3.0": {"name": str, "uri": Uri},
+    "incident.detected.0.3.0": _INCIDENT,
+    "incident.reported.0.3.0": {**_INCIDENT, "ticketURI!": Uri},
+    "incident.resolved.0.3.0": _INCIDENT,
+    "pipelinerun.finished.0.3.0": {**_PIPELINE, "outcome": Outcome, "errors": str},
+    "pipelinerun.queued.0.3.0": _PIPELINE,
+    "pipelinerun.started.0.3.0": {"pipelineName!": str, "uri!": Uri},
+    "repository.created.0.3.0": {"name!": NonEmpty, "owner": str, "uri!": Uri, "viewUrl": Uri},
+    "repository.deleted.0.3.0": _NAMED_REPOSITORY,
+    "repository.modified.0.3.0": _NAMED_REPOSITORY,
+    "service.deployed.0.3.0": _DEPLOYED,
+    "service.published.0.3.0": {"environment!": Reference},
+    "service.removed.0.3.0": {"environment!": Reference},
+    "service.rolledback.0.3.0": _DEPLOYED,
+    "service.upgraded.0.3.0": _DEPLOYED,
+    "taskrun.finished.0.3.0": {**_TASK, "outcome": str, "errors": str},
+    "taskrun.started.0.3.0": _TASK,
+    "testcaserun.finished.0.3.0": {**_CASE, **_TESTED},
+    "testcaserun.queued.0.3.0": {**_CASE, "trigger": Trigger},
+    "testcaserun.skipped.0.2.0": {
+        "environment": Reference, "testSuiteRun": LooseReference, "testCase": TestCase, "reason": str,
+    },
+    "testcaserun.started.0.3.0": {**_CASE, "trigger": Trigger},
+    "testoutput.published.0.3.0": {
+        "outputType!": Literal["report", "video", "image", "log", "other"], "format!": str, "uri": Uri,
+        "testCaseRun": LooseReference,
+    },
+    "testsuiterun.finished.0.3.0": {**_SUITE, **_TESTED},
+    "testsuiterun.queued.0.3.0": {**_SUITE, "trigger": Trigger},
+    "testsuiterun.started.0.3.0": {**_SUITE, "trigger": Trigger},
+    "ticket.closed.0.2.0": {**_TICKET, "resolution!": NonEmpty, "updatedBy": str},
+    "ticket.created.0.2.0": {
+        "summary!": str, "creator!": NonEmpty,
+        **{name: kind for name, kind in _TICKET.items() if name not in {"summary", "creator"}},
+    },
+    "ticket.updated.0.2.0": {**_TICKET, "updatedBy": str},
+    # Of the draft that follows v0.5.1 (main of cdevents/spec, June 2026); sent only with `draft_types: true`.
+    "approval.created.0.1.0": {**_APPROVAL, "requestor!": Uri},
+    "approval.updated.0.1.0": {**_APPROVAL, "responder!": Uri, "decision!": Decision},
+    "approval.closed.0.1.0": {
+        **_APPROVAL, "responder!": Uri, "decision!": Decision,
+        "status!": Literal["approved", "rejected", "cancelled", "expired"],
+    },
+}  # fmt: skip
+
+DRAFT: Final = frozenset({"approval.created.0.1.0", "approval.updated.0.1.0", "approval.closed.0.1.0"})
+"""What v0.5.1 itself does not have."""
+
+LOOSE: Final = frozenset({"testcaserun", "testoutput", "testsuiterun"})
+"""Subjects whose events may have any text as source."""
+
+SUBJECT_TYPE: Final[Mapping[str, str]] = {"ticket.closed.0.2.0": "ticket"}
+"""The one subject that still may name its own type."""
+
+TYPES: Final[Mapping[str, str]] = {name.rsplit(".", 3)[0]: f"dev.cdevents.{name}" for name in EVENTS}
+"""Type without version, such as `taskrun.started`, to the whole type."""
+
+
+def unknown(event_type: str) -> str:
+    """Return what to say of a type that the specification does not have."""
+    near = difflib.get_close_matches(event_type, TYPES.values(), n=1, cutoff=0.6)
+    hint = f"; did you mean {near[0]!r}?" if near else ""
+    return f"{event_type!r} is no type of CDEvents v0.5.1{hint} A type of your own begins with dev.cdeventsx."
