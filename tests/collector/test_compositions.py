@@ -41,9 +41,12 @@ def test_what_is_said_to_be_required_is(collector_binary, name, variable):
 def test_readme_lists_every_variable_with_its_default():
     folder = config_directory()
     text = "".join(path.read_text() for path in sorted(folder.glob("*.yaml")))
-    used = set(re.findall(r"\$\{env:(\w+)(?::-([^}]*))?\}", text)) | {("K8S_NODE_NAME", "")}
-    rows = re.findall(r"^\| `(\w+)` \| (?:`([^`]+)`)?", (folder / "README.md").read_text(), re.MULTILINE)
-    assert set(rows) == used
+    used = re.findall(r"\$\{env:(\w+)(:-[^}]*)?\}", text)
+    wanted = {(name, default.removeprefix(":-") if default else "required") for name, default in used}
+    wanted.add(("K8S_NODE_NAME", "required"))
+    readme = (folder / "README.md").read_text()
+    rows = re.findall(r"^\| `([A-Z]\w+)` \| `?([^|`]*?)`? \|", readme.replace("| |", "|  |"), re.MULTILINE)
+    assert set(rows) == wanted
 
 
 def test_secrets_are_only_variables():

@@ -1,0 +1,31 @@
+"""The program in the official image: what is said where Docker is not, and how it is unpacked."""
+
+from __future__ import annotations
+
+import io
+import os
+import tarfile
+
+import pytest
+
+from assay.cli._collector.container import _install, copy_from_image
+from assay.cli._collector.errors import CollectorError
+
+
+def test_no_daemon_says_to_start_it(bare):
+    with pytest.raises(CollectorError, match=r"start Docker, with access to otel/.*:0\.152\.0"):
+        copy_from_image("0.152.0", lambda _: None)
+
+
+def test_program_is_unpacked_and_can_be_run(tmp_path):
+    content = b"#!/bin/sh\n"
+    archive = io.BytesIO()
+    with tarfile.open(fileobj=archive, mode="w") as tar:
+        member = tarfile.TarInfo("otelcol-contrib")
+        member.size = len(content)
+        tar.addfile(member, io.BytesIO(content))
+    target = tmp_path / "cache" / "otelcol-contrib"
+    _install(archive.getvalue(), target)
+    assert target.read_bytes() == content
+    assert os.access(target, os.X_OK)
+    assert list(target.parent.iterdir()) == [target]
