@@ -98,5 +98,6 @@ def _own_instrumentations() -> list[str]:
 def _start(environment: Mapping[str, str]) -> float:
     program = Path(sys.executable).with_name("opentelemetry-instrument")
     before = perf_counter()
-    subprocess.run([str(program), sys.executable, "-c", "pass"], env=dict(environment), stderr=subprocess.DEVNULL, check=True)
+    command = [str(program), sys.executable, "-c", "pass"]
+    subprocess.run(command, env=dict(environment), stderr=subprocess.DEVNULL, check=True)
     return perf_counter() - before

@@ -30,7 +30,8 @@ log = logging.getLogger("shop")
 log.warning("password=hunter2", extra={"api_key": "hunter2", "url": "https://me:hunter2@example.org/"})
 tracer = trace.get_tracer("shop")
 try:
-    with tracer.start_as_current_span("GET https://me:hunter2@example.org/", attributes={"password": "hunter2"}) as one:
+    with tracer.start_as_current_span("GET https://me:hunter2@example.org/") as one:
+        one.set_attribute("password", "hunter2")
         one.add_event("tried", {"secret": "hunter2"})
         raise ValueError("postgresql://me:hunter2@db/orders")
 except ValueError:
@@ -180,8 +181,13 @@ def test_a_port_in_use_is_said_and_the_app_runs(instrumented, receiver):
 
 def test_no_collector_is_one_warning(instrumented, free_port):
     nowhere = f"http://127.0.0.1:{free_port}"
-    env = {"OTEL_EXPORTER_OTLP_ENDPOINT": nowhere, "ASSAY_AUDIT_ENDPOINT": f"{nowhere}/v1/audit",
-           "OTEL_BSP_SCHEDULE_DELAY": "100", "ASSAY_AUDIT_TIMEOUT": "1", "ASSAY_EXIT_TIMEOUT": "1"}  # fmt: skip
+    env = {
+        "OTEL_EXPORTER_OTLP_ENDPOINT": nowhere,
+        "ASSAY_AUDIT_ENDPOINT": f"{nowhere}/v1/audit",
+        "OTEL_BSP_SCHEDULE_DELAY": "100",
+        "ASSAY_AUDIT_TIMEOUT": "1",
+        "ASSAY_EXIT_TIMEOUT": "1",
+    }
     done = instrumented(BUSY + BUSY + "print('done')", env=env)
     assert done.returncode == 0
     assert done.stdout == "done\n"

@@ -40,9 +40,8 @@ def in_the_code() -> set[str]:
         for name in files:
             path = Path(folder, name)
             inside = path.relative_to(ROOT).parts
-            if "src" in inside and path.suffix == ".py":
-                found |= set(VARIABLE.findall(path.read_text()))
-            elif inside[0] == "collector-config" and path.suffix == ".yaml":
+            is_source = "src" in inside and path.suffix == ".py"
+            if is_source or (inside[0] == "collector-config" and path.suffix == ".yaml"):
                 found |= set(VARIABLE.findall(path.read_text()))
     return found
 

@@ -1,4 +1,4 @@
-"""`assay doctor`: what would be instrumented here, what can be reached, what is misconfigured and how to mend it."""
+"""`assay doctor`: what would be instrumented here, what can be reached, and what is to be mended."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _COLOURS = {"ok": "green", "skipped": "dim", "warning": "yellow", "error": "red"
 @click.command("doctor")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def command(*, as_json: bool) -> None:
-    """Say what would be instrumented here, what can be reached, and what to mend.
+    r"""Say what would be instrumented here, what can be reached, and what to mend.
 
     Looks at this environment's variables, installed packages and endpoints; exits 1 if something is wrong.
 
@@ -54,7 +54,9 @@ def _collector() -> Finding:
         return Finding("collector", "binary", status, str(error), "assay collector build")
     if binary is None:
         return Finding("collector", "binary", "warning", "none on this machine", "assay collector build")
-    return Finding("collector", "binary", "ok", f"{binary.path} (from {binary.source}, version {binary.version})")
+    return Finding(
+        "collector", "binary", "ok", f"{binary.path} (from {binary.source}, version {binary.version})"
+    )
 
 
 def _line(finding: Finding) -> str:

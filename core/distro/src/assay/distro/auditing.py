@@ -91,8 +91,8 @@ class AuditSink:
             return
         self._silent_until = now + INTERVAL
         _logger.error(
-            "audit record %s was not taken by %s: %s (%d lost so far in this process). Start the Collector, or set "
-            "ASSAY_AUDIT_ENDPOINT; `assay doctor` tells more.",
+            "audit record %s was not taken by %s: %s (%d lost so far in this process). Start the Collector, "
+            "or set ASSAY_AUDIT_ENDPOINT; `assay doctor` tells more.",
             event_name,
             self._endpoint,
             error,

@@ -92,5 +92,5 @@ def fields(event: Event, attributes: dict[str, Any]) -> dict[str, Any]:
 
 
 def _rounded(value: object) -> object:
-    """Return a float without the digits that only its representation has; a microsecond of a `duration_ms`."""
+    """Return a float without the digits below a microsecond of a `duration_ms`."""
     return round(value, 3) if isinstance(value, float) else value

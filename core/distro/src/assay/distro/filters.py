@@ -22,7 +22,7 @@ def apply(settings: Settings) -> None:
 
 def _set_each(name: str, numbers: Mapping[str, float], set_one: Callable[[str, float], None]) -> None:
     for pattern, number in numbers.items():
-        try:
+        try:  # one wrong pattern must not cost the others
             set_one(pattern, number)
-        except TelemetryError as error:
+        except TelemetryError as error:  # noqa: PERF203 - a handful, once
             _logger.warning("%s: %s=%g is not used: %s", name, pattern, number, error)

@@ -128,7 +128,7 @@ def attach_bridge(settings: Settings) -> None:
 
 
 def catalogue(registry: tuple[str, ...]) -> Catalogue:
-    """Return Assay's catalogue with the user's own registry; without it, and a warning, if it has an error."""
+    """Return Assay's catalogue with the user's own registry; a registry with an error is left out."""
     from assay.semconv import CATALOGUE  # noqa: PLC0415 - large
 
     if not registry:

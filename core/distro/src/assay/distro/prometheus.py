@@ -19,7 +19,7 @@ _logger = logging.getLogger("assay.distro")
 
 
 class LocalPrometheusReader(PrometheusMetricReader):
-    """Serves the process's series on OTEL_EXPORTER_PROMETHEUS_HOST and _PORT, loopback and 9464 by default."""
+    """Serves the series on OTEL_EXPORTER_PROMETHEUS_HOST and _PORT: loopback, 9464 by default."""
 
     def __init__(self) -> None:
         registry = CollectorRegistry()
@@ -30,8 +30,8 @@ class LocalPrometheusReader(PrometheusMetricReader):
             start_http_server(port, addr=host, registry=registry)
         except OSError as error:
             _logger.warning(
-                "no /metrics here: cannot listen on %s:%d (%s). Give another OTEL_EXPORTER_PROMETHEUS_HOST or "
-                "OTEL_EXPORTER_PROMETHEUS_PORT; everything else goes on.",
+                "no /metrics here: cannot listen on %s:%d (%s). Give another "
+                "OTEL_EXPORTER_PROMETHEUS_HOST or OTEL_EXPORTER_PROMETHEUS_PORT; everything else goes on.",
                 host,
                 port,
                 error.strerror or error,

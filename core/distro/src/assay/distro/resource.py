@@ -14,7 +14,7 @@ from pathlib import PurePath
 from opentelemetry.sdk.resources import Resource, ResourceDetector
 
 PROGRAM = "ASSAY_PROGRAM"
-"""Set by the distro for its children: multiprocessing starts them with `python -c`, which names no program."""
+"""Set for child processes: multiprocessing starts them with `python -c`, which names no program."""
 
 KUBERNETES = {
     "k8s.pod.name": ("K8S_POD_NAME", "POD_NAME"),
@@ -34,7 +34,7 @@ _WITH_VALUE = frozenset({"-W", "-X", "--check-hash-based-pycs"})
 
 
 class AssayResourceDetector(ResourceDetector):
-    """Finds `service.name` and `k8s.*`; what OTEL_SERVICE_NAME and OTEL_RESOURCE_ATTRIBUTES say has precedence."""
+    """Finds `service.name` and `k8s.*`; OTEL_SERVICE_NAME and OTEL_RESOURCE_ATTRIBUTES have precedence."""
 
     def detect(self) -> Resource:
         """Return what is known without asking anybody."""

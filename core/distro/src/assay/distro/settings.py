@@ -96,37 +96,94 @@ def _names(text: str) -> tuple[str, ...]:
 
 
 TABLE = (
-    Setting("ASSAY_INSTRUMENTS", "on", "on or off", "Record metrics. A worker whose parent counts for it has off.",
-            _switch),
-    Setting("ASSAY_LOGS", "text", "text or json", "Form of the lines that the app logs to standard output and error.",
-            _choice("text", "json")),
-    Setting("ASSAY_LOGS_STREAM", "stderr", "stderr or stdout", "Where the lines of events go (ASSAY_LOGS=json).",
-            _choice("stderr", "stdout")),
-    Setting("ASSAY_REGISTRY", "", "registry files that exist, joined by the path separator",
-            "Your own semantic-convention files, loaded beside Assay's.", _files),
-    Setting("ASSAY_SAMPLING", "", "pattern=rate,… with rates above 0, up to 1, such as shop.*=0.1",
-            "Share of events kept; counters stay unbiased, errors and audit events always pass.", _rates(1.0)),
-    Setting("ASSAY_RATE_LIMIT", "", "pattern=per_second,… with numbers above 0, such as shop.*=100",
-            "Events a second; errors and audit events always pass.", _rates(1e12)),
-    Setting("ASSAY_REDACT_KEYS", "", "keys, joined by commas", "Further keys whose values never leave the process.",
-            _names),
-    Setting("ASSAY_EXIT_TIMEOUT", "3", "seconds, more than 0", "How long the end of the program waits for exports.",
-            _seconds),
-    Setting("ASSAY_AUDIT_ENDPOINT", "http://127.0.0.1:4319/v1/audit", "an http or https URL",
-            "Where audit records go.", _url),
+    Setting(
+        "ASSAY_INSTRUMENTS",
+        "on",
+        "on or off",
+        "Record metrics. A worker whose parent counts for it has off.",
+        _switch,
+    ),
+    Setting(
+        "ASSAY_LOGS",
+        "text",
+        "text or json",
+        "Form of the lines that the app logs to standard output and error.",
+        _choice("text", "json"),
+    ),
+    Setting(
+        "ASSAY_LOGS_STREAM",
+        "stderr",
+        "stderr or stdout",
+        "Where the lines of events go (ASSAY_LOGS=json).",
+        _choice("stderr", "stdout"),
+    ),
+    Setting(
+        "ASSAY_REGISTRY",
+        "",
+        "registry files that exist, joined by the path separator",
+        "Your own semantic-convention files, loaded beside Assay's.",
+        _files,
+    ),
+    Setting(
+        "ASSAY_SAMPLING",
+        "",
+        "pattern=rate,… with rates above 0, up to 1, such as shop.*=0.1",
+        "Share of events kept; counters stay unbiased, errors and audit events always pass.",
+        _rates(1.0),
+    ),
+    Setting(
+        "ASSAY_RATE_LIMIT",
+        "",
+        "pattern=per_second,… with numbers above 0, such as shop.*=100",
+        "Events a second; errors and audit events always pass.",
+        _rates(1e12),
+    ),
+    Setting(
+        "ASSAY_REDACT_KEYS",
+        "",
+        "keys, joined by commas",
+        "Further keys whose values never leave the process.",
+        _names,
+    ),
+    Setting(
+        "ASSAY_EXIT_TIMEOUT",
+        "3",
+        "seconds, more than 0",
+        "How long the end of the program waits for exports.",
+        _seconds,
+    ),
+    Setting(
+        "ASSAY_AUDIT_ENDPOINT",
+        "http://127.0.0.1:4319/v1/audit",
+        "an http or https URL",
+        "Where audit records go.",
+        _url,
+    ),
     Setting("ASSAY_AUDIT_TOKEN", "", "any text", "Bearer token for the audit endpoint.", str, secret=True),
-    Setting("ASSAY_AUDIT_CERTIFICATE", "", "a file that exists", "CA certificate that the audit endpoint is held to.",
-            _file),
-    Setting("ASSAY_AUDIT_CLIENT_CERTIFICATE", "", "a file that exists", "Client certificate for the audit endpoint.",
-            _file),
+    Setting(
+        "ASSAY_AUDIT_CERTIFICATE",
+        "",
+        "a file that exists",
+        "CA certificate that the audit endpoint is held to.",
+        _file,
+    ),
+    Setting(
+        "ASSAY_AUDIT_CLIENT_CERTIFICATE",
+        "",
+        "a file that exists",
+        "Client certificate for the audit endpoint.",
+        _file,
+    ),
     Setting("ASSAY_AUDIT_CLIENT_KEY", "", "a file that exists", "Key of the client certificate.", _file),
-    Setting("ASSAY_AUDIT_TIMEOUT", "10", "seconds, more than 0", "Longest wait for the audit endpoint.", _seconds),
-)  # fmt: skip
+    Setting(
+        "ASSAY_AUDIT_TIMEOUT", "10", "seconds, more than 0", "Longest wait for the audit endpoint.", _seconds
+    ),
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What the table's variables are in one process; each field is named as its variable, without `ASSAY_`."""
+    """What the table's variables are; each field is named as its variable, without `ASSAY_`."""
 
     instruments: bool
     logs: str

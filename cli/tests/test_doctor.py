@@ -1,0 +1,98 @@
+"""`assay doctor` against endpoints that answer, and that do not."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture
+def collector():
+    """Answers 200 to traces, 401 to audit, 404 to everything else."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self):
+            self.rfile.read(int(self.headers.get("Content-Length", 0)))
+            self.send_response({"/v1/traces": 200, "/v1/audit": 401}.get(self.path, 404))
+            self.end_headers()
+
+        def log_message(self, *args):
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def doctor(tmp_path: Path, *arguments: str, **env: str) -> subprocess.CompletedProcess:
+    kept = {key: value for key, value in os.environ.items() if not key.startswith(("OTEL_", "ASSAY_"))}
+    return subprocess.run(
+        [str(Path(sys.executable).with_name("assay")), "doctor", *arguments],
+        env={**kept, "ASSAY_CACHE_DIR": str(tmp_path), **env},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def findings(done: subprocess.CompletedProcess) -> dict[tuple[str, str], dict]:
+    return {(one["area"], one["name"]): one for one in json.loads(done.stdout)["findings"]}
+
+
+def test_what_answers_and_what_does_not(tmp_path, collector):
+    env = {"OTEL_EXPORTER_OTLP_ENDPOINT": collector, "ASSAY_AUDIT_ENDPOINT": f"{collector}/v1/audit"}
+    done = doctor(tmp_path, "--json", **env)
+    assert done.returncode == 1
+    found = findings(done)
+    assert found["endpoint", "traces"]["status"] == "ok"
+    assert found["endpoint", "metrics"]["status"] == "error"
+    assert "path" in found["endpoint", "metrics"]["remedy"]
+    assert found["endpoint", "audit"]["status"] == "error"
+    assert "ASSAY_AUDIT_TOKEN" in found["endpoint", "audit"]["remedy"]
+    assert found["instrumentation", "flowstone"]["status"] == "ok"
+
+
+def test_all_is_well(tmp_path, collector):
+    env = {
+        "OTEL_EXPORTER_OTLP_ENDPOINT": collector,
+        "OTEL_METRICS_EXPORTER": "none",
+        "OTEL_LOGS_EXPORTER": "none",
+        "ASSAY_AUDIT_ENDPOINT": f"{collector}/v1/traces",
+    }
+    done = doctor(tmp_path, "--json", **env)
+    assert json.loads(done.stdout)["ok"] is True
+    assert done.returncode == 0
+
+
+def test_nothing_listens(tmp_path):
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        nowhere = f"http://127.0.0.1:{one.getsockname()[1]}"
+    done = doctor(tmp_path, OTEL_EXPORTER_OTLP_ENDPOINT=nowhere, ASSAY_AUDIT_ENDPOINT=f"{nowhere}/v1/audit")
+    assert done.returncode == 1
+    assert "cannot be reached (Connection refused)" in done.stdout
+    assert "assay collector run" in done.stdout
+
+
+def test_wrong_settings_are_named_with_what_to_do(tmp_path, collector):
+    env = {"OTEL_EXPORTER_OTLP_ENDPOINT": collector, "ASSAY_LOGS": "xml", "ASSAY_AUDIT_ENDPONT": "http://x"}
+    found = findings(doctor(tmp_path, "--json", **env))
+    assert found["setting", "ASSAY_LOGS"]["remedy"] == "set it to text or json"
+    assert found["setting", "ASSAY_AUDIT_ENDPONT"]["remedy"] == "did you mean ASSAY_AUDIT_ENDPOINT?"
+
+
+def test_bad_usage(tmp_path):
+    assert doctor(tmp_path, "--nonsense").returncode == 2
