@@ -1,10 +1,10 @@
 """Checkpoints, where a run waits for a person: `flowstone.checkpoint.*`, each an audit record.
 
-The time from request to decision is measured across processes and hosts with no state between them: the id that
-`request` returns is a UUID of version 7 (RFC 9562, section 5.7), whose first 48 bits are the time of the request
-in milliseconds. A decision under any other id is measured where `requested_at` is given, or where this process
-made the request; else, and where the clocks contradict each other (a decision before its request), the event
-carries no `approval_time` rather than a wrong one.
+The time from request to decision is measured across processes and hosts with no state between them: the
+id that `request` returns is a UUID of version 7 (RFC 9562, section 5.7), whose first 48 bits are the time of
+the request in milliseconds. A decision under any other id is measured where `requested_at` is given, or where
+this process made the request; else, and where the clocks contradict each other (a decision before its
+request), the event carries no `approval_time` rather than a wrong one.
 """
 
 from __future__ import annotations
@@ -16,9 +16,10 @@ from threading import Lock
 from time import time_ns
 from uuid import UUID
 
-from assay.telemetry import execute
 from opentelemetry.instrumentation.flowstone.errors import ApprovalError
 from opentelemetry.instrumentation.flowstone.metadata import described
+
+from assay.telemetry import execute
 
 REMEMBERED = 10_000
 """How many requests under ids of the caller's own this process remembers."""
@@ -62,7 +63,7 @@ def request(
     return approval_id
 
 
-def approve(
+def approve(  # noqa: PLR0913 - all but two are optional and by name
     checkpoint: str,
     approval_id: str,
     *,
@@ -87,7 +88,7 @@ def approve(
     _decide("approved", checkpoint, approval_id, requested_at, actor=actor, reason=reason, run_id=run_id)
 
 
-def reject(
+def reject(  # noqa: PLR0913 - as above
     checkpoint: str,
     approval_id: str,
     *,
@@ -111,7 +112,7 @@ def timeout(
     _decide("timeout", checkpoint, approval_id, requested_at, actor=None, reason=None, run_id=run_id)
 
 
-def _decide(
+def _decide(  # noqa: PLR0913 - as above
     status: str,
     checkpoint: str,
     approval_id: str,

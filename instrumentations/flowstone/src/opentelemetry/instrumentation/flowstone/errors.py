@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from assay.telemetry import execute
 from opentelemetry.instrumentation.flowstone.metadata import described
+
+from assay.telemetry import execute
 
 
 class FlowstoneError(Exception):
@@ -14,7 +15,7 @@ class ApprovalError(FlowstoneError):
     """A checkpoint was asked for, or decided, in a way that makes no record."""
 
 
-def error(
+def error(  # noqa: PLR0913 - the seed's event has these
     type: str,  # noqa: A002 - the seed's name for it
     message: str,
     *,

@@ -1,4 +1,4 @@
-"""Routes, parallel branches, scatter and item readers, as built: spans whose phases have names of their own."""
+"""Routes, parallel branches, scatter and item readers, as built: spans with phases of other names."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ from time import monotonic_ns, time_ns
 from types import TracebackType
 from typing import Any
 
+from opentelemetry.instrumentation.flowstone.metadata import described
+
 from assay.telemetry import execute
 from assay.telemetry.spans import qualified_name
-from opentelemetry.instrumentation.flowstone.metadata import described
 
 _contexts = count(1)
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Literal
 
-from assay.telemetry import execute
 from opentelemetry.instrumentation.flowstone.metadata import described
+
+from assay.telemetry import execute
 
 
 def signal_gate(

@@ -28,7 +28,7 @@ class FlowstoneInstrumentor(BaseInstrumentor):
         """Return none: the events are this package's own."""
         return ()
 
-    def _instrument(self, **kwargs: Any) -> None:
+    def _instrument(self, **kwargs: Any) -> None:  # noqa: ANN401 - the base class's signature
         if bridge.current() is not None:
             return
         from assay.semconv import CATALOGUE  # noqa: PLC0415 - not paid for where the distro has a bridge
@@ -41,7 +41,7 @@ class FlowstoneInstrumentor(BaseInstrumentor):
         )
         self._bridge.attach()
 
-    def _uninstrument(self, **kwargs: Any) -> None:
+    def _uninstrument(self, **kwargs: Any) -> None:  # noqa: ANN401, ARG002 - the base class's signature
         if self._bridge is not None:
             self._bridge.detach()
             self._bridge = None

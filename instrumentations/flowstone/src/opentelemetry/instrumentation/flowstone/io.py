@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from assay.telemetry import Span, span
 from opentelemetry.instrumentation.flowstone.metadata import described
+
+from assay.telemetry import Span, span
 
 
 def io_load(asset: str, io_manager: str, *, partition: str | None = None, run_id: str | None = None) -> Span:

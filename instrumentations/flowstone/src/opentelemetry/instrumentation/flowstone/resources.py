@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from assay.telemetry import execute
 from opentelemetry.instrumentation.flowstone.metadata import described
+
+from assay.telemetry import execute
 
 
 def resource_health(resource: str, *, healthy: bool, run_id: str | None = None) -> None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from assay.telemetry import Span, execute, span
 from opentelemetry.instrumentation.flowstone.metadata import described
+
+from assay.telemetry import Span, execute, span
 
 
 def run(run_id: str, job: str, *, actor: str | None = None, **metadata: object) -> Span:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from assay.telemetry import execute
 from opentelemetry.instrumentation.flowstone.metadata import described
+
+from assay.telemetry import execute
 
 
 def sensor_poll(sensor: str) -> None:

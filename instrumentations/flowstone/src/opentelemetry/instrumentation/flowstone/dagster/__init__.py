@@ -1,4 +1,4 @@
-"""Instruments Dagster (1.10 and later): runs, assets and ops, IO managers, checks, sensors, schedules, resources.
+"""Instruments Dagster: runs, assets and ops, IO managers, checks, sensors, schedules, resources.
 
 ```python
 from opentelemetry.instrumentation.flowstone import FlowstoneInstrumentor

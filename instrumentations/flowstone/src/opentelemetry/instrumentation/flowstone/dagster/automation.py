@@ -8,25 +8,32 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from opentelemetry.instrumentation.utils import is_instrumentation_enabled
-
-from assay.telemetry.spans import qualified_name
 from opentelemetry.instrumentation.flowstone.dagster.failures import message_of, user_error
+from opentelemetry.instrumentation.flowstone.dagster.foreign import Foreign
 from opentelemetry.instrumentation.flowstone.dagster.guard import guarded
 from opentelemetry.instrumentation.flowstone.errors import error as tell_error
 from opentelemetry.instrumentation.flowstone.triggers import schedule_tick, sensor_poll
+from opentelemetry.instrumentation.utils import is_instrumentation_enabled
+
+from assay.telemetry.spans import qualified_name
 
 
 def poll(
-    wrapped: Callable[..., Any], instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]  # noqa: ANN401
-) -> Any:  # noqa: ANN401 - Dagster's
+    wrapped: Callable[..., Any],
+    instance: Foreign,
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+) -> Foreign:
     """Wrap `SensorDefinition.evaluate_tick`."""
     return _evaluated(sensor_poll, wrapped, instance, args, kwargs)
 
 
 def tick(
-    wrapped: Callable[..., Any], instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]  # noqa: ANN401
-) -> Any:  # noqa: ANN401 - Dagster's
+    wrapped: Callable[..., Any],
+    instance: Foreign,
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+) -> Foreign:
     """Wrap `ScheduleDefinition.evaluate_tick`."""
     return _evaluated(schedule_tick, wrapped, instance, args, kwargs)
 
@@ -34,10 +41,10 @@ def tick(
 def _evaluated(
     tell: Callable[[str], None],
     wrapped: Callable[..., Any],
-    definition: Any,  # noqa: ANN401 - Dagster's
+    definition: Foreign,
     args: tuple[Any, ...],
     kwargs: dict[str, Any],
-) -> Any:  # noqa: ANN401 - Dagster's
+) -> Foreign:
     if not is_instrumentation_enabled():
         return wrapped(*args, **kwargs)
     guarded(tell)(definition.name)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+
+from opentelemetry.instrumentation.flowstone.dagster.foreign import Foreign
 
 from assay.telemetry.spans import qualified_name
 
@@ -25,7 +26,7 @@ class Failure:
     retryable: bool
 
 
-def failure_of(error: BaseException, step_context: Any) -> Failure:  # noqa: ANN401 - Dagster's context
+def failure_of(error: BaseException, step_context: Foreign) -> Failure:
     """Return what an exception that leaves a step means."""
     cause = user_error(error)
     return Failure(cause, qualified_name(type(cause)), message_of(cause), will_retry(error, step_context))
@@ -36,14 +37,15 @@ def user_error(error: BaseException) -> BaseException:
     from dagster import RetryRequested  # noqa: PLC0415 - Dagster is only there where it is instrumented
     from dagster._core.errors import DagsterUserCodeExecutionError  # noqa: PLC0415 - as above
 
-    if isinstance(error, DagsterUserCodeExecutionError) and error.user_exception is not None:
-        return error.user_exception
+    if isinstance(error, DagsterUserCodeExecutionError):
+        original: Foreign = error.user_exception  # pyright: ignore[reportUnknownMemberType] - Dagster's
+        return error if original is None else original
     if isinstance(error, RetryRequested) and error.__cause__ is not None:
         return error.__cause__
     return error
 
 
-def will_retry(error: BaseException, step_context: Any) -> bool:  # noqa: ANN401 - as above
+def will_retry(error: BaseException, step_context: Foreign) -> bool:
     """Return whether Dagster tries the step again, by the rules of its `dagster_event_sequence_for_step`."""
     from dagster import RetryRequested  # noqa: PLC0415 - as above
 

@@ -6,6 +6,7 @@ from collections.abc import Generator, Iterator
 from typing import Any, Protocol
 
 from opentelemetry import context as otel_context
+from opentelemetry.instrumentation.flowstone.dagster.foreign import Foreign
 
 from assay.telemetry.ambient import correlation_id
 
@@ -16,7 +17,7 @@ class Operation(Protocol):
     def open(self) -> object:
         """Begin, when the generator does."""
 
-    def watch(self, item: Any) -> object:  # noqa: ANN401 - whatever the generator yields
+    def watch(self, item: Foreign) -> object:
         """See what the generator yields, before its consumer does."""
 
     def close(self, error: BaseException | None) -> object:
@@ -26,8 +27,8 @@ class Operation(Protocol):
 class _Surroundings:
     """What is current inside the generator, taken away while its consumer runs.
 
-    Only what telemetry made current: user code's own context variables are left as Dagster leaves them, which a
-    context of its own for each generator would not do.
+    Only what telemetry made current: user code's own context variables are left as Dagster leaves them, which
+    a context of its own for each generator would not do.
     """
 
     __slots__ = ("_correlation_id", "_inside", "_outer_correlation_id", "_outside")

@@ -19,19 +19,21 @@ _reported: set[str] = set()
 def guarded(function: Callable[P, R]) -> Callable[P, R | None]:
     """Make a function that logs what it would raise, and returns None then.
 
-    Each function logs its first failure as a warning and the next ones for debugging: a Dagster that has changed
-    below us fails at every step.
+    Each function logs its first failure as a warning and the next ones for debugging: a Dagster that has
+    changed below us fails at every step.
     """
 
     @wraps(function)
     def call(*args: P.args, **kwargs: P.kwargs) -> R | None:
         try:
             return function(*args, **kwargs)
-        except Exception:  # noqa: BLE001 - this is what the function is for
+        except Exception:
             name = function.__qualname__
             level = logging.DEBUG if name in _reported else logging.WARNING
             _reported.add(name)
-            _logger.log(level, "the Dagster instrumentation failed in %s; Dagster goes on", name, exc_info=True)
+            _logger.log(
+                level, "the Dagster instrumentation failed in %s; Dagster goes on", name, exc_info=True
+            )
             return None
 
     return call

@@ -7,10 +7,8 @@ import threading
 from collections.abc import Callable, Generator
 from typing import Any
 
-from opentelemetry.instrumentation.utils import is_instrumentation_enabled
-
-from assay.telemetry import Span
 from opentelemetry.instrumentation.flowstone.dagster.following import follow
+from opentelemetry.instrumentation.flowstone.dagster.foreign import Foreign
 from opentelemetry.instrumentation.flowstone.dagster.guard import guarded
 from opentelemetry.instrumentation.flowstone.dagster.names import (
     name_of_input,
@@ -20,6 +18,9 @@ from opentelemetry.instrumentation.flowstone.dagster.names import (
 from opentelemetry.instrumentation.flowstone.dagster.sizes import size_of_files, size_of_value
 from opentelemetry.instrumentation.flowstone.dagster.steps import Step, Steps
 from opentelemetry.instrumentation.flowstone.io import io_load, io_store
+from opentelemetry.instrumentation.utils import is_instrumentation_enabled
+
+from assay.telemetry import Span
 
 
 class Transfer:
@@ -63,10 +64,10 @@ class Loader:
         manager: The input manager.
     """
 
-    def __init__(self, manager: Any) -> None:  # noqa: ANN401 - Dagster's, or anything with its method
+    def __init__(self, manager: Foreign) -> None:
         self._manager = manager
 
-    def load_input(self, context: Any) -> Any:  # noqa: ANN401 - Dagster's
+    def load_input(self, context: Foreign) -> Foreign:
         """Load, and tell of it."""
         transfer = _begin_load(self._manager, context)
         if transfer is None:
@@ -89,11 +90,11 @@ class Storer:
         step: The step that made the value, if it is followed.
     """
 
-    def __init__(self, manager: Any, step: Step | None) -> None:  # noqa: ANN401 - Dagster's
+    def __init__(self, manager: Foreign, step: Step | None) -> None:
         self._manager = manager
         self._step = step
 
-    def handle_output(self, context: Any, value: Any) -> Any:  # noqa: ANN401 - Dagster's
+    def handle_output(self, context: Foreign, value: Foreign) -> Foreign:
         """Store, and tell of it."""
         transfer = _begin_store(self._manager, context)
         if transfer is None:
@@ -107,7 +108,7 @@ class Storer:
         self._end(transfer, context, value)
         return result
 
-    def _end(self, transfer: Transfer, context: Any, value: Any) -> None:  # noqa: ANN401 - as above
+    def _end(self, transfer: Transfer, context: Foreign, value: Foreign) -> None:
         size = _size(self._manager, context, value)
         transfer.close(None, size)
         if self._step is not None and size is not None:
@@ -115,9 +116,9 @@ class Storer:
 
 
 class GeneratorStorer(Storer):
-    """The same for a manager whose `handle_output` is a generator function, as Dagster asks with `inspect`."""
+    """The same for a manager whose `handle_output` is a generator function: Dagster looks, with `inspect`."""
 
-    def handle_output(self, context: Any, value: Any) -> Generator[Any, None, None]:  # noqa: ANN401 - as above
+    def handle_output(self, context: Foreign, value: Foreign) -> Generator[Any, None, None]:
         """Store, and tell of it."""
         transfer = _begin_store(self._manager, context)
         generator = self._manager.handle_output(context, value)
@@ -157,7 +158,7 @@ class Transfers:
 
     def load(
         self, wrapped: Callable[..., Any], _instance: object, args: tuple[Any, ...], kwargs: dict[str, Any]
-    ) -> Any:  # noqa: ANN401 - Dagster's generator
+    ) -> Foreign:
         """Wrap `_load_input_with_input_manager`, which calls nothing of the manager but `load_input`."""
         if not is_instrumentation_enabled() or not args:
             return wrapped(*args, **kwargs)
@@ -165,15 +166,19 @@ class Transfers:
 
     def store(
         self, wrapped: Callable[..., Any], _instance: object, args: tuple[Any, ...], kwargs: dict[str, Any]
-    ) -> Any:  # noqa: ANN401 - Dagster's generator
+    ) -> Foreign:
         """Wrap `_store_output`: the manager that it asks the step for first is the one that stores."""
         if not is_instrumentation_enabled():
             return wrapped(*args, **kwargs)
         return self._announced(wrapped(*args, **kwargs), args[0] if args else kwargs.get("step_context"))
 
     def manager(
-        self, wrapped: Callable[..., Any], instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]  # noqa: ANN401
-    ) -> Any:  # noqa: ANN401 - an IO manager
+        self,
+        wrapped: Callable[..., Any],
+        instance: Foreign,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+    ) -> Foreign:
         """Wrap `StepExecutionContext.get_io_manager`, which others call too: they get the manager itself."""
         manager = wrapped(*args, **kwargs)
         if getattr(self._storing, "context", None) is not instance:
@@ -182,7 +187,7 @@ class Transfers:
         is_generator = inspect.isgeneratorfunction(manager.handle_output)
         return (GeneratorStorer if is_generator else Storer)(manager, self._steps.of(instance))
 
-    def _announced(self, generator: Any, context: object) -> Any:  # noqa: ANN401 - as above
+    def _announced(self, generator: Foreign, context: object) -> Foreign:
         self._storing.context = context
         try:
             first = next(generator, self)
@@ -194,7 +199,7 @@ class Transfers:
 
 
 @guarded
-def _begin_load(manager: Any, context: Any) -> Transfer:  # noqa: ANN401 - Dagster's
+def _begin_load(manager: Foreign, context: Foreign) -> Transfer:
     step_context = context.step_context
     return Transfer(
         io_load(
@@ -207,7 +212,7 @@ def _begin_load(manager: Any, context: Any) -> Transfer:  # noqa: ANN401 - Dagst
 
 
 @guarded
-def _begin_store(manager: Any, context: Any) -> Transfer:  # noqa: ANN401 - Dagster's
+def _begin_store(manager: Foreign, context: Foreign) -> Transfer:
     step_context = context.step_context
     return Transfer(
         io_store(
@@ -220,12 +225,12 @@ def _begin_store(manager: Any, context: Any) -> Transfer:  # noqa: ANN401 - Dags
 
 
 @guarded
-def _size(manager: Any, context: Any, value: Any) -> int | None:  # noqa: ANN401 - Dagster's
+def _size(manager: Foreign, context: Foreign, value: Foreign) -> int | None:
     size = size_of_files(manager, context)
     return size_of_value(value) if size is None else size
 
 
-def _key_of(manager: object, step_context: Any) -> str:  # noqa: ANN401 - Dagster's
+def _key_of(manager: object, step_context: Foreign) -> str:
     """Return the resource key by which the project knows a manager; its class, where it has none."""
     for key, resource in step_context.resources._asdict().items():
         if resource is manager:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from opentelemetry.instrumentation.flowstone.dagster.foreign import Foreign
 
 PARTITION_TAG = "dagster/partition"
 RANGE_START_TAG = "dagster/asset_partition_range_start"
@@ -11,7 +11,7 @@ SENSOR_TAG = "dagster/sensor_name"
 USER_TAG = "user"
 
 
-def partition_of_run(tags: Any) -> str | None:  # noqa: ANN401 - a mapping of Dagster's
+def partition_of_run(tags: Foreign) -> str | None:
     """Return a run's partition key; of a range, `first...last` as Dagster writes it; None if it has none."""
     partition = tags.get(PARTITION_TAG)
     if partition is None and RANGE_START_TAG in tags:
@@ -19,7 +19,7 @@ def partition_of_run(tags: Any) -> str | None:  # noqa: ANN401 - a mapping of Da
     return partition
 
 
-def partition_of(context: Any) -> str | None:  # noqa: ANN401 - an input or output context
+def partition_of(context: Foreign) -> str | None:
     """Return the partition key that an IO manager is asked for; of several, `first...last`."""
     if not context.has_asset_key or not context.has_asset_partitions:
         return None
@@ -29,7 +29,7 @@ def partition_of(context: Any) -> str | None:  # noqa: ANN401 - an input or outp
     return str(keys[0]) if len(keys) == 1 else f"{keys[0]}...{keys[-1]}"
 
 
-def name_of_step(step: Any) -> str:  # noqa: ANN401 - an execution step
+def name_of_step(step: Foreign) -> str:
     """Return the name of what a step makes: its asset, or its op where it makes none or several.
 
     Never the step's key: a mapped op has one for each mapping, and the name is a label of the series.
@@ -40,14 +40,14 @@ def name_of_step(step: Any) -> str:  # noqa: ANN401 - an execution step
     return str(step.node_handle)
 
 
-def name_of_output(context: Any) -> str:  # noqa: ANN401 - an output context
+def name_of_output(context: Foreign) -> str:
     """Return the asset that an output context is for; for an op's output, the op."""
     if context.has_asset_key:
         return str(context.asset_key.to_user_string())
     return str(context.step_key).split("[", 1)[0]
 
 
-def name_of_input(context: Any) -> str:  # noqa: ANN401 - an input context
+def name_of_input(context: Foreign) -> str:
     """Return the asset that an input context reads; for an op's output, the op that made it."""
     if context.has_asset_key:
         return str(context.asset_key.to_user_string())
@@ -55,7 +55,7 @@ def name_of_input(context: Any) -> str:  # noqa: ANN401 - an input context
     return name_of_output(upstream) if upstream is not None else str(context.name)
 
 
-def is_materialization(step: Any) -> bool:  # noqa: ANN401 - an execution step
+def is_materialization(step: Foreign) -> bool:
     """Return whether a step makes something: not if all it does is to check, or to observe, assets."""
     outputs = step.step_outputs
     if not outputs:

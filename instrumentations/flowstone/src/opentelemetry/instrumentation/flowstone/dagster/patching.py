@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import wrapt
-
+from opentelemetry.instrumentation.flowstone.dagster.foreign import Foreign
 from opentelemetry.instrumentation.flowstone.dagster.guard import guarded
 
 Wrapper = Callable[[Callable[..., Any], Any, tuple[Any, ...], dict[str, Any]], Any]
@@ -40,7 +40,7 @@ class Patches:
         self._is_on = True
 
     def wrap(self, target: Target, wrapper: Wrapper) -> None:
-        """Put a wrapper around a function or method; a Dagster that has no such thing is told of in the log."""
+        """Put a wrapper around a function or method; where Dagster has none, the log says so."""
         self.substitute(
             target, lambda original: wrapt.FunctionWrapper(original, wrapper, enabled=lambda: self._is_on)
         )
@@ -49,28 +49,33 @@ class Patches:
         """Put something else in the place of a function or method."""
 
         @guarded
-        def apply(module: Any) -> None:  # noqa: ANN401 - a module
+        def apply(module: Foreign) -> None:
             if self._is_on:
                 self._set(*_owner(module, target), make)
 
         wrapt.register_post_import_hook(apply, target.module)
 
     def restore(self) -> None:
-        """Put back what was there. What somebody has wrapped since stays, with our wrapper inside it switched off."""
+        """Put back what was there; what others wrapped since stays, with our wrapper in it switched off."""
         self._is_on = False
         for owner, name, original, mine in reversed(self._applied):
-            if vars(owner).get(name) is mine:
+            if _held(owner).get(name) is mine:
                 setattr(owner, name, original)
         self._applied.clear()
 
-    def _set(self, owner: Any, name: str, make: Substitute) -> None:  # noqa: ANN401 - a module or a class
-        original = vars(owner)[name]
+    def _set(self, owner: Foreign, name: str, make: Substitute) -> None:
+        original = _held(owner)[name]
         mine = make(original)
         setattr(owner, name, mine)
         self._applied.append((owner, name, original, mine))
 
 
-def _owner(module: Any, target: Target) -> tuple[Any, str]:  # noqa: ANN401 - a module
+def _held(owner: object) -> Mapping[str, Any]:
+    """Return what a module or a class itself holds, descriptors as they are."""
+    return vars(owner)
+
+
+def _owner(module: Foreign, target: Target) -> tuple[Any, str]:
     """Return the module or the class that itself holds the target, and the target's name there."""
     owner = module
     *classes, name = target.path.split(".")
@@ -78,8 +83,8 @@ def _owner(module: Any, target: Target) -> tuple[Any, str]:  # noqa: ANN401 - a 
         owner = getattr(owner, class_name)
     if isinstance(owner, type):
         for base in owner.__mro__:
-            if name in vars(base):
+            if name in _held(base):
                 return base, name
-    if name not in vars(owner):
+    if name not in _held(owner):
         raise AttributeError(f"{target.module} has no {target.path}; is this Dagster newer than the adapter?")
     return owner, name

@@ -1,9 +1,9 @@
-"""Steps in child processes: their spans join the run's trace, their measurements are recorded in the run's process.
+"""Steps in child processes: spans join the run's trace, measurements are recorded in the run's process.
 
-The command that Dagster pickles for the child is wrapped. In the child it makes the run's span the parent of what
-follows, and hands over what the bus tells and instruments record: it goes to the parent over Dagster's own queue,
-between Dagster's events, and is taken out there before Dagster sees it. So each series has one writer, and counts
-each thing once. Spans, log events and audit records leave from the child itself.
+The command that Dagster pickles for the child is wrapped. In the child it makes the run's span the parent of
+what follows, and hands over what the bus tells and instruments record: it goes to the parent over Dagster's
+own queue, between Dagster's events, and is taken out there before Dagster sees it. So each series has one
+writer, and counts each thing once. Spans, log events and audit records leave from the child itself.
 """
 
 from __future__ import annotations
@@ -16,14 +16,15 @@ from typing import Any
 from dagster._core.executor.child_process_executor import ChildProcessCommand, ChildProcessCrashException
 from opentelemetry import context as otel_context
 from opentelemetry import propagate, trace
+from opentelemetry.instrumentation.flowstone.dagster.foreign import Foreign
+from opentelemetry.instrumentation.flowstone.dagster.guard import guarded
+from opentelemetry.instrumentation.flowstone.dagster.workers import establish, flush_at_exit, is_auto
+from opentelemetry.instrumentation.flowstone.errors import error as tell_error
 from opentelemetry.instrumentation.utils import is_instrumentation_enabled
 
 from assay.telemetry import attach_many, bridge
 from assay.telemetry.ambient import correlation_id
 from assay.telemetry.spans import qualified_name
-from opentelemetry.instrumentation.flowstone.dagster.guard import guarded
-from opentelemetry.instrumentation.flowstone.dagster.workers import establish, flush_at_exit, is_auto
-from opentelemetry.instrumentation.flowstone.errors import error as tell_error
 
 RELAY_ID = "flowstone.dagster.relay"
 _NOT_SENT = {"reason", "stacktrace", "telemetry_span_context"}
@@ -67,7 +68,7 @@ class RelayedCommand(ChildProcessCommand):
         auto: The parent is auto-instrumented.
     """
 
-    def __init__(self, command: Any, carrier: Mapping[str, str], run_id: str, *, auto: bool) -> None:  # noqa: ANN401
+    def __init__(self, command: Foreign, carrier: Mapping[str, str], run_id: str, *, auto: bool) -> None:
         self._command = command
         self._carrier = carrier
         self._run_id = run_id
@@ -107,7 +108,12 @@ class Outbox:
         """Handle a bus event."""
         span = trace.get_current_span().get_span_context()
         self._told.append(
-            Told(event, dict(measurements), _sendable(metadata), (span.trace_id, span.span_id, span.trace_flags))
+            Told(
+                event,
+                dict(measurements),
+                _sendable(metadata),
+                (span.trace_id, span.span_id, span.trace_flags),
+            )
         )
 
     def drain(self) -> Iterator[Relayed]:
@@ -134,7 +140,7 @@ def relay(outbox: Outbox) -> None:
 
 def execute_child(
     wrapped: Callable[..., Any], _instance: object, args: tuple[Any, ...], kwargs: dict[str, Any]
-) -> Any:  # noqa: ANN401 - Dagster's generator
+) -> Foreign:
     """Wrap `execute_child_process_command(multiprocessing_ctx, command)`, in the parent."""
     command = args[1] if len(args) > 1 else kwargs.get("command")
     relayed = _wrap(command) if is_instrumentation_enabled() else None
@@ -143,7 +149,7 @@ def execute_child(
     return _record_relayed(wrapped(args[0] if args else kwargs["multiprocessing_ctx"], relayed), command)
 
 
-def _record_relayed(events: Any, command: Any) -> Iterator[Any]:  # noqa: ANN401 - Dagster's
+def _record_relayed(events: Foreign, command: Foreign) -> Iterator[Any]:
     try:
         for event in events:
             if isinstance(event, Relayed):
@@ -160,7 +166,7 @@ def _record_relayed(events: Any, command: Any) -> Iterator[Any]:  # noqa: ANN401
 
 
 @guarded
-def _wrap(command: Any) -> RelayedCommand:  # noqa: ANN401 - Dagster's
+def _wrap(command: Foreign) -> RelayedCommand:
     carrier: dict[str, str] = {}
     propagate.inject(carrier)
     return RelayedCommand(command, carrier, command.dagster_run.run_id, auto=is_auto())
@@ -181,7 +187,7 @@ def _record(relayed: Relayed) -> None:
 
 
 @guarded
-def _tell_crash(crash: ChildProcessCrashException, command: Any) -> None:  # noqa: ANN401 - Dagster's
+def _tell_crash(crash: Foreign, command: Foreign) -> None:
     tell_error(
         qualified_name(type(crash)),
         f"the child process of step {command.step_key} ended with exit code {crash.exit_code}",
@@ -191,7 +197,7 @@ def _tell_crash(crash: ChildProcessCrashException, command: Any) -> None:  # noq
 
 
 def _sendable(metadata: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the metadata that labels are made of, as plain values: anything else may not survive pickling."""
+    """Return the metadata that labels are made of, as plain values: others may not survive pickling."""
     sent = {
         key: value if isinstance(value, (str, int, float)) else str(value)
         for key, value in metadata.items()

@@ -5,22 +5,23 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from opentelemetry.instrumentation.utils import is_instrumentation_enabled
-
-from assay.telemetry.spans import qualified_name
 from opentelemetry.instrumentation.flowstone.dagster.failures import message_of, user_error
+from opentelemetry.instrumentation.flowstone.dagster.foreign import Foreign
 from opentelemetry.instrumentation.flowstone.dagster.guard import guarded
 from opentelemetry.instrumentation.flowstone.errors import error as tell_error
 from opentelemetry.instrumentation.flowstone.resources import resource_health
+from opentelemetry.instrumentation.utils import is_instrumentation_enabled
+
+from assay.telemetry.spans import qualified_name
 
 
 def set_up(
     wrapped: Callable[..., Any], _instance: object, args: tuple[Any, ...], kwargs: dict[str, Any]
-) -> Any:  # noqa: ANN401 - Dagster's generator
+) -> Foreign:
     """Wrap `single_resource_event_generator(context, resource_name, resource_def)`.
 
-    It yields the resource once it is set up, and goes on when it is torn down: what fails then is no news of the
-    resource's health at its start, and is left to the run.
+    It yields the resource once it is set up, and goes on when it is torn down: what fails then is no news of
+    the resource's health at its start, and is left to the run.
     """
     generator = wrapped(*args, **kwargs)
     if not is_instrumentation_enabled():
@@ -28,7 +29,7 @@ def set_up(
     return _checked(generator, args, kwargs)
 
 
-def _checked(generator: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:  # noqa: ANN401 - as above
+def _checked(generator: Foreign, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Foreign:
     try:
         resource = next(generator)
     except Exception as error:

@@ -5,17 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from opentelemetry.instrumentation.utils import is_instrumentation_enabled
-
-from assay.telemetry import Span
-from assay.telemetry.spans import qualified_name
 from opentelemetry.instrumentation.flowstone.dagster.failures import message_of, user_error
 from opentelemetry.instrumentation.flowstone.dagster.following import follow
+from opentelemetry.instrumentation.flowstone.dagster.foreign import Foreign
 from opentelemetry.instrumentation.flowstone.dagster.guard import guarded
 from opentelemetry.instrumentation.flowstone.dagster.names import SENSOR_TAG, USER_TAG
 from opentelemetry.instrumentation.flowstone.errors import error as tell_error
 from opentelemetry.instrumentation.flowstone.runs import run, run_canceled, run_queued
 from opentelemetry.instrumentation.flowstone.triggers import sensor_trigger
+from opentelemetry.instrumentation.utils import is_instrumentation_enabled
+
+from assay.telemetry import Span
+from assay.telemetry.spans import qualified_name
 
 RunHook = Callable[[dict[str, Any], Any], object]
 """Takes the metadata of the run's span that is about to start, to add to it, and the DagsterRun."""
@@ -33,7 +34,7 @@ class Run:
         hook: May add to the metadata.
     """
 
-    def __init__(self, dagster_run: Any, hook: RunHook | None) -> None:  # noqa: ANN401 - Dagster's
+    def __init__(self, dagster_run: Foreign, hook: RunHook | None) -> None:
         self._run = dagster_run
         self._hook = hook
         self._span: Span | None = None
@@ -52,7 +53,7 @@ class Run:
         self._span = span
 
     @guarded
-    def watch(self, item: Any) -> None:  # noqa: ANN401 - a Dagster event
+    def watch(self, item: Foreign) -> None:
         """Note how the run ends."""
         kind = item.event_type_value
         if kind == FAILED:
@@ -95,15 +96,23 @@ class Runs:
         self._hook = hook
 
     def remember(
-        self, wrapped: Callable[..., Any], instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]  # noqa: ANN401
+        self,
+        wrapped: Callable[..., Any],
+        instance: Foreign,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
     ) -> None:
-        """Wrap `PlanOrchestrationContextManager.__init__`: it alone is told the run before anything happens."""
+        """Wrap `PlanOrchestrationContextManager.__init__`: it is told the run before anything happens."""
         wrapped(*args, **kwargs)
         _remember(instance, args, kwargs)
 
     def iterate(
-        self, wrapped: Callable[..., Any], instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]  # noqa: ANN401
-    ) -> Any:  # noqa: ANN401 - Dagster's generator
+        self,
+        wrapped: Callable[..., Any],
+        instance: Foreign,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+    ) -> Foreign:
         """Wrap `ExecuteRunWithPlanIterable.__iter__`, which is a run from its first event to its last.
 
         A step on its own, as in a child process, goes through it too; it is given another context manager.
@@ -115,7 +124,7 @@ class Runs:
 
     def report(
         self, wrapped: Callable[..., Any], _instance: object, args: tuple[Any, ...], kwargs: dict[str, Any]
-    ) -> Any:  # noqa: ANN401 - Dagster's
+    ) -> Foreign:
         """Wrap `DagsterInstance.report_dagster_event`: what happens to a run from outside of it."""
         result = wrapped(*args, **kwargs)
         if is_instrumentation_enabled():
@@ -124,7 +133,7 @@ class Runs:
 
     def create(
         self, wrapped: Callable[..., Any], _instance: object, args: tuple[Any, ...], kwargs: dict[str, Any]
-    ) -> Any:  # noqa: ANN401 - Dagster's
+    ) -> Foreign:
         """Wrap `DagsterInstance.create_run`: a run that a sensor asked for carries the sensor's name."""
         dagster_run = wrapped(*args, **kwargs)
         if is_instrumentation_enabled():
@@ -133,7 +142,7 @@ class Runs:
 
 
 @guarded
-def _remember(instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:  # noqa: ANN401
+def _remember(instance: Foreign, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
     position = 4
     dagster_run = kwargs.get("dagster_run") or (args[position] if len(args) > position else None)
     setattr(instance, _RUN, dagster_run)
@@ -155,7 +164,7 @@ def _tell_reported(args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
 
 
 @guarded
-def _tell_created(dagster_run: Any) -> None:  # noqa: ANN401 - Dagster's
+def _tell_created(dagster_run: Foreign) -> None:
     sensor = dagster_run.tags.get(SENSOR_TAG)
     if sensor and dagster_run.parent_run_id is None:
         sensor_trigger(sensor, dagster_run.run_id)
@@ -166,7 +175,7 @@ def _call_hook(hook: RunHook, metadata: dict[str, Any], dagster_run: object) -> 
     hook(metadata, dagster_run)
 
 
-def _type_of_failure(event: Any) -> str:  # noqa: ANN401 - a Dagster event
+def _type_of_failure(event: Foreign) -> str:
     """Return the type of the first error that made a run fail, else Dagster's reason."""
     data = event.event_specific_data
     first = getattr(data, "first_step_failure_event", None)

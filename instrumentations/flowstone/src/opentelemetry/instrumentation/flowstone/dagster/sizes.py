@@ -8,28 +8,31 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from opentelemetry.instrumentation.flowstone.dagster.foreign import Foreign
+
 PANDAS = "pandas"
 
 
-def size_of_value(value: Any) -> int | None:  # noqa: ANN401 - anything that an asset returns
-    """Return the size of bytes, text, arrays and data frames; None of anything else, which would need a walk."""
+def size_of_value(value: Foreign) -> int | None:
+    """Return the size of bytes, text, arrays and data frames; None of what would have to be walked."""
     if isinstance(value, (bytes, bytearray)):
         return len(value)
     if isinstance(value, str):
         return len(value) if value.isascii() else sys.getsizeof(value)
-    module = type(value).__module__.partition(".")[0]
+    kind: Foreign = type(value)
+    module = kind.__module__.partition(".")[0]
     if module == PANDAS:
         return _size_of_pandas(value)
-    estimated = getattr(type(value), "estimated_size", None)  # polars
+    estimated = getattr(kind, "estimated_size", None)  # polars
     if callable(estimated):
         return _whole(estimated(value))
     # numpy, pyarrow, xarray, torch, memoryview: told by the type, so that no user's __getattr__ runs
-    if hasattr(type(value), "nbytes"):
+    if hasattr(kind, "nbytes"):
         return _whole(value.nbytes)
     return None
 
 
-def size_of_files(manager: Any, context: Any) -> int | None:  # noqa: ANN401 - Dagster's
+def size_of_files(manager: Foreign, context: Foreign) -> int | None:
     """Return the size of what a `UPathIOManager` keeps on this machine's disk; None for any other.
 
     A path in a bucket is not asked for its size: that would be a request more than Dagster makes.
@@ -38,10 +41,11 @@ def size_of_files(manager: Any, context: Any) -> int | None:  # noqa: ANN401 - D
 
     if not isinstance(manager, UPathIOManager):
         return None
+    known: Foreign = manager
     if context.has_asset_key and context.has_asset_partitions:
-        paths = manager._get_paths_for_partitions(context).values()  # noqa: SLF001 # pyright: ignore
+        paths = known._get_paths_for_partitions(context).values()  # noqa: SLF001 - as the manager itself
     else:
-        paths = [manager._get_path(context)]  # noqa: SLF001 # pyright: ignore
+        paths = [known._get_path(context)]  # noqa: SLF001 - as the manager itself
     return _size_on_disk(paths)
 
 
@@ -57,12 +61,12 @@ def _size_on_disk(paths: Iterable[Any]) -> int | None:
     return total
 
 
-def _size_of_pandas(value: Any) -> int | None:  # noqa: ANN401 - a frame, a series or an index
+def _size_of_pandas(value: Foreign) -> int | None:
     used = value.memory_usage(deep=False)
     return _whole(used.sum() if hasattr(used, "sum") else used)
 
 
-def _whole(size: Any) -> int | None:  # noqa: ANN401 - what a library calls a size
+def _whole(size: Foreign) -> int | None:
     try:
         number = int(size)
     except (TypeError, ValueError, OverflowError):

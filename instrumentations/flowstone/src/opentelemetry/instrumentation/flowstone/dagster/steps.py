@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from opentelemetry.instrumentation.utils import is_instrumentation_enabled
-
-from assay.telemetry import Span
 from opentelemetry.instrumentation.flowstone.dagster.failures import Failure, failure_of
 from opentelemetry.instrumentation.flowstone.dagster.following import follow
+from opentelemetry.instrumentation.flowstone.dagster.foreign import Foreign
 from opentelemetry.instrumentation.flowstone.dagster.guard import guarded
 from opentelemetry.instrumentation.flowstone.dagster.names import (
     is_materialization,
@@ -22,6 +20,9 @@ from opentelemetry.instrumentation.flowstone.materializations import (
     materialization,
     materialization_retry,
 )
+from opentelemetry.instrumentation.utils import is_instrumentation_enabled
+
+from assay.telemetry import Span
 
 MaterializationHook = Callable[[dict[str, Any], Any], object]
 """Takes the metadata of the span that is about to start, to add to it, and Dagster's step context."""
@@ -37,7 +38,7 @@ class Step:
         hook: May add to the metadata.
     """
 
-    def __init__(self, context: Any, hook: MaterializationHook | None) -> None:  # noqa: ANN401 - Dagster's
+    def __init__(self, context: Foreign, hook: MaterializationHook | None) -> None:
         self._context = context
         self._hook = hook
         self._span: Span | None = None
@@ -54,14 +55,13 @@ class Step:
         metadata: dict[str, Any] = {}
         if self._hook is not None:
             _call_hook(self._hook, metadata, self._context)
-        span = materialization(
-            **{"asset": self.name, "partition": self.partition, "run_id": self.run_id, **metadata}
-        )
+        known: dict[str, Any] = {"asset": self.name, "partition": self.partition, "run_id": self.run_id}
+        span = materialization(**{**known, **metadata})
         span.__enter__()
         self._span = span
 
     @guarded
-    def watch(self, item: Any) -> None:  # noqa: ANN401 - a Dagster event
+    def watch(self, item: Foreign) -> None:
         """Tell of the checks that the step evaluates."""
         if item.event_type_value == CHECK_EVALUATED:
             evaluated = item.event_specific_data
@@ -125,7 +125,7 @@ class Steps:
 
     def sequence(
         self, wrapped: Callable[..., Any], _instance: object, args: tuple[Any, ...], kwargs: dict[str, Any]
-    ) -> Any:  # noqa: ANN401 - Dagster's generator
+    ) -> Foreign:
         """Wrap Dagster's `core_dagster_event_sequence_for_step`."""
         if not is_instrumentation_enabled():
             return wrapped(*args, **kwargs)
@@ -135,7 +135,7 @@ class Steps:
             return wrapped(*args, **kwargs)
         return self._followed(wrapped(*args, **kwargs), context, step)
 
-    def _followed(self, generator: Any, context: object, step: Step) -> Any:  # noqa: ANN401 - as above
+    def _followed(self, generator: Foreign, context: object, step: Step) -> Foreign:
         self._running[id(context)] = step
         try:
             yield from follow(generator, step)

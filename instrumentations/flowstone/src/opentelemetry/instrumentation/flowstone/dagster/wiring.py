@@ -8,6 +8,7 @@ from importlib import import_module
 from typing import Any
 
 from opentelemetry.instrumentation.flowstone.dagster import automation, io, resources, runs, steps
+from opentelemetry.instrumentation.flowstone.dagster.foreign import Foreign
 from opentelemetry.instrumentation.flowstone.dagster.patching import Patches, Target, Wrapper
 
 EXECUTION = "dagster._core.execution"
@@ -21,7 +22,9 @@ ITERATE_RUN = Target(f"{EXECUTION}.api", "ExecuteRunWithPlanIterable.__iter__")
 CREATE_RUN = Target("dagster._core.instance", "DagsterInstance.create_run")
 REPORT_EVENT = Target("dagster._core.instance", "DagsterInstance.report_dagster_event")
 EVALUATE_SENSOR = Target("dagster._core.definitions.sensor_definition", "SensorDefinition.evaluate_tick")
-EVALUATE_SCHEDULE = Target("dagster._core.definitions.schedule_definition", "ScheduleDefinition.evaluate_tick")
+EVALUATE_SCHEDULE = Target(
+    "dagster._core.definitions.schedule_definition", "ScheduleDefinition.evaluate_tick"
+)
 EXECUTE_CHILD = Target("dagster._core.executor.multiprocess", "execute_child_process_command")
 START_RUN = Target("dagster._grpc.server", "start_run_in_subprocess")
 
@@ -70,7 +73,7 @@ def _from_processes(name: str) -> Wrapper:
 
     def call(
         wrapped: Callable[..., Any], instance: object, args: tuple[Any, ...], kwargs: dict[str, Any]
-    ) -> Any:  # noqa: ANN401 - Dagster's
+    ) -> Foreign:
         module = import_module("opentelemetry.instrumentation.flowstone.dagster.processes")
         return getattr(module, name)(wrapped, instance, args, kwargs)
 

@@ -9,10 +9,11 @@ from typing import Any
 
 from opentelemetry import trace
 from opentelemetry._logs import get_logger_provider
+from opentelemetry.instrumentation.flowstone.dagster.foreign import Foreign
+from opentelemetry.instrumentation.flowstone.dagster.guard import guarded
 from opentelemetry.metrics import get_meter_provider
 
 from assay.telemetry import bridge
-from opentelemetry.instrumentation.flowstone.dagster.guard import guarded
 
 FLUSH_TIMEOUT_MS = 5000
 _FIRST = 100
@@ -29,8 +30,8 @@ def is_auto() -> bool:
 def establish(*, auto: bool) -> None:
     """Instrument this child process, if it is not yet.
 
-    A spawned child is auto-instrumented by itself where OpenTelemetry leaves its folder in PYTHONPATH, which not
-    every version does.
+    A spawned child is auto-instrumented by itself where OpenTelemetry leaves its folder in PYTHONPATH, which
+    not every version does.
 
     Args:
         auto: The parent is auto-instrumented.
@@ -41,7 +42,9 @@ def establish(*, auto: bool) -> None:
     from opentelemetry.instrumentation.flowstone.instrumentor import FlowstoneInstrumentor  # noqa: PLC0415
 
     if auto and not is_auto():
-        from opentelemetry.instrumentation.auto_instrumentation import initialize  # noqa: PLC0415
+        from opentelemetry.instrumentation.auto_instrumentation import (  # noqa: PLC0415 # pyright: ignore[reportMissingTypeStubs]
+            initialize,
+        )
 
         initialize()
     if bridge.current() is None:
@@ -50,7 +53,7 @@ def establish(*, auto: bool) -> None:
         DagsterInstrumentor().instrument()
 
 
-def start_run(original: Callable[..., Any], auto: bool, *args: Any) -> Any:  # noqa: ANN401, FBT001 - for partial
+def start_run(original: Callable[..., Any], auto: bool, *args: Foreign) -> Foreign:  # noqa: FBT001 - bound by `partial`
     """Be `start_run_in_subprocess`: the process in which a code server runs a job."""
     establish(auto=auto)
     flush_at_exit(metrics=True)
@@ -59,12 +62,12 @@ def start_run(original: Callable[..., Any], auto: bool, *args: Any) -> Any:  # n
 
 @guarded
 def flush_at_exit(*, metrics: bool) -> None:
-    """Export what is still in the processors before this process exits: children of multiprocessing skip atexit."""
+    """Export what is still in the processors before this process exits: multiprocessing skips atexit."""
     Finalize(None, _flush, kwargs={"metrics": metrics}, exitpriority=_FIRST)
 
 
 def _flush(*, metrics: bool) -> None:
-    providers = [trace.get_tracer_provider(), get_logger_provider()]
+    providers: list[object] = [trace.get_tracer_provider(), get_logger_provider()]
     if metrics:
         providers.append(get_meter_provider())
     for provider in providers:
@@ -72,7 +75,7 @@ def _flush(*, metrics: bool) -> None:
 
 
 @guarded
-def _flush_provider(provider: Any) -> None:  # noqa: ANN401 - the API has no flush; the SDK has
+def _flush_provider(provider: Foreign) -> None:
     flush = getattr(provider, "force_flush", None)
     if flush is not None:
         flush(FLUSH_TIMEOUT_MS)
