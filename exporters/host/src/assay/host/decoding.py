@@ -17,7 +17,7 @@ from assay.host import otlp_json
 from assay.host.exporter import Encoding, Request, Signal
 from assay.host.refusal import Refusal, Undecodable
 
-PROTOBUF_DEPTH = 100  # of the protobuf library; a deeper message does not parse
+PROTOBUF_DEPTH = 101  # of the protobuf library, the outermost message counted; a deeper one does not parse
 REQUESTS: dict[Signal, type[Request]] = {
     "traces": ExportTraceServiceRequest,
     "metrics": ExportMetricsServiceRequest,

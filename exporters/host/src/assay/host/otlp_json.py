@@ -65,7 +65,7 @@ def decode(payload: bytes, request: type[Message], depth: int) -> Any:  # noqa: 
     try:
         document: Any = orjson.loads(payload)
     except orjson.JSONDecodeError as error:
-        if "recursion" in str(error):
+        if "depth" in str(error) or "recursion" in str(error):
             raise TooDeepError(f"nested deeper than {depth} messages") from error
         raise MalformedError(f"not valid JSON: {error}") from error
     return request(**_message_reader(request.DESCRIPTOR)(document, depth))
