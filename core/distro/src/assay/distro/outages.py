@@ -52,7 +52,8 @@ class OutageFilter(logging.Filter):
         short = _REASON.search(message)
         record.msg = (
             "the Collector at %s takes no telemetry (%s). The app goes on; "
-            "what does not fit its buffers is lost. Start the Collector (assay collector run all-in-one), or set OTEL_EXPORTER_OTLP_ENDPOINT. "
+            "what does not fit its buffers is lost. Start the Collector (assay collector run "
+            "all-in-one), or set OTEL_EXPORTER_OTLP_ENDPOINT. "
             "`assay doctor` tells more."
         )
         record.args = (endpoint(), short.group(1).strip() if short else without_credentials(message))
