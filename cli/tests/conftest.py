@@ -45,7 +45,7 @@ def program() -> Callable[..., Path]:
             answer.setdefault(kind, []).append({"name": name})  # type: ignore[attr-defined]
         path.parent.mkdir(parents=True, exist_ok=True)
         text = yaml.safe_dump(answer)
-        path.write_text(f"#!/bin/sh\nwhile read -r line; do echo \"$line\"; done <<'END'\n{text}END\n")
+        path.write_text(f"#!/bin/sh\nwhile IFS= read -r line; do echo \"$line\"; done <<'END'\n{text}END\n")
         path.chmod(path.stat().st_mode | stat.S_IXUSR)
         return path
 

@@ -21,12 +21,12 @@ def commands(command: click.Command, *path: str) -> list[tuple[str, ...]]:
     return [path, *(leaf for name, each in inner.items() for leaf in commands(each, *path, name))]
 
 
-@pytest.mark.parametrize("path", commands(main), ids=" ".join)
-def test_every_command_has_help_with_an_example(path):
-    result = CliRunner().invoke(main, [*path, "--help"])
-    assert result.exit_code == 0
-    assert "Example" in result.output
-    assert f"assay {' '.join(path)}".strip() in result.output.split("Example", 1)[1]
+def test_every_command_has_help_with_an_example():
+    for path in commands(main):
+        result = CliRunner().invoke(main, [*path, "--help"])
+        assert result.exit_code == 0, path
+        _, _, example = result.output.partition("Example")
+        assert f"assay {' '.join(path)}".strip() in example, path
 
 
 @pytest.mark.parametrize("arguments", [["nonsense"], ["--nonsense"], ["collector", "run", "nonsense"]])
