@@ -38,8 +38,8 @@ def user_error(error: BaseException) -> BaseException:
     from dagster._core.errors import DagsterUserCodeExecutionError  # noqa: PLC0415 - as above
 
     if isinstance(error, DagsterUserCodeExecutionError):
-        original: Foreign = error.user_exception  # pyright: ignore[reportUnknownMemberType] - Dagster's
-        return error if original is None else original
+        original: BaseException | None = getattr(error, "user_exception", None)
+        return original or error
     if isinstance(error, RetryRequested) and error.__cause__ is not None:
         return error.__cause__
     return error

@@ -189,7 +189,7 @@ def _record(relayed: Relayed) -> None:
 @guarded
 def _tell_crash(crash: Foreign, command: Foreign) -> None:
     tell_error(
-        qualified_name(type(crash)),
+        qualified_name(ChildProcessCrashException),
         f"the child process of step {command.step_key} ended with exit code {crash.exit_code}",
         asset=command.step_key.split("[", 1)[0],
         run_id=command.dagster_run.run_id,

@@ -6,7 +6,7 @@ import os
 import sys
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from opentelemetry.instrumentation.flowstone.dagster.foreign import Foreign
 
@@ -19,7 +19,7 @@ def size_of_value(value: Foreign) -> int | None:
         return len(value)
     if isinstance(value, str):
         return len(value) if value.isascii() else sys.getsizeof(value)
-    kind: Foreign = type(value)
+    kind = cast("Foreign", type(value))
     module = kind.__module__.partition(".")[0]
     if module == PANDAS:
         return _size_of_pandas(value)

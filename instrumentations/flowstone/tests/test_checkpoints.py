@@ -1,0 +1,88 @@
+import json
+import subprocess
+import sys
+from datetime import datetime, timedelta, timezone
+from uuid import UUID, uuid4
+
+import pytest
+
+from assay.telemetry import attach, detach
+from opentelemetry.instrumentation.flowstone import checkpoints
+from opentelemetry.instrumentation.flowstone.errors import ApprovalError
+
+
+def test_a_request_and_its_approval_tell_who_and_why(telemetry):
+    approval = checkpoints.request("publish", actor="ines", run_id="r-1")
+    checkpoints.approve("publish", approval, actor="omar", reason="totals match", run_id="r-1")
+
+    assert UUID(approval).version == 7
+    (requested,) = telemetry.events("flowstone.checkpoint.requested")
+    assert requested["status"] == "pending"
+    assert requested["actor"] == "ines"
+    assert requested["correlation_id"] == "r-1"
+    (approved,) = telemetry.events("flowstone.checkpoint.approved")
+    assert approved["approval_id"] == approval
+    assert (approved["status"], approved["actor"], approved["reason"]) == ("approved", "omar", "totals match")
+    assert telemetry.counts("flowstone.checkpoint.approval_time", "checkpoint") == {"publish": 1}
+
+
+@pytest.mark.parametrize(
+    ("decide", "status"), [(checkpoints.reject, "rejected"), (checkpoints.timeout, "timeout")]
+)
+def test_every_decision_is_measured(telemetry, decide, status):
+    decide("publish", checkpoints.request("publish"))
+
+    (measured,) = telemetry.measured(f"flowstone.checkpoint.{status}")
+    assert 0 <= measured["approval_time"] < 60e9
+
+
+def test_the_time_is_measured_from_another_process():
+    code = "from opentelemetry.instrumentation.flowstone import checkpoints as c; print(c.request('publish'))"
+    asked = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    told = []
+    attach("here", "flowstone.checkpoint.approved", lambda _e, m, _d, _c: told.append(dict(m)))
+    try:
+        checkpoints.approve("publish", asked.stdout.strip())
+    finally:
+        detach("here")
+
+    assert 0 <= told[0]["approval_time"] < 600e9
+
+
+def test_an_id_of_ones_own_is_measured_in_the_process_that_asked(telemetry):
+    checkpoints.request("publish", "CHANGE-17")
+    checkpoints.approve("publish", "CHANGE-17")
+    checkpoints.approve("publish", "CHANGE-18")
+
+    first, second = telemetry.measured("flowstone.checkpoint.approved")
+    assert first["approval_time"] >= 0
+    assert "approval_time" not in second
+
+
+def test_a_request_time_that_is_known_is_taken(telemetry):
+    asked = datetime.now(timezone.utc) - timedelta(hours=2)
+    checkpoints.approve("publish", "CHANGE-19", requested_at=asked)
+
+    (measured,) = telemetry.measured("flowstone.checkpoint.approved")
+    assert measured["approval_time"] / 1e9 == pytest.approx(7200, abs=60)
+
+
+@pytest.mark.parametrize("approval", [str(uuid4()), "no uuid", "ffffffff-ffff-7fff-bfff-ffffffffffff"])
+def test_what_tells_no_time_or_one_to_come_is_not_measured(telemetry, approval):
+    checkpoints.approve("publish", approval)
+
+    assert telemetry.measured("flowstone.checkpoint.approved") == [{}]
+    assert telemetry.counts("flowstone.checkpoint.approved.count", "checkpoint") == {"publish": 1}
+
+
+def test_what_would_make_no_record_is_refused():
+    with pytest.raises(ApprovalError, match="checkpoint is empty"):
+        checkpoints.request("")
+    with pytest.raises(ApprovalError, match="approval_id is empty"):
+        checkpoints.approve("publish", "")
+    with pytest.raises(ApprovalError, match="no time zone"):
+        checkpoints.approve("publish", "x", requested_at=datetime(2026, 1, 1))  # noqa: DTZ001 - the mistake
+
+
+def test_approvals_travel_as_json():
+    assert json.loads(json.dumps(checkpoints.request("publish")))
