@@ -15,7 +15,8 @@ CALLS = 200_000
 def run(rounds: int = 5) -> list[Row]:
     """Measure `execute` with no handler against an empty function called in the same way."""
     ratios = [_round() for _ in range(rounds)]
-    return [Row("execute with no handler", median(ratios), BOUND, "at most", rounds, "× an empty function call")]
+    note = "times an empty function call"
+    return [Row("execute with no handler", median(ratios), BOUND, "at most", rounds, note)]
 
 
 def _round() -> float:

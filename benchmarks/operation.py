@@ -1,26 +1,27 @@
 """What one instrumented operation costs: through the bus and the bridge, and the same written by hand.
 
-Both make one span, one histogram measurement, one counter measurement and one log event with equal attributes,
-in the SDK's real pipelines up to where an exporter would begin. The bus does so with correlation ids and
-redaction on, as they are by default. The operations alternate, so that both see the same machine.
+Both make one span, one histogram measurement, one counter measurement and one log event with equal
+attributes, in the SDK's real pipelines up to where an exporter would begin. The bus does so with correlation
+ids and redaction on, as by default. The operations alternate, so that both see the same machine.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from statistics import median
 from time import perf_counter_ns, time_ns
 
-from assay.semconv.catalogue import Attribute, Catalogue, Event, Metric, Recording, Span
-from assay.telemetry import correlation, span
-from assay.telemetry.bridge import Bridge
-from benchmarks.row import Row
 from opentelemetry._logs import SeverityNumber
 from opentelemetry.sdk._logs import LoggerProvider, LogRecordProcessor, ReadWriteLogRecord
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor, TracerProvider
+
+from assay.semconv.catalogue import Attribute, Catalogue, Event, Metric, Recording, Span
+from assay.telemetry import correlation, span
+from assay.telemetry.bridge import Bridge
+from benchmarks.row import Row
 
 BOUND = 1.05
 OPERATIONS = 4_000
@@ -46,7 +47,9 @@ CATALOGUE = Catalogue(
         )
     },
     events={
-        _STOP: Event(_STOP, body="Materialization completed", attributes=(_ASSET, _PARTITION, _RUN_ID, _DURATION))
+        _STOP: Event(
+            _STOP, body="Materialization completed", attributes=(_ASSET, _PARTITION, _RUN_ID, _DURATION)
+        )
     },
     metrics={
         "benchmark.materialization.duration": Metric(
@@ -76,7 +79,7 @@ def run(rounds: int = 5) -> list[Row]:
         for _ in range(rounds):
             hand, bus = _alternate(by_hand, by_bus, OPERATIONS)
             ratios.append(bus / hand)
-    note = "× the same by hand: span, histogram, counter, log event"
+    note = "times the same by hand: span, histogram, counter, log event"
     return [Row("one instrumented operation", median(ratios), BOUND, "at most", rounds, note)]
 
 
@@ -107,8 +110,8 @@ class _Logs(LogRecordProcessor):
 
 
 @contextmanager
-def _both() -> Iterator[tuple[Callable[[int], None], Callable[[int], None]]]:
-    """Yield the operation by hand and by the bus, each with providers of its own; check that they did the same."""
+def _both() -> Generator[tuple[Callable[[int], None], Callable[[int], None]]]:
+    """Yield the operation by hand and by the bus, on providers of their own; check that they did the same."""
     hand, bus = _Providers(), _Providers()
     bridge = Bridge(
         CATALOGUE, tracer_provider=bus.tracer, meter_provider=bus.meter, logger_provider=bus.logger

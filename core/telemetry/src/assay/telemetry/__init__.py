@@ -24,10 +24,10 @@ attach("printer", "shop.*", lambda event, measurements, metadata, config: print(
 ```
 """
 
-from assay.telemetry import filters as _filters  # noqa: F401 - puts the filters before the handlers
 from assay.telemetry.bus import HandlerInfo, attach, attach_many, detach, execute, list_handlers
 from assay.telemetry.correlation import carry, correlation
 from assay.telemetry.errors import HandlerExistsError, PatternError, TelemetryError
+from assay.telemetry.filters import compile_filter
 from assay.telemetry.redaction import redact
 from assay.telemetry.sampling import set_limit, set_rate
 from assay.telemetry.spans import Span, span
@@ -41,6 +41,7 @@ __all__ = [
     "attach",
     "attach_many",
     "carry",
+    "compile_filter",
     "correlation",
     "detach",
     "execute",

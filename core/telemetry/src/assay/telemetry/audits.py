@@ -31,10 +31,10 @@ Write: TypeAlias = Callable[[Mapping[str, Any], Mapping[str, Any], int, "str | N
 
 
 def audit_writer(auditor: Auditor, event: Event, audit: Audit, correlation_attribute: str) -> Write:
-    """Return what writes an event's record: called with measurements, metadata, Unix time (ns), correlation id.
+    """Return what writes an event's record; called with measurements, metadata, Unix ns, correlation id.
 
-    An actor that the event does not name is left to the auditor. The body holds the event's other values under
-    the names that they have on the bus.
+    An actor that the event does not name is left to the auditor. The body holds the event's other values
+    under the names that they have on the bus.
     """
     describe = _describe(audit)
     detail = _detail(event, audit)

@@ -8,9 +8,9 @@ Bridge(CATALOGUE).attach()
 ```
 
 A sampled event carries its weight (metadata `telemetry_weight`, 1/rate): counters add it; a histogram records
-the value that many times, a fraction by chance, so that count, sum and quantiles stay unbiased; gauges and log
-events take no notice. Nothing is recorded while OpenTelemetry's `suppress_instrumentation` holds, but audit
-records, which nothing may suppress.
+the value that many times, a fraction by chance, so that count, sum and quantiles stay unbiased; gauges and
+log events take no notice. Nothing is recorded while OpenTelemetry's `suppress_instrumentation` holds, but
+audit records, which nothing may suppress.
 
 To begin a span under a remote parent, attach its context (`opentelemetry.propagate.extract`) around the event
 that starts the span.
@@ -281,7 +281,7 @@ def _audited(  # noqa: PLR0913, PLR0917 - the writer's own arguments, and the ev
     time: int,
     correlation_id: str | None,
 ) -> None:
-    """Write a record. A failure is told as a handler's, and trips no breaker: the next record is tried too."""
+    """Write a record. A failure is told as a handler's but trips no breaker: the next one is tried too."""
     try:
         write(measurements, metadata, time, correlation_id)
     except Exception as error:  # noqa: BLE001 - must break neither the emitter nor the span
@@ -293,7 +293,7 @@ _bridges: WeakSet[Bridge] = WeakSet()
 
 
 def _reset_after_fork() -> None:
-    """Spans that are open in the parent are the parent's to end; here they are only the parents of new ones."""
+    """Spans that are open in the parent are the parent's to end; here they are only parents of new ones."""
     for bridge in _bridges:
         bridge._open.clear()  # noqa: SLF001 # pyright: ignore[reportPrivateUsage] - this module's own class
 

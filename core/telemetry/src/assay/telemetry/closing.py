@@ -43,7 +43,7 @@ class Closing:
         self._is_empty = not span.stop_attributes and not is_failure
 
     def explain(self, metadata: Mapping[str, Any]) -> Mapping[str, Any]:
-        """Return a failure's metadata with `error_type` and `error_message`, from the exception if need be."""
+        """Return a failure's metadata with `error_type` and `error_message`, made up if need be."""
         reason = metadata.get("reason")
         kind = metadata.get("error_type") or metadata.get("kind")
         if not kind:

@@ -5,9 +5,9 @@ with correlation("order-17"):  # every event inside carries it, and so do outgoi
     execute("shop.cart.emptied")
 ```
 
-An event that is not given one (metadata `correlation_id`) gets, in this order: that of OpenTelemetry's baggage
-(`assay.correlation_id`), that of the enclosing `correlation` or span, that of the process's environment
-(`ASSAY_CORRELATION_ID`), the current trace's id as a UUID, a new UUID.
+An event that is not given one (metadata `correlation_id`) gets, in this order: that of OpenTelemetry's
+baggage (`assay.correlation_id`), that of the enclosing `correlation` or span, that of the process's
+environment (`ASSAY_CORRELATION_ID`), the current trace's id as a UUID, a new UUID.
 
 Over a border: asyncio tasks have it by themselves; for a thread, `carry(function)`; for a process,
 `environment()`; for a message or a call, `inject(headers)` and `extract(headers)`.
@@ -49,7 +49,7 @@ def correlation(correlation_id: str | None = None) -> Generator[str]:
     """Give a correlation id to everything inside; yield it.
 
     Args:
-        correlation_id: 1 to 128 printable ASCII characters without blanks. None: the current one, else a new one.
+        correlation_id: 1 to 128 printable ASCII characters, no blanks. None: the current one, else a new one.
 
     Raises:
         ValueError: Other characters, or too many.
@@ -97,7 +97,7 @@ def current() -> str:
 
 
 def carry(function: Callable[P, T]) -> Callable[P, T]:
-    """Return `function` such that it runs with what is current now, in whatever thread: correlation id and span.
+    """Return `function` so that it runs with the correlation id and the span that are current now.
 
     ```python
     executor.submit(carry(work), order)
@@ -132,10 +132,10 @@ def extract(carrier: Mapping[str, Any] | Iterable[tuple[str, Any]]) -> str | Non
     Args:
         carrier: Headers as a mapping or as pairs, in any case; values may be bytes or lists.
     """
-    pairs: Iterable[tuple[Any, Any]] = carrier.items() if isinstance(carrier, Mapping) else carrier
+    pairs = cast("Iterable[tuple[object, Any]]", carrier.items() if isinstance(carrier, Mapping) else carrier)
     for name, value in pairs:
         if _string(name).lower() == HEADER:
-            given = _string(value[0] if isinstance(value, (list, tuple)) and value else value)
+            given = _string(value[0] if value.__class__ in {list, tuple} and value else value)
             if _is_acceptable(given):
                 return given
     return None

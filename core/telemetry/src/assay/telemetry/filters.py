@@ -26,7 +26,7 @@ def describe(exempt: frozenset[str], spans: Mapping[str, str]) -> None:
         exempt: Those that are neither sampled nor limited.
         spans: By event: the span of which it is a phase.
     """
-    global _exempt, _spans  # noqa: PLW0603 - the bus is one to a process
+    global _exempt, _spans
     _exempt, _spans = exempt, spans
     bus.refresh()
 

@@ -14,7 +14,7 @@ OPEN_LIMIT = 10_000
 """Spans that may be open at once; beyond it the oldest is taken to have lost its end."""
 
 OPENED_KEY = otel_context.create_key("assay-opened")
-# The key under which the API keeps the current span, asked of the API itself: one copy of the context, not two.
+# The key under which the API keeps the current span, asked of the API itself: saves a copy of the context.
 _SPAN_KEY = next(iter(trace.set_span_in_context(trace.INVALID_SPAN, Context())))
 
 _NOWHERE = Context()

@@ -15,6 +15,7 @@ from assay.telemetry.values import STRING_LIMIT, Converter, converter, number, t
 
 Extract: TypeAlias = Callable[[Mapping[str, Any], Mapping[str, Any], dict[str, Any]], None]
 """Takes measurements and metadata; adds attributes to the third."""
+Value: TypeAlias = Callable[[Mapping[str, Any], Mapping[str, Any]], "int | float | None"]
 Labels: TypeAlias = Callable[[Mapping[str, Any], Mapping[str, Any]], dict[str, Any]]
 
 UNKNOWN = "unknown"
@@ -32,7 +33,7 @@ class Record:
     """
 
     metric: Metric
-    value: Callable[[Mapping[str, Any], Mapping[str, Any]], int | float | None]
+    value: Value
     labels: Labels
 
 
@@ -156,27 +157,9 @@ def _record(metric: Metric, recording: Recording) -> Record:
     return Record(metric, _value(recording), _labels(metric, recording))
 
 
-def _value(
-    recording: Recording,
-) -> Callable[[Mapping[str, Any], Mapping[str, Any]], int | float | None]:
-    key, scale, when = recording.value, recording.scale, tuple(recording.when.items())
-
-    def constant(_measurements: Mapping[str, Any], _metadata: Mapping[str, Any]) -> int | float | None:
-        return 1 if scale == 1.0 else scale
-
-    def measured(measurements: Mapping[str, Any], metadata: Mapping[str, Any]) -> int | float | None:
-        value = measurements.get(key)
-        if value is None:
-            value = metadata.get(key)
-            if value is None:
-                return None
-        if value.__class__ is not int and value.__class__ is not float:
-            value = number(value)
-            if value is None:
-                return None
-        return value if scale == 1.0 else value * scale
-
-    read = measured if key else constant
+def _value(recording: Recording) -> Value:
+    read = _measured(recording.value, recording.scale) if recording.value else _constant(recording.scale)
+    when = tuple(recording.when.items())
     if not when:
         return read
 
@@ -188,6 +171,31 @@ def _value(
         return read(measurements, metadata)
 
     return conditional
+
+
+def _constant(scale: float) -> Value:
+    amount = 1 if scale == 1.0 else scale
+
+    def read(_measurements: Mapping[str, Any], _metadata: Mapping[str, Any]) -> int | float | None:
+        return amount
+
+    return read
+
+
+def _measured(key: str, scale: float) -> Value:
+    def read(measurements: Mapping[str, Any], metadata: Mapping[str, Any]) -> int | float | None:
+        value = measurements.get(key)
+        if value is None:
+            value = metadata.get(key)
+            if value is None:
+                return None
+        if value.__class__ is not int and value.__class__ is not float:
+            value = number(value)
+            if value is None:
+                return None
+        return value if scale == 1.0 else value * scale
+
+    return read
 
 
 def _labels(metric: Metric, recording: Recording) -> Labels:

@@ -61,8 +61,8 @@ def hits() -> dict[str, int]:
 def redact(value: Any) -> Any:  # noqa: ANN401 - gives back what it takes
     """Return the value without secrets; the same object if it has none.
 
-    Looks into mappings, lists, tuples and sets. An exception becomes its message. Other objects are left as they
-    are: who turns one into text redacts the text.
+    Looks into mappings, lists, tuples and sets. An exception becomes its message. Other objects are left as
+    they are: who turns one into text redacts the text.
     """
     return _redact(value, 0) if _is_on else value
 

@@ -6,8 +6,9 @@ set_limit("snakepit.pool.*", 100)  # a hundred a second
 ```
 
 What is kept says in metadata `telemetry_weight` how many events it stands for: 1/rate; and after a limit has
-dropped some, those and itself. So sums of weights stay right (what a limit dropped counts as soon as one of the
-same name passes). Errors and audit events always pass, with no weight. A span's events share one decision.
+dropped some, those and itself. So sums of weights stay right (what a limit dropped counts as soon as one of
+the same name passes). Errors and audit events always pass, with no weight. A span's events share one
+decision.
 """
 
 from __future__ import annotations

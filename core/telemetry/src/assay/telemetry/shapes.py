@@ -1,12 +1,13 @@
 """What a secret looks like: the keys that hold one, and the shapes of value that are one.
 
-Every expression runs in time linear in the text: no repeat stands inside another, and each is bounded or ends at
-a character that it cannot contain.
+Every expression runs in time linear in the text: no repeat stands inside another, and each is bounded or ends
+at a character that it cannot contain.
 """
 
 from __future__ import annotations
 
 import re
+from itertools import pairwise
 from re import Pattern
 
 REDACTED = "[REDACTED]"
@@ -87,11 +88,11 @@ def _either_case(*words: str) -> str:
 
 
 # A text in which this finds nothing holds no shape: each shape has one of these in it.
-_MARKERS = (
+_TOKENS = (
     "eyJ|AKIA|ASIA|ABIA|ACCA|AIza|ghp_|gho_|ghu_|ghs_|ghr_|github_|glpat|xox|xapp-|hooks\\.slack|ya29|GOCSPX"
 )
-_MARKERS += "|sk_|rk_|sk-|npm_|pypi-|-----BEGIN|:"
-SUSPECT = re.compile(f"{_MARKERS}|=|{_either_case('bearer', 'basic')}")
+_OTHERS = "|sk_|rk_|sk-|npm_|pypi-|-----BEGIN|:"
+SUSPECT = re.compile(f"{_TOKENS}{_OTHERS}|=|{_either_case('bearer', 'basic')}")
 _KEY_WORDS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+")
 
 
@@ -101,5 +102,5 @@ def is_secret_key(key: str) -> bool:
     return (
         not SECRET_WORDS.isdisjoint(words)
         or (bool(words) and words[-1] in SECRET_LAST_WORDS)
-        or any(pair in SECRET_PAIRS for pair in zip(words, words[1:]))
+        or any(pair in SECRET_PAIRS for pair in pairwise(words))
     )

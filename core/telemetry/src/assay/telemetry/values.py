@@ -1,4 +1,4 @@
-"""From what the bus carries to what OpenTelemetry takes: strings, integers, floats, booleans, lists of them."""
+"""From what the bus carries to what OpenTelemetry takes: strings, numbers, booleans, lists of them."""
 
 from __future__ import annotations
 
