@@ -120,12 +120,18 @@ def test_a_port_in_use_names_listener_and_port(serve):
         host, port = serve().host.addresses[protocol]
         for other in ("http", "grpc"):
             taken = {"name": "mine", "protocol": other, "address": f"{host}:{port}"}
-            with pytest.raises(StartError, match=f"listener 'mine' .*{port}.* port {port} is in use"), running({"listeners": [taken]}):
+            with (
+                pytest.raises(StartError, match=f"listener 'mine' .*{port}.* port {port} is in use"),
+                running({"listeners": [taken]}),
+            ):
                 pass
 
 
 def test_an_exporter_that_cannot_start_is_named():
-    with pytest.raises(StartError, match="exporters.all: cannot start: OSError: no room for x"), running({"exporters": {"all": exporter("x", Broken)}}):
+    with (
+        pytest.raises(StartError, match="exporters.all: cannot start: OSError: no room for x"),
+        running({"exporters": {"all": exporter("x", Broken)}}),
+    ):
         pass
 
 

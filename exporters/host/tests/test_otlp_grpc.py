@@ -95,7 +95,9 @@ def test_too_long_a_message_and_a_gzip_bomb_are_refused_for_good(serve, connect)
 
 
 def test_an_unknown_method_names_those_that_are_there(serve, connect):
-    error = refusal(lambda: connect(serve()).unary_unary("/opentelemetry.proto.collector.Profiles/Export")(b""))
+    error = refusal(
+        lambda: connect(serve()).unary_unary("/opentelemetry.proto.collector.Profiles/Export")(b"")
+    )
     assert error.code() is grpc.StatusCode.UNIMPLEMENTED
     assert EXPORT in error.details()
 
@@ -131,7 +133,10 @@ def test_what_an_exporter_raises_is_answered(serve, connect, error, code, after)
 
 
 def test_a_collector_keeps_what_is_not_wrong_in_itself(serve, connect):
-    host = serve(listeners=[grpc_(peer="collector", auth={"bearer": "right"})], exporters={"all": exporter("all", Keeper)})
+    host = serve(
+        listeners=[grpc_(peer="collector", auth={"bearer": "right"})],
+        exporters={"all": exporter("all", Keeper)},
+    )
     channel = connect(host)
     error = refusal(lambda: LogsServiceStub(channel).Export(logs()))
     assert error.code() is grpc.StatusCode.UNAVAILABLE

@@ -32,7 +32,9 @@ def reason(response):
     return Status.FromString(response.content).message
 
 
-@pytest.mark.parametrize(("signal", "request_"), [("logs", logs(3)), ("traces", traces(2)), ("audit", logs())])
+@pytest.mark.parametrize(
+    ("signal", "request_"), [("logs", logs(3)), ("traces", traces(2)), ("audit", logs())]
+)
 @pytest.mark.parametrize("compress", [False, True])
 @pytest.mark.parametrize("json", [False, True])
 def test_takes_every_signal_in_every_encoding(serve, signal, request_, compress, json):
@@ -97,7 +99,11 @@ BAD_UTF8 = logs(name="ABCDE").SerializeToString().replace(b"ABCDE", b"AB\xff\xfe
         (b"{", JSON, "not valid JSON"),
         (b'{"resourceLogs":"\xff"}', JSON, "not valid JSON"),
         (b"[]", JSON, "expected an object, got an array"),
-        (b'{"resourceLogs":[{"scopeLogs":[{"logRecords":[{"traceId":"xyz"}]}]}]}', JSON, "logRecords[0].traceId"),
+        (
+            b'{"resourceLogs":[{"scopeLogs":[{"logRecords":[{"traceId":"xyz"}]}]}]}',
+            JSON,
+            "logRecords[0].traceId",
+        ),
         (b"no gzip", {**PROTOBUF, "content-encoding": "gzip"}, "is said to be gzip and is not"),
         (gzip.compress(b"x" * 99)[:-9], {**PROTOBUF, "content-encoding": "gzip"}, "ends too early"),
         (gzip.compress(b"") + b"x", {**PROTOBUF, "content-encoding": "gzip"}, "data follows the gzip body"),
@@ -167,7 +173,9 @@ def test_a_signal_that_no_exporter_takes_is_404(serve):
     assert "takes metrics; there are all: traces" in reason(answer)
 
 
-@pytest.mark.parametrize("authorization", [None, "Bearer wrong", "Basic YTpi", "Bearer", "Bearer s3cret-and-more"])
+@pytest.mark.parametrize(
+    "authorization", [None, "Bearer wrong", "Basic YTpi", "Bearer", "Bearer s3cret-and-more"]
+)
 def test_without_the_right_token_nothing_gets_in(serve, authorization):
     host = serve(listeners=[http(auth={"bearer": "s3cret"})])
     headers = {**PROTOBUF, **({"authorization": authorization} if authorization else {})}
@@ -332,14 +340,20 @@ def shared():
 ENCODINGS = st.sampled_from(["identity", "gzip"])
 BODIES = st.one_of(
     st.binary(max_size=300),
-    st.builds(lambda head, tail: logs().SerializeToString()[:head] + tail, st.integers(0, 60), st.binary(max_size=30)),
+    st.builds(
+        lambda head, tail: logs().SerializeToString()[:head] + tail,
+        st.integers(0, 60),
+        st.binary(max_size=30),
+    ),
     st.text(alphabet='{}[]":,resourceLogs0123null.e-', max_size=80).map(str.encode),
 )
 
 
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(body=BODIES, headers=st.sampled_from([PROTOBUF, JSON]), encoding=ENCODINGS, squeeze=st.booleans())
-def test_random_bytes_are_taken_or_refused_and_never_an_error_of_ours(shared, body, headers, encoding, squeeze):
+def test_random_bytes_are_taken_or_refused_and_never_an_error_of_ours(
+    shared, body, headers, encoding, squeeze
+):
     body = gzip.compress(body) if squeeze else body
     answer = post(shared, data=body, headers={**headers, "content-encoding": encoding})
     assert answer.status_code in {200, 400}
@@ -349,7 +363,9 @@ def test_random_bytes_are_taken_or_refused_and_never_an_error_of_ours(shared, bo
 
 def test_payload_of_a_refused_request_does_not_reach_the_answer(serve):
     secret = b"hunter2hunter2"
-    answer = post(serve(), data=b'{"resourceLogs":[{"scopeLogs":[{"logRecords":["' + secret + b'"]}]}]}', headers=JSON)
+    answer = post(
+        serve(), data=b'{"resourceLogs":[{"scopeLogs":[{"logRecords":["' + secret + b'"]}]}]}', headers=JSON
+    )
     assert answer.status_code == 400
     assert secret not in answer.content
 

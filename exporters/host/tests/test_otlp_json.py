@@ -25,7 +25,9 @@ def metrics():
 
 def logs():
     request = ExportLogsServiceRequest()
-    record = request.resource_logs.add().scope_logs.add().log_records.add(trace_id=b"\xab" * 16, severity_number=9)
+    record = (
+        request.resource_logs.add().scope_logs.add().log_records.add(trace_id=b"\xab" * 16, severity_number=9)
+    )
     for value in ({"string_value": ""}, {"int_value": 2**53 + 1}, {"double_value": math.inf}, {"bool_value": False},
                   {"bytes_value": b"\x00\xff"}, {"array_value": {}}, {"kvlist_value": {"values": [{"key": "k"}]}}):  # fmt: skip
         record.attributes.add(key="a", value=value)
@@ -69,7 +71,9 @@ def record(**fields):
 
 
 def read(**fields):
-    return decode(record(**fields), ExportLogsServiceRequest, 64).resource_logs[0].scope_logs[0].log_records[0]
+    return (
+        decode(record(**fields), ExportLogsServiceRequest, 64).resource_logs[0].scope_logs[0].log_records[0]
+    )
 
 
 @pytest.mark.parametrize("value", [17, "17", 17.0])
@@ -78,7 +82,10 @@ def test_integers_may_be_numbers_or_strings(value):
 
 
 def test_null_is_absent_and_unknown_and_snake_case_names_are_ignored():
-    assert read(timeUnixNano=None, time_unix_nano="17", severityText="x", somethingNew=[[]]).ListFields()[0][1] == "x"
+    assert (
+        read(timeUnixNano=None, time_unix_nano="17", severityText="x", somethingNew=[[]]).ListFields()[0][1]
+        == "x"
+    )
 
 
 def test_hexadecimal_may_be_of_either_case():

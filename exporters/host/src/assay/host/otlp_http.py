@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from typing import get_args
+from typing import Any, get_args
 
 import orjson
 from google.protobuf.json_format import MessageToDict
@@ -14,7 +14,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from assay.host.authentication import Authentication, Sender
 from assay.host.config import nearest
@@ -66,14 +66,21 @@ class _Authenticated:
         self._origin = origin
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        request = Request(scope, receive)
+        state: dict[str, Any] = scope.setdefault("state", {})
+
+        async def receive_to_the_end() -> Message:
+            message = await receive()
+            state["ended"] = not message.get("more_body")  # its end, or the client has gone
+            return message
+
+        request = Request(scope, receive_to_the_end)
         try:
             request.state.sender = self._authentication.check(request.headers.get("authorization"))
         except Refusal as refusal:
             response = await _refuse(request, refusal, self._intake, self._origin)
             await response(scope, receive, send)
         else:
-            await self._app(scope, receive, send)
+            await self._app(scope, receive_to_the_end, send)
 
 
 def _endpoint(signal: Signal, intake: Intake, origin: Origin) -> Callable[[Request], Awaitable[Response]]:
@@ -120,12 +127,10 @@ async def _read(request: Request, slot: Slot, limits: LimitSettings) -> bytes:
         return b"".join(parts)
 
     try:
-        body = await asyncio.wait_for(read(), limits.read_timeout)
+        return await asyncio.wait_for(read(), limits.read_timeout)
     except asyncio.TimeoutError:
         problem = f"the body did not come within {limits.read_timeout:g} s: send it faster"
         raise Refusal(408, problem) from None
-    request.state.read_whole = True
-    return body
 
 
 async def _refuse(
@@ -133,10 +138,9 @@ async def _refuse(
 ) -> Response:
     """Answer an error, in the encoding of the request."""
     if request.method == "POST":
-        ended = getattr(request.state, "read_whole", False) or refusal.status == 408  # noqa: PLR2004  had its time
-        refusal = origin.told(refusal, signal or PATHS.get(request.url.path))
-        if not ended:
+        if refusal.status != 408:  # noqa: PLR2004  it has had its time
             await _drain(request, intake.limits)
+        refusal = origin.told(refusal, signal or PATHS.get(request.url.path))
     headers = dict(refusal.headers)
     if refusal.status == 405:  # noqa: PLR2004  RFC 9110 section 15.5.6
         headers["allow"] = "POST"
@@ -156,11 +160,9 @@ async def _drain(request: Request, limits: LimitSettings) -> None:
     end = time.monotonic() + limits.read_timeout
     left = limits.body_bytes
     try:
-        while left > 0:
+        while left > 0 and not request.scope["state"].get("ended"):
             message = await asyncio.wait_for(request.receive(), max(0.0, end - time.monotonic()))
             left -= len(message.get("body", b""))
-            if not message.get("more_body"):  # its end, or the client has gone
-                return
     except asyncio.TimeoutError:
         return
 

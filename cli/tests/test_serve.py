@@ -1,0 +1,34 @@
+"""`assay serve` checks what it is given and names what is wrong."""
+
+from click.testing import CliRunner
+
+from assay.cli.serve import command
+
+VALID = """\
+listeners: [{name: direct, protocol: http, address: "127.0.0.1:0"}]
+exporters: {lines: {type: otlp-lines, path: lines.jsonl}}
+"""
+
+
+def run(*arguments):
+    return CliRunner().invoke(command, [str(argument) for argument in arguments])
+
+
+def test_check_says_that_a_file_is_valid_and_starts_nothing(tmp_path):
+    (tmp_path / "host.yaml").write_text(VALID)
+    result = run("--config", tmp_path / "host.yaml", "--check")
+    assert result.exit_code == 0
+    assert "1 listeners, exporters lines: valid" in result.output
+    assert not (tmp_path / "lines.jsonl").exists()
+
+
+def test_a_wrong_key_is_named_and_the_exit_status_is_1(tmp_path):
+    (tmp_path / "host.yaml").write_text(VALID.replace("path", "paht"))
+    result = run("--config", tmp_path / "host.yaml", "--check")
+    assert result.exit_code == 1
+    assert "exporters.lines.paht: unknown key; did you mean 'path'?" in result.output
+
+
+def test_bad_usage_is_2_and_help_has_an_example():
+    assert run().exit_code == 2
+    assert "Example: assay serve --config host.yaml" in run("--help").output
