@@ -1,0 +1,87 @@
+"""The log's signing key, on disk."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    load_pem_private_key,
+)
+
+from assay.exporters.audit.errors import KeyFormatError, OpenError
+from assay.exporters.audit.note import VerifierKey
+
+_OTHERS = 0o077
+
+
+def load_or_create(path: Path) -> Ed25519PrivateKey:
+    """Read the key, or make one that only its owner may read (mode 0600).
+
+    Raises:
+        KeyFormatError: The file is no Ed25519 key in PEM.
+        OpenError: Others may read it, or it cannot be read or written.
+    """
+    try:
+        if not path.exists():
+            return _create(path)
+        if path.stat().st_mode & _OTHERS:
+            raise OpenError(f"{path}: others may read the signing key: chmod 600, or replace it if they did")
+        key = load_pem_private_key(path.read_bytes(), password=None)
+    except OSError as error:
+        raise OpenError(f"{path}: the signing key cannot be read or written: {error.strerror}") from error
+    except (ValueError, TypeError) as error:
+        raise KeyFormatError(f"{path} is no private key in PEM without a password") from error
+    if not isinstance(key, Ed25519PrivateKey):
+        raise KeyFormatError(f"{path} is no Ed25519 key")
+    return key
+
+
+def load_verifier(path: Path) -> VerifierKey:
+    """Read a verifier key from a file of one line.
+
+    Raises:
+        KeyFormatError: It is none.
+        OpenError: The file cannot be read.
+    """
+    try:
+        return VerifierKey.parse(path.read_text("utf-8"))
+    except UnicodeDecodeError as error:
+        raise KeyFormatError(f"{path} is no verifier key: {error}") from error
+    except OSError as error:
+        raise OpenError(f"{path}: the verifier key cannot be read: {error.strerror}") from error
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Replace a file's content at once, and on disk: a reader sees the old or the new, whatever is killed."""
+    temporary = path.with_name(f".{path.name}.new")
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)
+    _sync_folder(path.parent)
+
+
+def _create(path: Path) -> Ed25519PrivateKey:
+    key = Ed25519PrivateKey.generate()
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+        file.flush()
+        os.fsync(file.fileno())
+    _sync_folder(path.parent)
+    return key
+
+
+def _sync_folder(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,185 @@
+"""Signed notes and checkpoints after C2SP: https://c2sp.org/signed-note and https://c2sp.org/tlog-checkpoint.
+
+A checkpoint is the text `origin`, tree size, root hash (each a line), an empty line, and a line for each signature.
+Tools and witnesses that others wrote can read and cosign it.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+from dataclasses import dataclass
+
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+
+from assay.exporters.audit.errors import KeyFormatError, SignatureError
+
+_ED25519 = b"\x01"
+_SIGNATURE = "\u2014 "  # em dash and space, as the format has it
+_KEY_LENGTH = 32
+_ID_LENGTH = 4
+_HASH_LENGTH = 32
+_LINES = 3
+
+
+@dataclass(frozen=True, slots=True)
+class VerifierKey:
+    """A public key with its name, which for a log is its origin.
+
+    Args:
+        name: Such as `audit.example.com/log`.
+        public: 32 bytes, Ed25519.
+    """
+
+    name: str
+    public: bytes
+
+    @property
+    def id(self) -> bytes:
+        """First four bytes of SHA-256 of name, newline, type and key."""
+        return hashlib.sha256(self.name.encode() + b"\n" + _ED25519 + self.public).digest()[:_ID_LENGTH]
+
+    def __str__(self) -> str:
+        return f"{self.name}+{self.id.hex()}+{_base64(_ED25519 + self.public)}"
+
+    @classmethod
+    def parse(cls, text: str) -> VerifierKey:
+        """Read `name+id+key`.
+
+        Raises:
+            KeyFormatError: It is no verifier key, or its id is not that of its name and key.
+        """
+        name, _, rest = text.strip().partition("+")
+        key_id, _, encoded = rest.partition("+")
+        try:
+            raw = base64.b64decode(encoded, validate=True)
+        except (binascii.Error, ValueError) as error:
+            raise KeyFormatError(f"the verifier key {text[:80]!r} is not name+id+key: {error}") from error
+        if raw[:1] != _ED25519 or len(raw) != 1 + _KEY_LENGTH:
+            raise KeyFormatError(f"the verifier key of {name!r} is no Ed25519 key")
+        key = cls(check_name(name), raw[1:])
+        if key_id != key.id.hex():
+            raise KeyFormatError(
+                f"the verifier key of {name!r} says its id is {key_id}, it is {key.id.hex()}"
+            )
+        return key
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """What a log says of itself: a tree of `size` leaves has this root.
+
+    Args:
+        origin: Which log.
+        size: Number of leaves.
+        root: 32 bytes.
+    """
+
+    origin: str
+    size: int
+    root: bytes
+
+    def text(self) -> str:
+        """Return the text that is signed."""
+        return f"{self.origin}\n{self.size}\n{_base64(self.root)}\n"
+
+    @classmethod
+    def parse(cls, text: str) -> Checkpoint:
+        """Read the text of a note; lines after the third are extensions and not ours.
+
+        Raises:
+            SignatureError: It is no checkpoint.
+        """
+        lines = text.split("\n")
+        if len(lines) <= _LINES or lines[-1] or not all(lines[:-1]):
+            raise SignatureError("not a checkpoint: it must have the lines origin, size and root hash")
+        origin, size, root = lines[:_LINES]
+        if not (size.isascii() and size.isdigit()) or str(int(size)) != size:
+            raise SignatureError(f"not a checkpoint: the tree size {size[:40]!r} is no decimal number")
+        try:
+            raw = base64.b64decode(root, validate=True)
+        except (binascii.Error, ValueError) as error:
+            raise SignatureError(f"not a checkpoint: the root hash is no base64: {error}") from error
+        if len(raw) != _HASH_LENGTH or _base64(raw) != root:
+            raise SignatureError("not a checkpoint: the root hash must be 32 bytes in base64")
+        return cls(origin, int(size), raw)
+
+
+def sign(checkpoint: Checkpoint, key: Ed25519PrivateKey) -> str:
+    """Return the signed note of a checkpoint."""
+    text = checkpoint.text()
+    verifier = VerifierKey(checkpoint.origin, key.public_key().public_bytes_raw())
+    return f"{text}\n{_SIGNATURE}{verifier.name} {_base64(verifier.id + key.sign(text.encode()))}\n"
+
+
+def open_note(note: str, key: VerifierKey) -> str:
+    """Check the key's signature on a note; signatures of other keys, such as witnesses', are left alone.
+
+    Returns:
+        The text that was signed.
+
+    Raises:
+        SignatureError: The note is malformed, has no signature of the key, or a wrong one.
+    """
+    text, separator, signatures = note.rpartition("\n\n")
+    lines = signatures.split("\n")
+    if not separator or lines.pop() or not lines:
+        raise SignatureError("not a signed note: text, an empty line, and a line for each signature")
+    text += "\n"
+    found = False
+    for line in lines:
+        name, signature = _signature(line)
+        if name != key.name or signature[:_ID_LENGTH] != key.id:
+            continue
+        try:
+            Ed25519PublicKey.from_public_bytes(key.public).verify(signature[_ID_LENGTH:], text.encode())
+        except (InvalidSignature, UnicodeEncodeError) as error:
+            raise SignatureError(f"the signature of {key.name} on the note is wrong") from error
+        found = True
+    if not found:
+        raise SignatureError(
+            f"the note is not signed by {key.name} with key {key.id.hex()}: was the key replaced?"
+        )
+    return text
+
+
+def open_checkpoint(note: str, key: VerifierKey) -> Checkpoint:
+    """Check a signed checkpoint, and that it is of the log that the key is named after.
+
+    Raises:
+        SignatureError: It does not hold.
+    """
+    checkpoint = Checkpoint.parse(open_note(note, key))
+    if checkpoint.origin != key.name:
+        raise SignatureError(f"the checkpoint is of the log {checkpoint.origin!r}, the key of {key.name!r}")
+    return checkpoint
+
+
+def check_name(name: str) -> str:
+    """Return the name if it may name a key: not empty, no space, no plus.
+
+    Raises:
+        KeyFormatError: It may not.
+    """
+    if not name or "+" in name or any(char.isspace() or not char.isprintable() for char in name):
+        raise KeyFormatError(
+            f"{name!r} cannot name a log: no spaces and no plus, such as audit.example.com/log"
+        )
+    return name
+
+
+def _signature(line: str) -> tuple[str, bytes]:
+    name, _, encoded = line.removeprefix(_SIGNATURE).partition(" ")
+    try:
+        signature = base64.b64decode(encoded, validate=True)
+    except (binascii.Error, ValueError) as error:
+        raise SignatureError(f"a signature line is no base64: {error}") from error
+    if not line.startswith(_SIGNATURE) or not name or len(signature) <= _ID_LENGTH:
+        raise SignatureError("a signature line must be: em dash, name, signature")
+    return name, signature
+
+
+def _base64(value: bytes) -> str:
+    return base64.b64encode(value).decode()

@@ -1,0 +1,125 @@
+"""Proofs of one record, for somebody who has the log's public key and nothing else.
+
+A proof is a JSON object: `type`, `leafIndex`, `leaf` (the record, its resource, the sink's timestamp), `inclusionProof` (base64
+hashes, RFC 6962 section 2.1.1) and `checkpoint` (the signed note).
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import orjson
+
+from assay.audit.canonical import Content, encode
+from assay.audit.errors import RecordError
+from assay.exporters.audit.errors import NotFoundError, ProofError, VerificationError
+from assay.exporters.audit.note import Checkpoint, VerifierKey, open_checkpoint
+from assay.exporters.audit.storage import StoredTree, open_read_only
+from assay.exporters.audit.tree import inclusion_proof, leaf_hash, verify_inclusion
+
+TYPE = "assay.audit.proof/v1"
+_MEMBERS = {"type", "leafIndex", "leaf", "inclusionProof", "checkpoint"}
+_LEAF = "SELECT leaf_index, leaf FROM audit_log WHERE id = ?"
+_CHECKPOINT = "SELECT note FROM checkpoints WHERE size > ? ORDER BY size DESC LIMIT 1"
+
+
+@dataclass(frozen=True, slots=True)
+class Proven:
+    """What a proof proves.
+
+    Args:
+        record_id: The record.
+        leaf: The record, its resource and the sink's timestamp, as logged.
+        checkpoint: The log that has it.
+    """
+
+    record_id: str
+    leaf: Content
+    checkpoint: Checkpoint
+
+
+def prove(database: Path, record_id: str) -> bytes:
+    """Return the proof of a record, against the newest checkpoint.
+
+    Raises:
+        NotFoundError: There is no such record, or no checkpoint covers it yet.
+        OpenError: The database cannot be read.
+    """
+    connection = open_read_only(database)
+    try:
+        connection.execute("BEGIN")
+        found = connection.execute(_LEAF, (record_id,)).fetchone()
+        if found is None:
+            raise NotFoundError(f"there is no record {record_id} in {database}; it may be in quarantine")
+        index, leaf = found
+        row = connection.execute(_CHECKPOINT, (index,)).fetchone()
+        if row is None:
+            raise NotFoundError(f"no checkpoint covers record {record_id} yet: try again in a second")
+        size = Checkpoint.parse(row[0].rpartition("\n\n")[0] + "\n").size
+        path = inclusion_proof(index, size, StoredTree(connection))
+    finally:
+        connection.close()
+    proof = {
+        "type": TYPE,
+        "leafIndex": index,
+        "leaf": orjson.Fragment(leaf),  # as it was hashed
+        "inclusionProof": [base64.b64encode(node).decode() for node in path],
+        "checkpoint": row[0],
+    }
+    return orjson.dumps(proof, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
+
+
+def verify_proof(proof: bytes, key: VerifierKey) -> Proven:
+    """Verify a proof with the log's public key alone.
+
+    Raises:
+        ProofError: It is malformed.
+        SignatureError: Its checkpoint is not signed by the key.
+        TreeMismatchError: The record is not in the tree that the checkpoint signs.
+    """
+    index, leaf, path, signed = _parse(proof)
+    checkpoint = open_checkpoint(signed, key)
+    try:
+        record_id = str(leaf["record"]["attributes"]["audit.record.id"]["stringValue"])
+        hashed = leaf_hash(encode(_doubles(leaf)))
+    except (KeyError, TypeError, RecordError) as error:
+        raise ProofError(f"the proof's leaf is no audit record: {error}") from error
+    try:
+        verify_inclusion(hashed, index, checkpoint.size, path, checkpoint.root)
+    except VerificationError as error:
+        raise type(error)(f"record {record_id}: {error}") from error
+    return Proven(record_id, leaf, checkpoint)
+
+
+def _parse(proof: bytes) -> tuple[int, Content, list[bytes], str]:
+    try:
+        members = orjson.loads(proof)
+        if not isinstance(members, dict) or members.keys() != _MEMBERS:
+            raise ProofError(f"not a proof: it must have exactly the members {', '.join(sorted(_MEMBERS))}")
+        if members["type"] != TYPE:
+            raise ProofError(f"the proof is of the type {members['type']!r}, this program knows {TYPE}")
+        index, leaf, signed = members["leafIndex"], members["leaf"], members["checkpoint"]
+        path = [
+            base64.b64decode(node, validate=True) for node in cast("list[str]", members["inclusionProof"])
+        ]
+    except (ValueError, TypeError, binascii.Error) as error:
+        raise ProofError(f"not a proof: {error}") from error
+    if type(index) is not int or not isinstance(leaf, dict) or not isinstance(signed, str):
+        raise ProofError("not a proof: leafIndex is a number, leaf an object, checkpoint a string")
+    return index, cast("Content", leaf), path, signed
+
+
+def _doubles(value: Any) -> Any:  # noqa: ANN401  a JSON value
+    """Return the value with its doubles as floats: JSON does not tell 1 from 1.0."""
+    if isinstance(value, dict):
+        members = cast("dict[str, Any]", value)
+        if members.keys() == {"doubleValue"} and isinstance(members["doubleValue"], int):
+            return {"doubleValue": float(members["doubleValue"])}
+        return {key: _doubles(member) for key, member in members.items()}
+    if isinstance(value, list):
+        return [_doubles(item) for item in cast("list[Any]", value)]
+    return value
