@@ -1,0 +1,256 @@
+"""`assay audit`: the auditor's tools. Thin: what they do is in `assay.exporters.audit`."""
+
+from __future__ import annotations
+
+import csv
+import json
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+from rich.console import Console
+from rich.progress import Progress
+from rich.table import Table
+
+from assay.exporters.audit import (
+    AuditLogError,
+    Query,
+    load_verifier,
+    prove,
+    quarantined,
+    query,
+    verify,
+    verify_proof,
+)
+from assay.exporters.audit.query import newest_checkpoint, quarantined_payload
+
+FORMATS = ("table", "json", "jsonl", "csv")
+_File = click.Path(path_type=Path, dir_okay=False)
+_Command = TypeVar("_Command", bound=Callable[..., Any])
+
+
+def _db(command: _Command) -> _Command:
+    return click.option("--db", type=_File, required=True, help="The log's database, such as audit/log.db.")(
+        command
+    )
+
+
+def _key(command: _Command) -> _Command:
+    text = "The log's verifier key: a file of one line. Take it from a source that you trust."
+    return click.option("--key", type=_File, required=True, help=text)(command)
+
+
+def _format(command: _Command) -> _Command:
+    option = click.option("--format", "form", type=click.Choice(FORMATS), default="table", show_default=True)
+    return option(command)
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    """Say in one line what does not hold, and exit 1."""
+    try:
+        yield
+    except AuditLogError as error:
+        raise click.ClickException(str(error)) from error
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+def command() -> None:
+    """Query and verify the audit log, and prove what is in it.
+
+    Everything here works offline, on the database file alone, while the sink is writing it or after.
+
+    \b
+    Example:
+      assay audit verify --db audit/log.db --key audit/verifier.key
+    """
+
+
+@command.command("query")
+@_db
+@click.option("--actor", help="Who did it.")
+@click.option("--action", help="What was done, such as APPROVE.")
+@click.option("--target", help="Id of what it was done to.")
+@click.option("--event", help="Name of the event.")
+@click.option("--correlation-id", help="Correlation id or trace id.")
+@click.option("--since", metavar="TIME", help="2026-11-21, 2026-11-21T04:00:00Z, or 90m, 24h, 7d ago.")
+@click.option("--until", metavar="TIME", help="As --since; this moment is not included.")
+@click.option("--limit", type=click.IntRange(min=1), help="At most so many, the newest.")
+@_format
+def query_command(db: Path, form: str, **what: Any) -> None:  # noqa: ANN401  the options of Query
+    """Print records, the newest first.
+
+    \b
+    Example:
+      assay audit query --db audit/log.db --actor alice@example.com --since 7d --format jsonl
+    """
+    with _told():
+        _print(
+            query(db, Query(**what)),
+            form,
+            short=("inserted_at", "event_type", "actor_id", "action", "resource_id"),
+        )
+
+
+@command.command("verify")
+@_db
+@_key
+@click.option(
+    "--checkpoint",
+    type=_File,
+    help="A checkpoint that was kept elsewhere: shows a log that was rolled back. Default: the file `checkpoint` beside "
+    "the database, if there is one.",
+)
+def verify_command(db: Path, key: Path, checkpoint: Path | None) -> None:
+    """Recompute the whole log from its rows, and hold it against everything that was signed.
+
+    Exits 1 on the first thing that does not hold, and names it.
+
+    \b
+    Example:
+      assay audit verify --db audit/log.db --key audit/verifier.key --checkpoint /media/safe/checkpoint
+    """
+    beside = db.with_name("checkpoint")
+    kept = checkpoint or (beside if beside.is_file() else None)
+    with _told(), _progress() as progress:
+        found = verify(
+            db, load_verifier(key), checkpoint=None if kept is None else _read(kept), progress=progress
+        )
+    click.echo(f"verified: {found.origin}")
+    click.echo(f"  {found.records} records, {found.quarantined} in quarantine, root {found.root}")
+    click.echo(f"  {found.checkpoints} checkpoints, the newest covers {found.covered} entries")
+    uncovered = found.records + found.quarantined - found.covered
+    if uncovered:
+        click.echo(
+            f"  {uncovered} entries are newer than the newest checkpoint: nothing signed proves them yet"
+        )
+    click.echo(
+        f"  held against {kept}"
+        if kept
+        else "  no checkpoint kept elsewhere was given: a rollback would not show"
+    )
+
+
+@command.command("prove")
+@_db
+@click.argument("record_id")
+@click.option("--output", "-o", type=click.File("wb"), default="-", help="File; default: standard output.")
+def prove_command(db: Path, record_id: str, output: Any) -> None:  # noqa: ANN401  click.File
+    """Write a self-contained proof of one record: the record, its inclusion proof, a signed checkpoint.
+
+    \b
+    Example:
+      assay audit prove 6f1c… --db audit/log.db -o proof.json
+    """
+    with _told():
+        output.write(prove(db, record_id))
+
+
+@command.command("verify-proof")
+@click.argument("proof", type=click.File("rb"))
+@_key
+def verify_proof_command(proof: Any, key: Path) -> None:  # noqa: ANN401  click.File
+    """Check a proof with the log's public key alone.
+
+    \b
+    Example:
+      assay audit verify-proof proof.json --key audit/verifier.key
+    """
+    with _told():
+        proven = verify_proof(proof.read(), load_verifier(key))
+    checkpoint = proven.checkpoint
+    click.echo(
+        f"proven: record {proven.record_id} is in the log {checkpoint.origin} of size {checkpoint.size}"
+    )
+
+
+@command.command("checkpoint")
+@_db
+def checkpoint_command(db: Path) -> None:
+    """Print the newest signed checkpoint, to be kept where the log's owner cannot change it.
+
+    \b
+    Example:
+      assay audit checkpoint --db audit/log.db > /media/safe/checkpoint
+    """
+    with _told():
+        click.echo(newest_checkpoint(db), nl=False)
+
+
+@command.command("quarantine")
+@_db
+@_format
+@click.option(
+    "--payload", type=int, metavar="LEAF", help="Write the bytes of the entry with this leaf index instead."
+)
+def quarantine_command(db: Path, form: str, payload: int | None) -> None:
+    """List what came through a Collector and does not hold, with the reasons.
+
+    \b
+    Example:
+      assay audit quarantine --db audit/log.db
+      assay audit quarantine --db audit/log.db --payload 17 > entry.bin
+    """
+    with _told():
+        if payload is not None:
+            click.get_binary_stream("stdout").write(quarantined_payload(db, payload))
+            return
+        _print(quarantined(db), form, short=("leaf_index", "inserted_at", "record_id", "reason"))
+
+
+def _print(records: Iterable[dict[str, Any]], form: str, *, short: tuple[str, ...]) -> None:
+    if form == "jsonl":
+        for record in records:
+            click.echo(json.dumps(record, ensure_ascii=False))
+    elif form == "json":
+        click.echo(json.dumps(list(records), ensure_ascii=False, indent=2))
+    elif form == "csv":
+        _print_csv(records)
+    else:
+        _print_table(records, short)
+
+
+def _print_csv(records: Iterable[dict[str, Any]]) -> None:
+    writer = csv.writer(sys.stdout)
+    for number, record in enumerate(records):
+        if not number:
+            writer.writerow(record)
+        flat = (
+            json.dumps(value, ensure_ascii=False) if isinstance(value, (dict, list)) else value
+            for value in record.values()
+        )
+        writer.writerow(flat)
+
+
+def _print_table(records: Iterable[dict[str, Any]], names: tuple[str, ...]) -> None:
+    if not sys.stdout.isatty():
+        for record in records:
+            click.echo("\t".join(_cell(record[name]) for name in names))
+        return
+    table = Table(*names, box=None)
+    for record in records:
+        table.add_row(*(_cell(record[name]) for name in names))
+    Console().print(table)
+
+
+def _cell(value: object) -> str:
+    """What is shown of a value: control characters of a record may not steer somebody's terminal."""
+    text = "" if value is None else str(value)
+    return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text)
+
+
+@contextmanager
+def _progress() -> Iterator[Callable[[int, int], object]]:
+    with Progress(console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty()) as bar:
+        task = bar.add_task("verifying", total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise click.ClickException(f"{path}: the checkpoint cannot be read: {error}") from error
