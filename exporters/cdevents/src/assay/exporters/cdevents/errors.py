@@ -11,7 +11,7 @@ class CDEventsError(Exception):
 
 
 class RuleError(CDEventsError):
-    """A mapping rule of the registry, or the `source` setting, cannot work; the message names event, rule and remedy."""
+    """A mapping rule of the registry, or the `source` setting, cannot work: the message says why."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,42 +14,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import cache
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, cast
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, create_model
-from pydantic.alias_generators import to_camel
+from pydantic import ConfigDict, Field, ValidationError, create_model
 
-from assay.exporters.cdevents import formats
+from assay.exporters.cdevents import vocabulary
 from assay.exporters.cdevents.errors import Fault, InvalidEvent
+from assay.exporters.cdevents.primitives import DateTime, Maybe, NonEmpty, Strict, Uri, UriReference
 
 SPEC_VERSION = "0.5.1"
 CUSTOM_TYPE = r"^dev\.cdeventsx\.[a-zA-Z0-9]+-[a-zA-Z]+\.[a-zA-Z]+\.[0-9]\.[0-9]\.[0-9]$"
 
-T = TypeVar("T")
-
-
-def _given(value: object) -> object:
-    if value is None:
-        raise ValueError("is null; leave the member out")
-    return value
-
-
-NonEmpty = Annotated[str, Field(min_length=1)]
-Uri = Annotated[str, AfterValidator(formats.uri)]
-UriReference = Annotated[str, Field(min_length=1), AfterValidator(formats.uri_reference)]
-DateTime = Annotated[str, AfterValidator(formats.date_time)]
-Maybe = Annotated[T | None, BeforeValidator(_given)]
-"""A member that may be absent, but not null."""
 Tags = dict[str, Any]
 
 
-class Strict(BaseModel):
-    """A JSON object with exactly these members; names are camelCase on the wire."""
-
-    model_config = ConfigDict(extra="forbid", strict=True, alias_generator=to_camel)
-
-
-class Origin(Strict):
+class LinkOrigin(Strict):
     """The event that a link comes from. The schemas let it have further members."""
 
     model_config = ConfigDict(extra="allow")
@@ -57,7 +36,7 @@ class Origin(Strict):
     context_id: NonEmpty
 
 
-class Target(Strict):
+class LinkTarget(Strict):
     """The event that a relation points to. The schemas let it have further members, and even no id."""
 
     model_config = ConfigDict(extra="allow")
@@ -69,7 +48,7 @@ class PathLink(Strict):
     """This event follows from that one."""
 
     link_type: Literal["PATH"]
-    origin: Origin = Field(alias="from")
+    origin: LinkOrigin = Field(alias="from")
     tags: Maybe[Tags] = None
 
 
@@ -77,7 +56,7 @@ class EndLink(Strict):
     """This event ends the chain."""
 
     link_type: Literal["END"]
-    origin: Maybe[Origin] = Field(default=None, alias="from")
+    origin: Maybe[LinkOrigin] = Field(default=None, alias="from")
     tags: Maybe[Tags] = None
 
 
@@ -86,7 +65,7 @@ class RelationLink(Strict):
 
     link_type: Literal["RELATION"]
     link_kind: NonEmpty
-    target: Target
+    target: LinkTarget
     tags: Maybe[Tags] = None
 
 
@@ -101,7 +80,7 @@ class LooseContext(Strict):
     source: NonEmpty
     type: str
     timestamp: DateTime
-    schema_uri: Maybe[Annotated[str, Field(min_length=1), AfterValidator(formats.uri)]] = None
+    schema_uri: Maybe[Uri] = None
     chain_id: Maybe[NonEmpty] = None
     links: Maybe[list[Link]] = None
 
@@ -146,7 +125,7 @@ class CDEvent(Strict):
 
 
 class CustomContext(Context):
-    """Context of an event whose type is somebody's own: `dev.cdeventsx.<tool>-<subject>.<predicate>.<version>`."""
+    """Context of an event of somebody's own type: `dev.cdeventsx.<tool>-<subject>.<predicate>.<version>`."""
 
     type: Annotated[str, Field(pattern=CUSTOM_TYPE)]
 
@@ -154,8 +133,11 @@ class CustomContext(Context):
 class CustomEvent(CDEvent):
     """An event of a type that is somebody's own."""
 
-    context: CustomContext
-    subject: CustomSubject
+    context: CustomContext  # pyright: ignore[reportIncompatibleVariableOverride]  the models are frozen
+    subject: CustomSubject  # pyright: ignore[reportIncompatibleVariableOverride]  as above
+
+
+_BRANCHES = {"PATH", "END", "RELATION", "dict[str,any]", "str"}
 
 
 @cache
@@ -165,37 +147,31 @@ def model_of(event_type: str) -> type[CDEvent]:
     Raises:
         InvalidEvent: The specification knows no such type.
     """
-    from assay.exporters.cdevents import vocabulary  # noqa: PLC0415  it is written in this module's types
-
     if event_type.startswith("dev.cdeventsx."):
         return CustomEvent
     name = event_type.removeprefix("dev.cdevents.")
     shape = vocabulary.EVENTS.get(name) if name != event_type else None
     if shape is None:
         raise InvalidEvent([Fault("context.type", vocabulary.unknown(event_type))])
-    subject_name = name.partition(".")[0]
-    loose = subject_name in vocabulary.LOOSE
+    loose = name.partition(".")[0] in vocabulary.LOOSE
     title = name.replace(".", "_")
     content = create_model(f"{title}_content", __base__=Strict, **_fields(shape))
-    subject_fields: dict[str, Any] = {"content": (content, ...)}
-    if name in vocabulary.SUBJECT_TYPE:
-        subject_fields["type"] = (Maybe[Literal[vocabulary.SUBJECT_TYPE[name]]], None)
-    subject = create_model(f"{title}_subject", __base__=LooseSubject if loose else Subject, **subject_fields)
-    context = create_model(
-        f"{title}_context", __base__=LooseContext if loose else Context, type=(Literal[event_type], ...)
-    )
+    members: dict[str, Any] = {"content": (content, ...), **_fields(vocabulary.SUBJECT.get(name, {}))}
+    subject: Any = create_model(f"{title}_subject", __base__=LooseSubject if loose else Subject, **members)
+    context: Any = LooseContext if loose else Context
     return create_model(title, __base__=CDEvent, context=(context, ...), subject=(subject, ...))
 
 
 def _fields(shape: Mapping[str, Any]) -> dict[str, Any]:
     """Turn a row of the vocabulary into pydantic's fields: a name that ends in `!` is required."""
-    return {
-        # The attribute is snake_case by the alias alone; a field's name must not shadow a pydantic method.
-        f"{name.rstrip('!')}_": (
-            (kind, Field(alias=name[:-1])) if name.endswith("!") else (Maybe[kind], Field(default=None, alias=name))
-        )
-        for name, kind in shape.items()
-    }
+    fields: dict[str, Any] = {}
+    for name, kind in shape.items():
+        # Only the alias counts; the underscore keeps a member from shadowing a method of pydantic's.
+        if name.endswith("!"):
+            fields[f"{name[:-1]}_"] = (kind, Field(alias=name[:-1]))
+        else:
+            fields[f"{name}_"] = (Maybe[kind], Field(default=None, alias=name))
+    return fields
 
 
 def parse(document: object) -> CDEvent:
@@ -209,11 +185,10 @@ def parse(document: object) -> CDEvent:
     """
     if not isinstance(document, dict):
         raise InvalidEvent([Fault("", "is no JSON object")])
-    context: Any = document.get("context")  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
-    event_type = context.get("type") if isinstance(context, dict) else None  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
-    if event_type is not None and not isinstance(event_type, str):
-        raise InvalidEvent([Fault("context.type", "is no string")])
-    model = model_of(event_type) if event_type is not None else CDEvent
+    members = cast("dict[str, Any]", document)
+    context: Any = members.get("context")
+    event_type: Any = cast("dict[str, Any]", context).get("type") if isinstance(context, dict) else None
+    model = model_of(event_type) if isinstance(event_type, str) else CDEvent
     try:
         return model.model_validate(document)
     except ValidationError as error:
@@ -222,5 +197,5 @@ def parse(document: object) -> CDEvent:
 
 def _fault(detail: Mapping[str, Any]) -> Fault:
     # The branch of a union that pydantic tried stands in the path, and is no member of the document.
-    path = [str(part) for part in detail["loc"] if part not in {"PATH", "END", "RELATION", "dict[str,any]", "str"}]
+    path = [str(part) for part in detail["loc"] if part not in _BRANCHES]
     return Fault(".".join(path), str(detail["msg"]).removeprefix("Value error, "))

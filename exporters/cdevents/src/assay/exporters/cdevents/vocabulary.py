@@ -11,7 +11,7 @@ from typing import Any, Final, Literal
 
 from pydantic import ConfigDict
 
-from assay.exporters.cdevents.model import Maybe, NonEmpty, Strict, Uri, UriReference
+from assay.exporters.cdevents.primitives import Maybe, NonEmpty, Strict, Uri, UriReference
 
 
 class Reference(Strict):
@@ -67,15 +67,17 @@ Decision = Literal["escalated", "delegate", "deferred", "requestChanges", "appro
 _REPOSITORY: Final = {"repository": Reference}
 _NAMED_REPOSITORY: Final = {"name": str, "owner": str, "uri": Uri, "viewUrl": Uri}
 _DEPLOYED: Final = {"environment!": Reference, "artifactId!": NonEmpty}
-_INCIDENT: Final = {"description": str, "environment!": Reference, "service": Reference, "artifactId": NonEmpty}
+_INCIDENT: Final = {
+    "description": str, "environment!": Reference, "service": Reference, "artifactId": NonEmpty,
+}  # fmt: skip
 _PIPELINE: Final = {"pipelineName": str, "uri": Uri}
 _TASK: Final = {"taskName": str, "uri": Uri, "pipelineRun": Reference}
 _CASE: Final = {"environment!": Reference, "testSuiteRun": LooseReference, "testCase": TestCase}
 _SUITE: Final = {"environment!": Reference, "testSuite": TestSuite}
 _TESTED: Final = {"outcome!": Outcome, "severity": Severity, "reason": str}
 _TICKET: Final = {
-    "summary": str, "ticketType": str, "group": str, "creator": NonEmpty, "assignees": list[str], "priority": str,
-    "labels": list[str], "milestone": str, "uri!": UriReference,
+    "summary": str, "ticketType": str, "group": str, "creator": NonEmpty, "assignees": list[str],
+    "priority": str, "labels": list[str], "milestone": str, "uri!": UriReference,
 }  # fmt: skip
 _APPROVAL: Final = {"approvalDetailsUrl!": NonEmpty, "resourceTargetUrl!": NonEmpty}
 
@@ -148,8 +150,8 @@ DRAFT: Final = frozenset({"approval.created.0.1.0", "approval.updated.0.1.0", "a
 LOOSE: Final = frozenset({"testcaserun", "testoutput", "testsuiterun"})
 """Subjects whose events may have any text as source."""
 
-SUBJECT_TYPE: Final[Mapping[str, str]] = {"ticket.closed.0.2.0": "ticket"}
-"""The one subject that still may name its own type."""
+SUBJECT: Final[Mapping[str, Mapping[str, Any]]] = {"ticket.closed.0.2.0": {"type": Literal["ticket"]}}
+"""Further members of the subject itself: one still may name its own type."""
 
 TYPES: Final[Mapping[str, str]] = {name.rsplit(".", 3)[0]: f"dev.cdevents.{name}" for name in EVENTS}
 """Type without version, such as `taskrun.started`, to the whole type."""

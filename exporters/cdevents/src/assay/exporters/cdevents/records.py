@@ -1,0 +1,130 @@
+"""What a mapping rule looks at: one log event or ended span of an OTLP request, in plain values."""
+
+from __future__ import annotations
+
+import base64
+import math
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
+from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
+
+_SAMPLED = 0x01
+_FLAGS = 0xFF
+_STATUS = {Status.STATUS_CODE_OK: "OK", Status.STATUS_CODE_ERROR: "ERROR"}
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One log event or ended span.
+
+    Args:
+        name: Event name, or name of the span.
+        attributes: Its attributes. A span's also has `otel.status_code` (`OK`, `ERROR`) and
+            `otel.status_description` where they are set, as OpenTelemetry names them for other formats.
+        resource: Attributes of the resource.
+        start: Unix nanoseconds; of a log event its time.
+        end: Unix nanoseconds; of a log event its time.
+        trace_id: Hexadecimal, or empty.
+        span_id: Hexadecimal, or empty.
+        flags: W3C trace flags.
+        span: Whether it is a span.
+    """
+
+    name: str
+    attributes: Mapping[str, Any]
+    resource: Mapping[str, Any]
+    start: int
+    end: int
+    trace_id: str = ""
+    span_id: str = ""
+    flags: int = 0
+    span: bool = False
+
+    @property
+    def traceparent(self) -> str:
+        """W3C trace context, or empty when the record belongs to no span."""
+        if not (self.trace_id and self.span_id):
+            return ""
+        return f"00-{self.trace_id}-{self.span_id}-{self.flags & _FLAGS:02x}"
+
+
+def log_events(request: ExportLogsServiceRequest, received: int) -> Iterator[Record]:
+    """Yield the log records that have an event name.
+
+    Args:
+        request: As received.
+        received: Unix nanoseconds for a record that has no time of its own.
+    """
+    for resource_logs in request.resource_logs:
+        resource = attributes(resource_logs.resource.attributes)
+        for scope_logs in resource_logs.scope_logs:
+            for log in scope_logs.log_records:
+                if log.event_name:
+                    time = log.time_unix_nano or log.observed_time_unix_nano or received
+                    yield Record(
+                        name=log.event_name,
+                        attributes=attributes(log.attributes),
+                        resource=resource,
+                        start=time,
+                        end=time,
+                        trace_id=_identifier(log.trace_id),
+                        span_id=_identifier(log.span_id),
+                        flags=log.flags,
+                    )
+
+
+def ended_spans(request: ExportTraceServiceRequest) -> Iterator[Record]:
+    """Yield the spans."""
+    for resource_spans in request.resource_spans:
+        resource = attributes(resource_spans.resource.attributes)
+        for scope_spans in resource_spans.scope_spans:
+            for span in scope_spans.spans:
+                yield Record(
+                    name=span.name,
+                    attributes={**attributes(span.attributes), **_status(span)},
+                    resource=resource,
+                    start=span.start_time_unix_nano,
+                    end=span.end_time_unix_nano,
+                    trace_id=_identifier(span.trace_id),
+                    span_id=_identifier(span.span_id),
+                    flags=span.flags & _FLAGS or _SAMPLED,
+                    span=True,
+                )
+
+
+def attributes(pairs: Iterable[KeyValue]) -> dict[str, Any]:
+    """Return attributes as JSON values; the last of a name counts."""
+    return {pair.key: _value(pair.value) for pair in pairs}
+
+
+def _value(value: AnyValue) -> Any:  # noqa: ANN401  an attribute holds any JSON value
+    kind = value.WhichOneof("value")
+    if kind is None:
+        return None
+    if kind == "array_value":
+        return [_value(item) for item in value.array_value.values]
+    if kind == "kvlist_value":
+        return attributes(value.kvlist_value.values)
+    if kind == "bytes_value":
+        return base64.b64encode(value.bytes_value).decode()
+    if kind == "double_value" and not math.isfinite(value.double_value):
+        return str(value.double_value)  # JSON has no such number
+    return getattr(value, kind)
+
+
+def _identifier(value: bytes) -> str:
+    return value.hex() if any(value) else ""
+
+
+def _status(span: Span) -> dict[str, str]:
+    if span.status.code not in _STATUS:
+        return {}
+    status = {"otel.status_code": _STATUS[span.status.code]}
+    if span.status.message:
+        status["otel.status_description"] = span.status.message
+    return status

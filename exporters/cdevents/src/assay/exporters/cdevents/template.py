@@ -1,0 +1,72 @@
+"""Templates of the mapping rules: JSON values whose strings may hold `{attribute.key}`."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any, Final
+from urllib.parse import quote
+
+_PLACE = re.compile(r"\{([^{}]+)\}")
+_URIS = frozenset({"uri", "viewUrl", "ticketURI", "source", "approvalDetailsUrl", "resourceTargetUrl"})
+
+
+class Absent:
+    """What becomes of a member whose only content is an absent attribute."""
+
+
+ABSENT: Final = Absent()
+
+
+def fill(template: object, attributes: Mapping[str, Any], *, name: str = "") -> Any:  # noqa: ANN401  JSON in, JSON out
+    """Return the template with its places filled.
+
+    A string that is one place takes the attribute's own value, and is left out when there is none. In longer
+    text an absent attribute is empty, unless all of them are absent: then the text is left out. In a member
+    that holds a URI every value is percent-encoded, and one absent value leaves the member out.
+
+    Args:
+        template: JSON values.
+        attributes: What the places are filled from.
+        name: Name of the member that holds the template.
+
+    Returns:
+        JSON values, or `ABSENT`.
+    """
+    if isinstance(template, Mapping):
+        return _object(template, attributes)  # pyright: ignore[reportUnknownArgumentType]
+    if isinstance(template, list | tuple):
+        items = [fill(item, attributes, name=name) for item in template]  # pyright: ignore[reportUnknownVariableType]
+        return [item for item in items if item is not ABSENT]
+    if not isinstance(template, str):
+        return template
+    keys = _PLACE.findall(template)
+    if not keys:
+        return template
+    whole = _PLACE.fullmatch(template)
+    if whole:
+        value = attributes.get(whole[1])
+        return ABSENT if value is None else value
+    return _text(template, keys, attributes, encoded=name in _URIS)
+
+
+def _text(template: str, keys: list[str], attributes: Mapping[str, Any], *, encoded: bool) -> str | Absent:
+    values = {key: text(attributes[key]) for key in keys if attributes.get(key) is not None}
+    if not values or (encoded and len(values) < len(set(keys))):
+        return ABSENT
+    if encoded:
+        values = {key: quote(value, safe="") for key, value in values.items()}
+    return _PLACE.sub(lambda place: values.get(place[1], ""), template)
+
+
+def _object(template: Mapping[str, Any], attributes: Mapping[str, Any]) -> dict[str, Any] | Absent:
+    filled = {name: fill(value, attributes, name=name) for name, value in template.items()}
+    kept = {name: value for name, value in filled.items() if value is not ABSENT}
+    return ABSENT if template and not kept else kept
+
+
+def text(value: object) -> str:
+    """Return a value as text: JSON's words for booleans."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return str(value)
