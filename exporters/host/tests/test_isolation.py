@@ -5,10 +5,11 @@ from concurrent.futures import ThreadPoolExecutor
 import grpc
 import pytest
 import requests
-from .conftest import Broken, LogsOnly, TracesOnly, exporter, http, logs, running, traces
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2_grpc import LogsServiceStub
 
 from assay.host import StartError
+
+from .conftest import Broken, LogsOnly, TracesOnly, exporter, http, logs, running, traces
 
 PROTOBUF = {"content-type": "application/x-protobuf"}
 
@@ -129,7 +130,7 @@ def test_a_port_in_use_names_listener_and_port(serve):
 
 def test_an_exporter_that_cannot_start_is_named():
     with (
-        pytest.raises(StartError, match="exporters.all: cannot start: OSError: no room for x"),
+        pytest.raises(StartError, match=r"exporters\.all: cannot start: OSError: no room for x"),
         running({"exporters": {"all": exporter("x", Broken)}}),
     ):
         pass

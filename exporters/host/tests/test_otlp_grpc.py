@@ -4,13 +4,14 @@ import zlib
 
 import grpc
 import pytest
-from .conftest import Keeper, deep, exporter, grpc_, logs, traces
 from google.rpc.error_details_pb2 import RetryInfo
 from google.rpc.status_pb2 import Status
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2_grpc import LogsServiceStub
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2_grpc import TraceServiceStub
 
 from assay.host import Rejected, Retry
+
+from .conftest import Keeper, deep, exporter, grpc_, logs, traces
 
 EXPORT = "/opentelemetry.proto.collector.logs.v1.LogsService/Export"
 

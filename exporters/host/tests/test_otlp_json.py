@@ -28,8 +28,16 @@ def logs():
     record = (
         request.resource_logs.add().scope_logs.add().log_records.add(trace_id=b"\xab" * 16, severity_number=9)
     )
-    for value in ({"string_value": ""}, {"int_value": 2**53 + 1}, {"double_value": math.inf}, {"bool_value": False},
-                  {"bytes_value": b"\x00\xff"}, {"array_value": {}}, {"kvlist_value": {"values": [{"key": "k"}]}}):  # fmt: skip
+    values = [
+        {"string_value": ""},
+        {"int_value": 2**53 + 1},
+        {"double_value": math.inf},
+        {"bool_value": False},
+        {"bytes_value": b"\x00\xff"},
+        {"array_value": {}},
+        {"kvlist_value": {"values": [{"key": "k"}]}},
+    ]
+    for value in values:
         record.attributes.add(key="a", value=value)
     record.attributes.add(key="empty").value.SetInParent()
     return request

@@ -42,8 +42,8 @@ exporters: {{lines: {{type: "__main__:Slow", path: {path}}}}}
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
-def test_what_was_acknowledged_is_there_after_the_end(tmp_path, number):
+@pytest.mark.parametrize("stop", [signal.SIGTERM, signal.SIGKILL])
+def test_what_was_acknowledged_is_there_after_the_end(tmp_path, stop):
     (tmp_path / "host.yaml").write_text(CONFIG.format(path=tmp_path / "lines.jsonl"))
     (tmp_path / "program.py").write_text(PROGRAM)
     command = [sys.executable, tmp_path / "program.py", tmp_path / "host.yaml"]
@@ -70,12 +70,12 @@ def test_what_was_acknowledged_is_there_after_the_end(tmp_path, number):
     with ThreadPoolExecutor(4) as pool:
         senders = [pool.submit(send, name) for name in "abcd"]
         assert enough.wait(60)
-        process.send_signal(number)
+        process.send_signal(stop)
         status = process.wait(60)
         for sender in senders:
             sender.result()
     process.stdout.close()
-    assert status == (0 if number is signal.SIGTERM else -signal.SIGKILL)
+    assert status == (0 if stop is signal.SIGTERM else -signal.SIGKILL)
     lines = (tmp_path / "lines.jsonl").read_bytes().splitlines()
     stored = {
         otlp_json.decode(line, ExportTraceServiceRequest, 64).resource_spans[0].scope_spans[0].spans[0].name

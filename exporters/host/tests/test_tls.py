@@ -1,6 +1,6 @@
 """TLS and client certificates, for both protocols."""
 
-import datetime
+import datetime as dt
 import ipaddress
 
 import grpc
@@ -19,7 +19,7 @@ PROTOBUF = {"content-type": "application/x-protobuf"}
 
 def make_certificates(folder):
     """An authority, and a server's and a client's certificate of it."""
-    now = datetime.datetime.now(datetime.timezone.utc)
+    now = dt.datetime.now(dt.timezone.utc)
     authority_key = ec.generate_private_key(ec.SECP256R1())
     authority_name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "authority")])
 
@@ -31,15 +31,22 @@ def make_certificates(folder):
             .issuer_name(authority_name)
             .public_key(key.public_key())
             .serial_number(x509.random_serial_number())
-            .not_valid_before(now - datetime.timedelta(days=1))
-            .not_valid_after(now + datetime.timedelta(days=1))
+            .not_valid_before(now - dt.timedelta(days=1))
+            .not_valid_after(now + dt.timedelta(days=1))
             .add_extension(x509.BasicConstraints(ca=authority, path_length=None), critical=True)
         )
         if authority:
             usage = x509.KeyUsage(
-                digital_signature=True, key_cert_sign=True, crl_sign=True, content_commitment=False, key_agreement=False,
-                key_encipherment=False, data_encipherment=False, encipher_only=False, decipher_only=False,
-            )  # fmt: skip
+                digital_signature=True,
+                key_cert_sign=True,
+                crl_sign=True,
+                content_commitment=False,
+                key_agreement=False,
+                key_encipherment=False,
+                data_encipherment=False,
+                encipher_only=False,
+                decipher_only=False,
+            )
             builder = builder.add_extension(usage, critical=True)
         else:
             names = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))])

@@ -20,6 +20,8 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from assay.host.settings import LimitSettings, TLSSettings
 from assay.host.sockets import bind
 
+GOODBYE_SECONDS = 1.0
+
 
 class HttpServer:
     """One address and the application behind it.
@@ -117,6 +119,11 @@ def _protocol(  # noqa: C901  a class in a function, since uvicorn makes the ins
         def connection_lost(self, exc: Exception | None) -> None:
             self._forget()
             super().connection_lost(exc)
+
+        def shutdown(self) -> None:
+            super().shutdown()
+            if self.transport.is_closing():  # a TLS peer that does not say goodbye would be waited for
+                self.loop.call_later(GOODBYE_SECONDS, self.transport.abort)
 
         def _expect_headers(self) -> None:
             self._deadline = self.loop.call_later(limits.read_timeout, self._expired)
