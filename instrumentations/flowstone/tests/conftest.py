@@ -1,6 +1,5 @@
 """A process's OpenTelemetry in memory, with the bridge and Dagster instrumented."""
 
-import os
 from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
@@ -17,8 +16,6 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from assay.telemetry import attach, detach
-
-os.environ.setdefault("DAGSTER_DISABLE_TELEMETRY", "yes")
 
 Told = tuple[str, dict[str, Any], dict[str, Any]]
 

@@ -23,6 +23,7 @@ from opentelemetry.instrumentation.flowstone import (
 )
 from opentelemetry.trace import StatusCode
 
+from assay.semconv import CATALOGUE
 from assay.telemetry import bridge
 
 
@@ -132,13 +133,15 @@ def test_a_flow_that_fails_ends_with_an_error(telemetry):
     assert telemetry.told[-1][0] == "flowstone.scatter.failed"
 
 
-def test_the_instrumentor_leaves_another_bridge_alone(telemetry):
-    there = bridge.current()
-    another = FlowstoneInstrumentor.__new__(FlowstoneInstrumentor)
-    assert another.instrumentation_dependencies() == ()
-    another._instrument()
-    another._uninstrument()
-    assert bridge.current() is there
+def test_the_instrumentor_leaves_another_bridge_alone():
+    there = bridge.Bridge(CATALOGUE)
+    there.attach()
+    try:
+        FlowstoneInstrumentor().instrument()
+        FlowstoneInstrumentor().uninstrument()
+        assert bridge.current() is there
+    finally:
+        there.detach()
 
 
 def test_uninstrument_removes_its_bridge():

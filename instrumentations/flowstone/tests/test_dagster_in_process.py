@@ -310,7 +310,11 @@ def test_a_nested_graph_names_its_ops_by_their_path(dagster_telemetry):
     def outer():
         return inner()
 
-    assert outer.to_job().execute_in_process().success
+    @job(executor_def=in_process_executor)
+    def nested():
+        outer()
+
+    assert nested.execute_in_process().success
     assert dagster_telemetry.counts("flowstone.materialization.stop.count") == {"outer.inner": 1}
 
 

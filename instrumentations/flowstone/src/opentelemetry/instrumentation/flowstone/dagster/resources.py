@@ -44,7 +44,7 @@ def _checked(generator: Foreign, args: tuple[Any, ...], kwargs: dict[str, Any]) 
 def _tell(args: tuple[Any, ...], kwargs: dict[str, Any], error: Exception | None) -> None:
     context = args[0] if args else kwargs["context"]
     name = args[1] if len(args) > 1 else kwargs["resource_name"]
-    run_id = context.dagster_run.run_id if context.dagster_run is not None else None
+    run_id = context.run.run_id if context.run is not None else None
     resource_health(name, healthy=error is None, run_id=run_id)
     if error is not None:
         cause = user_error(error)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -94,6 +95,7 @@ class Runs:
 
     def __init__(self, hook: RunHook | None) -> None:
         self._hook = hook
+        self._creating = threading.local()
 
     def remember(
         self,
@@ -134,10 +136,18 @@ class Runs:
     def create(
         self, wrapped: Callable[..., Any], _instance: object, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> Foreign:
-        """Wrap `DagsterInstance.create_run`: a run that a sensor asked for carries the sensor's name."""
-        dagster_run = wrapped(*args, **kwargs)
-        if is_instrumentation_enabled():
-            _tell_created(dagster_run)
+        """Wrap `create_run`: a run that a sensor asked for carries the sensor's name.
+
+        The instance's goes on to its run domain's, where there is one: the outer of the two tells.
+        """
+        if getattr(self._creating, "is_on", False) or not is_instrumentation_enabled():
+            return wrapped(*args, **kwargs)
+        self._creating.is_on = True
+        try:
+            dagster_run = wrapped(*args, **kwargs)
+        finally:
+            self._creating.is_on = False
+        _tell_created(dagster_run)
         return dagster_run
 
 

@@ -20,6 +20,8 @@ SET_UP_RESOURCE = Target(f"{EXECUTION}.resources_init", "single_resource_event_g
 PREPARE_RUN = Target(f"{EXECUTION}.context_creation_job", "PlanOrchestrationContextManager.__init__")
 ITERATE_RUN = Target(f"{EXECUTION}.api", "ExecuteRunWithPlanIterable.__iter__")
 CREATE_RUN = Target("dagster._core.instance", "DagsterInstance.create_run")
+CREATE_RUN_IN_DOMAIN = Target("dagster._core.instance.runs.run_domain", "RunDomain.create_run")
+"""Where newer versions create the runs of jobs, not always by way of the instance."""
 REPORT_EVENT = Target("dagster._core.instance", "DagsterInstance.report_dagster_event")
 EVALUATE_SENSOR = Target("dagster._core.definitions.sensor_definition", "SensorDefinition.evaluate_tick")
 EVALUATE_SCHEDULE = Target(
@@ -37,6 +39,7 @@ TARGETS = (
     PREPARE_RUN,
     ITERATE_RUN,
     CREATE_RUN,
+    CREATE_RUN_IN_DOMAIN,
     REPORT_EVENT,
     EVALUATE_SENSOR,
     EVALUATE_SCHEDULE,
@@ -60,6 +63,7 @@ def wire(materialization_hook: steps.MaterializationHook | None, run_hook: runs.
     patches.wrap(PREPARE_RUN, followed.remember)
     patches.wrap(ITERATE_RUN, followed.iterate)
     patches.wrap(CREATE_RUN, followed.create)
+    patches.wrap(CREATE_RUN_IN_DOMAIN, followed.create)
     patches.wrap(REPORT_EVENT, followed.report)
     patches.wrap(EVALUATE_SENSOR, automation.poll)
     patches.wrap(EVALUATE_SCHEDULE, automation.tick)
