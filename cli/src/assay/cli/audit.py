@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
@@ -49,7 +49,7 @@ def _format(command: _Command) -> _Command:
 
 
 @contextmanager
-def _told() -> Iterator[None]:
+def _told() -> Generator[None]:
     """Say in one line what does not hold, and exit 1."""
     try:
         yield
@@ -59,7 +59,7 @@ def _told() -> Iterator[None]:
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 def command() -> None:
-    """Query and verify the audit log, and prove what is in it.
+    r"""Query and verify the audit log, and prove what is in it.
 
     Everything here works offline, on the database file alone, while the sink is writing it or after.
 
@@ -81,7 +81,7 @@ def command() -> None:
 @click.option("--limit", type=click.IntRange(min=1), help="At most so many, the newest.")
 @_format
 def query_command(db: Path, form: str, **what: Any) -> None:  # noqa: ANN401  the options of Query
-    """Print records, the newest first.
+    r"""Print records, the newest first.
 
     \b
     Example:
@@ -101,11 +101,11 @@ def query_command(db: Path, form: str, **what: Any) -> None:  # noqa: ANN401  th
 @click.option(
     "--checkpoint",
     type=_File,
-    help="A checkpoint that was kept elsewhere: shows a log that was rolled back. Default: the file `checkpoint` beside "
-    "the database, if there is one.",
+    help="A checkpoint that was kept elsewhere: shows a log that was rolled back. "
+    "Default: the file `checkpoint` beside the database, if there is one.",
 )
 def verify_command(db: Path, key: Path, checkpoint: Path | None) -> None:
-    """Recompute the whole log from its rows, and hold it against everything that was signed.
+    r"""Recompute the whole log from its rows, and hold it against everything that was signed.
 
     Exits 1 on the first thing that does not hold, and names it.
 
@@ -139,7 +139,7 @@ def verify_command(db: Path, key: Path, checkpoint: Path | None) -> None:
 @click.argument("record_id")
 @click.option("--output", "-o", type=click.File("wb"), default="-", help="File; default: standard output.")
 def prove_command(db: Path, record_id: str, output: Any) -> None:  # noqa: ANN401  click.File
-    """Write a self-contained proof of one record: the record, its inclusion proof, a signed checkpoint.
+    r"""Write a self-contained proof of one record: the record, its inclusion proof, a signed checkpoint.
 
     \b
     Example:
@@ -153,7 +153,7 @@ def prove_command(db: Path, record_id: str, output: Any) -> None:  # noqa: ANN40
 @click.argument("proof", type=click.File("rb"))
 @_key
 def verify_proof_command(proof: Any, key: Path) -> None:  # noqa: ANN401  click.File
-    """Check a proof with the log's public key alone.
+    r"""Check a proof with the log's public key alone.
 
     \b
     Example:
@@ -170,7 +170,7 @@ def verify_proof_command(proof: Any, key: Path) -> None:  # noqa: ANN401  click.
 @command.command("checkpoint")
 @_db
 def checkpoint_command(db: Path) -> None:
-    """Print the newest signed checkpoint, to be kept where the log's owner cannot change it.
+    r"""Print the newest signed checkpoint, to be kept where the log's owner cannot change it.
 
     \b
     Example:
@@ -187,7 +187,7 @@ def checkpoint_command(db: Path) -> None:
     "--payload", type=int, metavar="LEAF", help="Write the bytes of the entry with this leaf index instead."
 )
 def quarantine_command(db: Path, form: str, payload: int | None) -> None:
-    """List what came through a Collector and does not hold, with the reasons.
+    r"""List what came through a Collector and does not hold, with the reasons.
 
     \b
     Example:
@@ -196,7 +196,7 @@ def quarantine_command(db: Path, form: str, payload: int | None) -> None:
     """
     with _told():
         if payload is not None:
-            click.get_binary_stream("stdout").write(quarantined_payload(db, payload))
+            sys.stdout.buffer.write(quarantined_payload(db, payload))
             return
         _print(quarantined(db), form, short=("leaf_index", "inserted_at", "record_id", "reason"))
 
@@ -243,7 +243,7 @@ def _cell(value: object) -> str:
 
 
 @contextmanager
-def _progress() -> Iterator[Callable[[int, int], object]]:
+def _progress() -> Generator[Callable[[int, int], object]]:
     with Progress(console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty()) as bar:
         task = bar.add_task("verifying", total=None)
         yield lambda done, total: bar.update(task, completed=done, total=total)

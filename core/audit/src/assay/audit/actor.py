@@ -3,8 +3,9 @@
     with actor(id="alice@example.com", type="user"):
         approve(checkpoint)
 
-The actor is kept in the OpenTelemetry context, so that it follows tasks and whatever carries the context. Where
-there is none, the baggage entries `audit.actor.id` and `audit.actor.type` count, which cross process borders.
+The actor is kept in the OpenTelemetry context, so that it follows tasks and whatever carries the context.
+Where there is none, the baggage entries `audit.actor.id` and `audit.actor.type` count, which cross process
+borders.
 """
 
 from __future__ import annotations

@@ -110,8 +110,8 @@ class AuditLogger:
 
         Args:
             event_name: The bus event's name.
-            attributes: `audit.*` and any others. An actor of the seeds' type `api` becomes a `service`, and the
-                body keeps the original.
+            attributes: `audit.*` and any others. An actor of the seeds' type `api` becomes a `service`, and
+                the body keeps the original.
             body: The event's details.
             time_unix_nano: When it happened, in ns since 1970.
 

@@ -34,8 +34,7 @@ SOURCE_TYPES = frozenset({"ipv4", "ipv6", "hostname"})
 
 _UUID4 = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}").fullmatch
 _MANDATORY = (RECORD_ID, ACTOR_ID, ACTOR_TYPE, ACTION, OUTCOME)
-_LENGTHS = {ACTOR_ID: 255, ACTION: 100, TARGET_ID: 255, TARGET_TYPE: 100}  # as in the seed's table
-_EVENT_LENGTH = 100
+_EVENT_LENGTH = 100  # as in the seed's table
 _INT64 = range(-(2**63), 2**63)
 
 
@@ -172,7 +171,11 @@ def check(content: Content) -> str:
     """
     attributes: dict[str, Content] = content["attributes"]
     try:
-        record_id, actor, actor_type, action, outcome = [attributes[key]["stringValue"] for key in _MANDATORY]
+        record_id: str = attributes[RECORD_ID]["stringValue"]
+        actor: str = attributes[ACTOR_ID]["stringValue"]
+        actor_type: str = attributes[ACTOR_TYPE]["stringValue"]
+        action: str = attributes[ACTION]["stringValue"]
+        outcome: str = attributes[OUTCOME]["stringValue"]
     except KeyError:
         raise _missing(attributes) from None
     if not (record_id and actor and actor_type and action and outcome):
@@ -185,16 +188,18 @@ def check(content: Content) -> str:
         raise _not_one_of(OUTCOME, outcome, OUTCOMES)
     if not action.isupper():
         raise RecordError(f"{ACTION} {action[:64]!r} must be an upper-case verb, such as APPROVE")
+    _check_length(ACTOR_ID, actor, 255)
+    _check_length(ACTION, action, 100)
     _check_optional(attributes)
     _check_event(content)
     return record_id
 
 
 def _check_optional(attributes: dict[str, Content]) -> None:
-    for key, length in _LENGTHS.items():
-        value = attributes.get(key)
-        if value is not None and len(_text(key, value)) > length:
-            raise RecordError(f"{key} is longer than {length} characters: put the long form into the body")
+    if (target := attributes.get(TARGET_ID)) is not None:
+        _check_length(TARGET_ID, _text(TARGET_ID, target), 255)
+    if (kind := attributes.get(TARGET_TYPE)) is not None:
+        _check_length(TARGET_TYPE, _text(TARGET_TYPE, kind), 100)
     source = attributes.get(SOURCE_TYPE)
     if source is not None and _text(SOURCE_TYPE, source) not in SOURCE_TYPES:
         raise _not_one_of(SOURCE_TYPE, source["stringValue"], SOURCE_TYPES)
@@ -213,6 +218,12 @@ def _check_event(content: Content) -> None:
         raise RecordError(
             f"observed_time_unix_nano {seen} is before time_unix_nano {happened}: check the clock"
         )
+
+
+def _check_length(key: str, text: str, length: int) -> None:
+    """Lengths are those of the seed's columns: what is too long is refused, never cut."""
+    if len(text) > length:
+        raise RecordError(f"{key} is longer than {length} characters: put the long form into the body")
 
 
 def _text(key: str, value: Content) -> str:

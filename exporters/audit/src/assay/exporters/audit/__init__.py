@@ -9,7 +9,7 @@ and for the auditor:
 
     from assay.exporters.audit import load_verifier, verify
 
-    verify(Path("log.db"), load_verifier(Path("verifier.key")))  # raises VerificationError, naming what does not hold
+    verify(Path("log.db"), load_verifier(Path("verifier.key")))  # raises, naming what does not hold
 """
 
 from assay.exporters.audit.errors import (

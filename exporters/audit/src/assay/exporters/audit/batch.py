@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord, ResourceLogs, ScopeLogs
 
-from assay.audit.canonical import attributes, content, encode
+from assay.audit.canonical import attributes, canonical_form, content, encode
 from assay.audit.errors import RecordError
 from assay.audit.record import RECORD_ID, check
 from assay.exporters.audit.entry import Quarantined, Row, columns, record_leaf, timestamp
@@ -21,17 +21,15 @@ class Entries:
     """What a batch holds.
 
     Args:
-        rows: Rows of the table `audit_log` without their index, for the records that hold.
-        sources: Where each row came from, for the case that it cannot be stored.
-        bad: What does not hold.
         sink_time: When the sink took it, in ns since 1970.
+        request: What was sent, None if nobody could read it.
+        rows: Rows of the table `audit_log` without their index, for the records that hold.
+        bad: What does not hold.
     """
 
     sink_time: int
+    request: ExportLogsServiceRequest | None = None
     rows: list[Row] = field(default_factory=list[Row])
-    sources: list[tuple[ResourceLogs, LogRecord]] = field(
-        default_factory=list[tuple[ResourceLogs, LogRecord]]
-    )
     bad: list[Quarantined] = field(default_factory=list[Quarantined])
 
 
@@ -43,8 +41,8 @@ def read(request: ExportLogsServiceRequest, sink_time: int, record_bytes: int) -
         sink_time: When the sink took it, in ns since 1970.
         record_bytes: How long a leaf may be.
     """
-    entries = Entries(sink_time)
-    add_row, add_source, inserted_at = entries.rows.append, entries.sources.append, timestamp(sink_time)
+    entries = Entries(sink_time, request)
+    add_row, inserted_at = entries.rows.append, timestamp(sink_time)
     for part in request.resource_logs:
         try:
             resource = encode({"attributes": attributes(part.resource.attributes)})
@@ -54,11 +52,10 @@ def read(request: ExportLogsServiceRequest, sink_time: int, record_bytes: int) -
         for record in _records(part):
             try:
                 row = _row(record, resource, sink_time, inserted_at, record_bytes)
-            except RecordError as error:
+            except RecordError as error:  # noqa: PERF203  one bad record must not lose the others
                 entries.bad.append(quarantine(part, record, str(error)))
             else:
                 add_row(row)
-                add_source((part, record))
     return entries
 
 
@@ -77,6 +74,25 @@ def quarantine(part: ResourceLogs, record: LogRecord, reason: str) -> Quarantine
     return Quarantined(
         "record", reason, "protobuf", alone.SerializeToString(deterministic=True), next(names, None) or None
     )
+
+
+def conflicting(request: ExportLogsServiceRequest, integrity_hash: bytes, reason: str) -> Quarantined:
+    """Return the record with this integrity hash as an entry in quarantine.
+
+    It is searched for again: conflicts are rare, and remembering every record for them is not free.
+    """
+    for part in request.resource_logs:
+        for record in _records(part):
+            if _digest(record) == integrity_hash:
+                return quarantine(part, record, reason)
+    raise LookupError("no record of the request has this integrity hash")  # pragma: no cover
+
+
+def _digest(record: LogRecord) -> bytes | None:
+    try:
+        return hashlib.sha256(canonical_form(record)).digest()
+    except RecordError:
+        return None
 
 
 def _row(record: LogRecord, resource: bytes, sink_time: int, inserted_at: str, record_bytes: int) -> Row:

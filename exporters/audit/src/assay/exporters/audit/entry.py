@@ -6,7 +6,7 @@ Ingestion makes the columns with the functions that verification makes them with
 from __future__ import annotations
 
 import base64
-import datetime
+import datetime as dt
 import hashlib
 import ipaddress
 from dataclasses import dataclass
@@ -30,8 +30,8 @@ class Quarantined:
     """Something that does not hold, as it came.
 
     Args:
-        kind: `record`: the payload is a protobuf `ResourceLogs` with the one record; `batch`: it is bytes that
-            nobody could read.
+        kind: `record`: the payload is a protobuf `ResourceLogs` with the one record; `batch`: it is bytes
+            that nobody could read.
         reason: What is wrong with it.
         encoding: What the payload is written in, or was said to be.
         payload: The whole of it.
@@ -81,7 +81,7 @@ class Quarantined:
 
 
 def record_leaf(record: bytes, integrity: Content, resource: bytes, sink_time: int) -> bytes:
-    """Return the leaf of a record: an RFC 8785 object, put together from canonical parts in the order of the keys.
+    """Return the leaf of a record: an RFC 8785 object, put together from canonical parts, keys in order.
 
     Args:
         record: The record's canonical form.
@@ -123,7 +123,7 @@ def columns(record: Content, inserted_at: str) -> Row:
 def timestamp(sink_time: int) -> str:
     """Return a time in ns since 1970 as RFC 3339, in UTC, with microseconds."""
     seconds, nanos = divmod(sink_time, 1_000_000_000)
-    moment = datetime.datetime.fromtimestamp(seconds, datetime.timezone.utc)
+    moment = dt.datetime.fromtimestamp(seconds, dt.timezone.utc)
     return f"{moment:%Y-%m-%dT%H:%M:%S}.{nanos // 1000:06d}Z"
 
 

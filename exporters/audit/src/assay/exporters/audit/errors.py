@@ -1,4 +1,4 @@
-"""What goes wrong in the log, and what a verification finds; verification raises, it never returns a verdict."""
+"""What goes wrong in the log, and what a verification finds: it raises, and never returns a verdict."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """The log as its one writer has it: SQLite, sequencer, checkpoints.
 
-A batch is one transaction: its rows, the nodes that they complete, and a checkpoint if one is due are on disk together
-(WAL, `synchronous=FULL`) when `append` returns, or none of it is there.
+A batch is one transaction: its rows, the nodes that they complete, and a checkpoint if one is due are on disk
+together (WAL, `synchronous=FULL`) when `append` returns, or none of it is there.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from assay.exporters.audit import note, schema, storage
-from assay.exporters.audit.batch import Entries, quarantine
+from assay.exporters.audit.batch import Entries, conflicting
 from assay.exporters.audit.entry import Quarantined, Row
 from assay.exporters.audit.errors import ConflictError, InUseError, OpenError
 from assay.exporters.audit.keys import load_or_create, write_atomically
@@ -33,6 +33,7 @@ _INSERT_NODE = "INSERT INTO nodes VALUES (?, ?, ?)"
 _INSERT_CHECKPOINT = "INSERT INTO checkpoints VALUES (?, ?)"
 _KNOWN = "SELECT integrity_hash FROM audit_log WHERE id = ?"
 _KNOWN_QUARANTINE = "SELECT 1 FROM quarantine WHERE digest = ?"
+_CACHE_KIB = 65536  # ids are random: the upper part of their indexes should stay in memory
 _ID, _INTEGRITY_HASH = 0, len(schema.COLUMNS)  # places in a row without its index
 
 
@@ -196,16 +197,16 @@ class Log:
         """Return what of a batch is not stored yet."""
         rows: dict[str, Row] = {}
         bad = {entry.digest: entry for entry in entries.bad}
-        for row, (part, record) in zip(entries.rows, entries.sources, strict=True):
+        for row in entries.rows:
             known = self._connection.execute(_KNOWN, (row[_ID],)).fetchone()
             content = known[0] if known else rows[row[_ID]][_INTEGRITY_HASH] if row[_ID] in rows else None
             if content is None:
                 rows[row[_ID]] = row
             elif content != row[_INTEGRITY_HASH]:
                 conflict = ConflictError(row[_ID])
-                if not conflicts_to_quarantine:
+                if not conflicts_to_quarantine or entries.request is None:
                     raise conflict
-                entry = quarantine(part, record, str(conflict))
+                entry = conflicting(entries.request, row[_INTEGRITY_HASH], str(conflict))
                 bad[entry.digest] = entry
         return list(rows.values()), [entry for entry in bad.values() if not self._in_quarantine(entry)]
 
@@ -222,8 +223,8 @@ class Log:
         for name, value in ours.items():
             if stored.get(name) != value:
                 raise OpenError(
-                    f"{self.paths.database}: the log's {name} is {stored.get(name)!r}, not {value!r}: use the origin and "
-                    f"the signing key that it was begun with, or begin another log"
+                    f"{self.paths.database}: the log's {name} is {stored.get(name)!r}, not {value!r}: "
+                    f"use the origin and the signing key that it was begun with, or begin another log"
                 )
 
     def _insert_meta(self, items: Iterable[tuple[str, str]]) -> None:
@@ -266,6 +267,8 @@ def _open(database: Path) -> sqlite3.Connection:
     try:
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = FULL")
+        connection.execute("PRAGMA recursive_triggers = ON")  # a REPLACE is a DELETE, and refused like one
+        connection.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
         schema.migrate(connection)
     except BaseException:
         connection.close()

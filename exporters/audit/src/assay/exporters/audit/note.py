@@ -1,7 +1,7 @@
 """Signed notes and checkpoints after C2SP: https://c2sp.org/signed-note and https://c2sp.org/tlog-checkpoint.
 
-A checkpoint is the text `origin`, tree size, root hash (each a line), an empty line, and a line for each signature.
-Tools and witnesses that others wrote can read and cosign it.
+A checkpoint is the text `origin`, tree size, root hash (each a line), an empty line, and a line for each
+signature. Tools and witnesses that others wrote can read and cosign it.
 """
 
 from __future__ import annotations

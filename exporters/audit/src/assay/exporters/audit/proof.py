@@ -1,13 +1,12 @@
 """Proofs of one record, for somebody who has the log's public key and nothing else.
 
-A proof is a JSON object: `type`, `leafIndex`, `leaf` (the record, its resource, the sink's timestamp), `inclusionProof` (base64
-hashes, RFC 6962 section 2.1.1) and `checkpoint` (the signed note).
+A proof is a JSON object: `type`, `leafIndex`, `leaf` (the record, its resource, the sink's timestamp),
+`inclusionProof` (base64 hashes, RFC 6962 section 2.1.1) and `checkpoint` (the signed note).
 """
 
 from __future__ import annotations
 
 import base64
-import binascii
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -97,16 +96,15 @@ def verify_proof(proof: bytes, key: VerifierKey) -> Proven:
 
 def _parse(proof: bytes) -> tuple[int, Content, list[bytes], str]:
     try:
-        members = orjson.loads(proof)
-        if not isinstance(members, dict) or members.keys() != _MEMBERS:
+        members: Any = orjson.loads(proof)
+        if not isinstance(members, dict) or cast("Content", members).keys() != _MEMBERS:
             raise ProofError(f"not a proof: it must have exactly the members {', '.join(sorted(_MEMBERS))}")
-        if members["type"] != TYPE:
-            raise ProofError(f"the proof is of the type {members['type']!r}, this program knows {TYPE}")
-        index, leaf, signed = members["leafIndex"], members["leaf"], members["checkpoint"]
-        path = [
-            base64.b64decode(node, validate=True) for node in cast("list[str]", members["inclusionProof"])
-        ]
-    except (ValueError, TypeError, binascii.Error) as error:
+        content = cast("Content", members)
+        if content["type"] != TYPE:
+            raise ProofError(f"the proof is of the type {content['type']!r}, this program knows {TYPE}")
+        index, leaf, signed = content["leafIndex"], content["leaf"], content["checkpoint"]
+        path = [base64.b64decode(node, validate=True) for node in content["inclusionProof"]]
+    except (ValueError, TypeError) as error:
         raise ProofError(f"not a proof: {error}") from error
     if type(index) is not int or not isinstance(leaf, dict) or not isinstance(signed, str):
         raise ProofError("not a proof: leafIndex is a number, leaf an object, checkpoint a string")

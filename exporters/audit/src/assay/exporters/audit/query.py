@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -76,7 +76,7 @@ def query(database: Path, what: Query) -> Iterator[dict[str, Any]]:
     try:
         limit = -1 if what.limit is None else what.limit
         for row in connection.execute(sql, (*given.values(), limit)):
-            record = dict(zip(schema.COLUMNS, row, strict=True))
+            record: dict[str, Any] = dict(zip(schema.COLUMNS, row, strict=True))
             record["details"] = orjson.loads(record["details"])
             yield record
     finally:
@@ -140,17 +140,15 @@ def moment(text: str) -> str:
     """
     if ago := _AGO(text):
         number, unit = ago.groups()
-        when = datetime.datetime.now(datetime.timezone.utc) - datetime.timedelta(
-            **{_UNITS[unit]: int(number)}
-        )
+        when = dt.datetime.now(dt.timezone.utc) - dt.timedelta(**{_UNITS[unit]: int(number)})
     else:
         try:
-            when = datetime.datetime.fromisoformat(text.replace("Z", "+00:00"))
+            when = dt.datetime.fromisoformat(text.replace("Z", "+00:00"))
         except ValueError as error:
             raise AuditLogError(
-                f"{text!r} is no time: write 2026-11-21, 2026-11-21T04:00:00Z, or 90m, 24h, 7d for so long ago"
+                f"{text!r} is no time: write 2026-11-21, 2026-11-21T04:00:00Z, or 90m, 24h, 7d (ago)"
             ) from error
-        when = when.replace(tzinfo=when.tzinfo or datetime.timezone.utc).astimezone(datetime.timezone.utc)
+        when = when.replace(tzinfo=when.tzinfo or dt.timezone.utc).astimezone(dt.timezone.utc)
     return f"{when:%Y-%m-%dT%H:%M:%S.%f}Z"
 
 

@@ -33,7 +33,7 @@ def stored_receipt(connection: sqlite3.Connection, record_id: str) -> Mapping[st
 
 
 def receipt_route(database: Path) -> Route:
-    """Return the route: 200 with the receipt, 404 for a record that is not there, 409 for one in quarantine."""
+    """Return the route: 200 with the receipt, 404 for an unknown record, 409 for one in quarantine."""
 
     def answer(request: Request) -> JSONResponse:
         record_id: str = request.path_params["record_id"]

@@ -1,7 +1,8 @@
 """The tables, and how they came to be: a list of migrations, forward only.
 
-`audit_log` has the columns and indexes of the seed (FlowStone ADR-0011 section 5), and beside them what proves them: the
-leaf's index and content, the record's integrity hash, the leaf's hash. Entries in quarantine are leaves of the same tree.
+`audit_log` has the columns and indexes of the seed (FlowStone ADR-0011 section 5), and beside them what
+proves them: the leaf's index and content, the record's integrity hash, the leaf's hash. Entries in quarantine
+are leaves of the same tree.
 """
 
 from __future__ import annotations
@@ -24,10 +25,14 @@ COLUMNS = (  # of the seed, in its order
     "user_agent",
     "inserted_at",
 )
+_TAKEN = {
+    "quarantine": "digest = NEW.digest OR leaf_index = NEW.leaf_index",
+    "checkpoints": "size = NEW.size",
+    "meta": "name = NEW.name",
+}
 _TABLES = ("audit_log", "quarantine", "nodes", "checkpoints", "meta")
 
-_FIRST = (
-    f"""
+_FIRST = """
 CREATE TABLE meta (
     name TEXT PRIMARY KEY,      -- origin, verifier_key
     value TEXT NOT NULL
@@ -42,7 +47,7 @@ CREATE TABLE audit_log (
     resource_type TEXT,
     resource_id TEXT,
     action TEXT,
-    details TEXT NOT NULL DEFAULT '{{}}',
+    details TEXT NOT NULL DEFAULT '{}',
     correlation_id TEXT,
     client_ip TEXT,
     user_agent TEXT,
@@ -58,19 +63,17 @@ CREATE INDEX idx_audit_resource ON audit_log (resource_type, resource_id);
 CREATE INDEX idx_audit_correlation ON audit_log (correlation_id);
 CREATE INDEX idx_audit_inserted ON audit_log (inserted_at DESC);
 
-CREATE VIEW flowstone_audit_log AS SELECT {", ".join(COLUMNS)} FROM audit_log;
+CREATE VIEW flowstone_audit_log AS
+SELECT id, event_type, actor_id, actor_type, resource_type, resource_id, action, details, correlation_id,
+       client_ip, user_agent, inserted_at
+FROM audit_log;
 
 CREATE TABLE quarantine (
     leaf_index INTEGER PRIMARY KEY,
     digest BLOB NOT NULL UNIQUE,   -- SHA-256 of the payload: a batch that comes again is kept once
-    kind TEXT NOT NULL,            -- record: a ResourceLogs with the one record; batch: bytes that nobody could read
-    record_id TEXT,
-    reason TEXT NOT NULL,
-    encoding TEXT NOT NULL,        -- protobuf, json
-    payload BLOB NOT NULL,
-    inserted_at TEXT NOT NULL,
-    sink_time_unix_nano INTEGER NOT NULL,
-    leaf_hash BLOB NOT NULL
+    kind TEXT NOT NULL,            -- record: a ResourceLogs with the one record; batch: bytes that nobody
+    could read record_id TEXT, reason TEXT NOT NULL, encoding TEXT NOT NULL,        -- protobuf, json payload
+    BLOB NOT NULL, inserted_at TEXT NOT NULL, sink_time_unix_nano INTEGER NOT NULL, leaf_hash BLOB NOT NULL
 ) STRICT;
 
 CREATE INDEX idx_quarantine_record ON quarantine (record_id);
@@ -87,32 +90,36 @@ CREATE TABLE checkpoints (
     note TEXT NOT NULL             -- signed note, https://c2sp.org/tlog-checkpoint
 ) STRICT;
 """
-    + "".join(
-        f"""
+
+
+def _refuse(verb: str, table: str) -> str:
+    return f"""
 CREATE TRIGGER {table}_no_{verb.lower()} BEFORE {verb} ON {table}
 BEGIN SELECT RAISE(ABORT, 'append-only: no {verb} on {table}'); END;
 """
-        for table in _TABLES
-        for verb in ("UPDATE", "DELETE")
-    )
-    + "".join(
-        # INSERT OR REPLACE deletes without a word to the trigger for DELETE.
-        f"""
+
+
+def _refuse_replace(table: str, taken: str) -> str:
+    return f"""
 CREATE TRIGGER {table}_no_replace BEFORE INSERT ON {table}
 WHEN EXISTS (SELECT 1 FROM {table} WHERE {taken})
 BEGIN SELECT RAISE(ABORT, 'append-only: no REPLACE on {table}'); END;
-"""
-        for table, taken in {
-            "audit_log": "id = NEW.id OR leaf_index = NEW.leaf_index",
-            "quarantine": "digest = NEW.digest OR leaf_index = NEW.leaf_index",
-            "nodes": "level = NEW.level AND node_index = NEW.node_index",
-            "checkpoints": "size = NEW.size",
-            "meta": "name = NEW.name",
-        }.items()
-    )
-)
+"""  # noqa: S608  names of this module
 
-MIGRATIONS = (_FIRST,)
+
+def _append_only() -> str:
+    """Triggers that refuse whatever is no insertion.
+
+    INSERT OR REPLACE deletes without a word to the trigger for DELETE. On the two tables that grow with every record a
+    guard against it would take as long as the insertion itself: there the writer's `recursive_triggers` has to do,
+    and verification finds what another connection replaced.
+    """
+    guards = [_refuse(verb, table) for table in _TABLES for verb in ("UPDATE", "DELETE")]
+    guards += (_refuse_replace(table, taken) for table, taken in _TAKEN.items())
+    return "".join(guards)
+
+
+MIGRATIONS = (_FIRST + _append_only(),)
 VERSION = len(MIGRATIONS)
 
 

@@ -101,14 +101,14 @@ class AuditSink:
 
         Raises:
             Retry: The database cannot be written now, such as on a full disk. Nothing was stored.
-            Rejected: From a direct sender: a record does not hold (400), or its id is taken (409). Nothing was stored.
+            Rejected: From a direct sender: a record does not hold (400), or its id is taken (409). Nothing
+                was stored.
         """
         entries = self._read(batch)
         if entries.bad and batch.peer == "direct":
             first = entries.bad[0]
-            raise Rejected(
-                f"record {first.record_id or 'without an id'}: {first.reason}; no record of the batch is stored"
-            )
+            name = first.record_id or "without an id"
+            raise Rejected(f"record {name}: {first.reason}; no record of the batch is stored")
         try:
             bad = self._log.append(entries, conflicts_to_quarantine=batch.peer == "collector")
         except ConflictError as error:
@@ -150,5 +150,5 @@ class AuditSink:
         while not self._closed.wait(self._settings.checkpoint_seconds):
             try:
                 self._log.checkpoint()
-            except sqlite3.Error as error:
+            except sqlite3.Error as error:  # noqa: PERF203  once a second
                 logger.warning("no checkpoint could be signed: %s", error)

@@ -1,8 +1,8 @@
 """The Merkle tree of RFC 6962 section 2.1, step by step as the RFC has it.
 
-State is in `Frontier`: the roots of the complete subtrees at the right edge. Proofs are made from stored nodes, which a
-`Subtrees` callable hands out: `subtrees(level, index)` is the root of the complete subtree over the leaves
-`index · 2^level` to `(index + 1) · 2^level - 1`.
+State is in `Frontier`: the roots of the complete subtrees at the right edge. Proofs are made from stored
+nodes, which a `Subtrees` callable hands out: `subtrees(level, index)` is the root of the complete subtree
+over the leaves `index · 2^level` to `(index + 1) · 2^level - 1`.
 """
 
 from __future__ import annotations
@@ -96,7 +96,7 @@ def inclusion_proof(index: int, size: int, subtrees: Subtrees) -> list[bytes]:
 
 
 def consistency_proof(old: int, new: int, subtrees: Subtrees) -> list[bytes]:
-    """`PROOF(m, D[n])`, section 2.1.2: shows that the first `old` of `new` leaves are those of the older tree.
+    """`PROOF(m, D[n])`, section 2.1.2: the first `old` of `new` leaves are those of the older tree.
 
     Raises:
         IndexError: It is not true that 0 < old ≤ new.
@@ -182,7 +182,7 @@ def _subproof(old: int, start: int, end: int, subtrees: Subtrees, *, complete: b
 
 
 def _root(start: int, end: int, subtrees: Subtrees) -> bytes:
-    """`MTH(D[start:end])`; `start` is a multiple of the largest power of two below the length, as in any proof."""
+    """`MTH(D[start:end])`, where `start` is a multiple of the largest power of two below the length."""
     length = end - start
     if not length & (length - 1):
         level = length.bit_length() - 1

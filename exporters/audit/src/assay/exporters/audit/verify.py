@@ -1,7 +1,7 @@
 """Recomputes a log from its rows and holds it against everything that was signed.
 
-Rows are streamed, in the order of their leaves: memory does not grow with the log. Each function checks one thing,
-and raises.
+Rows are streamed, in the order of their leaves: memory does not grow with the log. Each function checks one
+thing, and raises.
 """
 
 from __future__ import annotations
@@ -138,8 +138,9 @@ class _Verifier:
         stored = dict(self._connection.execute("SELECT name, value FROM meta").fetchall())
         if stored != {"origin": self._key.name, "verifier_key": str(self._key)}:
             raise SchemaMismatchError(
-                f"meta: the log says that it is {stored.get('origin')!r} with key {stored.get('verifier_key')!r}, "
-                f"the key given is {str(self._key)!r}: the wrong key, or a replaced one"
+                f"meta: the log says that it is {stored.get('origin')!r} with key "
+                f"{stored.get('verifier_key')!r}, the key given is {str(self._key)!r}: "
+                f"the wrong key, or a replaced one"
             )
 
     def _checkpoints(self) -> Iterator[Checkpoint]:
@@ -207,14 +208,15 @@ class _Verifier:
             and self._kept.root != self._tree.root()
         ):
             raise RollbackError(
-                f"the log is at odds with the checkpoint kept elsewhere (size {self._kept.size}): it was rewritten"
+                f"the log is at odds with the checkpoint kept elsewhere (size {self._kept.size}): "
+                f"it was rewritten"
             )
         if due is None or due.size != self._tree.size:
             return due
         if due.root != self._tree.root():
             raise TreeMismatchError(
-                f"checkpoint {due.size}: entries {self._covered} to {due.size - 1} do not add up to its signed root: "
-                f"one was changed, swapped, inserted or removed, together with its hashes"
+                f"checkpoint {due.size}: entries {self._covered} to {due.size - 1} do not add up to its "
+                f"signed root: one was changed, swapped, inserted or removed, together with its hashes"
             )
         self._counts["checkpoint"] += 1
         self._covered = due.size
@@ -232,8 +234,8 @@ class _Verifier:
     def _check_end(self) -> None:
         if self._kept is not None and self._kept.size > self._tree.size:
             raise RollbackError(
-                f"the checkpoint kept elsewhere covers {self._kept.size} entries, the log has {self._tree.size}: "
-                f"it was rolled back or cut off"
+                f"the checkpoint kept elsewhere covers {self._kept.size} entries, the log has "
+                f"{self._tree.size}: it was rolled back or cut off"
             )
         nodes: int = self._connection.execute("SELECT count(*) FROM nodes").fetchone()[0]
         if nodes != self._counts["node"]:
@@ -260,7 +262,8 @@ def _canonical_record(leaf: str) -> str:
     start = len(_RECORD)
     if not leaf.startswith(_RECORD):
         start = _DECODER.raw_decode(leaf, len(_INTEGRITY))[1] + len(_RECORD)
-    # Within a string the quotes would be escaped: this is a key, and nearly always the one that ends the record.
+    # Within a string the quotes would be escaped: this is a key, and nearly always the one that ends the
+    # record.
     end = leaf.index(_RESOURCE) if leaf.count(_RESOURCE) == 1 else _DECODER.raw_decode(leaf, start)[1]
     return leaf[start:end]
 

@@ -1,0 +1,120 @@
+"""Audit ingest to SQLite on one core: the sink against `executemany` of ready rows into the same table.
+
+Both commit with `synchronous=FULL` after every batch, so that both wait for the same disk.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import statistics
+import tempfile
+import time
+import uuid
+from pathlib import Path
+from typing import Any
+
+from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
+from opentelemetry.proto.logs.v1.logs_pb2 import ResourceLogs, ScopeLogs
+from opentelemetry.proto.resource.v1.resource_pb2 import Resource
+
+from assay.audit.record import AuditRecord, to_log_record, to_pairs
+from assay.exporters.audit import AuditSink, Settings, load_verifier, schema, verify
+from assay.host import Batch
+from benchmarks.row import Row
+
+RECORDS = 40_960
+BATCH = 8_192  # the default of the Collector's batching
+BYTES = 500
+BOUND = 0.5
+
+
+def run(rounds: int = 5) -> list[Row]:
+    """Measure `rounds` pairs, each on new databases.
+
+    Returns:
+        Throughput of the sink ÷ throughput of the floor.
+    """
+    cores = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {min(cores)})
+    try:
+        pairs = [_pair() for _ in range(rounds)]
+    finally:
+        os.sched_setaffinity(0, cores)
+    ratio = statistics.median(floor / sink for sink, floor in pairs)
+    sink, floor = (statistics.median(column) / RECORDS * 1e6 for column in zip(*pairs, strict=True))
+    note = f"executemany of ready rows: {floor:.1f} µs a record; ingest {sink:.1f} µs, batches of {BATCH}"
+    return [Row("audit ingest to SQLite, one core", ratio, BOUND, "at least", rounds, note)]
+
+
+def _pair() -> tuple[float, float]:
+    """Return the seconds that the sink and the floor took for the same records."""
+    payloads = [_payload() for _ in range(RECORDS // BATCH)]
+    with tempfile.TemporaryDirectory() as folder:
+        database = Path(folder, "log.db")
+        sink = _ingest(database, payloads)
+        return sink, _floor(database, Path(folder, "floor.db"))
+
+
+def _ingest(database: Path, payloads: list[bytes]) -> float:
+    sink = AuditSink(Settings(database=database))
+    start = time.perf_counter()
+    for payload in payloads:
+        request = ExportLogsServiceRequest.FromString(payload)
+        sink.export(Batch("audit", request, payload, "protobuf", "collector", time.time_ns()))
+    seconds = time.perf_counter() - start
+    sink.shutdown()
+    found = verify(database, load_verifier(database.with_name("verifier.key")))
+    assert (found.records, found.quarantined, found.covered) == (RECORDS, 0, RECORDS)
+    return seconds
+
+
+def _floor(source: Path, target: Path) -> float:
+    with sqlite3.connect(source) as connection:
+        rows: list[tuple[Any, ...]] = connection.execute("SELECT * FROM audit_log").fetchall()
+    connection.close()
+    connection = sqlite3.connect(target, isolation_level=None)
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute("PRAGMA synchronous = FULL")
+    connection.execute("PRAGMA cache_size = -65536")  # as the sink has it
+    schema.migrate(connection)
+    insert = f"INSERT INTO audit_log VALUES ({', '.join('?' * len(rows[0]))})"  # noqa: S608  question marks only
+    batches = [rows[first : first + BATCH] for first in range(0, RECORDS, BATCH)]
+    start = time.perf_counter()
+    for batch in batches:
+        connection.execute("BEGIN IMMEDIATE")
+        connection.executemany(insert, batch)
+        connection.execute("COMMIT")
+    seconds = time.perf_counter() - start
+    connection.close()
+    return seconds
+
+
+def _payload() -> bytes:
+    records = [_record() for _ in range(BATCH)]
+    size = sum(len(record.SerializeToString()) for record in records) / BATCH
+    assert abs(size - BYTES) < BYTES / 20, size
+    resource = Resource(attributes=to_pairs({"service.name": "orders", "service.instance.id": "orders-1"}))
+    part = ResourceLogs(resource=resource, scope_logs=[ScopeLogs(log_records=records)])
+    return ExportLogsServiceRequest(resource_logs=[part]).SerializeToString()
+
+
+def _record() -> Any:  # noqa: ANN401  a generated message
+    return to_log_record(
+        AuditRecord(
+            event_name="flowstone.checkpoint.approved",
+            action="APPROVE",
+            outcome="success",
+            actor_id="alice@example.com",
+            actor_type="user",
+            target_id=str(uuid.uuid4()),
+            target_type="checkpoint",
+            body={"reason": "figures agree with the ledger " * 2, "partition": "2026-11-20"},
+            attributes={"assay.correlation_id": str(uuid.uuid4())},
+            time_unix_nano=time.time_ns(),
+            observed_time_unix_nano=time.time_ns(),
+            record_id=str(uuid.uuid4()),
+            trace_id=uuid.uuid4().bytes,
+            span_id=uuid.uuid4().bytes[:8],
+        )
+    )
