@@ -35,7 +35,7 @@ from assay.telemetry.audits import Auditor, Write, audit_writer
 from assay.telemetry.closing import Closing
 from assay.telemetry.instruments import Instruments, Recorder
 from assay.telemetry.logs import Log, log_emitter
-from assay.telemetry.opened import Opened, OpenSpans
+from assay.telemetry.opened import OPENED_KEY, Opened, OpenSpans, living
 from assay.telemetry.plan import Plan, compile_plans, exempt_events, extractor, phases
 from assay.telemetry.scope import VERSION, scope_name
 
@@ -176,6 +176,8 @@ class Bridge:
             _event: str, measurements: Mapping[str, Any], metadata: Mapping[str, Any], _config: object
         ) -> None:
             context = otel_context.get_current()
+            if OPENED_KEY in context:
+                context = living(context)
             correlation_id = metadata.get("correlation_id")
             time = measurements.get("system_time") or time_ns()
             if not context.get(_SUPPRESS):

@@ -85,7 +85,7 @@ def current() -> str:
     if found is not None:
         return found
     opened: Any = context.get(OPENED_KEY)
-    if opened is not None and "correlation_id" in opened.metadata:
+    if opened is not None and not opened.closed and "correlation_id" in opened.metadata:
         return opened.metadata["correlation_id"]
     if _inherited is not None:
         return _inherited

@@ -7,10 +7,11 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeAlias
 
 from opentelemetry.context import Context
-from opentelemetry.metrics import Histogram, Meter, MeterProvider, get_meter
+from opentelemetry.metrics import CallbackOptions, Histogram, Meter, MeterProvider, Observation, get_meter
 
 from assay.semconv.catalogue import Metric
 from assay.telemetry.plan import Record
+from assay.telemetry.redaction import hits
 from assay.telemetry.scope import VERSION, scope_name
 
 Recorder: TypeAlias = Callable[[Mapping[str, Any], Mapping[str, Any], "Context | None"], None]
@@ -32,6 +33,12 @@ class Instruments:
         self._provider = provider
         self._meters: dict[str, Meter] = {}
         self._record: dict[str, Callable[[Any, Any, Any], None]] = {}
+        get_meter("assay.telemetry", VERSION, provider).create_observable_counter(
+            "assay.redaction.hits",
+            [_observe_hits],
+            "{secret}",
+            "Secrets taken out of what was told, by rule.",
+        )
 
     def recorders(self, records: Iterable[Record]) -> tuple[Recorder, ...]:
         """Return what records an event: called with its measurements, its metadata and the span's context."""
@@ -68,6 +75,10 @@ class Instruments:
         if scope not in self._meters:
             self._meters[scope] = get_meter(scope, VERSION, self._provider)
         return self._meters[scope]
+
+
+def _observe_hits(_options: CallbackOptions) -> list[Observation]:
+    return [Observation(count, {"rule": rule}) for rule, count in hits().items()]
 
 
 def _make(meter: Meter, metric: Metric) -> Callable[[Any, Any, Any], None]:

@@ -59,11 +59,16 @@ class Opened:
         if otel_context.get_current() is not self.context:
             return
         self.context = _NOWHERE  # its own holds this object: a cycle, left to the garbage collector
-        previous, outer = self._previous, self._outer
-        while outer is not None and outer.closed and previous is outer.context:
-            previous, outer = outer._previous, outer._outer  # noqa: SLF001 - another of the same class
         # Not by token: it only works in the execution context that attached it.
-        otel_context.attach(previous)
+        otel_context.attach(living(self._previous))
+
+
+def living(context: Context) -> Context:
+    """Return the context, or the nearest outside of it whose span has not ended."""
+    opened: Opened | None = context.get(OPENED_KEY)  # type: ignore[assignment] # only we put it there
+    while opened is not None and opened.closed and context is opened.context:
+        context, opened = opened._previous, opened._outer  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
+    return context
 
 
 class OpenSpans:
@@ -94,6 +99,12 @@ class OpenSpans:
 
     def clear(self) -> None:
         """Forget all: in a forked child they are the parent's to end."""
+        self._by_key.clear()
+
+    def abandon(self) -> None:
+        """Forget all, and make none current in this thread any more."""
+        for opened in reversed(list(self._by_key.values())):
+            opened.leave()
         self._by_key.clear()
 
     def _oldest(self) -> Opened | None:

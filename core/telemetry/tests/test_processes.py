@@ -1,0 +1,200 @@
+"""What other processes, signals, the garbage collector and the interpreter's end do to the bus."""
+
+from __future__ import annotations
+
+import gc
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import threading
+
+import pytest
+
+from assay.telemetry import attach, bus, execute, span
+
+forks = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork")
+# From 3.12 on Python warns of forking with threads; that is what is shown to work.
+forks_with_threads = pytest.mark.filterwarnings("ignore:.*multi-threaded.*:DeprecationWarning")
+
+
+def in_child(body):
+    """Return the exit code of a forked child that ran `body`."""
+    child = os.fork()
+    if child == 0:
+        code = 1
+        try:
+            code = 0 if body() else 2
+        finally:
+            os._exit(code)
+    _, status = os.waitpid(child, 0)
+    return os.waitstatus_to_exitcode(status)
+
+
+@forks
+@forks_with_threads
+def test_a_child_goes_on_though_a_thread_held_the_lock_at_the_fork():
+    held, release = threading.Event(), threading.Event()
+
+    def hold():
+        with bus._write_lock:
+            held.set()
+            release.wait(10)
+
+    thread = threading.Thread(target=hold)
+    thread.start()
+    held.wait(10)
+    try:
+
+        def body():
+            signal.alarm(10)
+            got = []
+            attach("child", "a.b", lambda *_: got.append(1))
+            execute("a.b")
+            return got == [1]
+
+        assert in_child(body) == 0
+    finally:
+        release.set()
+        thread.join()
+
+
+@forks
+@forks_with_threads
+def test_a_child_s_spans_are_children_of_the_parent_s_which_it_does_not_end(otel):
+    with span("f.outer"):
+
+        def body():
+            with span("f.make"):
+                pass
+            [made] = otel.spans
+            execute("f.outer.stop", None, {"telemetry_span_context": 1})
+            return made.name == "f.make" and made.parent is not None and len(otel.spans) == 1
+
+        assert in_child(body) == 0
+    assert [s.name for s in otel.spans] == ["f.outer"]
+
+
+@forks
+def test_children_make_ids_of_their_own():
+    reader, writer = os.pipe()
+
+    def body():
+        from assay.telemetry.correlation import current
+
+        os.write(writer, current().encode() + b"\n")
+        return True
+
+    assert in_child(body) == in_child(body) == 0
+    os.close(writer)
+    with os.fdopen(reader) as lines:
+        assert len(set(lines.read().split())) == 2
+
+
+def test_spawn(tmp_path):
+    code = """
+        import multiprocessing, sys
+        from assay.telemetry import attach, execute
+
+        def work(queue):
+            got = []
+            attach("child", "a.b", lambda *_: got.append(1))
+            execute("a.b")
+            queue.put(len(got))
+
+        if __name__ == "__main__":
+            context = multiprocessing.get_context("spawn")
+            queue = context.Queue()
+            process = context.Process(target=work, args=(queue,))
+            process.start()
+            assert queue.get(timeout=30) == 1
+            process.join()
+            sys.exit(process.exitcode)
+    """
+    assert run(code, tmp_path).returncode == 0
+
+
+def run(code, folder):
+    program = folder / "program.py"
+    program.write_text(textwrap.dedent(code))
+    return subprocess.run([sys.executable, program], capture_output=True, text=True, timeout=60, check=False)
+
+
+def test_the_interpreter_s_end(tmp_path):
+    code = """
+        import atexit
+        from assay.telemetry import attach, execute, span
+
+        attach("one", "*", lambda event, *_: None)
+
+        class Late:
+            def __del__(self):
+                execute("late.event", {"n": 1}, {"a": "b"})
+                with span("late.span"):
+                    pass
+
+        late = Late()
+        late.cycle = late
+        import builtins
+        builtins.kept = Late()
+        atexit.register(execute, "at.exit")
+
+        @span("late.generator")
+        def numbers():
+            yield 1
+            yield 2
+
+        run = numbers()
+        next(run)
+        print("end")
+    """
+    done = run(code, tmp_path)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "end\n", "")
+
+
+def test_the_garbage_collector_in_the_middle_of_an_event(seen):
+    class Cycle:
+        def __init__(self):
+            self.me = self
+
+        def __del__(self):
+            execute("gc.collected", None, {"password": "x"})
+
+    attach("collects", "a.b", lambda *_: gc.collect())
+    threshold = gc.get_threshold()
+    gc.set_threshold(1)
+    try:
+        for _ in range(10):
+            Cycle()
+            execute("a.b", {"n": 1}, {"key": object()})
+    finally:
+        gc.set_threshold(*threshold)
+    assert seen.names.count("gc.collected") >= 9
+    assert seen.names.count("a.b") == 10
+
+
+def test_a_signal_in_the_middle_of_an_event(seen):
+    def on_signal(*_):
+        execute("signal.came", None, {"token": "abcdefgh"})
+        with span("signal.span"):
+            pass
+
+    before = signal.signal(signal.SIGALRM, on_signal)
+    signal.setitimer(signal.ITIMER_REAL, 0.0005, 0.0005)
+    try:
+        for number in range(5000):
+            execute("a.b", {"n": number}, {"asset": f"x{number}"})
+            if number % 100 == 0:
+                attach(f"h{number}", "h.*", lambda *_: None)
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+    assert seen.names.count("a.b") == 1000
+    assert seen.names.count("signal.came") == seen.names.count("signal.span.stop") > 0
+
+
+def test_the_bus_itself_knows_nothing_of_opentelemetry():
+    source = bus.__loader__.get_source(bus.__name__)
+    imports = [line for line in source.splitlines() if line.startswith(("import ", "from "))]
+    assert not [line for line in imports if "opentelemetry" in line or "semconv" in line]

@@ -1,0 +1,248 @@
+from __future__ import annotations
+
+import base64
+import re
+import string
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from assay.telemetry import attach, execute, redact, redaction, span
+from assay.telemetry.redaction import hits, redact_text
+from assay.telemetry.shapes import REDACTED, SHAPES, is_secret_key
+
+
+def _b64(text):
+    return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
+
+
+JWT = ".".join([_b64('{"alg":"HS256","typ":"JWT"}'), _b64('{"sub":"1234567890"}'), "s" * 43])
+PEM = "-----BEGIN RSA PRIVATE KEY-----\nMIIEowIBAAKCAQEA75\nq0vX9\n-----END RSA PRIVATE KEY-----"
+# Put together here, so that no scanner takes this file for a leak.
+SECRETS = {
+    "jwt": JWT,
+    "pem": PEM,
+    "aws_access_key": "AKIA" + "IOSFODNN7EXAMPLE",
+    "github_token": "ghp_" + "a1B2" * 9,
+    "github_token fine": "github_pat_" + "11ABCDEFG0" * 4,
+    "gitlab_token": "glpat-" + "x1y2z3w4" * 3,
+    "slack_token": "xoxb-" + "123456789012-abcdefGHIJKL",
+    "google_token": "AIza" + "SyA1234567890abcdefghijklmnopqrstuv",
+    "google oauth": "ya29." + "a0AfH6SMBx1234567890",
+    "stripe": "sk_live_" + "4eC39HqLyjWDarjtT1zdp7dc",
+    "openai": "sk-" + "proj-abcdefghijklmnopqrstuvwx",
+    "bearer": "Bearer abc123.def456-ghi",
+}
+
+
+@pytest.mark.parametrize("name", SECRETS)
+@pytest.mark.parametrize("around", ["{}", "before {} after", "x={}", "({})", "line\n{}\nline"])
+def test_a_secret_is_found_by_its_shape(name, around):
+    secret = SECRETS[name]
+    clean = redact(around.format(secret))
+    assert secret not in clean
+    assert REDACTED in clean
+
+
+@pytest.mark.parametrize(
+    ("text", "clean"),
+    [
+        ("postgresql://bob:hunter2@db/shop", f"postgresql://bob:{REDACTED}@db/shop"),
+        ("redis://:hunter2@cache:6379/0", f"redis://:{REDACTED}@cache:6379/0"),
+        ("amqp://a:p@ss:w0rd@host/v", f"amqp://a:{REDACTED}@host/v"),
+        ("cannot reach https://u:pw@h/p?x=1: refused", f"cannot reach https://u:{REDACTED}@h/p?x=1: refused"),
+        ("https://h/p?api_key=abc&page=2", f"https://h/p?api_key={REDACTED}&page=2"),
+        ("https://h/p?token=abcdefgh", f"https://h/p?token={REDACTED}"),
+        (
+            "Server=db;User Id=sa;Password=hunter2;Encrypt=yes",
+            f"Server=db;User Id=sa;Password={REDACTED};Encrypt=yes",
+        ),
+        ("host=db user=bob password='hunter 2' port=1", f"host=db user=bob password={REDACTED} port=1"),
+        ("AccountName=x;AccountKey=abc==;E=y", f"AccountName=x;AccountKey={REDACTED};E=y"),
+        ('{"password": "hunter2", "n": 1}', f'{{"password": {REDACTED}, "n": 1}}'),
+        ("Authorization: Basic dXNlcjpwYXNz", f"Authorization: {REDACTED}"),
+        ("set-cookie: session=abc; Path=/", f"set-cookie: {REDACTED}"),
+        ("aws_secret_access_key = wJalrXUtnFEMI/K7MDENG", f"aws_secret_access_key = {REDACTED}"),
+        ('connect(user="u", password="hunter2")', f'connect(user="u", password={REDACTED})'),
+    ],
+)
+def test_the_secret_goes_and_the_rest_stays(text, clean):
+    assert redact_text(text) == clean
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "orders",
+        "2026-11-21T04:08:40Z",
+        "0f8b7c52-7f5c-4a6e-9a60-0d3e63c1f7a4",
+        "https://example.org:8080/path?page=2&email=a@b.c",
+        "git@github.com:acme/shop.git",
+        "a basic materialization, and the bearer of news",
+        "ratio: 3:4, at 10:30",
+        "s3://bucket/key=2026/part-0.parquet",
+        "the token was rejected",
+        "tokens: 12",
+        "warehouse/skipped/sk",
+        "postgresql://db/shop",
+    ],
+)
+def test_what_is_no_secret_is_left_alone(text):
+    assert redact(text) is text
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        "password",
+        "db_password",
+        "DB-PASSWORD",
+        "dbPassword",
+        "passwd",
+        "pwd",
+        "passphrase",
+        "secret",
+        "client_secret",
+        "token",
+        "access_token",
+        "X-Auth-Token",
+        "refreshToken",
+        "authorization",
+        "Authorization",
+        "api_key",
+        "apiKey",
+        "X-API-Key",
+        "cookie",
+        "Set-Cookie",
+        "private_key",
+        "PRIVATE_KEY",
+        "credentials",
+        "aws_access_key_id",
+        "aws_secret_access_key",
+        "connection_string",
+    ],
+)
+def test_a_secret_is_found_by_its_key(key):
+    assert is_secret_key(key)
+    assert redact({key: "x", "other": 1}) == {key: REDACTED, "other": 1}
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        "asset",
+        "key",
+        "keys",
+        "primary_key",
+        "token_count",
+        "max_tokens",
+        "author",
+        "tokenizer",
+        "passed",
+        "secretary",
+        "monkey",
+    ],
+)
+def test_a_key_that_only_looks_like_one_is_left_alone(key):
+    assert not is_secret_key(key)
+
+
+def test_nested_values_are_looked_into():
+    value = {"a": [{"password": "x"}, ("ok", {"b": "ghp_" + "a" * 36})], "c": {"d": {"token": 7}}}
+    assert redact(value) == {
+        "a": [{"password": REDACTED}, ("ok", {"b": REDACTED})],
+        "c": {"d": {"token": REDACTED}},
+    }
+
+
+def test_a_flag_under_a_secret_key_is_no_secret():
+    assert redact({"password": None, "secret": True}) == {"password": None, "secret": True}
+
+
+def test_what_is_nested_without_end_is_cut():
+    loop: dict = {}
+    loop["self"] = loop
+    text = str(redact(loop))
+    assert redaction.TOO_DEEP in text
+
+
+def test_bytes_and_exceptions_are_texts():
+    assert redact(b"password=hunter2") == b"password=" + REDACTED.encode()
+    assert redact(ValueError("password=hunter2")) == f"password={REDACTED}"
+
+
+def test_hits_are_counted_by_rule():
+    before = hits()
+    redact({"password": "x", "url": "a://b:c@d e://f:g@h"})
+    after = hits()
+    assert after["key"] - before.get("key", 0) == 1
+    assert after["url_password"] - before.get("url_password", 0) == 2
+
+
+def test_redacting_twice_changes_and_counts_nothing_more():
+    once = redact({"password": "x", "u": "a://b:hunter2@d", "p": "password=hunter2", "c": "cookie: a=b"})
+    before = hits()
+    assert redact(once) is once
+    assert hits() == before
+
+
+def test_own_keys_and_shapes():
+    redaction.configure(keys=["Iban"], shapes={"badge": re.compile(r"B-\d{6}")})
+    assert redact({"iban": "DE00", "x": "badge B-123456"}) == {"iban": REDACTED, "x": f"badge {REDACTED}"}
+
+
+def test_it_can_be_switched_off():
+    redaction.configure(enabled=False)
+    assert redact({"password": "x"}) == {"password": "x"}
+
+
+def test_handlers_see_no_secret(seen):
+    execute("a.b", {"n": 1}, {"password": "hunter2", "error": "at a://b:hunter2@c", "ok": "yes"})
+    with pytest.raises(ValueError, match="hunter2"), span("c.d", headers={"Authorization": "Basic hunter2"}):
+        raise ValueError("password=hunter2")
+    assert len(seen) == 3
+    assert "hunter2" not in str(list(seen))
+    assert seen[0][2]["ok"] == "yes"
+
+
+def test_what_is_added_on_the_way_is_redacted_too(seen):
+    with span("a.b") as s:
+        s.metadata["note"] = "password=hunter2"
+    assert seen.of("a.b.stop")[1]["note"] == f"password={REDACTED}"
+
+
+@given(
+    st.text(string.ascii_letters + string.digits + " ._-/", max_size=60),
+    st.text(string.ascii_letters + string.digits + " ._-/", max_size=60),
+    st.text(string.ascii_letters + string.digits, min_size=8, max_size=30),
+)
+def test_a_password_in_a_url_never_survives(before, after, password):
+    password = f"Pw0{password}"
+    assert password not in redact_text(f"{before} db://user:{password}@host/{after}").replace(REDACTED, "")
+
+
+@given(st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=20),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
+    max_leaves=12,
+))  # fmt: skip
+def test_any_value_is_taken_and_the_second_time_is_the_same(value):
+    once = redact(value)
+    assert redact(once) == once
+
+
+@pytest.mark.parametrize("rule", SHAPES)
+def test_hostile_text_takes_linear_time(rule):
+    # A backtracking expression takes minutes here: the test would run into the suite's timeout.
+    for unit in ("://", "://a:b", "eyJ.", "-----BEGIN A-----", "password", "password=", "authorization: ", "basic ", "a",
+                 "cookie:", "token='", "AKIA", "\\", " ", "=", "bearer a", "xoxb-", '"'):  # fmt: skip
+        SHAPES[rule][0].sub("", unit * (60_000 // len(unit)))
+
+
+def test_a_handler_that_is_attached_later_gets_the_redacted_too():
+    got = []
+    execute("a.b", None, {"password": "x"})
+    attach("late", "a.b", lambda _e, _m, d, _c: got.append(d["password"]))
+    execute("a.b", None, {"password": "x"})
+    assert got == [REDACTED]
