@@ -59,14 +59,14 @@ def _told() -> Generator[None]:
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 def command() -> None:
-    r"""Query and verify the audit log, and prove what is in it.
+    """Query and verify the audit log, and prove what is in it.
 
     Everything here works offline, on the database file alone, while the sink is writing it or after.
 
     \b
     Example:
       assay audit verify --db audit/log.db --key audit/verifier.key
-    """
+    """  # noqa: D301  click wants the character
 
 
 @command.command("query")
@@ -81,12 +81,12 @@ def command() -> None:
 @click.option("--limit", type=click.IntRange(min=1), help="At most so many, the newest.")
 @_format
 def query_command(db: Path, form: str, **what: Any) -> None:  # noqa: ANN401  the options of Query
-    r"""Print records, the newest first.
+    """Print records, the newest first.
 
     \b
     Example:
       assay audit query --db audit/log.db --actor alice@example.com --since 7d --format jsonl
-    """
+    """  # noqa: D301  click wants the character
     with _told():
         _print(
             query(db, Query(**what)),
@@ -105,14 +105,14 @@ def query_command(db: Path, form: str, **what: Any) -> None:  # noqa: ANN401  th
     "Default: the file `checkpoint` beside the database, if there is one.",
 )
 def verify_command(db: Path, key: Path, checkpoint: Path | None) -> None:
-    r"""Recompute the whole log from its rows, and hold it against everything that was signed.
+    """Recompute the whole log from its rows, and hold it against everything that was signed.
 
     Exits 1 on the first thing that does not hold, and names it.
 
     \b
     Example:
       assay audit verify --db audit/log.db --key audit/verifier.key --checkpoint /media/safe/checkpoint
-    """
+    """  # noqa: D301  click wants the character
     beside = db.with_name("checkpoint")
     kept = checkpoint or (beside if beside.is_file() else None)
     with _told(), _progress() as progress:
@@ -139,12 +139,12 @@ def verify_command(db: Path, key: Path, checkpoint: Path | None) -> None:
 @click.argument("record_id")
 @click.option("--output", "-o", type=click.File("wb"), default="-", help="File; default: standard output.")
 def prove_command(db: Path, record_id: str, output: Any) -> None:  # noqa: ANN401  click.File
-    r"""Write a self-contained proof of one record: the record, its inclusion proof, a signed checkpoint.
+    """Write a self-contained proof of one record: the record, its inclusion proof, a signed checkpoint.
 
     \b
     Example:
       assay audit prove 6f1c… --db audit/log.db -o proof.json
-    """
+    """  # noqa: D301  click wants the character
     with _told():
         output.write(prove(db, record_id))
 
@@ -153,12 +153,12 @@ def prove_command(db: Path, record_id: str, output: Any) -> None:  # noqa: ANN40
 @click.argument("proof", type=click.File("rb"))
 @_key
 def verify_proof_command(proof: Any, key: Path) -> None:  # noqa: ANN401  click.File
-    r"""Check a proof with the log's public key alone.
+    """Check a proof with the log's public key alone.
 
     \b
     Example:
       assay audit verify-proof proof.json --key audit/verifier.key
-    """
+    """  # noqa: D301  click wants the character
     with _told():
         proven = verify_proof(proof.read(), load_verifier(key))
     checkpoint = proven.checkpoint
@@ -170,12 +170,12 @@ def verify_proof_command(proof: Any, key: Path) -> None:  # noqa: ANN401  click.
 @command.command("checkpoint")
 @_db
 def checkpoint_command(db: Path) -> None:
-    r"""Print the newest signed checkpoint, to be kept where the log's owner cannot change it.
+    """Print the newest signed checkpoint, to be kept where the log's owner cannot change it.
 
     \b
     Example:
       assay audit checkpoint --db audit/log.db > /media/safe/checkpoint
-    """
+    """  # noqa: D301  click wants the character
     with _told():
         click.echo(newest_checkpoint(db), nl=False)
 
@@ -187,13 +187,13 @@ def checkpoint_command(db: Path) -> None:
     "--payload", type=int, metavar="LEAF", help="Write the bytes of the entry with this leaf index instead."
 )
 def quarantine_command(db: Path, form: str, payload: int | None) -> None:
-    r"""List what came through a Collector and does not hold, with the reasons.
+    """List what came through a Collector and does not hold, with the reasons.
 
     \b
     Example:
       assay audit quarantine --db audit/log.db
       assay audit quarantine --db audit/log.db --payload 17 > entry.bin
-    """
+    """  # noqa: D301  click wants the character
     with _told():
         if payload is not None:
             sys.stdout.buffer.write(quarantined_payload(db, payload))

@@ -71,9 +71,14 @@ FROM audit_log;
 CREATE TABLE quarantine (
     leaf_index INTEGER PRIMARY KEY,
     digest BLOB NOT NULL UNIQUE,   -- SHA-256 of the payload: a batch that comes again is kept once
-    kind TEXT NOT NULL,            -- record: a ResourceLogs with the one record; batch: bytes that nobody
-    could read record_id TEXT, reason TEXT NOT NULL, encoding TEXT NOT NULL,        -- protobuf, json payload
-    BLOB NOT NULL, inserted_at TEXT NOT NULL, sink_time_unix_nano INTEGER NOT NULL, leaf_hash BLOB NOT NULL
+    kind TEXT NOT NULL,            -- record: ResourceLogs with the one record; batch: bytes nobody could read
+    record_id TEXT,
+    reason TEXT NOT NULL,
+    encoding TEXT NOT NULL,        -- protobuf, json
+    payload BLOB NOT NULL,
+    inserted_at TEXT NOT NULL,
+    sink_time_unix_nano INTEGER NOT NULL,
+    leaf_hash BLOB NOT NULL
 ) STRICT;
 
 CREATE INDEX idx_quarantine_record ON quarantine (record_id);
@@ -110,9 +115,9 @@ BEGIN SELECT RAISE(ABORT, 'append-only: no REPLACE on {table}'); END;
 def _append_only() -> str:
     """Triggers that refuse whatever is no insertion.
 
-    INSERT OR REPLACE deletes without a word to the trigger for DELETE. On the two tables that grow with every record a
-    guard against it would take as long as the insertion itself: there the writer's `recursive_triggers` has to do,
-    and verification finds what another connection replaced.
+    INSERT OR REPLACE deletes without a word to the trigger for DELETE. On the two tables that grow with every
+    record a guard against it would take as long as the insertion itself: there the writer's `recursive_triggers`
+    has to do, and verification finds what another connection replaced.
     """
     guards = [_refuse(verb, table) for table in _TABLES for verb in ("UPDATE", "DELETE")]
     guards += (_refuse_replace(table, taken) for table, taken in _TAKEN.items())
