@@ -1,8 +1,8 @@
 """An instrumented Dagster run of 200 assets against the same run bare.
 
 Both in one process, in turn: a pair of runs is measured within seconds of each other, so that what else the
-machine does meets both alike. Instrumented means all that users get: bridge, spans, series and log events through
-the SDK's batch processors, to exporters that throw away what they are given.
+machine does meets both alike. Instrumented means all that users get: bridge, spans, series and log events,
+through the batch processors of the SDK, to exporters that throw away what they are given.
 """
 
 from __future__ import annotations

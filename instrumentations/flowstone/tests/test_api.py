@@ -1,5 +1,4 @@
 import pytest
-
 from opentelemetry.instrumentation.flowstone import (
     FlowstoneInstrumentor,
     asset_check,

@@ -5,10 +5,10 @@ from datetime import datetime, timedelta, timezone
 from uuid import UUID, uuid4
 
 import pytest
-
-from assay.telemetry import attach, detach
 from opentelemetry.instrumentation.flowstone import checkpoints
 from opentelemetry.instrumentation.flowstone.errors import ApprovalError
+
+from assay.telemetry import attach, detach
 
 
 def test_a_request_and_its_approval_tell_who_and_why(telemetry):

@@ -1,6 +1,7 @@
-"""Programs that know nothing of us, under `opentelemetry-instrument`, with real processes and a real receiver."""
+"""Programs that know nothing of us, under `opentelemetry-instrument`: real processes, a real receiver."""
 
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 
 HERE = Path(__file__).parent
+PROGRAMS = Path(sys.executable).parent
 pytest.importorskip("assay.distro", reason="opentelemetry-instrument needs a distro")
 pytestmark = pytest.mark.slow
 
@@ -43,9 +45,8 @@ def environment(tmp_path, receiver):
 
 
 def _instrumented(environment, *arguments):
-    programs = Path(sys.executable).parent
     return subprocess.run(
-        [programs / "opentelemetry-instrument", programs / "dagster", *arguments],
+        [PROGRAMS / "opentelemetry-instrument", PROGRAMS / "dagster", *arguments],
         cwd=HERE / "projects",
         env=environment,
         capture_output=True,
@@ -80,11 +81,32 @@ def test_a_job_in_several_processes_is_one_trace_and_counted_once(receiver, envi
     assert names.count("flowstone.run.start") == 1
 
 
-def test_a_launched_run_is_told_by_its_worker(receiver, environment):
+@pytest.fixture
+def daemon(environment, tmp_path):
+    """Run Dagster's daemon, whose code server starts a process for each run."""
+    arguments = [PROGRAMS / "opentelemetry-instrument", PROGRAMS / "dagster-daemon", "run", "-m", "shop"]
+    with (
+        (tmp_path / "daemon.log").open("w") as log,
+        subprocess.Popen(
+            arguments, cwd=HERE / "projects", env=environment, stdout=log, stderr=subprocess.STDOUT
+        ) as process,
+    ):
+        yield tmp_path / "daemon.log"
+        process.send_signal(signal.SIGINT)
+
+
+def test_a_run_that_is_queued_is_told_by_the_process_that_runs_it(receiver, environment, daemon):
     done = _instrumented(environment, "job", "launch", "-m", "shop", "-j", "multiprocess")
 
     assert done.returncode == 0, done.stderr
     until = time.monotonic() + 120
     while not receiver.named("flowstone.run") and time.monotonic() < until:
         time.sleep(0.2)
+    assert receiver.named("flowstone.run"), daemon.read_text()
     _check_one_trace(receiver)
+    # Measurements leave when the process that ran the run exits.
+    while not receiver.counts("flowstone.materialization.start.count") and time.monotonic() < until:
+        time.sleep(0.2)
+    assert receiver.counts("flowstone.materialization.start.count") == STARTS
+    names = [record.event_name for record in receiver.logs]
+    assert (names.count("flowstone.run.queued"), names.count("flowstone.run.start")) == (1, 1)

@@ -5,6 +5,7 @@ from dagster import (
     AssetCheckResult,
     AssetKey,
     AssetMaterialization,
+    AssetSpec,
     DagsterInstance,
     DynamicOut,
     DynamicOutput,
@@ -22,7 +23,6 @@ from dagster import (
     job,
     materialize,
     multi_asset,
-    AssetSpec,
     op,
 )
 from opentelemetry import trace
@@ -101,7 +101,9 @@ def test_a_failure_is_told_once_and_the_run_fails(dagster_telemetry):
     )
     assert dagster_telemetry.counts("flowstone.materialization.exception.count") == {"broken": 1}
     failed = [
-        s for s in dagster_telemetry.named("flowstone.materialization") if s.status.status_code is StatusCode.ERROR
+        s
+        for s in dagster_telemetry.named("flowstone.materialization")
+        if s.status.status_code is StatusCode.ERROR
     ]
     assert [s.attributes["error.type"] for s in failed] == ["ValueError"]
     (run,) = dagster_telemetry.named("flowstone.run")
@@ -253,7 +255,9 @@ def test_a_resource_that_fails_is_unhealthy(dagster_telemetry):
     resources = {"warehouse": ResourceDefinition(fails)}
     assert not materialize([needs], resources=resources, raise_on_error=False).success
 
-    health = {e["resource"]: e["healthy"] for e in dagster_telemetry.events("flowstone.resource.health_check")}
+    health = {
+        e["resource"]: e["healthy"] for e in dagster_telemetry.events("flowstone.resource.health_check")
+    }
     assert health["warehouse"] is False
     assert [e["type"] for e in dagster_telemetry.events("flowstone.error")] == ["ConnectionError"]
 
@@ -334,3 +338,40 @@ def test_two_runs_have_two_traces(dagster_telemetry):
     materialize([seed], instance=instance)
 
     assert len({run.context.trace_id for run in dagster_telemetry.named("flowstone.run")}) == 2
+
+
+def test_a_cancelled_run_is_told(dagster_telemetry):
+    @op
+    def interrupted(context):
+        context.instance.report_run_canceling(context.run)
+        raise KeyboardInterrupt
+
+    @job(executor_def=in_process_executor)
+    def stopped():
+        interrupted()
+
+    result = stopped.execute_in_process(raise_on_error=False)
+
+    assert result.all_events[-1].event_type_value == "PIPELINE_CANCELED"
+    (canceled,) = dagster_telemetry.events("flowstone.run.canceled")
+    assert canceled["run_id"] == result.run_id
+    (run,) = dagster_telemetry.named("flowstone.run")
+    assert run.attributes["error.type"] == "canceled"
+
+
+def test_nothing_is_left_running_when_a_run_is_given_up(dagster_telemetry):
+    from dagster._core.definitions.job_base import InMemoryJob
+    from dagster._core.execution.api import execute_run_iterator
+
+    @job(executor_def=in_process_executor)
+    def short():
+        pass
+
+    instance = DagsterInstance.ephemeral()
+    events = execute_run_iterator(InMemoryJob(short), instance.create_run_for_job(short), instance)
+    next(events)
+    assert not trace.get_current_span().get_span_context().is_valid
+    events.close()
+
+    assert len(dagster_telemetry.named("flowstone.run")) == 1
+    assert not trace.get_current_span().get_span_context().is_valid

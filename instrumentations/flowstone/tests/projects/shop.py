@@ -81,7 +81,9 @@ defs = Definitions(
     asset_checks=[leaf_is_long],
     jobs=[
         define_asset_job("in_process", executor_def=in_process_executor),
-        define_asset_job("multiprocess", executor_def=multiprocess_executor.configured({"max_concurrent": 2})),
+        define_asset_job(
+            "multiprocess", executor_def=multiprocess_executor.configured({"max_concurrent": 2})
+        ),
         deadly,
     ],
     resources={"io_manager": FilesystemIOManager(base_dir=os.environ.get("SHOP_FOLDER", "."))},
