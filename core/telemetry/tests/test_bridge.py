@@ -435,3 +435,14 @@ def test_two_spans_that_claim_one_event_are_refused(otel):
     catalogue = Catalogue(spans={"a": Span("a", start="b.start"), "a.b": Span("a.b")})
     with pytest.raises(PlanError, match=r"a\.b\.start"):
         otel.make_bridge(catalogue)
+
+
+def test_a_child_s_bridge_tells_what_its_parent_has_to_record(otel):
+    otel.bridge.detach()
+    otel.bridge = otel.bridge.without_instruments()
+    otel.bridge.attach()
+    with span("f.make", asset="x"):
+        pass
+    assert otel.span("f.make")
+    assert otel.points("f.make.count") == []
+    assert {"f.make.stop", "f.health"} <= set(otel.bridge.recorded_events)

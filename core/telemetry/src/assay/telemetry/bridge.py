@@ -100,13 +100,13 @@ class Bridge:
         _current = self
 
     def detach(self) -> None:
-        """Listen no more. Spans that are open are ended by nobody and lost."""
+        """Listen no more. Spans that are open are lost; in this thread none stays current."""
         global _current  # noqa: PLW0603 - as above
         if _current is self:
             bus.unsubscribe(s.id for s in self._subscriptions)
             filters.describe(frozenset(), {})
             _current = None
-        self._open.clear()
+        self._open.abandon()
 
     @property
     def recorded_events(self) -> tuple[str, ...]:
