@@ -10,7 +10,7 @@ import base64
 import binascii
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, cast
 from urllib.parse import quote, unquote
 
@@ -180,7 +180,7 @@ def _content_type(value: str) -> str:
     return value
 
 
-_CHECKS = {
+_CHECKS: dict[str, Callable[[str], str]] = {
     "specversion": _version,
     "id": _non_empty,
     "source": lambda value: formats.uri_reference(_non_empty(value)),

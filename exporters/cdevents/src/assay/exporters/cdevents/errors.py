@@ -43,7 +43,7 @@ class InvalidEvent(CDEventsError):  # noqa: N818  it is the event that is invali
 
 
 class SinkUnavailable(CDEventsError):  # noqa: N818  an answer that a sink gives, named as it reads
-    """The sink takes nothing now: it is down, full, busy, or refuses our credentials. The event is not to blame.
+    """The sink takes nothing now: down, full, busy, or refusing our credentials. The event is not to blame.
 
     Args:
         reason: What happened.

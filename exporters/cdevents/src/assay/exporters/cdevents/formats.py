@@ -57,7 +57,7 @@ def uri(value: str) -> str:
 
 
 def uri_reference(value: str) -> str:
-    """Return a URI or relative reference (RFC 3986 section 4.1) as it is; raise ValueError for anything else."""
+    """Return a URI-reference (RFC 3986 section 4.1) as it is; raise ValueError for anything else."""
     if not (_RELATIVE_REFERENCE.fullmatch(value) or _URI.fullmatch(value)):
         raise ValueError("is no URI-reference (RFC 3986)")
     return value

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any, Final, cast
 from urllib.parse import quote
 
 _PLACE = re.compile(r"\{([^{}]+)\}")
@@ -34,7 +34,7 @@ def fill(template: object, attributes: Mapping[str, Any], *, name: str = "") -> 
         JSON values, or `ABSENT`.
     """
     if isinstance(template, Mapping):
-        return _object(template, attributes)  # pyright: ignore[reportUnknownArgumentType]
+        return _object(cast("Mapping[str, Any]", template), attributes)
     if isinstance(template, list | tuple):
         items = [fill(item, attributes, name=name) for item in template]  # pyright: ignore[reportUnknownVariableType]
         return [item for item in items if item is not ABSENT]

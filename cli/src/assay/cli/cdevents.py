@@ -1,0 +1,131 @@
+"""`assay cdevents`: for those who consume CDEvents."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import queue
+import threading
+from collections import Counter
+from collections.abc import Generator, Iterator
+from pathlib import Path
+from time import sleep
+from typing import TextIO
+
+import click
+
+from assay.exporters.cdevents.cloudevents import decode
+from assay.exporters.cdevents.documents import validate as validate_text
+from assay.exporters.cdevents.errors import InvalidEvent
+from assay.exporters.cdevents.receiver import Received, Receiver, checked
+
+_POLL = 0.2
+
+
+@click.group(epilog="Example: assay cdevents validate cdevents.jsonl")
+def command() -> None:
+    """Validate and watch CDEvents."""
+
+
+@command.command(epilog="Example: assay cdevents validate cdevents.jsonl")
+@click.argument("file", type=click.File(encoding="utf-8", errors="surrogateescape"), default="-")
+def validate(file: TextIO) -> None:
+    """Check FILE (or standard input) against CDEvents v0.5.1.
+
+    It holds structured CloudEvents, one a line, or one JSON document. Exits 1 when one is not valid, naming line,
+    field and reason.
+    """
+    types = Counter[str]()
+    invalid = 0
+    for result in validate_text(file.read()):
+        if result.event is not None:
+            types[result.event["context"]["type"]] += 1
+            continue
+        invalid += 1
+        for fault in result.faults:
+            click.echo(f"{file.name}:{result.line}: {fault}")
+    for name, count in sorted(types.items()):
+        click.echo(f"{count:6d}  {name}")
+    click.echo(f"{types.total()} valid, {invalid} invalid")
+    if invalid:
+        raise click.exceptions.Exit(1)
+    if not types:
+        raise click.ClickException(f"{file.name}: no events")
+
+
+@command.command(epilog="Example: assay cdevents tail --port 8129 --count 10")
+@click.argument("file", required=False, type=click.Path(dir_okay=False, path_type=Path))
+@click.option(
+    "--port", default=8129, show_default=True, help="Listen here, on loopback; 0 takes a free port."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print each event whole, as one line of JSON.")
+@click.option("--count", type=click.IntRange(min=1), help="End after so many events.")
+def tail(file: Path | None, port: int, *, as_json: bool, count: int | None) -> None:
+    """Receive CDEvents over HTTP and print each, checked; with FILE, follow what a file sink writes there.
+
+    Exits 1 when one that came is not valid.
+    """
+    invalid = 0
+    with _following(file) if file else _listening(port) as events, contextlib.suppress(KeyboardInterrupt):
+        for number, event in enumerate(events, 1):
+            invalid += bool(event.fault)
+            click.echo(json.dumps(event.document) if as_json and not event.fault else _line(event))
+            if number == count:
+                break
+    if invalid:
+        raise click.ClickException(f"{invalid} events are not valid")
+
+
+@contextlib.contextmanager
+def _listening(port: int) -> Generator[Iterator[Received]]:
+    came: queue.SimpleQueue[Received] = queue.SimpleQueue()
+    try:
+        receiver = Receiver(port, came.put)
+    except OSError as error:
+        raise click.ClickException(f"cannot listen on 127.0.0.1:{port}: {error.strerror}") from error
+    thread = threading.Thread(target=receiver.serve_forever, daemon=True)
+    thread.start()
+    click.echo(f"listening on http://127.0.0.1:{receiver.server_port}", err=True)
+    try:
+        yield iter(came.get, None)
+    finally:
+        receiver.shutdown()
+        receiver.server_close()
+
+
+@contextlib.contextmanager
+def _following(path: Path) -> Generator[Iterator[Received]]:
+    try:
+        with path.open("rb") as file:
+            yield _lines(file)
+    except OSError as error:
+        raise click.ClickException(f"cannot read {path}: {error.strerror}") from error
+
+
+def _lines(file: Iterator[bytes]) -> Iterator[Received]:
+    pending = b""
+    while True:
+        # A line without its end is still being written.
+        pending += next(file, b"")
+        if not pending.endswith(b"\n"):
+            sleep(_POLL)
+            continue
+        yield _received(pending)
+        pending = b""
+
+
+def _received(line: bytes) -> Received:
+    try:
+        document = decode(line)
+    except InvalidEvent as error:
+        return Received({}, str(error))
+    return checked(document) if isinstance(document, dict) else Received({}, "is no JSON object")  # pyright: ignore[reportUnknownArgumentType]
+
+
+def _line(event: Received) -> str:
+    if event.fault:
+        return f"INVALID  {event.document.get('type', '')}  {event.fault}"
+    data = event.document.get("data", event.document)
+    context, subject = data["context"], data["subject"]
+    outcome = subject["content"].get("outcome", "")
+    return "  ".join(filter(None, (context["timestamp"], context["type"], subject["id"], outcome)))

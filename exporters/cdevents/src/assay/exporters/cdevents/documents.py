@@ -1,0 +1,63 @@
+"""Events in files: JSON lines, as the file sink writes them, or one JSON document."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, cast
+
+from assay.exporters.cdevents import cloudevents
+from assay.exporters.cdevents.errors import Fault, InvalidEvent
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """One event of a file.
+
+    Args:
+        line: Number of its line, from 1.
+        event: The CDEvent; None when it is not valid.
+        faults: What is wrong with it.
+    """
+
+    line: int
+    event: dict[str, Any] | None
+    faults: tuple[Fault, ...] = ()
+
+
+def validate(text: str) -> Iterator[Checked]:
+    """Yield every event of a text, valid or not.
+
+    The text is JSON lines, or one JSON document that may go over many lines: an event or an array of events.
+    """
+    whole = _document(text)
+    if whole is not None:
+        for item in whole:
+            yield _checked(1, item)
+        return
+    for number, line in enumerate(text.splitlines(), 1):
+        if line.strip():
+            try:
+                document = cloudevents.decode(line)
+            except InvalidEvent as error:
+                yield Checked(number, None, error.faults)
+            else:
+                yield _checked(number, document)
+
+
+def _document(text: str) -> list[object] | None:
+    """Return the events of a text that is one JSON document, and None for one that is not."""
+    if len(text.strip().splitlines()) == 1 and not text.lstrip().startswith("["):
+        return None
+    try:
+        document = cloudevents.decode(text)
+    except InvalidEvent:
+        return None
+    return cast("list[object]", document) if isinstance(document, list) else [document]
+
+
+def _checked(line: int, document: object) -> Checked:
+    try:
+        return Checked(line, cloudevents.check(document))
+    except InvalidEvent as error:
+        return Checked(line, None, error.faults)
