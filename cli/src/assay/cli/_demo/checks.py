@@ -83,6 +83,11 @@ def span_mismatches(report: Report, spans: Spans) -> list[str]:
     return lines
 
 
+def audited(report: Report) -> int:
+    """Return how many records the application's work must have made: each run twice, triggers, decisions."""
+    return 2 * len(report.runs) + report.sensor["triggers"] + sum(CHECKPOINTS.values())
+
+
 def audit_mismatches(report: Report, stored: Mapping[tuple[str, str], int]) -> list[str]:
     """Return a line for each run, trigger and decision that is not in the audit log exactly once.
 

@@ -81,6 +81,11 @@ class Folder:
         return self.audit / "checkpoint"
 
     @property
+    def proof(self) -> Path:
+        """The proof of one record."""
+        return self.audit / "proof.json"
+
+    @property
     def cdevents(self) -> Path:
         """Structured CloudEvents, one a line."""
         return self.root / "cdevents.jsonl"
@@ -164,7 +169,7 @@ class Stack:
                 addresses=self.collector,
                 storage=self.folder.queue,
                 log=self.folder.collector_log,
-                environment=self._collector_environment(),
+                environment=self.collector_environment(),
             ):
                 yield self
 
@@ -183,7 +188,8 @@ class Stack:
             "ASSAY_AUDIT_TOKEN": self.audit_token,
         }
 
-    def _collector_environment(self) -> dict[str, str]:
+    def collector_environment(self) -> dict[str, str]:
+        """Return the variables that the Collector's configuration files take."""
         return {
             "ASSAY_AUDIT_TOKEN": self.audit_token,
             "ASSAY_HOST_TOKEN": self.host_token,
@@ -226,8 +232,8 @@ class Stack:
                     "outbox": str(self.folder.outbox),
                     "sinks": [{"type": "file", "path": str(self.folder.cdevents)}],
                 },
-                "traces": {"type": "otlp-lines", "path": str(self.folder.traces), "signals": ["traces"]},
-                "logs": {"type": "otlp-lines", "path": str(self.folder.logs), "signals": ["logs"]},
+                "traces": {"type": "otlp-lines", "path": str(self.folder.traces)},
+                "logs": {"type": "otlp-lines", "path": str(self.folder.logs)},
             },
         }
 

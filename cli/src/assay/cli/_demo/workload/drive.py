@@ -85,7 +85,8 @@ def ask_sensor(instance: DagsterInstance) -> list[str]:
     with build_sensor_context(instance=instance, definitions=project.defs) as context:
         tick = project.late_files.evaluate_tick(context)
     for request in tick.run_requests or ():
-        run(late, instance, dict(request.tags))
+        # The daemon tags the run with the sensor that asked for it.
+        run(late, instance, {**request.tags, "dagster/sensor_name": project.late_files.name})
     return [request.run_key or "" for request in tick.run_requests or ()]
 
 

@@ -19,12 +19,12 @@ from dagster import (
     Definitions,
     Failure,
     InputContext,
-    IOManager,
     OutputContext,
     RetryPolicy,
     RunRequest,
     SensorEvaluationContext,
     StaticPartitionsDefinition,
+    UPathIOManager,
     asset,
     asset_check,
     define_asset_job,
@@ -33,36 +33,28 @@ from dagster import (
     multiprocess_executor,
     sensor,
 )
+from upath import UPath
 
 REGIONS = ("north", "east", "south", "west")
-CATEGORIES = ("books", "games", "garden", "music", "tools", "toys")
+CATEGORIES = ("art", "books", "food", "games", "garden", "music", "pets", "tools", "toys")
 LATE_REPORTS = ("freight", "returns")
 ORDERS_PER_REGION = 200
 
 Row = dict[str, Any]
 
 
-class JSONFiles(IOManager):
+class JSONFiles(UPathIOManager):
     """Keeps each asset, or each of its partitions, in a JSON file below one folder."""
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
+    extension = ".json"
 
-    def _path(self, context: InputContext | OutputContext) -> Path:
-        parts = [*context.asset_key.path]
-        if context.has_partition_key:
-            parts.append(context.partition_key)
-        return self._folder.joinpath(*parts).with_suffix(".json")
-
-    def handle_output(self, context: OutputContext, obj: object) -> None:
+    def dump_to_path(self, context: OutputContext, obj: object, path: UPath) -> None:  # noqa: ARG002 - Dagster's
         """Write what the asset returned."""
-        path = self._path(context)
-        path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(obj), encoding="utf-8")
 
-    def load_input(self, context: InputContext) -> object:
+    def load_from_path(self, context: InputContext, path: UPath) -> object:  # noqa: ARG002 - Dagster's
         """Read what an upstream asset wrote."""
-        return json.loads(self._path(context).read_text(encoding="utf-8"))
+        return json.loads(path.read_text(encoding="utf-8"))
 
 
 def _store() -> Path:
@@ -218,6 +210,6 @@ defs = Definitions(
     asset_checks=[total_is_positive],
     jobs=[intake_job, regional_job, sales_job, reporting_job, ledger_job, late_job],
     sensors=[late_files],
-    resources={"io_manager": JSONFiles(Path(os.environ.get("DEMO_STORE", "store")))},
+    resources={"io_manager": JSONFiles(base_path=UPath(os.environ.get("DEMO_STORE", "store")))},
     loggers={"console": json_console_logger},
 )

@@ -1,0 +1,45 @@
+"""One changed byte, and what the verifier says of it.
+
+The log's triggers refuse an UPDATE, so this does what somebody with the file would do: it drops them first.
+It works on a copy; the log that the demo leaves is untouched.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import tempfile
+from contextlib import closing
+from pathlib import Path
+
+from assay.exporters.audit import AuditLogError, load_verifier, verify
+
+
+def caught(database: Path, verifier_key: Path) -> str:
+    """Change one letter of one record in a copy of the log, and return what the verifier says.
+
+    Returns:
+        The verifier's message, which names the record; empty when it noticed nothing.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        copy = Path(folder) / "log.db"
+        original = sqlite3.connect(f"file:{database}?mode=ro", uri=True)
+        with closing(original) as source, closing(sqlite3.connect(copy)) as target:
+            source.backup(target)
+        _change_a_letter(copy)
+        try:
+            verify(copy, load_verifier(verifier_key))
+        except AuditLogError as error:
+            return str(error)
+        return ""
+
+
+def _change_a_letter(database: Path) -> None:
+    """Make the approver of an approval somebody else."""
+    with closing(sqlite3.connect(database)) as log, log:
+        triggers = log.execute("SELECT name FROM sqlite_master WHERE type = 'trigger'").fetchall()
+        for (name,) in triggers:
+            log.execute(f'DROP TRIGGER "{name}"')
+        log.execute(
+            "UPDATE audit_log SET actor_id = 'x' || substr(actor_id, 2)"
+            " WHERE rowid = (SELECT max(rowid) FROM audit_log WHERE action = 'APPROVE')"
+        )
