@@ -27,7 +27,7 @@ Content: TypeAlias = dict[str, Any]
 
 INTEGRITY = "audit.integrity."
 SAFE_INTEGER = 2**53 - 1  # RFC 7493 section 2.2: beyond it a JSON number is not the same number everywhere
-DEPTH = 64  # of values within values
+DEPTH = 32  # of values within values; of maps within maps protobuf itself takes no more
 _NON_BMP = re.compile(
     rb"[\xf0-\xf4]"
 )  # the first byte of a UTF-8 sequence beyond the basic multilingual plane

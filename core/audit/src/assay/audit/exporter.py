@@ -27,6 +27,7 @@ from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import (
 from assay.audit.errors import ConfigurationError, ConflictError, ExportError
 
 DEFAULT_ENDPOINT = "http://127.0.0.1:4319/v1/audit"
+_ACCEPTED = range(200, 300)
 _CONFLICT = 409
 _LATER = frozenset({429, 502, 503, 504})  # OTLP specification, "Retryable Response Codes"
 _PROTOBUF = "application/x-protobuf"
@@ -97,7 +98,7 @@ class OTLPAuditExporter:
             except requests.RequestException as error:
                 failure, wait = self._unreachable(error), delay * random.uniform(0.5, 1.0)  # noqa: S311  jitter
             else:
-                if response.ok:
+                if response.status_code in _ACCEPTED:
                     return self._accepted(response)
                 failure, wait = self._refused(response), _retry_after(response)
                 if response.status_code not in _LATER:

@@ -13,7 +13,7 @@ from typing import Any, cast
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, ArrayValue, KeyValue, KeyValueList
 from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord
 
-from assay.audit.canonical import DEPTH, Content
+from assay.audit.canonical import Content
 from assay.audit.errors import RecordError
 
 RECORD_ID = "audit.record.id"
@@ -34,6 +34,7 @@ SOURCE_TYPES = frozenset({"ipv4", "ipv6", "hostname"})
 
 _UUID4 = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}").fullmatch
 _MANDATORY = (RECORD_ID, ACTOR_ID, ACTOR_TYPE, ACTION, OUTCOME)
+DEPTH = 16  # of values within values: what servers take that limit nested messages to 64
 _EVENT_LENGTH = 100  # as in the seed's table
 _INT64 = range(-(2**63), 2**63)
 
