@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
+import shutil
+import subprocess
 import sys
 from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -46,3 +51,39 @@ def collector_binary(skip_or_fail, pytestconfig) -> CollectorBinary | None:
 def addresses() -> Addresses:
     """Loopback addresses for a Collector, with ports that are free."""
     return Addresses.free()
+
+
+@pytest.fixture(scope="session")
+def promtool(skip_or_fail) -> str:
+    """Prometheus' own judge of what it would scrape."""
+    found = shutil.which("promtool")
+    if found is None:
+        skip_or_fail("promtool is not on PATH: install the Debian package `prometheus`")
+    return str(found)
+
+
+@pytest.fixture(scope="session")
+def demo(collector_binary, tmp_path_factory) -> tuple[Path, dict[str, Any]]:
+    """One run of `assay demo`, shared: its folder, and the object that it printed."""
+    folder = tmp_path_factory.mktemp("demo") / "kept"
+    done = run_assay("demo", "--json", "--collector", "require", "--keep", str(folder))
+    assert done.returncode == 0, done.stdout + done.stderr
+    return folder, json.loads(done.stdout)
+
+
+def run_assay(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run the command as a user types it."""
+    return subprocess.run(
+        [str(Path(sys.executable).with_name("assay")), *arguments],
+        capture_output=True,
+        text=True,
+        stdin=subprocess.DEVNULL,
+        timeout=300,
+        check=False,
+    )
+
+
+@pytest.fixture(scope="session")
+def assay() -> Callable[..., subprocess.CompletedProcess[str]]:
+    """The `assay` command."""
+    return run_assay

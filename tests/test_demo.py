@@ -6,36 +6,12 @@ import json
 import shutil
 import sqlite3
 import subprocess
-import sys
 from contextlib import closing
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 pytestmark = pytest.mark.slow
-
-ASSAY = str(Path(sys.executable).with_name("assay"))
-
-
-def assay(*arguments: str, timeout: float = 300) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [ASSAY, *arguments],
-        capture_output=True,
-        text=True,
-        stdin=subprocess.DEVNULL,
-        timeout=timeout,
-        check=False,
-    )
-
-
-@pytest.fixture(scope="module")
-def demo(collector_binary, tmp_path_factory) -> tuple[Path, dict[str, Any]]:
-    """One run of the demo, shared: its folder, and the object that it printed."""
-    folder = tmp_path_factory.mktemp("demo") / "kept"
-    done = assay("demo", "--json", "--collector", "require", "--keep", str(folder))
-    assert done.returncode == 0, done.stdout + done.stderr
-    return folder, json.loads(done.stdout)
 
 
 def test_object_says_that_everything_holds(demo):
@@ -95,7 +71,7 @@ def test_line_files_hold_json_lines(demo, name):
         assert isinstance(json.loads(line), dict)
 
 
-def test_log_verifies_offline_and_proof_too(demo):
+def test_log_verifies_offline_and_proof_too(demo, assay):
     folder, _ = demo
     key = str(folder / "audit/verifier.key")
     verified = assay("audit", "verify", "--db", str(folder / "audit/log.db"), "--key", key)
@@ -104,7 +80,7 @@ def test_log_verifies_offline_and_proof_too(demo):
     assert proven.returncode == 0, proven.stderr
 
 
-def test_each_changed_field_of_a_record_is_caught_and_named(demo, tmp_path):
+def test_each_changed_field_of_a_record_is_caught_and_named(demo, assay, tmp_path):
     folder, _ = demo
     with closing(sqlite3.connect(folder / "audit/log.db")) as log:
         columns = [row[1] for row in log.execute("PRAGMA table_info(audit_log)")]
@@ -147,7 +123,7 @@ def test_series_pass_promtool(demo, promtool):
     assert done.returncode in (0, 3), done.stderr
 
 
-def test_without_a_collector_it_still_runs_and_says_so(tmp_path):
+def test_without_a_collector_it_still_runs_and_says_so(assay, tmp_path):
     done = assay("demo", "--collector", "none", "--keep", str(tmp_path / "kept"))
     assert done.returncode == 0, done.stdout + done.stderr
     lines = done.stdout.strip().splitlines()
@@ -155,7 +131,7 @@ def test_without_a_collector_it_still_runs_and_says_so(tmp_path):
     assert any("No Collector" in line for line in lines[-3:])
 
 
-def test_a_folder_that_holds_something_is_refused(tmp_path):
+def test_a_folder_that_holds_something_is_refused(assay, tmp_path):
     (tmp_path / "mine").write_text("mine", encoding="utf-8")
     done = assay("demo", "--keep", str(tmp_path))
     assert done.returncode == 2

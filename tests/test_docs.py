@@ -5,8 +5,12 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import sqlite3
 import subprocess
 import sys
+import time
+from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -52,29 +56,79 @@ def test_python_blocks_run_in_order(page, tmp_path):
     assert done.returncode == 0, done.stderr
 
 
-@pytest.mark.slow
-def test_auditors_page_runs_on_a_real_log(demo_folder, tmp_path):
-    folder = tmp_path / "demo"
-    shutil.copytree(demo_folder, folder)
-    (folder / "kept").mkdir()
-    commands = [
-        line.removeprefix("$ ")
-        for block in blocks(REPOSITORY / "docs/how-to/check-an-audit-log.md", "console")
-        for line in block.splitlines()
-        if line.startswith("$ ")
-    ]
-    assert commands
+def commands(page: str, start: str = "", end: str = r"\Z") -> list[str]:
+    """The commands of a page's console blocks between two headings, here documents with them."""
+    text = (REPOSITORY / page).read_text(encoding="utf-8")
+    part = re.search(f"{start}.*?(?={end})", text, re.DOTALL)
+    assert part
+    lines = [match["code"] for match in BLOCK.finditer(part[0]) if match["language"] == "console"]
+    return [line.removeprefix("$ ") for block in lines for line in block.splitlines()]
+
+
+def run_script(script: list[str], folder: Path) -> subprocess.CompletedProcess[str]:
+    """Run commands as a user types them, with this environment's programs first."""
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    done = subprocess.run(
-        ["bash", "-euc", "\n".join(commands)],
+    return subprocess.run(
+        ["bash", "-euc", "\n".join(script)],
         cwd=folder,
         env={**os.environ, "PATH": path},
+        stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=180,
         check=False,
     )
+
+
+@pytest.mark.slow
+def test_auditors_page_runs_on_a_real_log(demo, tmp_path):
+    folder = tmp_path / "demo"
+    shutil.copytree(demo[0], folder)
+    (folder / "kept").mkdir()
+    script = commands("docs/how-to/check-an-audit-log.md")
+    assert len(script) > 4
+    done = run_script(script, folder)
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.slow
+def test_tutorial_runs_from_an_empty_folder(collector_binary, tmp_path):
+    page = "docs/tutorial/index.md"
+    write_titled(REPOSITORY / page, tmp_path)
+    assert commands(page, "## 2", "## 3") == ["assay up --keep data"]
+    up = subprocess.Popen(
+        [str(Path(sys.executable).with_name("assay")), "up", "--keep", "data", "--free-ports"],
+        cwd=tmp_path,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        wait_until((tmp_path / "data/environment").exists)
+        ran = run_script(commands(page, "## 3", "## 4"), tmp_path)
+        assert ran.returncode == 0, ran.stdout + ran.stderr
+        wait_until(lambda: approved(tmp_path / "data/audit/log.db"))
+        wait_until(lambda: "approved" in (tmp_path / "data/cdevents.jsonl").read_text(encoding="utf-8"))
+        seen = run_script(commands(page, "## 4"), tmp_path)
+    finally:
+        up.terminate()
+        up.wait(60)
+    assert seen.returncode == 0, seen.stdout + seen.stderr
+    assert "APPROVE" in seen.stdout
+    assert seen.stdout.rstrip().endswith("caught")
+    assert "mallory" in seen.stderr
+
+
+def approved(database: Path) -> bool:
+    with closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True)) as log:
+        return bool(log.execute("SELECT 1 FROM audit_log WHERE action = 'APPROVE'").fetchone())
+
+
+def wait_until(arrived: Callable[[], bool]) -> None:
+    """Look until it is so; what is sent in the background arrives when it does."""
+    deadline = time.monotonic() + 60
+    while not arrived():
+        assert time.monotonic() < deadline, "it has not arrived in a minute"
+        time.sleep(0.1)
 
 
 def test_site_builds_without_a_broken_link(tmp_path):
