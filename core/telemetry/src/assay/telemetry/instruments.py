@@ -50,11 +50,12 @@ class Instruments:
         if record.metric.instrument == "gauge":
             return _unweighted(write, record)
         weigh = _repeated(write) if record.metric.instrument == "histogram" else _multiplied(write)
+        constant = record.constant
 
         def recorder(
             measurements: Mapping[str, Any], metadata: Mapping[str, Any], context: Context | None
         ) -> None:
-            amount = value(measurements, metadata)
+            amount = value(measurements, metadata) if constant is None else constant
             if amount is None:
                 return
             if WEIGHT not in metadata:

@@ -59,8 +59,11 @@ class Opened:
         if otel_context.get_current() is not self.context:
             return
         self.context = _NOWHERE  # its own holds this object: a cycle, left to the garbage collector
+        previous, outer = self._previous, self._outer
+        if outer is not None and outer.closed:
+            previous = living(previous)
         # Not by token: it only works in the execution context that attached it.
-        otel_context.attach(living(self._previous))
+        otel_context.attach(previous)
 
 
 def living(context: Context) -> Context:
@@ -72,30 +75,28 @@ def living(context: Context) -> Context:
 
 
 class OpenSpans:
-    """Open spans by their `telemetry_span_context`, at most `OPEN_LIMIT`."""
+    """Open spans by their `telemetry_span_context`, at most `OPEN_LIMIT`.
 
-    __slots__ = ("_by_key",)
+    Attributes:
+        take: Given a key and None, returns the open span of that key and forgets it.
+    """
+
+    __slots__ = ("_by_key", "take")
 
     def __init__(self) -> None:
         self._by_key: dict[Any, Opened] = {}
+        self.take = self._by_key.pop  # the method itself: called for each span
 
     def __len__(self) -> int:
         return len(self._by_key)
 
     def add(self, key: object, opened: Opened) -> None:
         """Keep a span until `take`."""
-        lost = self._by_key.pop(key, None)
-        if lost is None and len(self._by_key) >= OPEN_LIMIT:
-            lost = self._oldest()
-        if lost is not None:
-            lost.closed = True
-            lost.span.set_status(Status(StatusCode.ERROR, "the event that ends this span never came"))
-            lost.span.end()
+        if key in self._by_key:
+            _lose(self._by_key.pop(key, None))
+        elif len(self._by_key) >= OPEN_LIMIT:
+            _lose(self._oldest())
         self._by_key[key] = opened
-
-    def take(self, key: object) -> Opened | None:
-        """Return the open span of that key, and forget it."""
-        return self._by_key.pop(key, None)
 
     def clear(self) -> None:
         """Forget all: in a forked child they are the parent's to end."""
@@ -112,3 +113,10 @@ class OpenSpans:
             return self._by_key.pop(next(iter(self._by_key)))
         except (StopIteration, KeyError, RuntimeError):  # another thread changed the table meanwhile
             return None
+
+
+def _lose(opened: Opened | None) -> None:
+    if opened is not None:
+        opened.closed = True
+        opened.span.set_status(Status(StatusCode.ERROR, "the event that ends this span never came"))
+        opened.span.end()

@@ -30,11 +30,13 @@ class Record:
         metric: The instrument.
         value: Returns the number to record, or None if the event has none.
         labels: Returns the instrument's labels.
+        constant: The number, where it is always the same.
     """
 
     metric: Metric
     value: Value
     labels: Labels
+    constant: float | None = None
 
 
 @dataclass(slots=True)
@@ -154,7 +156,10 @@ def _claim(plan: Plan, span: Span) -> Plan:
 
 
 def _record(metric: Metric, recording: Recording) -> Record:
-    return Record(metric, _value(recording), _labels(metric, recording))
+    constant = None if recording.value or recording.when else recording.scale
+    if constant == 1:
+        constant = 1  # counts stay integers
+    return Record(metric, _value(recording), _labels(metric, recording), constant)
 
 
 def _value(recording: Recording) -> Value:

@@ -100,7 +100,12 @@ class Span:
                 self._dropped = True
             else:
                 self._started = started
-                self._bind(started)
+                # What happens inside gets the same, whether or not a bridge makes a span of this.
+                given = started.get("correlation_id")
+                before = correlation_id.get()
+                if given is not None and given != before:
+                    correlation_id.set(given)
+                    self._bound = (given, before)
         return self
 
     def __exit__(
@@ -140,15 +145,6 @@ class Span:
         elif iscoroutinefunction(function):
             decorate = _decorate_coroutine
         return cast("F", decorate(self._event, self._given, function))
-
-    def _bind(self, started: bus.Metadata) -> None:
-        """Make the correlation id that the start got that of what happens inside."""
-        given = started.get("correlation_id")
-        if given is not None:
-            before = correlation_id.get()
-            if before != given:
-                correlation_id.set(given)
-                self._bound = (given, before)
 
     def _execute_stop(self, measurements: dict[str, Any]) -> None:
         stop = _phases[self._event][1]
