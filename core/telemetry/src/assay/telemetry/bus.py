@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from itertools import count
 from time import monotonic_ns, time_ns
-from typing import Any, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 from assay.telemetry.breaker import Breaker
 from assay.telemetry.errors import HandlerExistsError, PatternError
@@ -27,7 +27,24 @@ Handler: TypeAlias = Callable[[str, Measurements, Metadata, Any], object]
 Filter: TypeAlias = Callable[[Metadata], Metadata | None]
 """Takes an event's metadata; returns what handlers get, or None to drop the event."""
 
+
+class Tell(Protocol):
+    """Tells one event to its handlers."""
+
+    def __call__(
+        self, measurements: Measurements, metadata: Metadata, screen: Filter | None = ..., /
+    ) -> Metadata | None:
+        """Return the metadata that the handlers got, or None if the event was dropped.
+
+        Args:
+            measurements: The event's.
+            metadata: The event's.
+            screen: The filter; left out, the event's own; None where the metadata has passed it already.
+        """
+
+
 FAILURE_EVENT = "telemetry.handler.failure"
+FILTER_ID = "telemetry.filter"
 RECURSION_LIMIT = 8
 """How deep a handler may be inside itself before it is stopped."""
 CACHE_LIMIT = 4096
@@ -87,7 +104,7 @@ class _Table:
         self.routes: dict[str, Route] = {}
 
 
-Route: TypeAlias = "tuple[()] | tuple[Filter | None, tuple[Subscription, ...]]"
+Route: TypeAlias = Tell | tuple[()]
 
 _serials = count()
 _write_lock = threading.RLock()
@@ -117,7 +134,7 @@ def execute(event: str, measurements: Measurements | None = None, metadata: Meta
     if route is None:
         route = resolve(event)
     if route:
-        dispatch(route, event, measurements or {}, metadata or {})
+        route(measurements or {}, metadata or {})
 
 
 def attach(handler_id: str, event: str, handler: Handler, config: object = None) -> None:
@@ -218,7 +235,7 @@ def refresh() -> None:
 
 
 def resolve(event: str) -> Route:
-    """Return the filter and the handlers of an event, and remember them."""
+    """Return what tells an event to its handlers, () if it has none; remember it."""
     table = _table
     route = table.routes.get(event)
     if route is not None:
@@ -230,51 +247,45 @@ def resolve(event: str) -> Route:
     route = ()
     if found:
         ordered = tuple(sorted(found.values(), key=lambda s: s.serial))
-        route = (_compile_filter(event) if _compile_filter else None, ordered)
+        route = _compile_route(event, _compile_filter(event) if _compile_filter else None, ordered)
     if len(table.routes) >= CACHE_LIMIT:
         table.routes.clear()
     table.routes[event] = route
     return route
 
 
-def dispatch(route: Route, event: str, measurements: Measurements, metadata: Metadata) -> Metadata | None:
-    """Filter an event and tell the handlers of its route; return what they got, or None if it was dropped."""
-    if not route:
-        return None
-    screen, subscriptions = route
-    if screen is not None:
-        try:
-            screened = screen(metadata)
-        except Exception as error:  # noqa: BLE001 - an event must not break its emitter
-            report_failure("telemetry.filter", event, error)
-            return None
-        if screened is None:
-            return None
-        metadata = screened
-    deliver(subscriptions, event, measurements, metadata)
-    return metadata
+def _compile_route(event: str, event_filter: Filter | None, subscriptions: tuple[Subscription, ...]) -> Tell:
+    def tell(
+        measurements: Measurements, metadata: Metadata, screen: Filter | None = event_filter
+    ) -> Metadata | None:
+        if screen is not None:
+            try:
+                screened = screen(metadata)
+            except Exception as error:  # noqa: BLE001 - an event must not break its emitter
+                report_failure(FILTER_ID, event, error)
+                return None
+            if screened is None:
+                return None
+            metadata = screened
+        for subscription in subscriptions:
+            if subscription.busy or subscription.breaker.retry_at:
+                _call_guarded(subscription, event, measurements, metadata)
+                continue
+            # A plain flag tells the usual case (nobody is in this handler) from the rare ones, which are then
+            # counted by thread: recursion, and two threads in one handler.
+            subscription.busy = True
+            try:
+                subscription.handler(event, measurements, metadata, subscription.config)
+            except Exception as error:  # noqa: BLE001 - a handler must not break its emitter
+                _failed(subscription, event, error)
+            else:
+                if subscription.breaker.failures:
+                    subscription.breaker.succeeded()
+            finally:
+                subscription.busy = False
+        return metadata
 
-
-def deliver(
-    subscriptions: tuple[Subscription, ...], event: str, measurements: Measurements, metadata: Metadata
-) -> None:
-    """Call the handlers of an event that has passed the filter."""
-    for subscription in subscriptions:
-        if subscription.busy or subscription.breaker.retry_at:
-            _call_guarded(subscription, event, measurements, metadata)
-            continue
-        # A plain flag tells the usual case (nobody is in this handler) from the rare ones, which are then
-        # counted by thread: recursion, and two threads in one handler.
-        subscription.busy = True
-        try:
-            subscription.handler(event, measurements, metadata, subscription.config)
-        except Exception as error:  # noqa: BLE001 - a handler must not break its emitter
-            _failed(subscription, event, error)
-        else:
-            if subscription.breaker.failures:
-                subscription.breaker.succeeded()
-        finally:
-            subscription.busy = False
+    return tell
 
 
 def _call_guarded(

@@ -93,9 +93,7 @@ class Span:
         self._begun = begun = monotonic_ns()
         route = bus.resolve(start)
         if route:
-            started = bus.dispatch(
-                route, start, {"system_time": time_ns(), "monotonic_time": begun}, self._given
-            )
+            started = route({"system_time": time_ns(), "monotonic_time": begun}, self._given)
             if started is None:
                 self._dropped = True
             else:
@@ -152,10 +150,10 @@ class Span:
         if not route:
             return
         if self._started is None or self.metadata:
-            bus.dispatch(route, stop, measurements, {**(self._started or self._given), **self.metadata})
+            route(measurements, {**(self._started or self._given), **self.metadata})
         else:
             # The filters have seen all of it at the start, and a span's phases share one verdict.
-            bus.deliver(route[1], stop, measurements, self._started)
+            route(measurements, self._started, None)
 
     def _execute_exception(self, measurements: dict[str, Any], error: BaseException | str, kind: str) -> None:
         name = _phases[self._event][2]
@@ -167,9 +165,7 @@ class Span:
             kind = qualified_name(type(error))
             stacktrace = _format(error)
         description = {"kind": kind, "reason": error, "stacktrace": stacktrace}
-        bus.dispatch(
-            route, name, measurements, {**(self._started or self._given), **description, **self.metadata}
-        )
+        route(measurements, {**(self._started or self._given), **description, **self.metadata})
 
 
 span = Span
