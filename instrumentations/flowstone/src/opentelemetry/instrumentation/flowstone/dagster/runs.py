@@ -53,10 +53,9 @@ class Run:
         span.__enter__()
         self._span = span
 
-    @guarded
     def watch(self, item: Foreign) -> None:
         """Note how the run ends."""
-        kind = item.event_type_value
+        kind = getattr(item, "event_type_value", None)
         if kind == FAILED:
             self._failed = item
         elif kind == CANCELED:

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from typing import Any
 
 from opentelemetry.instrumentation.flowstone.dagster.failures import Failure, failure_of
-from opentelemetry.instrumentation.flowstone.dagster.following import follow
 from opentelemetry.instrumentation.flowstone.dagster.foreign import Foreign
 from opentelemetry.instrumentation.flowstone.dagster.guard import guarded
 from opentelemetry.instrumentation.flowstone.dagster.names import (
@@ -61,16 +60,15 @@ class Step:
         self._span = span
 
     @guarded
-    def watch(self, item: Foreign) -> None:
-        """Tell of the checks that the step evaluates."""
-        if item.event_type_value == CHECK_EVALUATED:
-            evaluated = item.event_specific_data
-            asset_check(
-                evaluated.asset_key.to_user_string(),
-                evaluated.check_name,
-                passed=evaluated.passed,
-                run_id=self.run_id,
-            )
+    def tell_check(self, event: Foreign) -> None:
+        """Tell of a check that the step evaluated."""
+        evaluated = event.event_specific_data
+        asset_check(
+            evaluated.asset_key.to_user_string(),
+            evaluated.check_name,
+            passed=evaluated.passed,
+            run_id=self.run_id,
+        )
 
     @guarded
     def close(self, error: BaseException | None) -> None:
@@ -136,10 +134,22 @@ class Steps:
         return self._followed(wrapped(*args, **kwargs), context, step)
 
     def _followed(self, generator: Foreign, context: object, step: Step) -> Foreign:
+        # Unlike a run, a step keeps its span current while it waits: its consumer is the run's generator, which
+        # takes away what is current when it waits itself.
         self._running[id(context)] = step
+        step.open()
+        failed: BaseException | None = None
         try:
-            yield from follow(generator, step)
+            for item in generator:
+                if getattr(item, "event_type_value", None) == CHECK_EVALUATED:
+                    step.tell_check(item)
+                yield item
+        except BaseException as error:
+            failed = error
+            raise
         finally:
+            generator.close()
+            step.close(failed)
             self._running.pop(id(context), None)
 
 
