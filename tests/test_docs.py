@@ -108,14 +108,16 @@ def test_tutorial_runs_from_an_empty_folder(collector_binary, tmp_path):
         assert ran.returncode == 0, ran.stdout + ran.stderr
         wait_until(lambda: approved(tmp_path / "data/audit/log.db"))
         wait_until(lambda: "approved" in (tmp_path / "data/cdevents.jsonl").read_text(encoding="utf-8"))
-        seen = run_script(commands(page, "## 4"), tmp_path)
+        seen = run_script(commands(page, "## 4", "## 5"), tmp_path)
+        assert seen.returncode == 0, seen.stdout + seen.stderr
+        assert "APPROVE" in seen.stdout
     finally:
         up.terminate()
         up.wait(60)
-    assert seen.returncode == 0, seen.stdout + seen.stderr
-    assert "APPROVE" in seen.stdout
-    assert seen.stdout.rstrip().endswith("caught")
-    assert "mallory" in seen.stderr
+    altered = run_script(commands(page, "## 5"), tmp_path)
+    assert altered.returncode == 0, altered.stdout + altered.stderr
+    assert altered.stdout.rstrip().endswith("caught")
+    assert "mallory" in altered.stderr
 
 
 def approved(database: Path) -> bool:
