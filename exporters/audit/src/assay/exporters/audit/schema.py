@@ -116,8 +116,8 @@ def _append_only() -> str:
     """Triggers that refuse whatever is no insertion.
 
     INSERT OR REPLACE deletes without a word to the trigger for DELETE. On the two tables that grow with every
-    record a guard against it would take as long as the insertion itself: there the writer's `recursive_triggers`
-    has to do, and verification finds what another connection replaced.
+    record a guard against it would take as long as the insertion itself: there the writer's setting
+    `recursive_triggers` has to do, and verification finds what another connection replaced.
     """
     guards = [_refuse(verb, table) for table in _TABLES for verb in ("UPDATE", "DELETE")]
     guards += (_refuse_replace(table, taken) for table, taken in _TAKEN.items())

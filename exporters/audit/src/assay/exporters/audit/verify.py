@@ -10,7 +10,8 @@ import hashlib
 import heapq
 import json
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from operator import itemgetter
 from pathlib import Path
@@ -42,6 +43,7 @@ _CHECKPOINTS = "SELECT size, note FROM checkpoints ORDER BY size"
 _OUT_OF_PLACE = "SELECT id FROM audit_log WHERE leaf_index >= ? ORDER BY leaf_index LIMIT 1"
 _RECORD, _INTEGRITY, _RESOURCE = '{"record":', '{"integrity":', ',"resource":'
 _DECODER = json.JSONDecoder()
+_PROGRESS_EVERY = 10_000  # entries
 _SHOWN = 60  # characters of a value in a message
 
 Progress = Callable[[int, int], object]
@@ -103,6 +105,7 @@ class _Verifier:
         self._chains = Chains()
         self._counts = {"record": 0, "quarantine": 0, "checkpoint": 0, "node": 0}
         self._covered = 0
+        self._kept_found = False
 
     def run(self, progress: Progress) -> Verified:
         self._check_identity()
@@ -111,14 +114,17 @@ class _Verifier:
         due = next(checkpoints, None)
         if due is None:
             raise SignatureError("the log has no checkpoint: they were removed, nothing in it is proven")
+        if due.size:
+            raise SignatureError("the log's first checkpoint, which is of size 0, was removed")
         due = self._reached(due, checkpoints)
-        for index, name, leaf in self._entries():
-            if index != self._tree.size:
-                raise self._missing(index, name, total)
-            self._grow(leaf, name)
-            due = self._reached(due, checkpoints)
-            if not index % 10_000:
-                progress(index, total)
+        with closing(self._entries()) as entries:
+            for index, name, leaf in entries:
+                if index != self._tree.size:
+                    raise self._missing(index, name, total)
+                self._grow(leaf, name)
+                due = self._reached(due, checkpoints)
+                if not index % _PROGRESS_EVERY:
+                    progress(index, total)
         progress(total, total)
         if due is not None:
             raise TreeMismatchError(
@@ -153,19 +159,20 @@ class _Verifier:
                 raise SignatureError(f"checkpoint {size}: the signed size is {checkpoint.size}")
             yield checkpoint
 
-    def _entries(self) -> Iterator[tuple[int, str, bytes]]:
+    def _entries(self) -> Generator[tuple[int, str, bytes]]:
         """Yield index, name and leaf hash of every entry that holds in itself."""
         rows = heapq.merge(
             self._connection.execute(_RECORDS), self._connection.execute(_QUARANTINE), key=itemgetter(0)
         )
         width = len(schema.COLUMNS) + 4
-        for row in rows:
-            if len(row) == width:
-                self._counts["record"] += 1
-                yield row[0], *self._check_record(row)
-            else:
-                self._counts["quarantine"] += 1
-                yield row[0], *_check_quarantined(row)
+        with closing(rows):
+            for row in rows:
+                if len(row) == width:
+                    self._counts["record"] += 1
+                    yield row[0], *self._check_record(row)
+                else:
+                    self._counts["quarantine"] += 1
+                    yield row[0], *_check_quarantined(row)
 
     def _check_record(self, row: Row) -> tuple[str, bytes]:
         index, stored = row[0], row[1:-3]
@@ -220,6 +227,7 @@ class _Verifier:
             )
         self._counts["checkpoint"] += 1
         self._covered = due.size
+        self._kept_found |= self._kept is not None and self._kept.size == due.size
         return next(checkpoints, None)
 
     def _missing(self, index: int, name: str, total: int) -> TreeMismatchError:
@@ -236,6 +244,11 @@ class _Verifier:
             raise RollbackError(
                 f"the checkpoint kept elsewhere covers {self._kept.size} entries, the log has "
                 f"{self._tree.size}: it was rolled back or cut off"
+            )
+        if self._kept is not None and not self._kept_found:
+            raise RollbackError(
+                f"the checkpoint kept elsewhere (size {self._kept.size}) is not among the log's: "
+                f"it was removed"
             )
         nodes: int = self._connection.execute("SELECT count(*) FROM nodes").fetchone()[0]
         if nodes != self._counts["node"]:

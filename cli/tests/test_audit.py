@@ -1,0 +1,107 @@
+from __future__ import annotations
+
+import csv
+import io
+import json
+import sqlite3
+import time
+import uuid
+
+import pytest
+from click.testing import CliRunner
+from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
+from opentelemetry.proto.logs.v1.logs_pb2 import ResourceLogs, ScopeLogs
+
+from assay.audit.record import AuditRecord, to_log_record
+from assay.cli.audit import command
+from assay.exporters.audit import AuditSink, Settings
+from assay.host import Batch
+
+
+@pytest.fixture
+def log(tmp_path):
+    sink = AuditSink(Settings(database=tmp_path / "log.db", origin="audit.test/log"))
+    for actor in ("alice", "bea", "\x1b[31mred"):
+        record = AuditRecord(
+            event_name="order.paid",
+            action="PAY",
+            outcome="success" if actor != "bea" else "perhaps",
+            actor_id=actor,
+            actor_type="user",
+            body={"amount": 5},
+            time_unix_nano=1,
+            observed_time_unix_nano=1,
+            record_id=str(uuid.uuid4()),
+        )
+        request = ExportLogsServiceRequest(
+            resource_logs=[ResourceLogs(scope_logs=[ScopeLogs(log_records=[to_log_record(record)])])]
+        )
+        payload = request.SerializeToString()
+        sink.export(Batch("audit", request, payload, "protobuf", "collector", time.time_ns()))
+    sink.shutdown()
+    return tmp_path
+
+
+def run(*arguments):
+    return CliRunner().invoke(command, [str(argument) for argument in arguments])
+
+
+def test_a_log_verifies_and_a_changed_field_is_named(log):
+    arguments = ("verify", "--db", log / "log.db", "--key", log / "verifier.key")
+    done = run(*arguments)
+    assert done.exit_code == 0, done.output
+    assert "2 records, 1 in quarantine" in done.output
+    assert f"held against {log / 'checkpoint'}" in done.output
+    connection = sqlite3.connect(log / "log.db")
+    connection.execute("DROP TRIGGER audit_log_no_update")
+    (record_id,) = connection.execute("SELECT id FROM audit_log WHERE actor_id = 'alice'").fetchone()
+    connection.execute("UPDATE audit_log SET details = '{}' WHERE id = ?", (record_id,))
+    connection.commit()
+    connection.close()
+    done = run(*arguments)
+    assert done.exit_code == 1
+    assert record_id in done.output
+
+
+def test_a_record_is_proven_and_the_proof_checked(log):
+    (found,) = json.loads(run("query", "--db", log / "log.db", "--actor", "alice", "--format", "json").output)
+    proof = log / "proof.json"
+    assert run("prove", found["id"], "--db", log / "log.db", "-o", proof).exit_code == 0
+    done = run("verify-proof", proof, "--key", log / "verifier.key")
+    assert (done.exit_code, found["id"] in done.output) == (0, True)
+    proof.write_text(proof.read_text().replace("alice", "mallory"))
+    done = run("verify-proof", proof, "--key", log / "verifier.key")
+    assert (done.exit_code, found["id"] in done.output) == (1, True)
+
+
+def test_records_are_printed_in_each_format(log):
+    lines = run("query", "--db", log / "log.db", "--format", "jsonl").output.splitlines()
+    table = list(csv.DictReader(io.StringIO(run("query", "--db", log / "log.db", "--format", "csv").output)))
+    assert [json.loads(line)["id"] for line in lines] == [row["id"] for row in table]
+    assert json.loads(table[0]["details"]) == {"amount": 5}
+    plain = run("query", "--db", log / "log.db").output
+    assert "alice" in plain
+    assert "\x1b" not in plain
+
+
+def test_the_checkpoint_is_printed_as_it_is(log):
+    assert run("checkpoint", "--db", log / "log.db").output == (log / "checkpoint").read_text()
+
+
+def test_quarantine_is_listed_and_its_payload_comes_out(log):
+    (entry,) = json.loads(run("quarantine", "--db", log / "log.db", "--format", "json").output)
+    assert "perhaps" in entry["reason"]
+    done = run("quarantine", "--db", log / "log.db", "--payload", entry["leaf_index"])
+    part = ResourceLogs.FromString(done.stdout_bytes)
+    assert part.scope_logs[0].log_records[0].event_name == "order.paid"
+
+
+@pytest.mark.parametrize("name", ["query", "verify", "prove", "verify-proof", "checkpoint", "quarantine"])
+def test_every_command_has_an_example(name):
+    assert f"assay audit {name}" in run(name, "--help").output
+
+
+def test_bad_usage_is_2_and_a_missing_file_is_1(tmp_path):
+    assert run("verify").exit_code == 2
+    assert run("query", "--db", tmp_path / "missing.db").exit_code == 1
+    assert run("query", "--db", tmp_path / "missing.db", "--limit", "0").exit_code == 2

@@ -1,0 +1,113 @@
+"""Through the real host: emitted with the SDK, refused over HTTP, taken whole from a Collector."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import threading
+
+import pytest
+import requests
+from google.protobuf.json_format import MessageToDict
+
+from assay.audit import AuditLogger, AuditRecord, ConflictError, ExportError, OTLPAuditExporter
+from assay.exporters.audit import quarantined, verify
+from assay.host import Host, load_config
+
+CONFIG = """
+listeners:
+  - {{name: direct, protocol: http, address: "127.0.0.1:0", peer: direct, auth: {{bearer: direct-token}}}}
+  - {{name: collector, protocol: http, address: "127.0.0.1:0", peer: collector, auth: {{bearer: hop-token}}}}
+health: {{address: "127.0.0.1:0"}}
+exporters:
+  audit: {{type: audit, database: {database}, origin: audit.test/log}}
+"""
+
+
+@pytest.fixture
+def host(tmp_path, database):
+    config = tmp_path / "host.yaml"
+    config.write_text(CONFIG.format(database=database))
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever, daemon=True)
+    thread.start()
+    host = Host(load_config(config))
+    asyncio.run_coroutine_threadsafe(host.start(), loop).result(30)
+    yield host
+    asyncio.run_coroutine_threadsafe(host.stop(), loop).result(30)
+    loop.call_soon_threadsafe(loop.stop)
+    thread.join()
+
+
+def url(host, listener, path="/v1/audit"):
+    name, port = host.addresses[listener]
+    return f"http://{name}:{port}{path}"
+
+
+def exporter(host, listener="direct", token="direct-token"):
+    return OTLPAuditExporter(url(host, listener), token=token, retries=0)
+
+
+LOGIN = {"event_name": "user.login", "action": "LOGIN", "outcome": "success"}
+
+
+def test_emit_returns_the_sinks_receipt_and_the_route_gives_it_again(host, database, key):
+    receipt = AuditLogger(exporter(host), {"service.name": "orders"}).emit(AuditRecord(**LOGIN))
+    path = f"/v1/audit/receipts/{receipt.record_id}"
+    answer = requests.get(
+        url(host, "direct", path), headers={"Authorization": "Bearer direct-token"}, timeout=10
+    )
+    assert answer.json() == {
+        "record_id": receipt.record_id,
+        "integrity_hash": receipt.integrity_hash,
+        "sink_timestamp": str(receipt.sink_timestamp),
+    }
+    assert requests.get(url(host, "direct", path), timeout=10).status_code == 401
+    assert verify(database, key()).records == 1
+
+
+def test_an_unknown_record_has_no_receipt(host):
+    path = "/v1/audit/receipts/00000000-0000-4000-8000-000000000000"
+    answer = requests.get(
+        url(host, "direct", path), headers={"Authorization": "Bearer direct-token"}, timeout=10
+    )
+    assert answer.status_code == 404
+
+
+def test_the_same_record_again_is_fine_and_another_under_its_id_is_409(host):
+    logger = AuditLogger(exporter(host), {})
+    first = logger.emit(AuditRecord(**LOGIN, time_unix_nano=1, observed_time_unix_nano=1))
+    same = {"record_id": first.record_id, "time_unix_nano": 1, "observed_time_unix_nano": 1}
+    assert logger.emit(AuditRecord(**LOGIN, **same)) == first
+    with pytest.raises(ConflictError, match=first.record_id):
+        logger.emit(AuditRecord(**LOGIN, **same, target_id="x"))
+
+
+def test_a_bad_record_is_refused_directly_and_taken_from_a_collector(host, database, key, record, batch):
+    bad = batch(record(actor_type="robot")).request
+    with pytest.raises(ExportError, match="robot"):
+        exporter(host).export(bad)
+    exporter(host, "collector", "hop-token").export(bad)
+    assert ["robot" in entry["reason"] for entry in quarantined(database)] == [True]
+    entry = next(quarantined(database))
+    path = f"/v1/audit/receipts/{entry['record_id']}"
+    answer = requests.get(
+        url(host, "direct", path), headers={"Authorization": "Bearer direct-token"}, timeout=10
+    )
+    assert answer.status_code == 409
+    assert "robot" in answer.json()["reason"]
+
+
+def test_bytes_that_nobody_can_read_are_kept_from_a_collector(host, database):
+    headers = {"Authorization": "Bearer hop-token", "Content-Type": "application/x-protobuf"}
+    assert requests.post(url(host, "collector"), b"\xff\xff", headers=headers, timeout=10).status_code == 200
+    assert [entry["kind"] for entry in quarantined(database)] == ["batch"]
+
+
+def test_json_is_taken_too(host, database, key, record, batch):
+    request = MessageToDict(batch(record()).request)
+    headers = {"Authorization": "Bearer direct-token", "Content-Type": "application/json"}
+    answer = requests.post(url(host, "direct"), json.dumps(request), headers=headers, timeout=10)
+    assert answer.status_code == 200
+    assert len(answer.json()["receipts"]) == 1
+    assert verify(database, key()).records == 1

@@ -1,0 +1,54 @@
+from __future__ import annotations
+
+import pytest
+
+from assay.exporters.audit import AuditLogError, Query, query
+from assay.exporters.audit.query import moment, newest_checkpoint, quarantined_payload
+
+
+def test_each_filter_filters(open_sink, database, record, batch):
+    sink = open_sink()
+    sink.export(
+        batch(
+            record(),
+            record(
+                actor_id="bea",
+                action="REJECT",
+                target_id="t",
+                event_name="e",
+                attributes={"assay.correlation_id": "c"},
+            ),
+        )
+    )
+    for what in (
+        {"actor": "bea"},
+        {"action": "REJECT"},
+        {"target": "t"},
+        {"event": "e"},
+        {"correlation_id": "c"},
+    ):
+        assert [found["actor_id"] for found in query(database, Query(**what))] == ["bea"]
+    assert not list(query(database, Query(actor="bea", action="APPROVE")))
+    assert len(list(query(database, Query(since="1h")))) == 2
+    assert not list(query(database, Query(until="2020-01-01")))
+    assert [found["actor_id"] for found in query(database, Query(limit=1))] == ["bea"]
+
+
+def test_values_are_bound_never_pasted(log):
+    assert not list(query(log, Query(actor="' OR 1 --")))
+
+
+def test_moments_are_utc():
+    assert moment("2026-11-21T04:00:00+01:00") == "2026-11-21T03:00:00.000000Z"
+    assert moment("2026-11-21") == moment("2026-11-21T00:00:00Z") == "2026-11-21T00:00:00.000000Z"
+    with pytest.raises(AuditLogError, match="90m"):
+        moment("yesterday")
+
+
+def test_the_newest_checkpoint_is_that_of_the_file(log):
+    assert newest_checkpoint(log) == log.with_name("checkpoint").read_text()
+
+
+def test_there_is_no_payload_of_what_is_no_entry(log):
+    with pytest.raises(AuditLogError):
+        quarantined_payload(log, 0)

@@ -1,0 +1,322 @@
+"""Whatever is changed in a log's database is found, and named."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import sqlite3
+
+import orjson
+import pytest
+
+from assay.audit import integrity_hash
+from assay.exporters.audit import (
+    ChainError,
+    OpenError,
+    Query,
+    RollbackError,
+    SignatureError,
+    VerificationError,
+    VerifierKey,
+    query,
+    verify,
+)
+from assay.exporters.audit.keys import load_or_create
+from assay.exporters.audit.note import Checkpoint, sign
+from assay.exporters.audit.tree import Frontier, leaf_hash
+
+COLUMNS = {
+    "audit_log": [
+        "leaf_index",
+        *("id", "event_type", "actor_id", "actor_type", "resource_type", "resource_id", "action", "details"),
+        *("correlation_id", "client_ip", "user_agent", "inserted_at"),
+        *("integrity_hash", "leaf", "leaf_hash"),
+    ],
+    "quarantine": [
+        *("leaf_index", "digest", "kind", "record_id", "reason", "encoding", "payload"),
+        *("inserted_at", "sink_time_unix_nano", "leaf_hash"),
+    ],
+    "nodes": ["level", "node_index", "hash"],
+    "checkpoints": ["size", "note"],
+    "meta": ["name", "value"],
+}
+MIDDLE = "LIMIT 1 OFFSET (SELECT count(*) / 2 FROM {})"
+LEAVES = """SELECT leaf_hash FROM (SELECT leaf_index, leaf_hash FROM audit_log
+            UNION ALL SELECT leaf_index, leaf_hash FROM quarantine) ORDER BY leaf_index"""
+
+
+def change(database, *statements, keep_triggers=False):
+    connection = sqlite3.connect(database)
+    if not keep_triggers:
+        triggers = connection.execute("SELECT name, sql FROM sqlite_master WHERE type = 'trigger'").fetchall()
+        for name, _ in triggers:
+            connection.execute(f"DROP TRIGGER {name}")
+    for statement in statements:
+        connection.execute(*statement) if isinstance(statement, tuple) else connection.execute(statement)
+    if not keep_triggers:
+        for _, sql in triggers:
+            connection.execute(sql)
+    connection.commit()
+    connection.close()
+
+
+def rows(database, sql):
+    connection = sqlite3.connect(database)
+    try:
+        return connection.execute(sql).fetchall()
+    finally:
+        connection.close()
+
+
+def test_the_columns_above_are_all_there_are(log):
+    for table, columns in COLUMNS.items():
+        assert [row[1] for row in rows(log, f"PRAGMA table_info({table})")] == columns
+
+
+def test_an_untouched_log_verifies_also_from_a_folder_that_is_read_only(log, key):
+    found = verify(log, key(), checkpoint=log.with_name("checkpoint").read_text())
+    assert (found.records, found.quarantined, found.covered) == (40, 3, 43)
+    assert found.checkpoints > 3
+
+
+@pytest.mark.parametrize(("table", "column"), [(t, c) for t, columns in COLUMNS.items() for c in columns])
+def test_any_changed_value_is_found(log, key, table, column):
+    """Of the column's type, and another value, in a row from the middle."""
+    identity = "node_index" if table == "nodes" else "rowid"
+    middle = MIDDLE.format(table)
+    (row, old) = rows(log, f"SELECT {identity}, {column} FROM {table} {middle}")[0]
+    new = {int: lambda: old + 100_000, bytes: lambda: old + b"x", str: lambda: old + "x"}.get(
+        type(old), lambda: "x"
+    )()
+    change(log, (f"UPDATE {table} SET {column} = ? WHERE {identity} = ?", (new, row)))
+    with pytest.raises(VerificationError):
+        verify(log, key())
+
+
+@pytest.mark.parametrize("column", [c for c in COLUMNS["audit_log"] if c != "leaf_index"])
+def test_the_record_that_was_changed_is_named(log, key, column):
+    (record_id, old) = rows(log, f"SELECT id, {column} FROM audit_log WHERE leaf_index = 21")[0]
+    new = old[:-1] + (b"\x00" if old[-1:] != b"\x00" else b"\x01") if isinstance(old, bytes) else f"{old} "
+    change(log, (f"UPDATE audit_log SET {column} = ? WHERE leaf_index = 21", (new,)))
+    with pytest.raises(VerificationError, match=record_id):
+        verify(log, key())
+
+
+def test_a_changed_record_is_named_though_the_triggers_are_gone(log, key):
+    connection = sqlite3.connect(log)
+    connection.execute("DROP TRIGGER audit_log_no_update")
+    connection.execute("UPDATE audit_log SET actor_id = 'mallory' WHERE leaf_index = 3")
+    connection.commit()
+    connection.close()
+    with pytest.raises(VerificationError, match=r"leaf 3.*actor_id is 'mallory'"):
+        verify(log, key())
+
+
+def test_each_byte_of_a_leaf_counts(log, key):
+    (leaf,) = rows(log, "SELECT leaf FROM audit_log WHERE leaf_index = 7")[0]
+    for place in range(0, len(leaf), 101):
+        other = leaf[:place] + chr(ord(leaf[place]) ^ 1) + leaf[place + 1 :]
+        change(log, ("UPDATE audit_log SET leaf = ? WHERE leaf_index = 7", (other,)))
+        with pytest.raises(VerificationError, match="leaf 7"):
+            verify(log, key())
+
+
+def test_a_record_rewritten_with_all_its_hashes_is_found(log, key):
+    """As one does who knows the format, and lacks the key."""
+    (leaf,) = rows(log, "SELECT leaf FROM audit_log WHERE leaf_index = 7")[0]
+    forged = leaf.replace("alice@example.com", "bob@example.com!!")
+    sql = (
+        "UPDATE audit_log SET leaf = ?, leaf_hash = ?, actor_id = ?, integrity_hash = ? WHERE leaf_index = 7"
+    )
+    start = forged.index('"record":') + 9
+    digest = hashlib.sha256(forged[start : forged.rindex(',"resource":{"attributes"')].encode()).digest()
+    change(log, (sql, (forged, leaf_hash(forged.encode()), "bob@example.com!!", digest)))
+    with pytest.raises(VerificationError, match="checkpoint 10: entries 0 to 9"):
+        verify(log, key())
+    leaves = [row[0] for row in rows(log, LEAVES)]
+    nodes = Frontier().extend(leaves)
+    change(
+        log,
+        *(("UPDATE nodes SET hash = ? WHERE level = ? AND node_index = ?", (h, lv, i)) for lv, i, h in nodes),
+    )
+    with pytest.raises(VerificationError, match="checkpoint 10: entries 0 to 9"):
+        verify(log, key())
+
+
+@pytest.mark.parametrize("table", ["audit_log", "quarantine", "nodes", "checkpoints", "meta"])
+@pytest.mark.parametrize("which", ["min", "max"])
+def test_a_deleted_row_is_found(log, key, table, which):
+    identity = "node_index" if table == "nodes" else "rowid"
+    change(log, f"DELETE FROM {table} WHERE {identity} = (SELECT {which}({identity}) FROM {table})")
+    kept = log.with_name("checkpoint").read_text()
+    with pytest.raises(VerificationError):
+        verify(log, key(), checkpoint=kept)
+
+
+def test_an_inserted_row_is_found(log, key):
+    columns = ", ".join(COLUMNS["audit_log"][2:])
+    change(
+        log,
+        f"INSERT INTO audit_log SELECT 40 + 3, 'forged', {columns} FROM audit_log WHERE leaf_index = 1",
+        keep_triggers=True,
+    )
+    with pytest.raises(VerificationError, match="forged"):
+        verify(log, key())
+
+
+def test_two_swapped_rows_are_found(log, key):
+    change(
+        log,
+        *(
+            f"UPDATE audit_log SET leaf_index = {to} WHERE leaf_index = {of}"
+            for of, to in [(3, -1), (4, 3), (-1, 4)]
+        ),
+    )
+    with pytest.raises(VerificationError, match=r"entries 0 to 9 .*swapped"):
+        verify(log, key())
+
+
+def test_a_moved_record_is_named(log, key):
+    (record_id,) = rows(log, "SELECT id FROM audit_log WHERE leaf_index = 3")[0]
+    change(log, "UPDATE audit_log SET leaf_index = 500 WHERE leaf_index = 3")
+    with pytest.raises(VerificationError, match=f"leaf 3 is missing.*{record_id}"):
+        verify(log, key())
+
+
+def test_a_cut_tail_is_found(log, key):
+    change(
+        log,
+        "DELETE FROM quarantine",
+        "DELETE FROM audit_log WHERE leaf_index >= 30",
+        "DELETE FROM nodes WHERE 0",
+    )
+    with pytest.raises(VerificationError, match="cut off"):
+        verify(log, key())
+
+
+def test_a_rolled_back_log_shows_against_a_checkpoint_kept_elsewhere(  # noqa: PLR0913, PLR0917  fixtures
+    open_sink, log, key, record, batch, tmp_path
+):
+    backup = tmp_path / "backup.db"
+    shutil.copy(log, backup)
+    sink = open_sink()
+    sink.export(batch(record()))
+    sink.shutdown()
+    kept = log.with_name("checkpoint").read_text()
+    verify(backup, key())  # by itself it is a good log
+    with pytest.raises(RollbackError, match="covers 44 entries, the log has 43"):
+        verify(backup, key(), checkpoint=kept)
+
+
+def test_a_log_rewritten_with_its_own_key_shows_against_a_checkpoint_kept_elsewhere(log, key):
+    forged = sign(Checkpoint(key().name, 20, bytes(32)), load_or_create(log.with_name("signing.key")))
+    with pytest.raises(RollbackError, match="rewritten"):
+        verify(log, key(), checkpoint=forged)
+
+
+def test_a_replaced_key_is_found(log, key, tmp_path):
+    other = VerifierKey(key().name, load_or_create(tmp_path / "other.key").public_key().public_bytes_raw())
+    with pytest.raises(VerificationError, match="replaced"):
+        verify(log, other)
+    change(log, ("UPDATE meta SET value = ? WHERE name = 'verifier_key'", (str(other),)))
+    with pytest.raises(SignatureError, match="checkpoint 0"):
+        verify(log, other)
+    with pytest.raises(VerificationError, match="replaced"):
+        verify(log, key())
+
+
+def test_a_log_without_checkpoints_proves_nothing(log, key):
+    change(log, "DELETE FROM checkpoints")
+    with pytest.raises(SignatureError, match="no checkpoint"):
+        verify(log, key())
+
+
+@pytest.mark.parametrize(
+    "what", ["TRIGGER nodes_no_delete", "INDEX idx_audit_actor", "VIEW flowstone_audit_log"]
+)
+def test_dropped_guards_are_found(log, key, what):
+    change(log, f"DROP {what}", keep_triggers=True)
+    with pytest.raises(VerificationError, match=what.split()[1]):
+        verify(log, key())
+
+
+def test_a_view_that_hides_something_is_found(log, key):
+    change(
+        log,
+        "DROP VIEW flowstone_audit_log",
+        "CREATE VIEW flowstone_audit_log AS SELECT id FROM audit_log WHERE actor_id <> 'x'",
+    )
+    with pytest.raises(VerificationError, match="flowstone_audit_log"):
+        verify(log, key())
+
+
+def test_a_damaged_file_is_told(log, key):
+    data = bytearray(log.read_bytes())
+    for place in range(4096, len(data), 4096):
+        data[place : place + 64] = b"\xff" * 64
+    log.write_bytes(data)
+    with pytest.raises(VerificationError, match="damaged"):
+        verify(log, key())
+
+
+def test_what_is_no_log_is_told(tmp_path, key, log):
+    with pytest.raises(OpenError, match="no such file"):
+        verify(tmp_path / "missing.db", key())
+    (tmp_path / "other.db").write_bytes(b"x" * 4096)
+    with pytest.raises(OpenError):
+        verify(tmp_path / "other.db", key())
+
+
+def chained(record, count, **change_of):
+    links, before = [], None
+    for number in range(1, count + 1):
+        attributes = {"audit.sequence.stream_id": "s", "audit.sequence.number": number}
+        if before is not None:
+            attributes["audit.sequence.previous_hash"] = before
+        if number == count:
+            attributes["audit.sequence.end"] = True
+        attributes.update(change_of.get(f"at_{number}", {}))
+        links.append(record(attributes=attributes))
+        before = integrity_hash(links[-1])
+    return links
+
+
+def test_a_producers_chain_holds_in_any_order(open_sink, database, record, batch, key):
+    one, two, three = chained(record, 3)
+    sink = open_sink()
+    sink.export(batch(two, one, three))
+    sink.shutdown()
+    assert verify(database, key()).records == 3
+
+
+@pytest.mark.parametrize(
+    ("make", "reason"),
+    [
+        (lambda record: [r for n, r in enumerate(chained(record, 4)) if n != 1], "number 2 is missing"),
+        (lambda record: chained(record, 3, at_2={"audit.sequence.previous_hash": "00"}), "does not follow"),
+        (lambda record: chained(record, 3, at_2={"audit.sequence.end": True}), "had ended"),
+        (lambda record: [*chained(record, 2), chained(record, 1)[0]], "already"),
+    ],
+)
+def test_a_broken_chain_is_found(  # noqa: PLR0913, PLR0917  fixtures
+    open_sink, database, record, batch, key, make, reason
+):
+    sink = open_sink()
+    sink.export(batch(*make(record)))
+    sink.shutdown()
+    with pytest.raises(ChainError, match=reason):
+        verify(database, key())
+
+
+def test_what_is_signed_by_the_producer_is_covered(open_sink, database, record, batch, key):
+    sink = open_sink()
+    sink.export(
+        batch(record(attributes={"audit.integrity.value": "c2ln", "audit.integrity.n": 3.0, "resource": "r"}))
+    )
+    sink.shutdown()
+    verify(database, key())
+    (found,) = query(database, Query())
+    (leaf,) = rows(database, "SELECT leaf FROM audit_log")[0]
+    assert orjson.loads(leaf)["integrity"]["audit.integrity.value"] == {"stringValue": "c2ln"}
+    assert "audit.integrity.value" not in orjson.loads(leaf)["record"]["attributes"]
+    assert found["id"] in leaf
