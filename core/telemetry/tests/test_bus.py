@@ -110,7 +110,7 @@ def test_made_up_names_do_not_fill_the_memory():
     attach("one", "a.*", lambda *_: None)
     for number in range(bus.CACHE_LIMIT + 100):
         execute(f"made.up.{number}")
-    assert len(bus._routes) <= bus.CACHE_LIMIT
+    assert len(bus.routes) <= bus.CACHE_LIMIT
 
 
 class TestFailure:

@@ -56,7 +56,7 @@ _logger = logging.getLogger("assay.telemetry")
 class Subscription:
     """One attached handler: what it listens to, and how it fares."""
 
-    __slots__ = ("breaker", "busy", "config", "handler", "id", "patterns", "reported", "serial")
+    __slots__ = ("breaker", "busy", "config", "failing", "handler", "id", "patterns", "reported", "serial")
 
     def __init__(self, handler_id: str, patterns: tuple[str, ...], handler: Handler, config: object) -> None:
         self.id = handler_id
@@ -66,6 +66,7 @@ class Subscription:
         self.serial = next(_serials)
         self.breaker = Breaker()
         self.busy = False
+        self.failing = False
         self.reported = False
 
 
@@ -109,7 +110,8 @@ Route: TypeAlias = Tell | tuple[()]
 _serials = count()
 _write_lock = threading.RLock()
 _table = _Table({})
-_routes = _table.routes
+routes = _table.routes
+"""By event, what tells it to its handlers; see `resolve`."""
 _compile_filter: Callable[[str], Filter | None] | None = None
 _depths = threading.local()
 
@@ -130,7 +132,7 @@ def execute(event: str, measurements: Measurements | None = None, metadata: Meta
         measurements: Numbers. Durations are nanoseconds.
         metadata: Anything that describes the event. Handlers get it redacted and with a `correlation_id`.
     """
-    route = _routes.get(event)
+    route = routes.get(event)
     if route is None:
         route = resolve(event)
     if route:
@@ -268,7 +270,7 @@ def _compile_route(event: str, event_filter: Filter | None, subscriptions: tuple
                 return None
             metadata = screened
         for subscription in subscriptions:
-            if subscription.busy or subscription.breaker.retry_at:
+            if subscription.busy or subscription.failing:
                 _call_guarded(subscription, event, measurements, metadata)
                 continue
             # A plain flag tells the usual case (nobody is in this handler) from the rare ones, which are then
@@ -278,9 +280,6 @@ def _compile_route(event: str, event_filter: Filter | None, subscriptions: tuple
                 subscription.handler(event, measurements, metadata, subscription.config)
             except Exception as error:  # noqa: BLE001 - a handler must not break its emitter
                 _failed(subscription, event, error)
-            else:
-                if subscription.breaker.failures:
-                    subscription.breaker.succeeded()
             finally:
                 subscription.busy = False
         return metadata
@@ -302,6 +301,7 @@ def _call_guarded(
     except Exception as error:  # noqa: BLE001 - a handler must not break its emitter
         _failed(subscription, event, error)
     else:
+        subscription.failing = False
         subscription.breaker.succeeded()
     finally:
         if depth:
@@ -316,6 +316,7 @@ def _check_depth(subscription: Subscription, event: str, depth: int) -> None:
 
 
 def _failed(subscription: Subscription, event: str, error: Exception) -> None:
+    subscription.failing = True
     opened = subscription.breaker.failed()
     if opened or not subscription.reported:
         subscription.reported = True
@@ -353,10 +354,10 @@ def report_failure(handler_id: str, event: str, error: Exception, breaker: Break
 
 def _replace(by_id: dict[str, Subscription]) -> None:
     """Make a new table current; a thread still resolving against the old one fills the old one's routes."""
-    global _table, _routes  # noqa: PLW0603 - swapped whole, never changed in place
+    global _table, routes  # noqa: PLW0603 - swapped whole, never changed in place
     table = _Table(by_id)
     _table = table
-    _routes = table.routes
+    routes = table.routes
 
 
 def _names_matching(event: str) -> Iterable[str]:

@@ -5,13 +5,14 @@ A plan holds everything that the bridge needs at run time, so that an event is n
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 from assay.semconv.catalogue import Attribute, Catalogue, Event, Metric, Recording, Span
 from assay.telemetry.errors import PlanError
-from assay.telemetry.values import STRING_LIMIT, Converter, converter, number, text
+from assay.telemetry.redaction import are_known_texts
+from assay.telemetry.values import Converter, converter, number, text
 
 Extract: TypeAlias = Callable[[Mapping[str, Any], Mapping[str, Any], dict[str, Any]], None]
 """Takes measurements and metadata; adds attributes to the third."""
@@ -116,33 +117,38 @@ def extractor(attributes: Iterable[Attribute]) -> Extract:
     """Return what reads these attributes from an event. What the event lacks, or has as None, is left out."""
     wanted = tuple(attributes)
     constants = tuple((key, a.constant) for a in wanted if a.constant is not None for key in (a.key, *a.also))
-    present = tuple(a for a in wanted if a.constant is None)
-    rows = tuple(
-        (a.source or a.name, key, converter(a))
-        for a in present
-        if not a.measurement
-        for key in (a.key, *a.also)
-    )
-    # A measurement may also be given as metadata: an operation's handle has room for both.
-    measured = tuple(
-        (a.source or a.name, key, converter(a)) for a in present if a.measurement for key in (a.key, *a.also)
-    )
+    read = tuple(a for a in wanted if a.constant is None)
+    rows = tuple(row for a in read if not a.measurement for row in _rows(a))
+    measured = tuple(row for a in read if a.measurement for row in _rows(a))
+    names, keys = tuple(row[0] for row in rows), tuple(row[1] for row in rows)
 
     def extract(measurements: Mapping[str, Any], metadata: Mapping[str, Any], into: dict[str, Any]) -> None:
-        for name, key, convert in rows:
-            value = metadata.get(name)
-            if value is not None:
-                into[key] = value if value.__class__ is str and len(value) <= STRING_LIMIT else convert(value)
-        for name, key, convert in measured:
+        values = tuple(map(metadata.get, names))
+        if are_known_texts(values):
+            into.update(zip(keys, values))  # noqa: B905 - made of the same rows
+        else:
+            for (_, key, _, convert), value in zip(rows, values):  # noqa: B905 - as above
+                if value is not None:
+                    into[key] = convert(value)
+        for name, key, scale, convert in measured:
             value = measurements.get(name)
             if value is None:
-                value = metadata.get(name)
-            if value is not None:
+                value = metadata.get(name)  # an operation's handle has room for both
+            if scale is not None and value.__class__ is int:
+                into[key] = value * scale
+            elif value is not None:
                 into[key] = convert(value)
         if constants:
             into.update(constants)
 
     return extract
+
+
+def _rows(attribute: Attribute) -> Iterator[tuple[str, str, float | None, Converter]]:
+    """Yield the name on the bus, each key, the factor of a plain scaled double, and the converter."""
+    scale = attribute.scale if attribute.type == "double" and attribute.scale != 1.0 else None
+    for key in (attribute.key, *attribute.also):
+        yield attribute.source or attribute.name, key, scale, converter(attribute)
 
 
 def _claim(plan: Plan, span: Span) -> Plan:
@@ -215,18 +221,16 @@ def _labels(metric: Metric, recording: Recording) -> Labels:
         for a in metric.labels
     )
 
+    keys, names = tuple(row[0] for row in rows), tuple(row[1] for row in rows)
+
     def labels(measurements: Mapping[str, Any], metadata: Mapping[str, Any]) -> dict[str, Any]:
+        values = tuple(map(metadata.get, names))
+        if are_known_texts(values):
+            return dict(zip(keys, values))  # noqa: B905 - made of the same rows
         found: dict[str, Any] = {}
-        for label, name, is_measurement, convert, default in rows:
-            value = metadata.get(name)
-            if value is None and is_measurement:
-                value = measurements.get(name)
-            if value is None:
-                found[label] = default
-            else:
-                found[label] = (
-                    value if value.__class__ is str and len(value) <= STRING_LIMIT else convert(value)
-                )
+        for (label, name, is_measurement, convert, default), known in zip(rows, values):  # noqa: B905 - as above
+            value = measurements.get(name) if known is None and is_measurement else known
+            found[label] = default if value is None else convert(value)
         return found
 
     return labels

@@ -91,7 +91,9 @@ class Span:
         self._started: bus.Metadata | None = None
         self._given = {**self._given, "telemetry_span_context": next(_contexts)}
         self._begun = begun = monotonic_ns()
-        route = bus.resolve(start)
+        route = bus.routes.get(start)
+        if route is None:
+            route = bus.resolve(start)
         if route:
             started = route({"system_time": time_ns(), "monotonic_time": begun}, self._given)
             if started is None:
@@ -122,7 +124,17 @@ class Span:
         if self._error is not None:
             self._execute_exception(measurements, *self._error)
         elif not self._dropped:
-            self._execute_stop(measurements)
+            stop = _phases[self._event][1]
+            route = bus.routes.get(stop)
+            if route is None:
+                route = bus.resolve(stop)
+            if not route:
+                pass
+            elif self._started is None or self.metadata:
+                route(measurements, {**(self._started or self._given), **self.metadata})
+            else:
+                # The filters have seen all of it at the start, and a span's phases share one verdict.
+                route(measurements, self._started, None)
         if self._bound is not None:
             mine, before = self._bound
             # Not by token: that would fail where the block ends in another context than it began in.
@@ -143,17 +155,6 @@ class Span:
         elif iscoroutinefunction(function):
             decorate = _decorate_coroutine
         return cast("F", decorate(self._event, self._given, function))
-
-    def _execute_stop(self, measurements: dict[str, Any]) -> None:
-        stop = _phases[self._event][1]
-        route = bus.resolve(stop)
-        if not route:
-            return
-        if self._started is None or self.metadata:
-            route(measurements, {**(self._started or self._given), **self.metadata})
-        else:
-            # The filters have seen all of it at the start, and a span's phases share one verdict.
-            route(measurements, self._started, None)
 
     def _execute_exception(self, measurements: dict[str, Any], error: BaseException | str, kind: str) -> None:
         name = _phases[self._event][2]
