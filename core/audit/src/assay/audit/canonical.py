@@ -69,13 +69,7 @@ def attributes(pairs: Iterable[KeyValue]) -> Content:
     Raises:
         RecordError: A value is nested too deep or of an unknown type.
     """
-    # A string that is not empty is recognised without asking which kind of value it is: most are.
-    return {
-        pair.key: {"stringValue": text}
-        if (text := (value := pair.value).string_value)
-        else _wrap(value, DEPTH)
-        for pair in pairs
-    }
+    return _members(pairs, DEPTH)
 
 
 def encode(value: Any) -> bytes:  # noqa: ANN401  a JSON value
@@ -115,11 +109,13 @@ def integrity_hash(record: LogRecord) -> str:
     return hashlib.sha256(canonical_form(record)).hexdigest()
 
 
-def unwrap(value: Content) -> Any:  # noqa: ANN401  a JSON value
+def unwrap(value: Content) -> Any:  # noqa: ANN401, PLR0911  a JSON value; one return for each kind
     """Return the plain JSON value of a wrapped one: text, numbers, lists, objects; bytes stay base64.
 
     An integer is an integer again; NaN and the infinities stay their names.
     """
+    if (text := value.get("stringValue")) is not None:
+        return text
     for kind, inner in value.items():
         if kind == "intValue":
             return int(inner)
@@ -151,11 +147,20 @@ def _wrap(value: AnyValue, depth: int) -> Content:  # noqa: PLR0911  one return 
     if kind == "array_value":
         return {"arrayValue": {"values": [_wrap(item, depth - 1) for item in value.array_value.values]}}
     if kind == "kvlist_value":
-        members = {pair.key: _wrap(pair.value, depth - 1) for pair in value.kvlist_value.values}
-        return {"kvlistValue": {"values": members}}
+        return {"kvlistValue": {"values": _members(value.kvlist_value.values, depth - 1)}}
     if kind is None:
         return {}
     raise RecordError(f"a value is of the kind {kind}, which OTLP does not allow in a log record")
+
+
+def _members(pairs: Iterable[KeyValue], depth: int) -> Content:
+    # A string that is not empty is recognised without asking which kind of value it is: most are.
+    return {
+        pair.key: {"stringValue": text}
+        if (text := (value := pair.value).string_value)
+        else _wrap(value, depth)
+        for pair in pairs
+    }
 
 
 def _double(number: float) -> float | str:

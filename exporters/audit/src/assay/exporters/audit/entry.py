@@ -128,8 +128,7 @@ def timestamp(sink_time: int) -> str:
 
 
 def _details(body: Content) -> str:
-    text = body.get("stringValue")
-    return orjson.dumps(text if text is not None else unwrap(body), option=orjson.OPT_SORT_KEYS).decode()
+    return orjson.dumps(unwrap(body), option=orjson.OPT_SORT_KEYS).decode()
 
 
 def _trace(trace_id: str | None) -> str | None:
