@@ -2,7 +2,8 @@
 
 Both make one span, one histogram measurement, one counter measurement and one log event with equal
 attributes, in the SDK's real pipelines up to where an exporter would begin. The bus does so with correlation
-ids and redaction on, as by default; both take the id from the baggage. The operations alternate, so that both see the same machine.
+ids and redaction on, as by default; both take the id from the baggage. The operations alternate, so that both
+see the same machine.
 """
 
 from __future__ import annotations

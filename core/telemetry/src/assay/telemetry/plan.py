@@ -134,7 +134,7 @@ def extractor(attributes: Iterable[Attribute]) -> Extract:
             value = measurements.get(name)
             if value is None:
                 value = metadata.get(name)  # an operation's handle has room for both
-            if scale is not None and value.__class__ is int:
+            if scale is not None and isinstance(value, int):
                 into[key] = value * scale
             elif value is not None:
                 into[key] = convert(value)
