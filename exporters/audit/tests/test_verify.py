@@ -73,7 +73,7 @@ def test_the_columns_above_are_all_there_are(log):
         assert [row[1] for row in rows(log, f"PRAGMA table_info({table})")] == columns
 
 
-def test_an_untouched_log_verifies_also_from_a_folder_that_is_read_only(log, key):
+def test_an_untouched_log_verifies(log, key):
     found = verify(log, key(), checkpoint=log.with_name("checkpoint").read_text())
     assert (found.records, found.quarantined, found.covered) == (40, 3, 43)
     assert found.checkpoints > 3
