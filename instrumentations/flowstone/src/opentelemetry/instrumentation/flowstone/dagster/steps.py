@@ -134,8 +134,8 @@ class Steps:
         return self._followed(wrapped(*args, **kwargs), context, step)
 
     def _followed(self, generator: Foreign, context: object, step: Step) -> Foreign:
-        # Unlike a run, a step keeps its span current while it waits: its consumer is the run's generator, which
-        # takes away what is current when it waits itself.
+        # Unlike a run, a step keeps its span current while it waits: its consumer is the run's generator,
+        # which takes away what is current when it waits itself.
         self._running[id(context)] = step
         step.open()
         failed: BaseException | None = None
