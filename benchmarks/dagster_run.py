@@ -95,7 +95,7 @@ def run(rounds: int = 5) -> list[Row]:
             bound=BOUND,
             sense="at most",
             rounds=rounds,
-            note=f"floor: the same run bare, {bare_seconds:.2f} s of processor time; in process, ephemeral instance, a chain",
+            note=f"floor: the same run bare, {bare_seconds:.2f} s of processor time; a chain, in process",
         )
     ]
 
@@ -153,7 +153,7 @@ def _instrumented(job: Any, providers: dict[str, Any]) -> float:  # noqa: ANN401
 
 def _timed(job: Any) -> float:  # noqa: ANN401 - as above
     gc.collect()
-    # Processor time, of all threads: a run waits for nothing, and the wall clock tells of the machine's others.
+    # Processor time, of all threads: a run waits for nothing; the wall clock tells of others too.
     begun = time.process_time()
     result = job.execute_in_process(run_config=QUIET)
     seconds = time.process_time() - begun
