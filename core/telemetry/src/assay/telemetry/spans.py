@@ -216,13 +216,23 @@ def _decorate_generator(event: str, metadata: Given, function: Function) -> Func
         context = copy_context()
         operation = Span(event, **metadata)
         context.run(operation.__enter__)
+        inner: Generator[Any, Any, Any] = context.run(function, *args, **kwargs)
+        step: Callable[[Any], Any] = inner.send
+        argument: Any = None
         try:
-            result = yield from _steps(context.run(function, *args, **kwargs), context)
+            while True:
+                item = context.run(step, argument)
+                try:
+                    argument = yield item
+                    step = inner.send
+                except BaseException as thrown:  # noqa: BLE001 - all of it is the inner generator's, also its close
+                    step, argument = inner.throw, thrown
+        except StopIteration as stop:
+            context.run(operation.__exit__, None, None, None)
+            return stop.value
         except BaseException as error:
             context.run(operation.__exit__, type(error), error, error.__traceback__)
             raise
-        context.run(operation.__exit__, None, None, None)
-        return result
 
     return call
 
