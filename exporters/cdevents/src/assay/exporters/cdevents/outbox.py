@@ -89,8 +89,8 @@ class Outbox:
         path: The file; its folder must exist.
 
     Raises:
-        sqlite3.Error: The file cannot be opened, or is no database. So do all methods, when the disk is full or
-            fails; nothing of that call is then kept.
+        sqlite3.Error: The file cannot be opened, or is no database. So do all methods, when the disk is full
+            or fails; nothing of that call is then kept.
     """
 
     def __init__(self, path: Path) -> None:

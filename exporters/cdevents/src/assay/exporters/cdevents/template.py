@@ -36,7 +36,7 @@ def fill(template: object, attributes: Mapping[str, Any], *, name: str = "") -> 
     if isinstance(template, Mapping):
         return _object(cast("Mapping[str, Any]", template), attributes)
     if isinstance(template, list | tuple):
-        items = [fill(item, attributes, name=name) for item in template]  # pyright: ignore[reportUnknownVariableType]
+        items = [fill(item, attributes, name=name) for item in cast("list[object]", template)]
         return [item for item in items if item is not ABSENT]
     if not isinstance(template, str):
         return template

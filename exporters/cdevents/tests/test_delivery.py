@@ -1,0 +1,269 @@
+"""The exporter with real sinks: what arrives, in which order, how often."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import time
+
+import pytest
+from pydantic import ValidationError
+
+from assay.exporters.cdevents import CDEventsError, CDEventsExporter, Settings
+from assay.host import Exporter, Retry
+
+from .conftest import eventually, lines, logs, spans
+
+QUICK = {"initial": 0.01, "maximum": 0.05}
+
+
+@pytest.fixture
+def start(tmp_path, monkeypatch):
+    monkeypatch.delenv("ASSAY_REGISTRY", raising=False)
+    running = []
+
+    def starting(*sinks, **settings) -> CDEventsExporter:
+        section = {"outbox": str(tmp_path / "outbox.db"), "sinks": list(sinks), **settings}
+        exporter = CDEventsExporter(Settings.model_validate(section))
+        running.append(exporter)
+        return exporter
+
+    yield starting
+    for exporter in running:
+        exporter.shutdown()
+
+
+def http(url, **more):
+    return {"type": "http", "url": url, "timeout": 5, "retry": QUICK, **more}
+
+
+def task(number, run="r"):
+    return ("flowstone.materialization.start", {"flowstone.run_id": run, "flowstone.asset": f"asset{number}"})
+
+
+def subjects(documents):
+    return [document["subject"] for document in documents]
+
+
+def counts(exporter):
+    return exporter._outbox.counts()
+
+
+def test_it_is_an_exporter():
+    assert issubclass(CDEventsExporter, Exporter.__mro__[0]) or isinstance(CDEventsExporter, type)
+    assert CDEventsExporter.signals == {"logs", "traces"}
+    assert CDEventsExporter.Settings is Settings
+
+
+def test_events_come_to_every_sink_that_takes_them(start, tmp_path, endpoint):
+    everything, tasks = tmp_path / "all.jsonl", tmp_path / "tasks.jsonl"
+    exporter = start(
+        {"type": "file", "path": str(everything)},
+        {"type": "file", "path": str(tasks), "types": ["dev.cdevents.taskrun.*"], "subjects": ["*/asset1"]},
+        http(endpoint.url),
+    )
+    exporter.export(
+        logs(("flowstone.run.start", {"flowstone.run_id": "r", "flowstone.job": "nightly"}), task(1), task(2))
+    )
+    eventually(lambda: len(lines(everything)) == 3 and len(lines(tasks)) == 1 and len(endpoint.taken) == 3)
+    assert subjects(lines(everything)) == ["r", "r/asset1", "r/asset2"] == subjects(endpoint.bodies())
+    assert subjects(lines(tasks)) == ["r/asset1"]
+
+
+def test_a_batch_that_comes_again_is_sent_once_also_after_a_restart(start, tmp_path):
+    path = tmp_path / "all.jsonl"
+    exporter = start({"type": "file", "path": str(path)})
+    exporter.export(logs(task(1)))
+    exporter.export(logs(task(1)))
+    eventually(lambda: len(lines(path)) == 1)
+    exporter.shutdown()
+    again = start({"type": "file", "path": str(path)})
+    again.export(logs(task(1), task(2), at=logs(task(1)).request.resource_logs[0].scope_logs[0].log_records[0].time_unix_nano))
+    eventually(lambda: not again._outbox.due("file:" + str(path), 10))
+    assert len(lines(path)) in {1, 2}
+
+
+def test_an_answer_of_500_holds_up_its_subject_only_and_keeps_the_order(start, endpoint):
+    broken = {"on": True}
+    endpoint.answer = lambda body: (500 if broken["on"] and json.loads(body)["subject"] == "r/bad" else 204, {})
+    exporter = start(http(endpoint.url))
+    bad = {"flowstone.run_id": "r", "flowstone.asset": "bad"}
+    exporter.export(logs(("flowstone.materialization.start", bad), task(1), ("flowstone.materialization.stop", bad)))
+    eventually(lambda: subjects(endpoint.bodies()) == ["r/asset1"])
+    eventually(lambda: len(endpoint.requests) > 4)
+    broken["on"] = False
+    eventually(lambda: len(endpoint.taken) == 3)
+    assert [(e["subject"], e["type"].split(".")[3]) for e in endpoint.bodies()] == [
+        ("r/asset1", "started"),
+        ("r/bad", "started"),
+        ("r/bad", "finished"),
+    ]
+
+
+def test_retry_after_is_honoured(start, endpoint):
+    times = []
+
+    def answer(_):
+        times.append(time.monotonic())
+        return (429, {"Retry-After": "1"}) if len(times) == 1 else (204, {})
+
+    endpoint.answer = answer
+    start(http(endpoint.url)).export(logs(task(1), task(2)))
+    eventually(lambda: len(endpoint.taken) == 2)
+    assert times[1] - times[0] >= 1
+
+
+def test_what_the_receiver_refuses_is_a_dead_letter_and_holds_up_nothing(start, endpoint, tmp_path):
+    endpoint.answer = lambda body: (400 if json.loads(body)["subject"] == "r/asset1" else 204, {})
+    exporter = start(http(endpoint.url))
+    exporter.export(logs(task(1), task(2)))
+    eventually(lambda: ("http:" + endpoint.url, "dead") in counts(exporter) and len(endpoint.taken) == 1)
+    [(reason, document)] = sqlite3.connect(tmp_path / "outbox.db").execute("SELECT reason, document FROM dead_letter")
+    assert "400" in reason
+    assert "because" in reason
+    assert json.loads(document)["subject"] == "r/asset1"
+
+
+def test_after_the_limit_an_event_is_a_dead_letter(start, endpoint, tmp_path):
+    endpoint.answer = lambda body: (500 if json.loads(body)["subject"] == "r/asset1" else 204, {})
+    exporter = start(http(endpoint.url, retry={**QUICK, "attempts": 3}))
+    exporter.export(logs(task(1), task(2)))
+    eventually(lambda: counts(exporter).get(("http:" + endpoint.url, "dead")) == 1 and len(endpoint.taken) == 1)
+    [(attempts, reason)] = sqlite3.connect(tmp_path / "outbox.db").execute("SELECT attempts, reason FROM dead_letter")
+    assert attempts == 3
+    assert reason.startswith("given up after 3 attempts: answered 500")
+
+
+def test_a_sink_that_hangs_delays_no_other(start, endpoint, tmp_path):
+    endpoint.answer = lambda _: None
+    path = tmp_path / "all.jsonl"
+    exporter = start(http(endpoint.url, timeout=60), {"type": "file", "path": str(path)})
+    exporter.export(logs(*(task(n) for n in range(100))))
+    eventually(lambda: len(lines(path)) == 100)
+    endpoint.closed.set()
+
+
+def test_what_was_not_delivered_is_delivered_after_the_next_start(start, endpoint):
+    endpoint.answer = lambda _: (503, {})
+    first = start(http(endpoint.url))
+    first.export(logs(*(task(n) for n in range(20))))
+    eventually(lambda: len(endpoint.requests) > 0)
+    first.shutdown()
+    endpoint.answer = lambda _: (204, {})
+    start(http(endpoint.url))
+    eventually(lambda: len(endpoint.taken) == 20)
+    assert sorted(subjects(endpoint.bodies())) == sorted(f"r/asset{n}" for n in range(20))
+
+
+def test_an_event_that_is_not_valid_is_never_sent_and_kept_with_the_reason(start, tmp_path):
+    path = tmp_path / "all.jsonl"
+    exporter = start({"type": "file", "path": str(path)})
+    nameless = ("flowstone.run.start", {"flowstone.run_id": "r"})  # pipelineName is required
+    exporter.export(logs(nameless, task(1)))
+    exporter.export(logs(nameless))
+    eventually(lambda: len(lines(path)) == 1)
+    rows = sqlite3.connect(tmp_path / "outbox.db").execute("SELECT sink, reason FROM dead_letter").fetchall()
+    assert rows == [("", "data.subject.content.pipelineName: Field required")]
+
+
+def test_a_full_disk_is_answered_try_again_and_loses_nothing(start, tmp_path):
+    path = tmp_path / "all.jsonl"
+    exporter = start({"type": "file", "path": str(path)})
+    database = exporter._outbox._db
+    [(pages,)] = database.execute("PRAGMA page_count").fetchall()
+    database.execute(f"PRAGMA max_page_count = {pages}")
+    with pytest.raises(Retry, match="full"):
+        exporter.export(logs(*(task(n) for n in range(200))))
+    assert lines(path) == []
+    database.execute("PRAGMA max_page_count = 1000000")
+    exporter.export(logs(*(task(n) for n in range(200))))
+    eventually(lambda: len(lines(path)) == 200)
+
+
+def test_a_run_is_one_chain(start, tmp_path):
+    path = tmp_path / "all.jsonl"
+    exporter = start({"type": "file", "path": str(path)})
+    run = {"flowstone.run_id": "r", "flowstone.job": "j"}
+    exporter.export(logs(("flowstone.run.queued", run), at=1, span=b""))
+    exporter.export(logs(("flowstone.run.start", run), at=2, span=b"\1" * 8))
+    exporter.export(logs(task(1), at=3, span=b"\2" * 8))
+    stop = ("flowstone.materialization.stop", {"flowstone.run_id": "r", "flowstone.asset": "asset1"})
+    exporter.export(logs(stop, at=4, span=b"\2" * 8))
+    exporter.export(logs(("flowstone.run.stop", run), at=5, span=b"\1" * 8))
+    eventually(lambda: len(lines(path)) == 5)
+    contexts = {event["type"].split(".", 2)[2][:-6]: event["data"]["context"] for event in lines(path)}
+    assert len({context["chainId"] for context in contexts.values()}) == 1
+    origins = {
+        name: [link["from"]["contextId"] for link in context.get("links", [])] for name, context in contexts.items()
+    }
+    assert origins == {
+        "pipelinerun.queued": [],
+        "pipelinerun.started": [contexts["pipelinerun.queued"]["id"]],
+        "taskrun.started": [contexts["pipelinerun.started"]["id"]],
+        "taskrun.finished": [contexts["taskrun.started"]["id"]],
+        "pipelinerun.finished": [contexts["pipelinerun.started"]["id"]],
+    }
+
+
+REGISTRY = """
+file_format: definition/2
+attributes:
+  - {key: shop.order, type: string, brief: The order., stability: stable, examples: ["1"]}
+spans:
+  - type: shop.ship
+    kind: internal
+    name: {note: shop.ship}
+    brief: An order is shipped.
+    stability: stable
+    attributes: [{ref: shop.order, requirement_level: required}]
+    annotations:
+      assay:
+        cdevents:
+          - {type: build.started, subject: "{shop.order}"}
+          - {type: build.finished, subject: "{shop.order}", when: {otel.status_code: ERROR}}
+"""
+
+
+@pytest.mark.parametrize("by", ["setting", "environment"])
+def test_a_registry_of_ones_own(start, tmp_path, monkeypatch, by):
+    registry, path = tmp_path / "shop.yaml", tmp_path / "all.jsonl"
+    registry.write_text(REGISTRY)
+    if by == "environment":
+        monkeypatch.setenv("ASSAY_REGISTRY", str(registry))
+    exporter = start(
+        {"type": "file", "path": str(path)}, **({"registry": [str(registry)]} if by == "setting" else {})
+    )
+    exporter.export(spans("shop.ship", {"shop.order": "7"}, error="lost"))
+    exporter.export(logs(task(1)))
+    eventually(lambda: len(lines(path)) == 3)
+    assert [event["type"].split(".", 2)[2] for event in lines(path)][:2] == [
+        "build.started.0.3.0",
+        "build.finished.0.3.0",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        ({"sinks": []}, "sinks"),
+        ({"sinks": [{"type": "fax"}]}, "fax"),
+        ({"sinks": [{"type": "file"}]}, "path"),
+        ({"sinks": [{"type": "file", "path": "x", "url": "y"}]}, "url"),
+        ({"outboxes": "x"}, "outboxes"),
+    ],
+)
+def test_a_wrong_setting_is_named(tmp_path, change, named):
+    section = {"outbox": str(tmp_path / "o.db"), "sinks": [{"type": "file", "path": str(tmp_path / "f")}], **change}
+    with pytest.raises(ValidationError, match=named):
+        Settings.model_validate(section)
+
+
+def test_two_sinks_of_one_name_are_refused(start, tmp_path):
+    with pytest.raises(CDEventsError, match="two sinks have one name"):
+        start({"type": "file", "path": str(tmp_path / "f")}, {"type": "file", "path": str(tmp_path / "f")})
+
+
+def test_an_outbox_that_cannot_be_opened_is_named(start, tmp_path):
+    (tmp_path / "outbox.db").write_text("this is no database, and long enough to be seen as none" * 20)
+    with pytest.raises(CDEventsError, match=r"outbox.db cannot be opened: file is not a database"):
+        start({"type": "file", "path": str(tmp_path / "f")})

@@ -1,0 +1,123 @@
+from __future__ import annotations
+
+import json
+import socket
+from datetime import datetime, timezone
+
+import pytest
+from pydantic import ValidationError
+
+from assay.exporters.cdevents import check
+from assay.exporters.cdevents.cloudevents import envelope, received
+from assay.exporters.cdevents.errors import DeliveryFailed, DeliveryRefused, SinkUnavailable
+from assay.exporters.cdevents.http_sink import HTTPSettings, HTTPSink, retry_after
+from assay.exporters.cdevents.outbox import Letter
+
+EVENT = {
+    "context": {
+        "specversion": "0.5.1", "id": "1", "source": "/a", "type": "dev.cdevents.taskrun.started.0.3.0",
+        "timestamp": "2026-01-01T00:00:00Z",
+    },
+    "subject": {"id": "é 1", "content": {}},
+}  # fmt: skip
+DOCUMENT = envelope(EVENT, f"00-{'1' * 32}-{'2' * 16}-01")
+LETTER = Letter("s", "1", "t", "x", "", json.dumps(DOCUMENT, ensure_ascii=False))
+
+
+def send(url, **settings):
+    sink = HTTPSink(HTTPSettings(type="http", url=url, timeout=settings.pop("timeout", 5), **settings))
+    try:
+        sink.send([LETTER])
+    finally:
+        sink.close()
+
+
+@pytest.mark.parametrize("mode", ["structured", "binary"])
+def test_each_mode_is_a_valid_cloudevent_to_the_receiver(endpoint, mode):
+    send(endpoint.url, mode=mode)
+    [(headers, body)] = endpoint.taken
+    assert ("ce-id" in headers) == (mode == "binary")
+    document = received(headers, body)
+    assert document == DOCUMENT
+    assert check(document) == EVENT
+
+
+def test_the_token_is_sent_even_when_netrc_knows_the_host(endpoint, tmp_path, monkeypatch):
+    (tmp_path / "netrc").write_text("machine 127.0.0.1 login somebody password else\n")
+    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+    send(endpoint.url, token="s3cret")
+    assert endpoint.taken[0][0]["authorization"] == "Bearer s3cret"
+    send(endpoint.url)
+    assert "authorization" not in endpoint.taken[1][0]
+
+
+@pytest.mark.parametrize(
+    ("status", "headers", "error"),
+    [
+        (500, {}, DeliveryFailed),
+        (408, {}, DeliveryFailed),
+        (503, {}, SinkUnavailable),
+        (500, {"Retry-After": "7"}, SinkUnavailable),
+        (429, {"Retry-After": "7"}, SinkUnavailable),
+        (401, {}, SinkUnavailable),
+        (404, {}, SinkUnavailable),
+        (400, {}, DeliveryRefused),
+        (413, {}, DeliveryRefused),
+        (301, {"Location": "http://127.0.0.1:1/"}, DeliveryRefused),
+    ],
+)
+def test_what_an_answer_means(endpoint, status, headers, error):
+    endpoint.answer = lambda _: (status, headers)
+    with pytest.raises(error, match=f"answered {status} .*: because") as caught:
+        send(endpoint.url)
+    if "Retry-After" in headers:
+        assert caught.value.after == 7
+    assert len(endpoint.requests) == 1
+
+
+def test_a_receiver_that_hangs_or_is_down_is_unavailable(endpoint):
+    endpoint.answer = lambda _: None
+    with pytest.raises(SinkUnavailable, match="Timeout"):
+        send(endpoint.url, timeout=0.1)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        with pytest.raises(SinkUnavailable, match="ConnectionError"):
+            send(f"http://127.0.0.1:{free.getsockname()[1]}/")
+
+
+def test_a_receiver_that_sends_half_an_answer_is_unavailable():
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        import threading
+
+        def half() -> None:
+            connection, _ = server.accept()
+            connection.recv(65536)
+            connection.sendall(b"HTTP/1.1 20")
+            connection.close()
+
+        threading.Thread(target=half, daemon=True).start()
+        with pytest.raises(SinkUnavailable):
+            send(f"http://127.0.0.1:{server.getsockname()[1]}/")
+
+
+@pytest.mark.parametrize("url", ["ftp://a/", "nothing", "http://user:pw@host/", "https:///x"])
+def test_an_address_that_cannot_work_is_refused(url):
+    with pytest.raises(ValidationError):
+        HTTPSettings(type="http", url=url)
+
+
+def test_neither_token_nor_query_shows():
+    settings = HTTPSettings(type="http", url="https://host/path?key=s3cret", token="s3cret")
+    assert settings.title == "http:https://host/path"
+    assert "s3cret" not in repr(settings.token)
+
+
+@pytest.mark.parametrize(
+    ("value", "seconds"),
+    [
+        (None, None), ("12", 12), ("0", 0), ("999999", 3600), ("soon", None), ("-1", None),
+        ("Thu, 01 Jan 2026 00:00:30 GMT", 30), ("Wed, 31 Dec 2025 00:00:00 GMT", 0),
+    ],
+)  # fmt: skip
+def test_retry_after(value, seconds):
+    assert retry_after(value, now=datetime(2026, 1, 1, tzinfo=timezone.utc)) == seconds

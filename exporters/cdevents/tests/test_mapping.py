@@ -1,0 +1,151 @@
+from __future__ import annotations
+
+import pytest
+from .conftest import SPAN, TIME, TRACE, logs, spans
+
+from assay.exporters.cdevents import RuleError, parse
+from assay.exporters.cdevents.mapping import Mapper, chain_id, check_source, source, timestamp
+from assay.exporters.cdevents.records import ended_spans, log_events
+from assay.semconv.catalogue import Catalogue, CDEventRule, Event, Span
+
+STARTED = CDEventRule("taskrun.started", "{run}/{task}", {"taskName": "{task}"}, chain="{run}")
+FINISHED = CDEventRule(
+    "taskrun.finished",
+    "{run}/{task}",
+    {"taskName": "{task}", "pipelineRun": {"id": "{run}"}, "outcome": "success"},
+    chain="{run}",
+)
+CATALOGUE = Catalogue(
+    spans={"job.task": Span("job.task", cdevents=(STARTED, FINISHED))},
+    events={
+        "job.task.start": Event("job.task.start", cdevents=(STARTED,)),
+        "job.task.stop": Event("job.task.stop", cdevents=(FINISHED,)),
+        "job.note": Event(
+            "job.note",
+            cdevents=(
+                CDEventRule("dev.cdeventsx.job-note.taken.0.1.0", "{note}", {"size": "{size}"}),
+                CDEventRule("approval.created", "{note}", draft=True),
+                CDEventRule("build.queued", "{note}", when={"build": True}),
+            ),
+        ),
+    },
+)
+VALUES = {"run": "r1", "task": "t"}
+
+
+def mapped(record_batch, **options):
+    mapper = Mapper(CATALOGUE, source="/{service.name}", **options)
+    reader = log_events(record_batch.request, 1) if record_batch.signal == "logs" else ended_spans(record_batch.request)
+    return [event for record in reader for event in mapper.events(record)]
+
+
+def test_a_log_event_becomes_what_its_rule_says():
+    [event] = mapped(logs(("job.task.stop", VALUES)))
+    context = event.document["context"]
+    assert event.document["subject"] == {
+        "id": "r1/t",
+        "content": {"taskName": "t", "pipelineRun": {"id": "r1"}, "outcome": "success"},
+    }
+    assert context["source"] == "/orders"
+    assert context["timestamp"] == timestamp(TIME)
+    assert context["chainId"] == chain_id("r1")
+    assert event.traceparent == f"00-{TRACE.hex()}-{SPAN.hex()}-01"
+    parse(event.document)
+
+
+def test_a_span_and_its_log_events_give_the_same_ids_and_links():
+    from_logs = mapped(logs(("job.task.start", VALUES), ("job.task.stop", VALUES)))
+    from_span = mapped(spans("job.task", VALUES))
+    assert [event.id for event in from_span] == [event.id for event in from_logs]
+    assert len({event.id for event in from_logs}) == 2
+    links = [{"linkType": "PATH", "from": {"contextId": from_logs[0].id}}]
+    assert from_logs[1].document["context"]["links"] == from_span[1].document["context"]["links"] == links
+    assert "links" not in from_logs[0].document["context"]
+
+
+def test_a_span_starts_and_ends_at_its_own_times():
+    started, finished = mapped(spans("job.task", VALUES))
+    assert started.document["context"]["timestamp"] == timestamp(TIME)
+    assert finished.document["context"]["timestamp"] == timestamp(TIME + 1_000_000_000)
+
+
+def test_the_same_record_gives_the_same_id_and_another_record_another():
+    def ids(*args, **kwargs):
+        return [event.id for event in mapped(logs(*args, **kwargs))]
+
+    once = ids(("job.note", {"note": "n", "size": 1}))
+    assert once == ids(("job.note", {"note": "n", "size": 1}))
+    assert once != ids(("job.note", {"note": "n", "size": 2}))
+    assert once != ids(("job.note", {"note": "n", "size": 1}), at=TIME + 1)
+    assert once != ids(("job.note", {"note": "n", "size": 1, "assay.correlation_id": "c"}))
+
+
+def test_custom_content_keeps_its_types_and_standard_content_is_text():
+    [note] = mapped(logs(("job.note", {"note": "n", "size": 5})))
+    assert note.document["subject"]["content"] == {"size": 5}
+    [task] = mapped(logs(("job.task.start", {"run": "r", "task": 7})))
+    assert task.document["subject"]["content"] == {"taskName": "7"}
+
+
+def test_when_and_draft_choose_the_rules():
+    values = {"note": "n", "build": True}
+    assert len(mapped(logs(("job.note", {"note": "n"})))) == 1
+    assert len(mapped(logs(("job.note", values)))) == 2
+    assert len(mapped(logs(("job.note", values)), draft_types=True)) == 3
+
+
+def test_without_a_chain_of_its_own_an_event_has_that_of_its_correlation_id():
+    [event] = mapped(logs(("job.note", {"note": "n", "assay.correlation_id": "c"})))
+    assert event.chain == chain_id("c")
+    [event] = mapped(logs(("job.note", {"note": "n"})))
+    assert "chainId" not in event.document["context"]
+
+
+def test_a_record_without_a_rule_becomes_nothing():
+    assert mapped(logs(("something.else", {}))) == []
+
+
+def test_a_chain_of_a_uuid_is_that_uuid():
+    assert chain_id("6F9619FF-8B86-D011-B42D-00CF4FC964FF") == "6f9619ff-8b86-d011-b42d-00cf4fc964ff"
+    assert chain_id("run-1") == chain_id("run-1") != chain_id("run-2")
+
+
+@pytest.mark.parametrize(
+    ("template", "resource", "filled"),
+    [
+        ("/{service.namespace}/{service.name}", {"service.name": "a"}, "/a"),
+        ("/{service.namespace}/{service.name}", {"service.name": "a b/c", "service.namespace": "n"}, "/n/a%20b%2Fc"),
+        ("/{service.namespace}/{service.name}", {}, "/unknown_service"),
+        ("https://ci.example.org/{service.name}", {"service.name": "a"}, "https://ci.example.org/a"),
+        ("https://ci.example.org/{x}/{service.name}", {"service.name": "a"}, "https://ci.example.org/a"),
+        ("urn:x:{service.instance.id}", {"service.instance.id": "é"}, "urn:x:%C3%A9"),
+    ],
+)
+def test_source(template, resource, filled):
+    assert source(check_source(template), resource) == filled
+
+
+@pytest.mark.parametrize("template", ["", "a b", "http://[x/{service.name}"])
+def test_a_source_that_can_be_no_uri_is_refused(template):
+    with pytest.raises(RuleError):
+        check_source(template)
+
+
+def test_timestamp():
+    assert timestamp(0) == "1970-01-01T00:00:00.000000Z"
+    assert timestamp(1_790_000_000_123_456_789) == "2026-09-21T14:13:20.123456Z"
+    assert timestamp(2**64 - 1).startswith("2554-")
+
+
+@pytest.mark.parametrize(
+    ("rule", "message"),
+    [
+        (CDEventRule("taskrun.finish", "x"), r"did you mean 'dev.cdevents.taskrun.finished"),
+        (CDEventRule("taskrun.finished", "x", {"result": "y"}), r"has no 'result'; it has \["),
+        (CDEventRule("dev.cdeventsx.tool.done.0.1.0", "x"), r"is no custom type"),
+    ],
+)
+def test_a_rule_that_cannot_work_is_refused_and_named(rule, message):
+    catalogue = Catalogue(events={"my.event": Event("my.event", cdevents=(rule,))})
+    with pytest.raises(RuleError, match=f"my.event: .*{message}"):
+        Mapper(catalogue, source="/x")

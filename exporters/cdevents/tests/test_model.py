@@ -1,0 +1,152 @@
+"""The models and the official schemas accept the same and reject the same."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from assay.exporters.cdevents import InvalidEvent, parse, vocabulary
+
+PLAUSIBLE: list[Any] = [
+    None, "", " ", "x", 0, 1.5, True, [], {}, ["x"], {"id": "x"}, {"id": ""}, {"contextId": "a"}, "success", "error",
+    "END", "PATH", "RELATION", "ticket", "high", "other", "manual", "unit", "https://example.org/a?b#c", "urn:x:y",
+    "relative/path", "//host:80/x", "http://[::1]:8080/", "http://[::g]/", "1http://x", "a b", "%zz", "%20", "é", "#a#b",
+    "2026-02-28T10:00:00Z", "2026-02-30T10:00:00Z", "2024-02-29t23:59:59.123456789+14:00", "2026-01-01T24:00:00Z",
+    "2026-01-01T10:00:60Z", "2026-01-01 10:00:00Z", "2026-01-01T10:00:00", "2026-01-01", "0000-01-01T00:00:00Z",
+    "dev.cdevents.taskrun.finished.0.3.0", "dev.cdevents.taskrun.finished.0.2.0", "dev.cdeventsx.a-b.c.0.1.0",
+    "dev.cdeventsx.ab.c.0.1.0", "dev.cdeventsx.a-b.c.0.10.0", "dev.cdeventsx.a-b-c.d.0.1.0",
+]  # fmt: skip
+NAMES = [
+    "extra", "id", "source", "type", "uri", "outcome", "errors", "environment", "customData", "customDataContentType",
+    "chainId", "schemaUri", "links", "tags", "target", "from", "severity", "trigger", "content",
+]  # fmt: skip
+values = st.one_of(st.sampled_from(PLAUSIBLE), st.text(max_size=8))
+
+
+def paths(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+    members = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    return [path, *(found for key, member in members for found in paths(member, (*path, key)))]
+
+
+def at(document: Any, path: tuple[Any, ...]) -> Any:
+    for key in path:
+        document = document[key]
+    return document
+
+
+def mutate(document: dict[str, Any], data: st.DataObject) -> None:
+    path = data.draw(st.sampled_from([path for path in paths(document) if path and path != ("context",)]))
+    holder, key = at(document, path[:-1]), path[-1]
+    change = data.draw(st.sampled_from(["drop", "replace", "add", "add"]))
+    if change == "drop":
+        del holder[key]
+    elif change == "replace":
+        holder[key] = copy.deepcopy(data.draw(values))
+    else:
+        inside = holder[key] if isinstance(holder[key], dict) else holder
+        name = data.draw(st.sampled_from(NAMES))
+        if isinstance(inside, dict):
+            inside[name] = copy.deepcopy(data.draw(values))
+        else:
+            inside.append(copy.deepcopy(data.draw(values)))
+
+
+def accepted(document: dict[str, Any]) -> bool:
+    try:
+        parse(document)
+    except InvalidEvent as error:
+        assert error.faults
+        return False
+    return True
+
+
+def test_types_are_those_of_the_specification(official):
+    assert set(vocabulary.TYPES.values()) == set(official.types) | {
+        f"dev.cdevents.{name}" for name in vocabulary.DRAFT
+    }
+
+
+def test_every_conformance_event_is_accepted_and_comes_out_unchanged(official):
+    assert len(official.events) >= 45
+    for event in official.events:
+        assert official.accepts(event)
+        assert parse(event).document() == event
+
+
+@pytest.mark.slow
+def test_each_member_is_as_required_and_as_typed_as_the_schema_has_it(official):
+    compared = 0
+    for event in official.events:
+        for path in paths(event)[1:]:
+            if path == ("context",) or path == ("context", "type"):
+                continue
+            missing = copy.deepcopy(event)
+            del at(missing, path[:-1])[path[-1]]
+            variants = [missing]
+            for value in PLAUSIBLE:
+                changed = copy.deepcopy(event)
+                at(changed, path[:-1])[path[-1]] = value
+                variants.append(changed)
+            for variant in variants[:: 1 if path[0] == "subject" else 4]:
+                assert accepted(variant) == official.accepts(variant), variant
+                compared += 1
+    assert compared > 5000
+
+
+@settings(max_examples=300, deadline=None, suppress_health_check=list(HealthCheck))
+@given(data=st.data())
+def test_near_misses_are_judged_alike(official, data):
+    document = copy.deepcopy(data.draw(st.sampled_from(official.events)))
+    for _ in range(data.draw(st.integers(1, 3))):
+        mutate(document, data)
+        if not isinstance(document.get("context"), dict) or not isinstance(
+            document["context"].get("type"), str
+        ):
+            assert not accepted(document)
+            return
+    assert accepted(document) == official.accepts(document)
+
+
+@settings(max_examples=200, deadline=None, suppress_health_check=list(HealthCheck))
+@given(data=st.data())
+def test_content_made_from_the_schema_is_judged_alike(official, data):
+    """Every member that a schema knows, present or not, with likely and unlikely values."""
+    name = data.draw(st.sampled_from(sorted(official.types)))
+    event = next(e for e in official.events if e["context"]["type"] == name)
+    event = copy.deepcopy(event)
+    members = official.types[name]["properties"]["subject"]["properties"]["content"]["properties"]
+    for member in members:
+        if data.draw(st.booleans()):
+            event["subject"]["content"][member] = copy.deepcopy(data.draw(values))
+    assert accepted(event) == official.accepts(event)
+
+
+@pytest.mark.parametrize("document", [None, [], "x", {}, {"context": []}, {"context": {"type": 3}, "subject": {}}])
+def test_what_is_no_event_is_named(document):
+    with pytest.raises(InvalidEvent) as caught:
+        parse(document)
+    assert caught.value.faults
+
+
+def test_a_fault_names_its_field_and_every_fault_is_told():
+    event = {
+        "context": {
+            "specversion": "0.5.1", "id": "1", "source": "/a", "type": "dev.cdevents.pipelinerun.finished.0.3.0",
+            "timestamp": "today",
+        },
+        "subject": {"id": "r", "content": {"outcome": "great", "url": "x"}},
+    }  # fmt: skip
+    with pytest.raises(InvalidEvent) as caught:
+        parse(event)
+    assert [fault.field for fault in caught.value.faults] == [
+        "context.timestamp", "subject.content.outcome", "subject.content.url",
+    ]  # fmt: skip
+
+
+def test_an_unknown_type_is_answered_with_the_nearest():
+    with pytest.raises(InvalidEvent, match=r"did you mean 'dev.cdevents.taskrun.finished.0.3.0'"):
+        parse({"context": {"type": "dev.cdevents.taskrun.finish.0.3.0"}, "subject": {}})

@@ -1,0 +1,117 @@
+from __future__ import annotations
+
+import signal
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from assay.exporters.cdevents.outbox import Letter, Outbox
+
+
+def letter(number: int, *, sink: str = "s", subject: str = "x", document: str = "{}", **more) -> Letter:
+    return Letter(sink, f"id-{number}", more.pop("type", "t"), subject, more.pop("chain", ""), document, **more)
+
+
+@pytest.fixture
+def outbox(tmp_path):
+    box = Outbox(tmp_path / "outbox.db")
+    yield box
+    box.close()
+
+
+def ids(letters) -> list[str]:
+    return [found.id for found in letters]
+
+
+def test_what_is_added_is_due_in_order(outbox):
+    assert len(outbox.add(letter(n) for n in range(3))) == 3
+    assert ids(outbox.due("s", 10)) == ["id-0", "id-1", "id-2"]
+    assert ids(outbox.due("s", 2)) == ["id-0", "id-1"]
+    assert outbox.due("other", 10) == []
+
+
+def test_an_event_is_kept_once_for_each_sink(outbox):
+    outbox.add([letter(1), letter(1), letter(1, sink="other")])
+    assert outbox.add([letter(1)]) == []
+    outbox.sent(outbox.due("s", 10))
+    assert outbox.add([letter(1)]) == []
+    assert outbox.counts() == {("s", "sent"): 1, ("other", "pending"): 1}
+
+
+def test_what_is_put_off_holds_up_its_subject_only_and_keeps_the_order(outbox):
+    outbox.add([letter(1, subject="a"), letter(2, subject="b"), letter(3, subject="a")])
+    first = outbox.due("s", 1)[0]
+    outbox.later(first, due=5e9)
+    outbox.add([letter(4, subject="a"), letter(5, subject="b")])
+    assert ids(outbox.due("s", 10)) == ["id-2", "id-5"]
+    assert ids(outbox.due("s", 10, now=5e9)) == ["id-2", "id-5", "id-1", "id-3", "id-4"]
+    assert outbox.due("s", 10, now=5e9)[2].attempts == 1
+
+
+def test_a_clock_that_is_set_back_holds_up_nothing(outbox):
+    outbox.add([letter(1)], now=4e9)
+    assert ids(outbox.due("s", 10, now=1e9)) == ["id-1"]
+
+
+def test_a_dead_letter_keeps_its_document_and_reason(outbox, tmp_path):
+    outbox.add([letter(1, document='{"a": 1}'), letter(2, sink="", fault="no subject")])
+    outbox.dead(outbox.due("s", 1)[0], "answered 400")
+    rows = sqlite3.connect(tmp_path / "outbox.db").execute("SELECT id, reason, document FROM dead_letter ORDER BY seq")
+    assert rows.fetchall() == [("id-1", "answered 400", '{"a": 1}'), ("id-2", "no subject", "{}")]
+    assert outbox.due("s", 10) == []
+
+
+def test_delivered_letters_are_forgotten_by_age_and_number(outbox):
+    outbox.add(letter(n) for n in range(10))
+    for found in outbox.due("s", 10)[:8]:
+        outbox.sent([found])
+    outbox.prune(older_than=0, keep=3)
+    assert outbox.counts() == {("s", "sent"): 3, ("s", "pending"): 2}
+    outbox.prune(older_than=9e9, keep=3)
+    assert outbox.counts() == {("s", "pending"): 2}
+
+
+def test_the_head_of_a_chain_is_the_newest_of_the_last_type(outbox):
+    assert outbox.head("c", ("queued", "started")) == ""
+    outbox.add([letter(1, type="started", chain="c"), letter(2, type="queued", chain="c"), letter(3, chain="c")])
+    assert outbox.head("c", ("queued", "started")) == "id-1"
+
+
+def test_a_full_disk_leaves_nothing_of_the_batch_and_the_outbox_usable(outbox):
+    outbox.add([letter(0)])
+    [(pages,)] = outbox._db.execute("PRAGMA page_count").fetchall()
+    outbox._db.execute(f"PRAGMA max_page_count = {pages + 2}")
+    with pytest.raises(sqlite3.OperationalError, match="full"):
+        outbox.add(letter(n, document="x" * 2000) for n in range(1, 100))
+    assert ids(outbox.due("s", 1000)) == ["id-0"]
+    outbox._db.execute("PRAGMA max_page_count = 1000000")
+    assert len(outbox.add(letter(n, document="x" * 2000) for n in range(1, 100))) == 99
+
+
+WRITER = """
+import sys
+from pathlib import Path
+from assay.exporters.cdevents.outbox import Letter, Outbox
+box = Outbox(Path(sys.argv[1]))
+number = 0
+while True:
+    box.add([Letter("s", f"{number}-{part}", "t", "x", "", "{}") for part in range(3)])
+    print(number, flush=True)
+    number += 1
+"""
+
+
+def test_what_was_accepted_survives_a_kill(tmp_path: Path):
+    path = tmp_path / "outbox.db"
+    with subprocess.Popen([sys.executable, "-c", WRITER, str(path)], stdout=subprocess.PIPE, text=True) as process:
+        accepted = [int(process.stdout.readline()) for _ in range(50)]
+        process.send_signal(signal.SIGKILL)
+        accepted += [int(line) for line in process.stdout.read().split()]
+    box = Outbox(path)
+    kept = ids(box.due("s", 1_000_000))
+    box.close()
+    assert len(kept) % 3 == 0, "a batch is in the outbox whole or not at all"
+    assert kept[: len(accepted) * 3] == [f"{number}-{part}" for number in accepted for part in range(3)]
