@@ -32,8 +32,8 @@ def command() -> None:
 def validate(file: TextIO) -> None:
     """Check FILE (or standard input) against CDEvents v0.5.1.
 
-    It holds structured CloudEvents, one a line, or one JSON document. Exits 1 when one is not valid, naming line,
-    field and reason.
+    It holds structured CloudEvents, one a line, or one JSON document. Exits 1 when one is not valid, naming
+    line, field and reason.
     """
     types = Counter[str]()
     invalid = 0

@@ -29,7 +29,7 @@ _CONFIG = click.option(
 
 @click.group("collector")
 def command() -> None:
-    r"""The OpenTelemetry Collector: build it, check its configurations, run it.
+    """The OpenTelemetry Collector: build it, check its configurations, run it.
 
     \b
     A Collector is taken from the first of
@@ -43,19 +43,19 @@ def command() -> None:
     Example:
       assay collector validate
       ASSAY_AUDIT_TOKEN=… assay collector run all-in-one
-    """
+    """  # noqa: D301  click keeps what follows a backspace as it is
 
 
 @command.command("build")
 def build() -> None:
-    r"""Build the Collector into the cache, from the pinned manifest and its lock.
+    """Build the Collector into the cache, from the pinned manifest and its lock.
 
     Needs Go. Takes minutes the first time, and no time when the cache has it.
 
     \b
     Example:
       assay collector build
-    """
+    """  # noqa: D301  click keeps what follows a backspace as it is
     from assay.cli._collector.build import build_collector  # noqa: PLC0415  needs fcntl, the rest does not
 
     go = shutil.which("go")
@@ -68,12 +68,12 @@ def build() -> None:
 
 @command.command("path")
 def path() -> None:
-    r"""Print the Collector that would be used, without making one; exit 1 if there is none.
+    """Print the Collector that would be used, without making one; exit 1 if there is none.
 
     \b
     Example:
       "$(assay collector path)" components
-    """
+    """  # noqa: D301  click keeps what follows a backspace as it is
     click.echo(_found(PRESENT).path)
 
 
@@ -81,7 +81,7 @@ def path() -> None:
 @click.argument("compositions", nargs=-1, type=_NAMES)
 @_CONFIG
 def check(compositions: tuple[str, ...], configs: tuple[Path, ...]) -> None:
-    r"""Let the Collector itself check configurations: every composition, or those named.
+    """Let the Collector itself check configurations: every composition, or those named.
 
     With --config alone it checks those files by themselves; with compositions, merged over each of them. A
     variable that has no default and is not set is given an example value.
@@ -90,7 +90,7 @@ def check(compositions: tuple[str, ...], configs: tuple[Path, ...]) -> None:
     Example:
       assay collector validate
       assay collector validate gateway --config mine.yaml
-    """
+    """  # noqa: D301  click keeps what follows a backspace as it is
     chosen = [COMPOSITIONS[name] for name in compositions]
     if not chosen and not configs:
         chosen = list(COMPOSITIONS.values())
@@ -115,7 +115,7 @@ def check(compositions: tuple[str, ...], configs: tuple[Path, ...]) -> None:
 @click.argument("composition", default="all-in-one", type=_NAMES)
 @_CONFIG
 def run(composition: str, configs: tuple[Path, ...]) -> None:
-    r"""Run a Collector in the foreground, by default everything in one process.
+    """Run a Collector in the foreground, by default everything in one process.
 
     This process becomes the Collector: signals, standard error and exit status are its own. The variables it
     takes are in collector-config/README.md. Its queues are kept in ASSAY_COLLECTOR_STORAGE, else in the
@@ -125,7 +125,7 @@ def run(composition: str, configs: tuple[Path, ...]) -> None:
     Example:
       ASSAY_AUDIT_TOKEN=… assay collector run
       assay collector run gateway --config mine.yaml
-    """
+    """  # noqa: D301  click keeps what follows a backspace as it is
     chosen = COMPOSITIONS[composition]
     if missing := [name for name in chosen.required if not os.environ.get(name)]:
         raise CollectorError(f"{composition} needs {', '.join(missing)}: set and export it")

@@ -37,7 +37,7 @@ from assay.cli._demo.run import run_demo
     help="When no Collector can be had: auto goes on without, require fails; none does not look.",
 )
 def command(directory: Path | None, mode: Mode, *, as_json: bool) -> None:
-    r"""Run a real Dagster project, instrumented, and show what arrived where.
+    """Run a real Dagster project, instrumented, and show what arrived where.
 
     Dagster runs under opentelemetry-instrument; spans, series and logs go through an OpenTelemetry
     Collector; approvals and runs arrive in an audit log; CDEvents come out. Every figure is counted at the
@@ -47,7 +47,7 @@ def command(directory: Path | None, mode: Mode, *, as_json: bool) -> None:
     Example:
       assay demo
       assay demo --json --keep ./demo > demo.json
-    """
+    """  # noqa: D301  click keeps what follows a backspace as it is
     root = _prepared(directory)
     progress = Console(stderr=True)
     binary = find_collector(mode, report=progress.print)

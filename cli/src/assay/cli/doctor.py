@@ -18,7 +18,7 @@ _COLOURS = {"ok": "green", "skipped": "dim", "warning": "yellow", "error": "red"
 @click.command("doctor")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def command(*, as_json: bool) -> None:
-    r"""Say what would be instrumented here, what can be reached, and what to mend.
+    """Say what would be instrumented here, what can be reached, and what to mend.
 
     Looks at this environment's variables, installed packages and endpoints; exits 1 if something is wrong.
 
@@ -26,7 +26,7 @@ def command(*, as_json: bool) -> None:
     Example:
       assay doctor
       OTEL_EXPORTER_OTLP_ENDPOINT=https://collector.example:4318 assay doctor --json
-    """
+    """  # noqa: D301  click keeps what follows a backspace as it is
     from assay.distro.diagnosis import diagnose  # noqa: PLC0415 - imports every instrumentation's metadata
 
     findings = [*diagnose(), _collector()]

@@ -58,7 +58,7 @@ def is_ours(error: BaseException) -> bool:
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="assay", prog_name="assay")
 def main() -> None:
-    r"""Audit-grade OpenTelemetry for Python platforms.
+    """Audit-grade OpenTelemetry for Python platforms.
 
     \b
     Example:
@@ -66,4 +66,4 @@ def main() -> None:
       assay doctor      what would be instrumented here, and what can be reached
 
     ASSAY_DEBUG=1 shows the traceback of an error.
-    """
+    """  # noqa: D301  click keeps what follows a backspace as it is

@@ -36,7 +36,7 @@ from assay.cli._demo.stack import Folder, HostAddresses, Stack
     help="Whether a Collector stands before the exporter host.",
 )
 def command(directory: Path, mode: Mode, *, free_ports: bool) -> None:
-    r"""Run the Collector and the exporters on this machine, and say where they listen.
+    """Run the Collector and the exporters on this machine, and say where they listen.
 
     Stays until Ctrl-C. Applications find everything at the default addresses; what they need to send audit
     records is printed.
@@ -45,7 +45,7 @@ def command(directory: Path, mode: Mode, *, free_ports: bool) -> None:
     Example:
       assay up --keep ./assay-data
       . ./assay-data/environment && opentelemetry-instrument python app.py      (in another terminal)
-    """
+    """  # noqa: D301  click keeps what follows a backspace as it is
     console = Console(stderr=True)
     binary = find_collector(mode, report=console.print)
     folder = Folder(directory.absolute())
