@@ -100,7 +100,7 @@ def logs(*events: tuple[str, dict[str, Any]], at: int = TIME, span: bytes = SPAN
     return batch("logs", request)
 
 
-def spans(name: str, attributes: dict[str, Any], *, error: str = "", start: int = TIME) -> Batch:
+def spans(name: str, attributes: dict[str, Any], *, start: int = TIME) -> Batch:
     """Return a batch of one span of a second."""
     request = ExportTraceServiceRequest()
     resource = request.resource_spans.add()
@@ -114,9 +114,6 @@ def spans(name: str, attributes: dict[str, Any], *, error: str = "", start: int 
         flags=0x101,
     )
     span.attributes.extend(key_value(key, value) for key, value in attributes.items())
-    if error:
-        span.status.code = 2
-        span.status.message = error
     return batch("traces", request)
 
 

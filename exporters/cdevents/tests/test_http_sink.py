@@ -68,8 +68,9 @@ def test_the_token_is_sent_even_when_netrc_knows_the_host(endpoint, tmp_path, mo
 )
 def test_what_an_answer_means(endpoint, status, headers, error):
     endpoint.answer = lambda _: (status, headers)
-    with pytest.raises(error, match=f"answered {status} .*: because") as caught:
+    with pytest.raises(error, match=f"answered {status} ") as caught:
         send(endpoint.url)
+    assert status == 301 or str(caught.value).endswith(": because")
     if "Retry-After" in headers:
         assert caught.value.after == 7
     assert len(endpoint.requests) == 1

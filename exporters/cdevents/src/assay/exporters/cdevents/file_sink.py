@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 from collections.abc import Sequence
@@ -64,7 +65,9 @@ class FileSink:
                 rest = rest[file.write(rest) :]
             os.fsync(file.fileno())
         except OSError:
-            file.truncate(end)
+            # Where even that fails, the next append removes what is there of the line.
+            with contextlib.suppress(OSError):
+                file.truncate(end)
             raise
 
     def _current(self) -> FileIO:

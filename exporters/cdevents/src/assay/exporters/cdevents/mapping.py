@@ -111,13 +111,12 @@ class Mapper:
                 yield self._mapped(record, rule)
 
     def _mapped(self, record: Record, rule: _Rule) -> Mapped:
-        subject = fill(rule.rule.subject, record.attributes)
+        subject = _subject(rule, record)
         filled: Any = fill(rule.rule.content, record.attributes)
         content: Any = cast("Any", {}) if filled is ABSENT else filled
-        subject = "" if subject is ABSENT else text(subject)
         context: dict[str, Any] = {
             "specversion": model.SPEC_VERSION,
-            "id": self._id(record, rule, [subject, content]),
+            "id": self._id(record, rule, subject, content),
             "source": source(self._source, record.resource),
             "type": rule.type,
             "timestamp": timestamp(record.start if rule.opening else record.end),
@@ -135,13 +134,13 @@ class Mapper:
             mapped.follow(origin)
         return mapped
 
-    def _id(self, record: Record, rule: _Rule, content: object) -> str:
-        """Derive the id: of a span's phase from span and type, else from all that the event says."""
+    def _id(self, record: Record, rule: _Rule, subject: str, content: object) -> str:
+        """Derive the id: of a span's phase from span, type and subject, else from all that the event says."""
         span, moment = self._moment(record, rule)
         if span:
-            return _uuid(record.trace_id, record.span_id, span, moment, rule.type)
+            return _phase_id(record, span, moment, rule.type, subject)
         correlation = record.attributes.get(CORRELATION)
-        return _uuid(record.name, record.end, correlation, content, rule.type)
+        return _uuid(record.name, record.end, correlation, [subject, content], rule.type)
 
     def _moment(self, record: Record, rule: _Rule) -> tuple[str, str]:
         """Return the span that a record tells of, and which end of it; empty when it is no span's phase."""
@@ -157,15 +156,15 @@ class Mapper:
         opening = self._openings.get(span)
         if moment != "end" or opening is None:
             return ""
-        return _uuid(record.trace_id, record.span_id, span, "start", opening)
+        return _phase_id(record, span, "start", opening.type, _subject(opening, record))
 
-    def _find_openings(self) -> Iterator[tuple[str, str]]:
+    def _find_openings(self) -> Iterator[tuple[str, _Rule]]:
         for name, rules in self._events.items():
             span, moment = self._phases.get(name, ("", ""))
             if moment == "start":
-                yield from ((span, rule.type) for rule in rules[:1] if not rule.rule.when)
+                yield from ((span, rule) for rule in rules[:1] if not rule.rule.when)
         for span, rules in self._spans.items():
-            yield from ((span, rule.type) for rule in rules if rule.opening and not rule.rule.when)
+            yield from ((span, rule) for rule in rules if rule.opening and not rule.rule.when)
 
 
 def source(template: str, resource: Mapping[str, Any]) -> str:
@@ -209,6 +208,16 @@ def chain_id(value: str) -> str:
         return str(UUID(value)) if len(value) == len(str(NAMESPACE)) else _uuid("chain", value)
     except ValueError:
         return _uuid("chain", value)
+
+
+def _subject(rule: _Rule, record: Record) -> str:
+    subject = fill(rule.rule.subject, record.attributes)
+    return "" if subject is ABSENT else text(subject)
+
+
+def _phase_id(record: Record, span: str, moment: str, event_type: str, subject: str) -> str:
+    # The subject is in it because events of several subjects may stand in one span, recorded by hand.
+    return _uuid(record.trace_id, record.span_id, span, moment, event_type, subject)
 
 
 def _uuid(*parts: object) -> str:

@@ -163,7 +163,7 @@ class Outbox:
         with self._lock, _Transaction(self._db) as db:
             db.execute("DELETE FROM delivery WHERE state = 'sent' AND settled < ?", (older_than,))
             db.execute(
-                "DELETE FROM delivery WHERE state = 'sent' AND settled < (SELECT settled FROM delivery"
+                "DELETE FROM delivery WHERE state = 'sent' AND settled <= (SELECT settled FROM delivery"
                 " WHERE state = 'sent' ORDER BY settled DESC LIMIT 1 OFFSET ?)",
                 (keep,),
             )

@@ -11,11 +11,9 @@ from typing import Any
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
-from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
 _SAMPLED = 0x01
 _FLAGS = 0xFF
-_STATUS = {Status.STATUS_CODE_OK: "OK", Status.STATUS_CODE_ERROR: "ERROR"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,8 +22,7 @@ class Record:
 
     Args:
         name: Event name, or name of the span.
-        attributes: Its attributes. A span's also has `otel.status_code` (`OK`, `ERROR`) and
-            `otel.status_description` where they are set, as OpenTelemetry names them for other formats.
+        attributes: Its attributes.
         resource: Attributes of the resource.
         start: Unix nanoseconds; of a log event its time.
         end: Unix nanoseconds; of a log event its time.
@@ -86,7 +83,7 @@ def ended_spans(request: ExportTraceServiceRequest) -> Iterator[Record]:
             for span in scope_spans.spans:
                 yield Record(
                     name=span.name,
-                    attributes={**attributes(span.attributes), **_status(span)},
+                    attributes=attributes(span.attributes),
                     resource=resource,
                     start=span.start_time_unix_nano,
                     end=span.end_time_unix_nano,
@@ -120,11 +117,3 @@ def _value(value: AnyValue) -> Any:  # noqa: ANN401  an attribute holds any JSON
 def _identifier(value: bytes) -> str:
     return value.hex() if any(value) else ""
 
-
-def _status(span: Span) -> dict[str, str]:
-    if span.status.code not in _STATUS:
-        return {}
-    status = {"otel.status_code": _STATUS[span.status.code]}
-    if span.status.message:
-        status["otel.status_description"] = span.status.message
-    return status
