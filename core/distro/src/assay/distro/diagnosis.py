@@ -11,8 +11,16 @@ from typing import Any, Literal
 from urllib.parse import unquote, urlsplit
 
 import requests
-from opentelemetry.instrumentation.dependencies import get_dist_dependency_conflicts
-from opentelemetry.util._importlib_metadata import entry_points  # pyright: ignore[reportUnknownVariableType]
+from opentelemetry.instrumentation.dependencies import (
+    DependencyConflict,
+    get_dependency_conflicts,
+    get_dist_dependency_conflicts,
+)
+from opentelemetry.instrumentation.instrumentor import BaseInstrumentor
+from opentelemetry.util._importlib_metadata import (
+    EntryPoint,
+    entry_points,  # pyright: ignore[reportUnknownVariableType]
+)
 
 from assay.distro import standard
 from assay.distro.settings import TABLE, Settings, read, without_credentials
@@ -105,7 +113,7 @@ def instrumentations() -> Iterator[Finding]:
             detail = "turned off by OTEL_PYTHON_DISABLED_INSTRUMENTATIONS"
             yield Finding("instrumentation", entry.name, "skipped", detail)
             continue
-        conflict = get_dist_dependency_conflicts(entry.dist) if entry.dist else None
+        conflict = _conflict(entry)
         if conflict is None:
             yield Finding("instrumentation", entry.name, "ok", f"{entry.dist.version if entry.dist else ''}")
         elif conflict.found or conflict.found_any:
@@ -113,6 +121,18 @@ def instrumentations() -> Iterator[Finding]:
             yield Finding("instrumentation", entry.name, "error", str(conflict), f"pip install '{needed}'")
         else:
             yield Finding("instrumentation", entry.name, "skipped", str(conflict))
+
+
+def _conflict(entry: EntryPoint) -> DependencyConflict | None:
+    """Return why an instrumentation would be skipped: its distribution's extra, or its own word."""
+    conflict = get_dist_dependency_conflicts(entry.dist) if entry.dist else None
+    if conflict is not None:
+        return conflict
+    try:
+        instrumentor: BaseInstrumentor = entry.load()()
+    except ImportError:
+        return None  # told where it is loaded
+    return get_dependency_conflicts(instrumentor.instrumentation_dependencies())
 
 
 def endpoints(settings: Settings) -> Iterator[Finding]:

@@ -21,7 +21,15 @@ class AssayDistro(BaseDistro):
         set_defaults()
 
     def load_instrumentor(self, entry_point: EntryPoint, **kwargs: Any) -> None:  # noqa: ANN401 - as above
-        """Start one instrumentation."""
+        """Start one instrumentation, if the library that it is for is there.
+
+        Upstream judges a whole distribution by its `instruments` extra. Ours hold several instrumentations,
+        so each is asked for its own dependencies.
+
+        Raises:
+            DependencyConflictError: Its library is absent or of another version; the caller skips it.
+        """
+        kwargs |= {"skip_dep_check": False, "raise_exception_on_conflict": True}
         super().load_instrumentor(entry_point, **kwargs)  # pyright: ignore[reportUnknownMemberType]
         for handler in logging.getLogger().handlers:
             if type(handler).__module__ == _OTEL_HANDLER and not any(
