@@ -1,4 +1,4 @@
-"""What several of these tests use: the official schemas, records as OTLP requests, and a receiver that misbehaves."""
+"""What several of these tests use: the official schemas, OTLP requests, and a receiver that misbehaves."""
 
 from __future__ import annotations
 
@@ -57,7 +57,9 @@ class Official:
     def accepts(self, document: dict[str, Any]) -> bool:
         """Whether the schema for the document's type accepts it."""
         event_type = document["context"]["type"]
-        validator = self._custom if event_type.startswith("dev.cdeventsx.") else self._validators.get(event_type)
+        validator = (
+            self._custom if event_type.startswith("dev.cdeventsx.") else self._validators.get(event_type)
+        )
         return validator is not None and validator.is_valid(document)
 
 
@@ -183,7 +185,9 @@ class Endpoint:
 
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self._server.daemon_threads = True
-        threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
+        threading.Thread(
+            target=self._server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True
+        ).start()
         self.url = f"http://127.0.0.1:{self._server.server_port}/events"
 
     def bodies(self) -> list[dict[str, Any]]:

@@ -95,10 +95,15 @@ def test_a_span_whose_log_events_came_before_gives_no_second_event(start, tmp_pa
 
 def test_an_answer_of_500_holds_up_its_subject_only_and_keeps_the_order(start, endpoint):
     broken = {"on": True}
-    endpoint.answer = lambda body: (500 if broken["on"] and json.loads(body)["subject"] == "r/bad" else 204, {})
+    endpoint.answer = lambda body: (
+        500 if broken["on"] and json.loads(body)["subject"] == "r/bad" else 204,
+        {},
+    )
     exporter = start(http(endpoint.url))
     bad = {"flowstone.run_id": "r", "flowstone.asset": "bad"}
-    exporter.export(logs(("flowstone.materialization.start", bad), task(1), ("flowstone.materialization.stop", bad)))
+    exporter.export(
+        logs(("flowstone.materialization.start", bad), task(1), ("flowstone.materialization.stop", bad))
+    )
     eventually(lambda: subjects(endpoint.bodies()) == ["r/asset1"])
     eventually(lambda: len(endpoint.requests) > 4)
     broken["on"] = False
@@ -128,7 +133,9 @@ def test_what_the_receiver_refuses_is_a_dead_letter_and_holds_up_nothing(start, 
     exporter = start(http(endpoint.url))
     exporter.export(logs(task(1), task(2)))
     eventually(lambda: ("http:" + endpoint.url, "dead") in counts(exporter) and len(endpoint.taken) == 1)
-    [(reason, document)] = sqlite3.connect(tmp_path / "outbox.db").execute("SELECT reason, document FROM dead_letter")
+    [(reason, document)] = sqlite3.connect(tmp_path / "outbox.db").execute(
+        "SELECT reason, document FROM dead_letter"
+    )
     assert "400" in reason
     assert "because" in reason
     assert json.loads(document)["subject"] == "r/asset1"
@@ -138,8 +145,12 @@ def test_after_the_limit_an_event_is_a_dead_letter(start, endpoint, tmp_path):
     endpoint.answer = lambda body: (500 if json.loads(body)["subject"] == "r/asset1" else 204, {})
     exporter = start(http(endpoint.url, retry={**QUICK, "attempts": 3}))
     exporter.export(logs(task(1), task(2)))
-    eventually(lambda: counts(exporter).get(("http:" + endpoint.url, "dead")) == 1 and len(endpoint.taken) == 1)
-    [(attempts, reason)] = sqlite3.connect(tmp_path / "outbox.db").execute("SELECT attempts, reason FROM dead_letter")
+    eventually(
+        lambda: counts(exporter).get(("http:" + endpoint.url, "dead")) == 1 and len(endpoint.taken) == 1
+    )
+    [(attempts, reason)] = sqlite3.connect(tmp_path / "outbox.db").execute(
+        "SELECT attempts, reason FROM dead_letter"
+    )
     assert attempts == 3
     assert reason.startswith("given up after 3 attempts: answered 500")
 
@@ -204,7 +215,8 @@ def test_a_run_is_one_chain(start, tmp_path):
     contexts = {event["type"].split(".", 2)[2][:-6]: event["data"]["context"] for event in lines(path)}
     assert len({context["chainId"] for context in contexts.values()}) == 1
     origins = {
-        name: [link["from"]["contextId"] for link in context.get("links", [])] for name, context in contexts.items()
+        name: [link["from"]["contextId"] for link in context.get("links", [])]
+        for name, context in contexts.items()
     }
     assert origins == {
         "pipelinerun.queued": [],
@@ -272,7 +284,11 @@ def test_a_registry_of_ones_own(start, tmp_path, monkeypatch, by):
     ],
 )
 def test_a_wrong_setting_is_named(tmp_path, change, named):
-    section = {"outbox": str(tmp_path / "o.db"), "sinks": [{"type": "file", "path": str(tmp_path / "f")}], **change}
+    section = {
+        "outbox": str(tmp_path / "o.db"),
+        "sinks": [{"type": "file", "path": str(tmp_path / "f")}],
+        **change,
+    }
     with pytest.raises(ValidationError, match=named):
         Settings.model_validate(section)
 

@@ -1,12 +1,13 @@
 from __future__ import annotations
 
 import pytest
-from .conftest import SPAN, TIME, TRACE, logs, spans
 
 from assay.exporters.cdevents import RuleError, parse
 from assay.exporters.cdevents.mapping import Mapper, chain_id, check_source, source, timestamp
 from assay.exporters.cdevents.records import ended_spans, log_events
 from assay.semconv.catalogue import Catalogue, CDEventRule, Event, Span
+
+from .conftest import SPAN, TIME, TRACE, logs, spans
 
 STARTED = CDEventRule("taskrun.started", "{run}/{task}", {"taskName": "{task}"}, chain="{run}")
 FINISHED = CDEventRule(
@@ -35,7 +36,11 @@ VALUES = {"run": "r1", "task": "t"}
 
 def mapped(record_batch, **options):
     mapper = Mapper(CATALOGUE, source="/{service.name}", **options)
-    reader = log_events(record_batch.request, 1) if record_batch.signal == "logs" else ended_spans(record_batch.request)
+    reader = (
+        log_events(record_batch.request, 1)
+        if record_batch.signal == "logs"
+        else ended_spans(record_batch.request)
+    )
     return [event for record in reader for event in mapper.events(record)]
 
 
@@ -114,7 +119,11 @@ def test_a_chain_of_a_uuid_is_that_uuid():
     ("template", "resource", "filled"),
     [
         ("/{service.namespace}/{service.name}", {"service.name": "a"}, "/a"),
-        ("/{service.namespace}/{service.name}", {"service.name": "a b/c", "service.namespace": "n"}, "/n/a%20b%2Fc"),
+        (
+            "/{service.namespace}/{service.name}",
+            {"service.name": "a b/c", "service.namespace": "n"},
+            "/n/a%20b%2Fc",
+        ),
         ("/{service.namespace}/{service.name}", {}, "/unknown_service"),
         ("https://ci.example.org/{service.name}", {"service.name": "a"}, "https://ci.example.org/a"),
         ("https://ci.example.org/{x}/{service.name}", {"service.name": "a"}, "https://ci.example.org/a"),

@@ -12,23 +12,31 @@ from hypothesis import strategies as st
 from assay.exporters.cdevents import InvalidEvent, parse, vocabulary
 
 PLAUSIBLE: list[Any] = [
-    None, "", " ", "x", 0, 1.5, True, [], {}, ["x"], {"id": "x"}, {"id": ""}, {"contextId": "a"}, "success", "error",
-    "END", "PATH", "RELATION", "ticket", "high", "other", "manual", "unit", "https://example.org/a?b#c", "urn:x:y",
-    "relative/path", "//host:80/x", "http://[::1]:8080/", "http://[::g]/", "1http://x", "a b", "%zz", "%20", "é", "#a#b",
-    "2026-02-28T10:00:00Z", "2026-02-30T10:00:00Z", "2024-02-29t23:59:59.123456789+14:00", "2026-01-01T24:00:00Z",
-    "2026-01-01T10:00:60Z", "2026-01-01 10:00:00Z", "2026-01-01T10:00:00", "2026-01-01", "0000-01-01T00:00:00Z",
+    None, "", " ", "x", 0, 1.5, True, [], {}, ["x"], {"id": "x"}, {"id": ""}, {"contextId": "a"},
+    "success", "error",
+    "END", "PATH", "RELATION", "ticket", "high", "other", "manual", "unit",
+    "https://example.org/a?b#c", "urn:x:y",
+    "relative/path", "//host:80/x", "http://[::1]:8080/", "http://[::g]/", "1http://x", "a b",
+    "%zz", "%20", "é", "#a#b",
+    "2026-02-28T10:00:00Z", "2026-02-30T10:00:00Z", "2024-02-29t23:59:59.123456789+14:00",
+    "2026-01-01T24:00:00Z",
+    "2026-01-01T10:00:60Z", "2026-01-01 10:00:00Z", "2026-01-01T10:00:00", "2026-01-01",
+    "0000-01-01T00:00:00Z",
     "dev.cdevents.taskrun.finished.0.3.0", "dev.cdevents.taskrun.finished.0.2.0", "dev.cdeventsx.a-b.c.0.1.0",
     "dev.cdeventsx.ab.c.0.1.0", "dev.cdeventsx.a-b.c.0.10.0", "dev.cdeventsx.a-b-c.d.0.1.0",
 ]  # fmt: skip
 NAMES = [
-    "extra", "id", "source", "type", "uri", "outcome", "errors", "environment", "customData", "customDataContentType",
+    "extra", "id", "source", "type", "uri", "outcome", "errors", "environment", "customData",
+    "customDataContentType",
     "chainId", "schemaUri", "links", "tags", "target", "from", "severity", "trigger", "content",
 ]  # fmt: skip
 values = st.one_of(st.sampled_from(PLAUSIBLE), st.text(max_size=8))
 
 
 def paths(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
-    members = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    members = (
+        value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    )
     return [path, *(found for key, member in members for found in paths(member, (*path, key)))]
 
 
@@ -58,8 +66,7 @@ def mutate(document: dict[str, Any], data: st.DataObject) -> None:
 def accepted(document: dict[str, Any]) -> bool:
     try:
         parse(document)
-    except InvalidEvent as error:
-        assert error.faults
+    except InvalidEvent:
         return False
     return True
 
@@ -77,27 +84,38 @@ def test_every_conformance_event_is_accepted_and_comes_out_unchanged(official):
         assert parse(event).document() == event
 
 
+def variants(event: dict[str, Any], path: tuple[Any, ...]) -> list[dict[str, Any]]:
+    """Return the event without that member, and with a third of the plausible values in its place."""
+    missing = copy.deepcopy(event)
+    del at(missing, path[:-1])[path[-1]]
+    found = [missing]
+    for value in PLAUSIBLE[len(str(path)) % 3 :: 3]:
+        changed = copy.deepcopy(event)
+        at(changed, path[:-1])[path[-1]] = copy.deepcopy(value)
+        found.append(changed)
+    return found
+
+
 @pytest.mark.slow
 def test_each_member_is_as_required_and_as_typed_as_the_schema_has_it(official):
     compared = 0
+    contexts = {
+        "dev.cdeventsx.mytool-resource",
+        "dev.cdevents.build.queued",
+        "dev.cdevents.testoutput.published",
+    }
     for event in official.events:
-        for path in paths(event)[1:]:
-            if path == ("context",) or path == ("context", "type"):
+        whole_context = event["context"]["type"].rsplit(".", 3)[0] in contexts
+        for path in paths(event)[2:]:
+            if path == ("context", "type") or (path[0] == "context" and not whole_context):
                 continue
-            missing = copy.deepcopy(event)
-            del at(missing, path[:-1])[path[-1]]
-            variants = [missing]
-            for value in PLAUSIBLE:
-                changed = copy.deepcopy(event)
-                at(changed, path[:-1])[path[-1]] = value
-                variants.append(changed)
-            for variant in variants[:: 1 if path[0] == "subject" else 4]:
+            for variant in variants(event, path):
                 assert accepted(variant) == official.accepts(variant), variant
                 compared += 1
-    assert compared > 5000
+    assert compared > 3000
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=1000, deadline=None, suppress_health_check=list(HealthCheck))
 @given(data=st.data())
 def test_near_misses_are_judged_alike(official, data):
     document = copy.deepcopy(data.draw(st.sampled_from(official.events)))
@@ -111,7 +129,7 @@ def test_near_misses_are_judged_alike(official, data):
     assert accepted(document) == official.accepts(document)
 
 
-@settings(max_examples=200, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=500, deadline=None, suppress_health_check=list(HealthCheck))
 @given(data=st.data())
 def test_content_made_from_the_schema_is_judged_alike(official, data):
     """Every member that a schema knows, present or not, with likely and unlikely values."""
@@ -125,7 +143,9 @@ def test_content_made_from_the_schema_is_judged_alike(official, data):
     assert accepted(event) == official.accepts(event)
 
 
-@pytest.mark.parametrize("document", [None, [], "x", {}, {"context": []}, {"context": {"type": 3}, "subject": {}}])
+@pytest.mark.parametrize(
+    "document", [None, [], "x", {}, {"context": []}, {"context": {"type": 3}, "subject": {}}]
+)
 def test_what_is_no_event_is_named(document):
     with pytest.raises(InvalidEvent) as caught:
         parse(document)
@@ -135,7 +155,8 @@ def test_what_is_no_event_is_named(document):
 def test_a_fault_names_its_field_and_every_fault_is_told():
     event = {
         "context": {
-            "specversion": "0.5.1", "id": "1", "source": "/a", "type": "dev.cdevents.pipelinerun.finished.0.3.0",
+            "specversion": "0.5.1", "id": "1", "source": "/a",
+            "type": "dev.cdevents.pipelinerun.finished.0.3.0",
             "timestamp": "today",
         },
         "subject": {"id": "r", "content": {"outcome": "great", "url": "x"}},
@@ -150,3 +171,13 @@ def test_a_fault_names_its_field_and_every_fault_is_told():
 def test_an_unknown_type_is_answered_with_the_nearest():
     with pytest.raises(InvalidEvent, match=r"did you mean 'dev.cdevents.taskrun.finished.0.3.0'"):
         parse({"context": {"type": "dev.cdevents.taskrun.finish.0.3.0"}, "subject": {}})
+
+
+def test_the_table_has_the_members_of_each_schema_and_requires_the_same(official):
+    for name, schema in official.types.items():
+        content = schema["properties"]["subject"]["properties"]["content"]
+        row = vocabulary.EVENTS[name.removeprefix("dev.cdevents.")]
+        assert {member.rstrip("!") for member in row} == set(content["properties"]), name
+        assert {member[:-1] for member in row if member.endswith("!")} == set(content.get("required", ())), (
+            name
+        )

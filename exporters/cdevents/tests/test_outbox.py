@@ -12,7 +12,9 @@ from assay.exporters.cdevents.outbox import Letter, Outbox
 
 
 def letter(number: int, *, sink: str = "s", subject: str = "x", document: str = "{}", **more) -> Letter:
-    return Letter(sink, f"id-{number}", more.pop("type", "t"), subject, more.pop("chain", ""), document, **more)
+    return Letter(
+        sink, f"id-{number}", more.pop("type", "t"), subject, more.pop("chain", ""), document, **more
+    )
 
 
 @pytest.fixture
@@ -59,7 +61,9 @@ def test_a_clock_that_is_set_back_holds_up_nothing(outbox):
 def test_a_dead_letter_keeps_its_document_and_reason(outbox, tmp_path):
     outbox.add([letter(1, document='{"a": 1}'), letter(2, sink="", fault="no subject")])
     outbox.dead(outbox.due("s", 1)[0], "answered 400")
-    rows = sqlite3.connect(tmp_path / "outbox.db").execute("SELECT id, reason, document FROM dead_letter ORDER BY seq")
+    rows = sqlite3.connect(tmp_path / "outbox.db").execute(
+        "SELECT id, reason, document FROM dead_letter ORDER BY seq"
+    )
     assert rows.fetchall() == [("id-1", "answered 400", '{"a": 1}'), ("id-2", "no subject", "{}")]
     assert outbox.due("s", 10) == []
 
@@ -76,7 +80,9 @@ def test_delivered_letters_are_forgotten_by_age_and_number(outbox):
 
 def test_the_head_of_a_chain_is_the_newest_of_the_last_type(outbox):
     assert outbox.head("c", ("queued", "started")) == ""
-    outbox.add([letter(1, type="started", chain="c"), letter(2, type="queued", chain="c"), letter(3, chain="c")])
+    outbox.add(
+        [letter(1, type="started", chain="c"), letter(2, type="queued", chain="c"), letter(3, chain="c")]
+    )
     assert outbox.head("c", ("queued", "started")) == "id-1"
 
 
@@ -106,7 +112,9 @@ while True:
 
 def test_what_was_accepted_survives_a_kill(tmp_path: Path):
     path = tmp_path / "outbox.db"
-    with subprocess.Popen([sys.executable, "-c", WRITER, str(path)], stdout=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(
+        [sys.executable, "-c", WRITER, str(path)], stdout=subprocess.PIPE, text=True
+    ) as process:
         accepted = [int(process.stdout.readline()) for _ in range(50)]
         process.send_signal(signal.SIGKILL)
         accepted += [int(line) for line in process.stdout.read().split()]

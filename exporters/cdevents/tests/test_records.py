@@ -2,11 +2,12 @@ from __future__ import annotations
 
 import math
 
-from .conftest import SPAN, TIME, TRACE, key_value, logs, spans
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, ArrayValue, KeyValue, KeyValueList
 
 from assay.exporters.cdevents.records import attributes, ended_spans, log_events
+
+from .conftest import SPAN, TIME, TRACE, key_value, logs, spans
 
 
 def test_a_log_event():
@@ -32,7 +33,9 @@ def test_a_log_event_outside_a_span_has_no_traceparent():
 
 def test_zero_ids_are_none():
     request = ExportLogsServiceRequest()
-    request.resource_logs.add().scope_logs.add().log_records.add(event_name="a", trace_id=bytes(16), span_id=bytes(8))
+    request.resource_logs.add().scope_logs.add().log_records.add(
+        event_name="a", trace_id=bytes(16), span_id=bytes(8)
+    )
     [record] = log_events(request, received=1)
     assert record.traceparent == record.trace_id == ""
 

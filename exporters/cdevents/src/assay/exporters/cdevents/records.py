@@ -116,4 +116,3 @@ def _value(value: AnyValue) -> Any:  # noqa: ANN401  an attribute holds any JSON
 
 def _identifier(value: bytes) -> str:
     return value.hex() if any(value) else ""
-

@@ -111,7 +111,7 @@ EVENTS: Final[Mapping[str, Mapping[str, Any]]] = {
     "repository.modified.0.3.0": _NAMED_REPOSITORY,
     "service.deployed.0.3.0": _DEPLOYED,
     "service.published.0.3.0": {"environment": Reference},
-    "service.removed.0.3.0": {"environment!": Reference},
+    "service.removed.0.3.0": {"environment": Reference},
     "service.rolledback.0.3.0": _DEPLOYED,
     "service.upgraded.0.3.0": _DEPLOYED,
     "taskrun.finished.0.3.0": {**_TASK, "outcome": str, "errors": str},

@@ -1,0 +1,137 @@
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+import threading
+
+import pytest
+import requests
+from click.testing import CliRunner
+
+from assay.cli.cdevents import command
+from assay.exporters.cdevents.cloudevents import envelope, headers
+
+EVENT = {
+    "context": {
+        "specversion": "0.5.1", "id": "1", "source": "/a", "type": "dev.cdevents.taskrun.finished.0.3.0",
+        "timestamp": "2026-01-01T00:00:00Z",
+    },
+    "subject": {"id": "run/task", "content": {"outcome": "success"}},
+}  # fmt: skip
+GOOD = envelope(EVENT)
+BAD = envelope({**EVENT, "subject": {"id": "", "content": {}}})
+
+
+def run(*arguments, text=None):
+    return CliRunner().invoke(command, list(arguments), input=text)
+
+
+def test_valid_lines_are_counted_by_type(tmp_path):
+    path = tmp_path / "events.jsonl"
+    path.write_text(f"{json.dumps(GOOD)}\n\n{json.dumps(GOOD)}\n")
+    result = run("validate", str(path))
+    assert result.exit_code == 0
+    assert "2  dev.cdevents.taskrun.finished.0.3.0" in result.output
+    assert "2 valid, 0 invalid" in result.output
+
+
+def test_what_is_wrong_is_named_by_line_field_and_reason(tmp_path):
+    path = tmp_path / "events.jsonl"
+    path.write_text(f"{json.dumps(GOOD)}\n{json.dumps(BAD)}\nnonsense\n")
+    result = run("validate", str(path))
+    assert result.exit_code == 1
+    assert re.search(rf"{path}:2: subject: is empty", result.output)
+    assert re.search(rf"{path}:2: data.subject.id: String should have at least 1 character", result.output)
+    assert re.search(rf"{path}:3: is no JSON", result.output)
+    assert "1 valid, 2 invalid" in result.output
+
+
+@pytest.mark.parametrize("text", [json.dumps(GOOD, indent=2), json.dumps([GOOD, GOOD]), json.dumps(EVENT)])
+def test_one_document_on_standard_input(text):
+    assert run("validate", text=text).exit_code == 0
+
+
+@pytest.mark.parametrize("text", ["", "\n", "[]", "\udcff", "3"])
+def test_what_holds_no_event_does_not_pass(text):
+    data = text.encode("utf-8", "surrogateescape")
+    assert run("validate", text=data).exit_code == 1
+
+
+def test_a_file_that_is_missing_is_wrong_usage(tmp_path):
+    assert run("validate", str(tmp_path / "none")).exit_code == 2
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["validate", "--help"], ["tail", "--help"]])
+def test_help_has_an_example(arguments):
+    result = run(*arguments)
+    assert result.exit_code == 0
+    assert "Example: assay cdevents" in result.output
+
+
+@pytest.fixture
+def tail():
+    """Start `assay cdevents tail` on a free port; return it and its address."""
+    running = []
+
+    def starting(*arguments):
+        process = subprocess.Popen(
+            [sys.executable, "-m", "assay.cli", "cdevents", "tail", "--port", "0", *arguments],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        running.append(process)
+        return process, re.search(r"http://\S+", process.stderr.readline())[0]
+
+    yield starting
+    for process in running:
+        process.kill()
+        process.communicate()
+
+
+def test_tail_receives_both_modes(tail):
+    process, url = tail("--count", "2", "--json")
+    structured = {"Content-Type": "application/cloudevents+json"}
+    assert requests.post(url, data=json.dumps(GOOD), headers=structured, timeout=10).status_code == 204
+    assert requests.post(url, data=json.dumps(EVENT), headers=headers(GOOD), timeout=10).status_code == 204
+    output, _ = process.communicate(timeout=10)
+    assert [json.loads(line) for line in output.splitlines()] == [GOOD, GOOD]
+    assert process.returncode == 0
+
+
+def test_tail_answers_400_to_what_is_not_valid_and_fails_at_the_end(tail):
+    process, url = tail("--count", "1")
+    structured = {"Content-Type": "application/cloudevents+json"}
+    answer = requests.post(url, data=json.dumps(BAD), headers=structured, timeout=10)
+    assert answer.status_code == 400
+    assert "data.subject.id" in answer.json()["error"]
+    output, errors = process.communicate(timeout=10)
+    assert output.startswith("INVALID  dev.cdevents.taskrun.finished.0.3.0")
+    assert process.returncode == 1
+    assert "1 events are not valid" in errors
+
+
+def test_tail_says_that_a_port_is_in_use(tail):
+    _, url = tail()
+    result = run("tail", "--port", url.rpartition(":")[2])
+    assert result.exit_code == 1
+    assert "cannot listen on 127.0.0.1" in result.output
+
+
+def test_tail_follows_a_file(tmp_path):
+    path = tmp_path / "events.jsonl"
+    line = json.dumps(GOOD) + "\n"
+    path.write_text(line + line[:20])
+
+    def finish() -> None:
+        with path.open("a") as file:
+            file.write(line[20:])
+
+    threading.Timer(0.3, finish).start()
+    result = run("tail", str(path), "--count", "2")
+    assert result.exit_code == 0
+    assert (
+        result.output == "2026-01-01T00:00:00Z  dev.cdevents.taskrun.finished.0.3.0  run/task  success\n" * 2
+    )

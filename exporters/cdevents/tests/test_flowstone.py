@@ -1,0 +1,75 @@
+"""FlowStone's rows of the registry give events that the official schemas accept."""
+
+from __future__ import annotations
+
+import pytest
+
+from assay.exporters.cdevents.mapping import Mapper
+from assay.exporters.cdevents.records import log_events
+from assay.semconv import CATALOGUE
+
+from .conftest import logs
+
+EVENTS = sorted(
+    name for name, event in CATALOGUE.events.items() if name.startswith("flowstone.") and event.cdevents
+)
+VALUES = {"int": 3, "double": 1.5, "boolean": True}
+
+
+def attributes(name: str) -> dict:
+    values = {
+        attribute.key: VALUES.get(attribute.type, "a b/é") for attribute in CATALOGUE.events[name].attributes
+    }
+    return {**values, "assay.correlation_id": "c"}
+
+
+def become(name: str, values: dict) -> list[dict]:
+    mapper = Mapper(CATALOGUE, source="/{service.name}")
+    [record] = log_events(logs((name, values)).request, received=1)
+    return [event.document for event in mapper.events(record)]
+
+
+def test_the_rows_of_the_design_are_there():
+    assert EVENTS == [
+        "flowstone.checkpoint.approved",
+        "flowstone.checkpoint.rejected",
+        "flowstone.checkpoint.requested",
+        "flowstone.checkpoint.timeout",
+        "flowstone.materialization.exception",
+        "flowstone.materialization.start",
+        "flowstone.materialization.stop",
+        "flowstone.run.canceled",
+        "flowstone.run.exception",
+        "flowstone.run.queued",
+        "flowstone.run.start",
+        "flowstone.run.stop",
+    ]
+
+
+@pytest.mark.parametrize("name", EVENTS)
+def test_each_row_is_valid(official, name):
+    documents = become(name, attributes(name))
+    assert len(documents) == 1
+    assert official.accepts(documents[0])
+    assert documents[0]["context"]["chainId"]
+
+
+@pytest.mark.parametrize(
+    ("name", "outcome"),
+    [
+        ("flowstone.materialization.stop", "success"),
+        ("flowstone.materialization.exception", "failure"),
+        ("flowstone.run.stop", "success"),
+        ("flowstone.run.exception", "failure"),
+        ("flowstone.run.canceled", "cancel"),
+    ],
+)
+def test_an_end_has_its_outcome_and_a_failure_its_error(name, outcome):
+    [document] = become(name, {**attributes(name), "error.message": "disk on fire"})
+    content = document["subject"]["content"]
+    assert content["outcome"] == outcome
+    assert content.get("errors") == ("disk on fire" if outcome == "failure" else None)
+
+
+def test_the_whole_registry_can_be_mapped():
+    Mapper(CATALOGUE, source="/x", draft_types=True)
