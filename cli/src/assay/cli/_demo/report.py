@@ -14,18 +14,20 @@ def show(outcome: Outcome, root: Path, console: Console) -> None:
     """Print the way, the checks, and the commands to go on with."""
     facts = outcome.as_json()
     if facts["collector"]["source"] == "none":
-        console.print(_WITHOUT)
+        console.print(_WITHOUT, style="yellow", markup=False, highlight=False, soft_wrap=True)
     for stop, text in _way(outcome):
         console.print(f"[bold]{stop:<12}[/bold] {text}", highlight=False, soft_wrap=True)
     _show_checks(outcome, console)
     _show_next(Folder(root), console)
     if facts["collector"]["source"] == "none":
-        console.print(_WITHOUT)
+        console.print(_WITHOUT, style="yellow", markup=False, highlight=False, soft_wrap=True)
 
 
 _WITHOUT = (
-    "[yellow]No Collector stood in the way of these facts: the SDK spoke to the exporter host itself. "
-    "`assay collector path` names the five ways to get one.[/yellow]"
+    "No Collector stood in the way of these facts: the SDK spoke to the exporter host itself. Five ways to "
+    "get one: set ASSAY_COLLECTOR to its path; run `assay collector build`, which caches one; put "
+    "otelcol-contrib on PATH; install Go, and it is built; install the docker SDK, and it is taken from the "
+    "official image."
 )
 
 
