@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import sqlite3
 import time
 
 import pytest
+from opentelemetry import metrics
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 from pydantic import ValidationError
 
-from assay.exporters.cdevents import CDEventsError, CDEventsExporter, Settings
+from assay.exporters.cdevents import CDEventsError, CDEventsExporter, Settings, instruments
 from assay.host import Retry
 
 from .conftest import eventually, lines, logs, spans
@@ -174,6 +178,51 @@ def test_what_was_not_delivered_is_delivered_after_the_next_start(start, endpoin
     start(http(endpoint.url))
     eventually(lambda: len(endpoint.taken) == 20)
     assert sorted(subjects(endpoint.bodies())) == sorted(f"r/asset{n}" for n in range(20))
+
+
+@pytest.fixture
+def reader(monkeypatch):
+    """The exporter's instruments, made anew on a provider of the test's own: the global one is set only once."""
+    reading = InMemoryMetricReader()
+    with monkeypatch.context() as patch:
+        patch.setattr(metrics, "get_meter", MeterProvider([reading]).get_meter)
+        importlib.reload(instruments)
+    yield reading
+    importlib.reload(instruments)
+
+
+def test_its_series_tell_what_came_what_waits_and_what_went(reader, start, endpoint):
+    endpoint.answer = lambda body: (
+        {"r/asset1": 400, "r/asset2": 500}.get(json.loads(body)["subject"], 204),
+        {},
+    )
+    exporter = start(http(endpoint.url, retry={"initial": 60, "maximum": 60}))
+    name = f"http:{endpoint.url}"
+    exporter.export(logs(task(1), task(2), task(3), ("flowstone.run.start", {"flowstone.run_id": "r"})))
+    eventually(
+        lambda: (
+            counts(exporter) == {(name, "dead"): 1, (name, "pending"): 1, (name, "sent"): 1, ("", "dead"): 1}
+        )
+    )
+    eventually(lambda: "assay.cdevents.sent" in series(reader))
+    assert series(reader) == {
+        "assay.cdevents.accepted": {name: 3},
+        "assay.cdevents.sent": {name: 1},
+        "assay.cdevents.dead": {name: 1},
+        "assay.cdevents.retried": {name: 1},
+        "assay.cdevents.pending": {name: 1},
+        "assay.cdevents.invalid": {"dev.cdevents.pipelinerun.started.0.3.0": 1},
+    }
+
+
+def series(reader) -> dict[str, dict[str, float]]:
+    data = reader.get_metrics_data()
+    return {
+        metric.name: {next(iter(point.attributes.values())): point.value for point in metric.data.data_points}
+        for resource in (data.resource_metrics if data else ())
+        for scope in resource.scope_metrics
+        for metric in scope.metrics
+    }
 
 
 def test_an_event_that_is_not_valid_is_never_sent_and_kept_with_the_reason(start, tmp_path):

@@ -89,6 +89,7 @@ class CDEventsExporter:
             self._outbox = Outbox(settings.outbox)
         except (OSError, sqlite3.Error) as error:
             raise CDEventsError(f"the outbox {settings.outbox} cannot be opened: {error}") from error
+        instruments.watch(self._outbox)
         self._deliveries = [
             Delivery(sink.title, _sink(sink), self._outbox, sink.retry) for sink in settings.sinks
         ]
