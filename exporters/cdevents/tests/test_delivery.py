@@ -182,7 +182,7 @@ def test_what_was_not_delivered_is_delivered_after_the_next_start(start, endpoin
 
 @pytest.fixture
 def reader(monkeypatch):
-    """The exporter's instruments, made anew on a provider of the test's own: the global one is set only once."""
+    """The instruments, made anew on a provider of this test alone: the global one can be set only once."""
     reading = InMemoryMetricReader()
     with monkeypatch.context() as patch:
         patch.setattr(metrics, "get_meter", MeterProvider([reading]).get_meter)
