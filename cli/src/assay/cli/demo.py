@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import tempfile
+from functools import partial
 from pathlib import Path
 
 import click
@@ -49,9 +50,10 @@ def command(directory: Path | None, mode: Mode, *, as_json: bool) -> None:
       assay demo --json --keep ./demo > demo.json
     """  # noqa: D301  click keeps what follows a backspace as it is
     root = _prepared(directory)
-    progress = Console(stderr=True)
-    binary = find_collector(mode, report=progress.print)
-    outcome = run_demo(root, binary, progress.print)
+    # Lines of a service are not markup, and a path is not to be broken.
+    say = partial(Console(stderr=True).print, markup=False, highlight=False, soft_wrap=True)
+    binary = find_collector(mode, report=say)
+    outcome = run_demo(root, binary, say)
     if as_json:
         click.echo(json.dumps(outcome.as_json(), indent=2))
     else:

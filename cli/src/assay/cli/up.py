@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import threading
+from functools import partial
 from pathlib import Path
 from types import FrameType
 
@@ -46,8 +47,9 @@ def command(directory: Path, mode: Mode, *, free_ports: bool) -> None:
       assay up --keep ./assay-data
       . ./assay-data/environment && opentelemetry-instrument python app.py      (in another terminal)
     """  # noqa: D301  click keeps what follows a backspace as it is
-    console = Console(stderr=True)
-    binary = find_collector(mode, report=console.print)
+    # Lines of a service are not markup, and a path is not to be broken.
+    say = partial(Console(stderr=True).print, markup=False, highlight=False, soft_wrap=True)
+    binary = find_collector(mode, report=say)
     folder = Folder(directory.absolute())
     stack = (
         Stack(folder, binary, Addresses.free(), HostAddresses.free()) if free_ports else Stack(folder, binary)
@@ -62,7 +64,7 @@ def command(directory: Path, mode: Mode, *, free_ports: bool) -> None:
     with stack.running():
         _announce(stack)
         stopped.wait()
-        console.print("stopping")
+        say("stopping")
 
 
 def _announce(stack: Stack) -> None:
