@@ -35,7 +35,7 @@ CREATE TABLE IF NOT EXISTS delivery (
     settled REAL,
     reason TEXT NOT NULL DEFAULT '',
     UNIQUE (sink, id)
-) STRICT;
+);
 CREATE INDEX IF NOT EXISTS delivery_due ON delivery (sink, due, seq) WHERE state = 'pending';
 CREATE INDEX IF NOT EXISTS delivery_subject ON delivery (sink, subject, due) WHERE state = 'pending';
 CREATE INDEX IF NOT EXISTS delivery_settled ON delivery (settled) WHERE state = 'sent';
