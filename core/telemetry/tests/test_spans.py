@@ -388,3 +388,14 @@ def test_close_returns_what_the_generator_returned():
     run = numbers()
     next(run)
     assert run.close() == 7
+
+
+def test_a_span_may_end_with_another_phase(seen):
+    with span("shop.sale", till=1) as sale:
+        sale.end_as("canceled")
+    with span("shop.sale"):
+        pass
+    assert seen.names == ["shop.sale.start", "shop.sale.canceled", "shop.sale.start", "shop.sale.stop"]
+    ended, described = seen.of("shop.sale.canceled")
+    assert ended["duration"] >= 0
+    assert described["till"] == 1

@@ -355,8 +355,10 @@ def test_a_cancelled_run_is_told(dagster_telemetry):
     assert result.all_events[-1].event_type_value == "PIPELINE_CANCELED"
     (canceled,) = dagster_telemetry.events("flowstone.run.canceled")
     assert canceled["run_id"] == result.run_id
+    assert not dagster_telemetry.events("flowstone.run.exception"), "a run ends once"
+    assert not dagster_telemetry.events("flowstone.run.stop")
     (run,) = dagster_telemetry.named("flowstone.run")
-    assert run.attributes["error.type"] == "canceled"
+    assert run.status.is_unset
 
 
 def test_nothing_is_left_running_when_a_run_is_given_up(dagster_telemetry):

@@ -38,7 +38,7 @@ class Addresses:
         """Loopback addresses with ports that are free now."""
         with contextlib.ExitStack() as held:
             # All are held until all are chosen, so that none is chosen twice.
-            return cls(**{field.name: _free_address(held) for field in dataclasses.fields(cls)})
+            return cls(**{field.name: free_address(held) for field in dataclasses.fields(cls)})
 
     @property
     def audit_url(self) -> str:
@@ -208,7 +208,8 @@ def _is_error(line: str) -> bool:
     return isinstance(entry, dict) and '"level":"error"' in line.replace(" ", "")
 
 
-def _free_address(held: contextlib.ExitStack) -> str:
+def free_address(held: contextlib.ExitStack) -> str:
+    """Gives a loopback address that is free now and stays taken until `held` is closed."""
     listener = held.enter_context(socket.socket())
     listener.bind(("127.0.0.1", 0))
     host, port = listener.getsockname()

@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import os
 import secrets
-import socket
 import subprocess
 import sys
 import time
@@ -23,7 +22,7 @@ import yaml
 
 from assay.cli._collector.binary import CollectorBinary
 from assay.cli._collector.files import COMPOSITIONS
-from assay.cli._collector.process import Addresses, CollectorProcess
+from assay.cli._collector.process import Addresses, CollectorProcess, free_address
 from assay.cli._demo.errors import StackError
 
 HOST_START_SECONDS = 30
@@ -51,7 +50,7 @@ class HostAddresses:
     def free(cls) -> HostAddresses:
         """Return loopback addresses with ports that are free now."""
         with contextlib.ExitStack() as held:
-            return cls(*(_free_address(held) for _ in range(4)))
+            return cls(*(free_address(held) for _ in range(4)))
 
 
 @dataclass(frozen=True)
@@ -277,10 +276,3 @@ def answers(url: str) -> bool:
             return answer.status == HTTP_OK
     except (OSError, urllib.error.URLError):
         return False
-
-
-def _free_address(held: contextlib.ExitStack) -> str:
-    listener = held.enter_context(socket.socket())
-    listener.bind(("127.0.0.1", 0))
-    host, port = listener.getsockname()
-    return f"{host}:{port}"

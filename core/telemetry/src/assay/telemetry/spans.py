@@ -55,6 +55,7 @@ class Span:
         "_begun",
         "_bound",
         "_dropped",
+        "_end",
         "_error",
         "_event",
         "_given",
@@ -81,11 +82,20 @@ class Span:
         """
         self._error = (error, kind)
 
+    def end_as(self, phase: str) -> None:
+        """End with `.<phase>` instead of `.stop`, where the registry gives the span further good ends.
+
+        Args:
+            phase: Such as `canceled`.
+        """
+        self._end = f"{self._event}.{phase}"
+
     def __enter__(self) -> Span:  # noqa: PYI034 - typing.Self is not in 3.10
         """Execute `.start`."""
         event = self._event
         start = (_phases.get(event) or _name_phases(event))[0]
         self._error: tuple[BaseException | str, str] | None = None
+        self._end = ""
         self._bound: tuple[str, str | None] | None = None
         self._dropped = False
         self._started: bus.Metadata | None = None
@@ -124,7 +134,7 @@ class Span:
         if self._error is not None:
             self._execute_exception(measurements, *self._error)
         elif not self._dropped:
-            stop = _phases[self._event][1]
+            stop = self._end or _phases[self._event][1]
             route = bus.routes.get(stop)
             if route is None:
                 route = bus.resolve(stop)

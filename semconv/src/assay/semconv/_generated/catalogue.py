@@ -294,7 +294,7 @@ CATALOGUE: Final = Catalogue(
         "anvil.agreement.compute": Span(event='anvil.agreement.compute', attributes=(_26, _27, ), stop_attributes=(_125, _126, )),
         "anvil.export.generate": Span(event='anvil.export.generate', attributes=(_31, _19, ), stop_attributes=(_125, _126, )),
         "anvil.storage.query": Span(event='anvil.storage.query', attributes=(_34, ), stop_attributes=(_125, _126, )),
-        "flowstone.run": Span(event='flowstone.run', attributes=(_61, _62, _67, ), stop_attributes=(_125, _126, )),
+        "flowstone.run": Span(event='flowstone.run', stops=('stop', 'canceled', ), attributes=(_61, _62, _67, ), stop_attributes=(_125, _126, )),
         "flowstone.materialization": Span(event='flowstone.materialization', attributes=(_59, _60, _61, ), stop_attributes=(_77, _66, _75, _125, _126, )),
         "flowstone.io.load": Span(event='flowstone.io.load', attributes=(_59, _60, _63, ), stop_attributes=(_78, _125, _126, )),
         "flowstone.io.store": Span(event='flowstone.io.store', attributes=(_59, _60, _63, ), stop_attributes=(_78, _125, _126, )),

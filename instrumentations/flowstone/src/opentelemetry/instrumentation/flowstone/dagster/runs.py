@@ -23,7 +23,6 @@ RunHook = Callable[[dict[str, Any], Any], object]
 """Takes the metadata of the run's span that is about to start, to add to it, and the DagsterRun."""
 
 QUEUED, FAILED, CANCELED = "PIPELINE_ENQUEUED", "PIPELINE_FAILURE", "PIPELINE_CANCELED"
-CANCELED_KIND = "canceled"
 _RUN = "_flowstone_run"
 
 
@@ -68,8 +67,7 @@ class Run:
         if span is None:
             return
         if self._canceled:
-            run_canceled(self._run.run_id, self._run.job_name, actor=self._run.tags.get(USER_TAG))
-            self._fail(span, CANCELED_KIND, "the run was cancelled")
+            span.end_as("canceled")
         elif error is not None and not isinstance(error, GeneratorExit):
             cause = user_error(error)
             span.metadata.update(error_type=qualified_name(type(cause)), error_message=message_of(cause))
