@@ -21,7 +21,7 @@ check: setup ## Lint, types, who imports whom, generated files
 	@$(VENV)/ruff check
 	@$(VENV)/ruff format --check
 	@$(VENV)/pyright
-	@$(VENV)/lint-imports
+	@$(VENV)/lint-imports --no-logo
 	@$(VENV)/python -m assay.semconv.generate --check
 
 generate: setup ## Write what is generated from the registry

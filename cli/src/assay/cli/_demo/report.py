@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import sys
 from pathlib import Path
 
 from rich.console import Console
@@ -35,9 +37,8 @@ def _way(outcome: Outcome) -> list[tuple[str, str]]:
     report, audit = outcome.report, outcome.audit
     collector, spans = outcome.collector, outcome.spans
     ended = sum(run["status"] == "SUCCESS" for run in report.runs.values())
-    steps = (
-        f"{report.total('started')} steps, {report.total('retried')} retried, {report.total('failed')} failed"
-    )
+    retried, failed = report.total("retried"), report.total("failed")
+    steps = f"{report.total('started')} steps, {retried} retried, {failed} failed for good"
     runs = f"{len(report.runs)} runs ({ended} succeeded) over {' and '.join(report.executors)}"
     verdict = "verified" if audit.verified else f"NOT VERIFIED: {audit.failure}"
     caught = f"caught: {audit.tampering}" if audit.tamper_detected else "NOT caught"
@@ -69,11 +70,12 @@ def _show_checks(outcome: Outcome, console: Console) -> None:
 
 def _show_next(folder: Folder, console: Console) -> None:
     console.print("\nGo on with:")
+    assay = "assay" if shutil.which("assay") else str(Path(sys.executable).with_name("assay"))
     for command in (
-        f"assay audit query --db {folder.database}",
-        f"assay audit verify --db {folder.database} --key {folder.verifier_key}",
-        f"assay audit verify-proof {folder.audit / 'proof.json'} --key {folder.verifier_key}",
-        f"assay cdevents validate {folder.cdevents}",
-        "assay up",
+        f"audit query --db {folder.database}",
+        f"audit verify --db {folder.database} --key {folder.verifier_key}",
+        f"audit verify-proof {folder.audit / 'proof.json'} --key {folder.verifier_key}",
+        f"cdevents validate {folder.cdevents}",
+        "up",
     ):
-        console.print(f"  {command}", markup=False, highlight=False, soft_wrap=True)
+        console.print(f"  {assay} {command}", markup=False, highlight=False, soft_wrap=True)
