@@ -9,11 +9,13 @@ import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Callable
-from contextlib import closing
+from collections.abc import Callable, Generator
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
+
+from assay.cli._demo.arrivals import scrape
 
 REPOSITORY = Path(__file__).parents[1]
 PAGES = sorted(
@@ -91,38 +93,65 @@ def test_auditors_page_runs_on_a_real_log(demo, tmp_path):
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+@contextmanager
+def assay_up(folder: Path, **variables: str) -> Generator[Path]:
+    """`assay up --keep data` in `folder`, on free ports; gives the file with what it printed."""
+    printed = folder / "up.txt"
+    with printed.open("wb") as out:
+        up = subprocess.Popen(
+            [str(Path(sys.executable).with_name("assay")), "up", "--keep", "data", "--free-ports"],
+            cwd=folder,
+            env=os.environ | variables,
+            stdout=out,
+            stderr=subprocess.STDOUT,
+        )
+    try:
+        wait_until((folder / "data/environment").exists)
+        yield printed
+    finally:
+        up.terminate()
+        up.wait(60)
+
+
 @pytest.mark.slow
 def test_tutorial_runs_from_an_empty_folder(collector_binary, tmp_path):
     page = "docs/tutorial/index.md"
     write_titled(REPOSITORY / page, tmp_path)
     assert commands(page, "## 2", "## 3") == ["assay up --keep data"]
-    up = subprocess.Popen(
-        [str(Path(sys.executable).with_name("assay")), "up", "--keep", "data", "--free-ports"],
-        cwd=tmp_path,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    try:
-        wait_until((tmp_path / "data/environment").exists)
+    with assay_up(tmp_path):
         ran = run_script(commands(page, "## 3", "## 4"), tmp_path)
         assert ran.returncode == 0, ran.stdout + ran.stderr
-        wait_until(lambda: approved(tmp_path / "data/audit/log.db"))
+        wait_until(lambda: holds_action(tmp_path, "APPROVE"))
         wait_until(lambda: "approved" in (tmp_path / "data/cdevents.jsonl").read_text(encoding="utf-8"))
         seen = run_script(commands(page, "## 4", "## 5"), tmp_path)
         assert seen.returncode == 0, seen.stdout + seen.stderr
         assert "APPROVE" in seen.stdout
-    finally:
-        up.terminate()
-        up.wait(60)
     altered = run_script(commands(page, "## 5"), tmp_path)
     assert altered.returncode == 0, altered.stdout + altered.stderr
     assert altered.stdout.rstrip().endswith("caught")
     assert "mallory" in altered.stderr
 
 
-def approved(database: Path) -> bool:
+@pytest.mark.slow
+def test_own_events_become_series_records_and_cdevents_with_no_code(collector_binary, tmp_path):
+    page = "docs/how-to/your-own-events.md"
+    write_titled(REPOSITORY / page, tmp_path)
+    with assay_up(tmp_path, ASSAY_REGISTRY=str(tmp_path / "shop.yaml")) as printed:
+        ran = run_script([". data/environment", *commands(page)], tmp_path)
+        assert ran.returncode == 0, ran.stdout + ran.stderr
+        wait_until(lambda: holds_action(tmp_path, "CREATE"))
+        wait_until(
+            lambda: "shop-order.taken" in (tmp_path / "data/cdevents.jsonl").read_text(encoding="utf-8")
+        )
+        prometheus = re.search(r"Prometheus scrapes (\S+)", printed.read_text(encoding="utf-8"))
+        assert prometheus
+        wait_until(lambda: 'shop_orders_total{channel="till"' in scrape(prometheus[1]))
+
+
+def holds_action(folder: Path, action: str) -> bool:
+    database = folder / "data/audit/log.db"
     with closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True)) as log:
-        return bool(log.execute("SELECT 1 FROM audit_log WHERE action = 'APPROVE'").fetchone())
+        return bool(log.execute("SELECT 1 FROM audit_log WHERE action = ?", (action,)).fetchone())
 
 
 def wait_until(arrived: Callable[[], bool]) -> None:
