@@ -122,7 +122,7 @@ def test_tutorial_runs_from_an_empty_folder(collector_binary, tmp_path):
         ran = run_script(commands(page, "## 3", "## 4"), tmp_path)
         assert ran.returncode == 0, ran.stdout + ran.stderr
         wait_until(lambda: holds_action(tmp_path, "APPROVE"))
-        wait_until(lambda: "approved" in (tmp_path / "data/cdevents.jsonl").read_text(encoding="utf-8"))
+        wait_until(lambda: has_sent(tmp_path, "flowstone-checkpoint.approved"))
         seen = run_script(commands(page, "## 4", "## 5"), tmp_path)
         assert seen.returncode == 0, seen.stdout + seen.stderr
         assert "APPROVE" in seen.stdout
@@ -140,9 +140,7 @@ def test_own_events_become_series_records_and_cdevents_with_no_code(collector_bi
         ran = run_script([". data/environment", *commands(page)], tmp_path)
         assert ran.returncode == 0, ran.stdout + ran.stderr
         wait_until(lambda: holds_action(tmp_path, "CREATE"))
-        wait_until(
-            lambda: "shop-order.taken" in (tmp_path / "data/cdevents.jsonl").read_text(encoding="utf-8")
-        )
+        wait_until(lambda: has_sent(tmp_path, "shop-order.taken"))
         prometheus = re.search(r"Prometheus scrapes (\S+)", printed.read_text(encoding="utf-8"))
         assert prometheus
         wait_until(lambda: 'shop_orders_total{channel="till"' in scrape(prometheus[1]))
@@ -152,6 +150,11 @@ def holds_action(folder: Path, action: str) -> bool:
     database = folder / "data/audit/log.db"
     with closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True)) as log:
         return bool(log.execute("SELECT 1 FROM audit_log WHERE action = ?", (action,)).fetchone())
+
+
+def has_sent(folder: Path, kind: str) -> bool:
+    sent = folder / "data/cdevents.jsonl"  # made with the first event
+    return sent.exists() and kind in sent.read_text(encoding="utf-8")
 
 
 def wait_until(arrived: Callable[[], bool]) -> None:

@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 import pytest
+from dagster import DagsterInstance
 
 HERE = Path(__file__).parent
 PROGRAMS = Path(sys.executable).parent
@@ -32,6 +33,9 @@ def environment(tmp_path, receiver):
     home = tmp_path / "home"
     home.mkdir()
     (home / "dagster.yaml").write_text("telemetry:\n  enabled: false\n", encoding="utf-8")
+    # Made here: two processes that make a new home at once trip over each other's half-made tables.
+    with DagsterInstance.from_config(str(home)) as instance:
+        instance.get_runs_count()
     kept = {key: value for key, value in os.environ.items() if not key.startswith(("OTEL_", "ASSAY_"))}
     return {
         **kept,
