@@ -55,7 +55,13 @@ _exported = _meter.create_counter("audit.records.exported", "{record}", "Records
 _dropped = _meter.create_counter(
     "audit.records.dropped", "{record}", "Records that were emitted and not accepted; the caller got an error"
 )
-_duration = _meter.create_histogram("audit.export.duration", "s", "Time from emission to acceptance")
+_duration = _meter.create_histogram(
+    "audit.export.duration",
+    "s",
+    "Time from emission to acceptance",
+    # The SDK's default bounds are for milliseconds.
+    explicit_bucket_boundaries_advisory=(0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5, 10, 30),
+)
 
 
 class AuditExporter(Protocol):

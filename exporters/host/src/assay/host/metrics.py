@@ -24,7 +24,13 @@ _batches = _meter.create_counter(
 _items = _meter.create_counter(
     "assay.host.items", "{item}", "Spans, metrics and log records that were accepted"
 )
-_duration = _meter.create_histogram("assay.host.export.duration", "s", "Time an exporter took for one batch")
+_duration = _meter.create_histogram(
+    "assay.host.export.duration",
+    "s",
+    "Time an exporter took for one batch",
+    # The SDK's default bounds are for milliseconds.
+    explicit_bucket_boundaries_advisory=(0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5, 10, 30),
+)
 _refused = _meter.create_counter("assay.host.refused", "{request}", "Requests answered with an error")
 _undecodable = _meter.create_counter(
     "assay.host.undecodable", "{batch}", "Batches from a Collector that are no OTLP"
