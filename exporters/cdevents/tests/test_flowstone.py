@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from assay.exporters.cdevents import parse
 from assay.exporters.cdevents.mapping import Mapper
 from assay.exporters.cdevents.records import log_events
 from assay.semconv import CATALOGUE
@@ -73,3 +74,20 @@ def test_an_end_has_its_outcome_and_a_failure_its_error(name, outcome):
 
 def test_the_whole_registry_can_be_mapped():
     Mapper(CATALOGUE, source="/x", draft_types=True)
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        ("flowstone.checkpoint.requested", "dev.cdevents.approval.created.0.1.0"),
+        ("flowstone.checkpoint.approved", "dev.cdevents.approval.closed.0.1.0"),
+        ("flowstone.checkpoint.rejected", "dev.cdevents.approval.closed.0.1.0"),
+    ],
+)
+def test_with_the_switch_a_decision_is_also_the_drafts_approval(name, kind):
+    mapper = Mapper(CATALOGUE, source="/{service.name}", draft_types=True)
+    values = {**attributes(name), "flowstone.actor": "ines@example.com"}
+    [record] = log_events(logs((name, values)).request, received=1)
+    documents = [event.document for event in mapper.events(record)]
+    [draft] = [document for document in documents if document["context"]["type"] == kind]
+    assert parse(draft)
