@@ -138,3 +138,17 @@ def test_mtls_is_authentication_enough(tmp_path):
         "tls": {**files["server"], "client_ca": files["ca"]},
     }
     HostConfig.model_validate({"listeners": [listener], "exporters": {"a": {"type": "x"}}})
+
+
+def test_only_causes_are_told(tmp_path):
+    """A list whose one item is wrong is not also too short."""
+    file = tmp_path / "host.yaml"
+    file.write_text(
+        "listeners: [{name: a, protocol: grpc, adress: '127.0.0.1:0'}]\n"
+        "exporters: {lines: {type: otlp-lines, path: x}}\n",
+        encoding="utf-8",
+    )
+    with pytest.raises(ConfigError) as told:
+        load_config(file)
+    assert "did you mean 'address'" in str(told.value)
+    assert "at least 1 item" not in str(told.value)

@@ -48,7 +48,7 @@ def load_config(path: str | Path) -> HostConfig:
         return HostConfig.model_validate(document)
     except ValidationError as error:
         raise ConfigError(
-            "\n".join(reader.explain(detail, HostConfig) for detail in error.errors())
+            "\n".join(reader.explain(detail, HostConfig) for detail in _causes(error))
         ) from None
 
 
@@ -56,7 +56,20 @@ def explain_section(error: ValidationError, model: type[BaseModel], section: str
     """Say what is wrong with an exporter's own settings, key by key."""
     reader = _Reader(None)
     prefix = tuple(section.split("."))
-    return "\n".join(reader.explain(detail, model, prefix) for detail in error.errors())
+    return "\n".join(reader.explain(detail, model, prefix) for detail in _causes(error))
+
+
+def _causes(error: ValidationError) -> list[ErrorDetails]:
+    """Leave out what only follows: a list is too short because none of its items is valid."""
+    details = error.errors()
+    places = [detail["loc"] for detail in details]
+    return [
+        detail
+        for detail in details
+        if not any(
+            place != detail["loc"] and place[: len(detail["loc"])] == detail["loc"] for place in places
+        )
+    ]
 
 
 class _Reader:
