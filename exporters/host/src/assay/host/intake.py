@@ -198,8 +198,10 @@ class Intake:
                 )
             return [receipt for future in waiting for receipt in future.result().receipts]
         finally:
-            for future in waiting:
-                future.cancel()  # what has not begun need not begin: its sender has been told, or has gone
+            # What has not begun need not begin: its sender was told, or is gone. The job itself, at once:
+            # the asyncio future would pass it on only after the sender has its answer.
+            for job in jobs.values():
+                job.cancel()
 
     def _submit(self, batch: Batch, workers: Sequence[Worker]) -> dict[str, Future[Result]]:
         """To all or to none."""

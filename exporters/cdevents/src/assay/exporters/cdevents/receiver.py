@@ -57,8 +57,9 @@ class _Handler(BaseHTTPRequestHandler):
             self._answer(413, f"larger than {LARGEST} bytes")
         else:
             received = read(dict(self.headers.items()), self.rfile.read(int(length)))
-            self.server.on_event(received)
+            # The answer first: who stops at this event leaves no sender without one.
             self._answer(400 if received.fault else 204, received.fault)
+            self.server.on_event(received)
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002, ANN401  http.server's signature
         """Say nothing: what came is handed on."""
