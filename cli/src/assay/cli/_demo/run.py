@@ -72,7 +72,7 @@ class Outcome:
         By its own counter; without a Collector nobody scrapes that, and it is what the report says was done.
         """
         exported = self.series.total("audit_records_exported_total")
-        return exported if self.collector["validated"] else exported or checks.audited(self.report)
+        return exported if self.collector["validated"] else checks.audited(self.report)
 
     @property
     def holds(self) -> bool:
@@ -82,6 +82,7 @@ class Outcome:
             and self.report.exit == 0
             and self.audit.verified
             and self.audit.tamper_detected
+            and self.audit.stored == self.accepted
             and self.audit.quarantined == 0
             and self.invalid_cdevents == 0
         )
