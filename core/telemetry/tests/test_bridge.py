@@ -14,7 +14,6 @@ from opentelemetry.trace import SpanKind, StatusCode
 
 from assay.semconv.catalogue import Catalogue, Span
 from assay.telemetry import carry, correlation, execute, list_handlers, redact, set_rate, span
-from assay.telemetry import opened as opened_module
 from assay.telemetry.bridge import current
 from assay.telemetry.errors import HandlerExistsError, PlanError
 
@@ -160,8 +159,8 @@ class TestSpans:
             assert inside() == outer
         assert otel.span("f.make").parent.span_id == outer
 
-    def test_lost_ends_do_not_pile_up(self, otel, monkeypatch):
-        monkeypatch.setattr(opened_module, "OPEN_LIMIT", 10)
+    def test_lost_ends_do_not_pile_up(self, otel):
+        otel.bridge._open.limit = 10
         for number in range(25):
             execute("f.make.start", None, {"telemetry_span_context": number})
         assert len(otel.bridge._open) == 10
@@ -223,6 +222,22 @@ class TestAttributes:
         assert "hunter2" not in attributes["f.asset"]
         assert attributes["f.asset"].startswith("a thing")
         assert (attributes["f.run"], attributes["f.size"]) == ("17", 12)
+
+    @pytest.mark.parametrize("value", [["a", "b"], {"a": 1}, True, 1, 1.0])
+    def test_what_is_no_text_becomes_one_also_as_a_label(self, otel, seen, value):
+        for _ in range(2):
+            with span("f.make", asset=value, run_id="r"):
+                pass
+        wanted = "true" if value is True else str(value)
+        assert otel.spans[0].attributes["f.asset"] == wanted
+        assert otel.values("f.make.count") == {(("asset", wanted),): 2}
+        assert "telemetry.handler.failure" not in seen.names
+
+    def test_labels_that_are_equal_in_python_stay_apart(self, otel):
+        for value in ("1", 1, True, 1.0):
+            execute("f.make.stop", None, {"asset": value})
+        labels = [dict(key)["asset"] for key in otel.values("f.make.count")]
+        assert sorted(labels) == ["1", "1.0", "true"]
 
     def test_none_is_left_out_and_long_text_is_cut(self, otel):
         with span("f.make", asset=None, run_id="x" * 10_000):

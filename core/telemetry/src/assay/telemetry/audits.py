@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Protocol, TypeAlias
 
 from assay.semconv.catalogue import Attribute, Audit, Event
-from assay.telemetry.plan import Extract, extractor
+from assay.telemetry.attributes import CORRELATION_ATTRIBUTE, Extract, extractor
 from assay.telemetry.values import text
 
 OUTCOMES = frozenset({"success", "failure", "unknown"})
@@ -30,7 +30,7 @@ class Auditor(Protocol):
 Write: TypeAlias = Callable[[Mapping[str, Any], Mapping[str, Any], int, "str | None"], None]
 
 
-def audit_writer(auditor: Auditor, event: Event, audit: Audit, correlation_attribute: str) -> Write:
+def audit_writer(auditor: Auditor, event: Event, audit: Audit) -> Write:
     """Return what writes an event's record; called with measurements, metadata, Unix ns, correlation id.
 
     An actor that the event does not name is left to the auditor. The body holds the event's other values
@@ -48,7 +48,7 @@ def audit_writer(auditor: Auditor, event: Event, audit: Audit, correlation_attri
     ) -> None:
         attributes = describe(measurements, metadata)
         if correlation_id is not None:
-            attributes[correlation_attribute] = correlation_id
+            attributes[CORRELATION_ATTRIBUTE] = correlation_id
         body: dict[str, Any] = {}
         detail(measurements, metadata, body)
         auditor(name, attributes, body or None, time_unix_nano=time_unix_nano)

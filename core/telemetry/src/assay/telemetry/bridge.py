@@ -23,22 +23,21 @@ from collections.abc import Mapping
 from typing import Any
 from weakref import WeakSet
 
-from opentelemetry import context as otel_context
 from opentelemetry._logs import LoggerProvider, get_logger
 from opentelemetry.metrics import MeterProvider
 from opentelemetry.trace import TracerProvider, get_tracer
 
 from assay.semconv.catalogue import Catalogue
 from assay.telemetry import bus, filters
-from assay.telemetry.audits import Auditor, Write, audit_writer
+from assay.telemetry.audits import Auditor, audit_writer
 from assay.telemetry.closing import closing_handler
-from assay.telemetry.instruments import Instruments, Recorder
-from assay.telemetry.logs import Log, log_emitter
+from assay.telemetry.instruments import Instruments, Recorded, Recorder, recorder
 from assay.telemetry.opened import OpenSpans
 from assay.telemetry.opening import opening_handler
 from assay.telemetry.plan import Plan, compile_plans, exempt_events, phases
+from assay.telemetry.runtime import get_current
 from assay.telemetry.scope import VERSION, scope_name
-from assay.telemetry.telling import CORRELATION_ATTRIBUTE, Telling, plain_handler
+from assay.telemetry.telling import Telling, plain_handler
 
 HANDLER_ID = "assay.bridge"
 
@@ -77,10 +76,12 @@ class Bridge:
         self._plans = compile_plans(catalogue)
         self._exempt, self._phases = exempt_events(catalogue), phases(catalogue)
         self._open = OpenSpans()
-        self._recorders: dict[str, tuple[Recorder, ...]] = {}
+        self._recorded: dict[str, tuple[Recorded, ...]] = {}
+        self._recorders: dict[str, Recorder] = {}
         self._subscriptions: list[bus.Subscription] = []
         for plan in self._plans.values():
-            self._compile(plan)
+            self._recorded[plan.name] = self._instruments.make(plan.records) if self._instruments else ()
+            self._subscribe(plan)
         _bridges.add(self)
 
     def attach(self) -> None:
@@ -128,38 +129,40 @@ class Bridge:
             measurements: As they were on the bus.
             metadata: As handlers got it in that process.
         """
-        context = otel_context.get_current()
-        for recorder in self._recorders.get(event, ()):
-            recorder(measurements or {}, metadata or {}, context)
+        record = self._recorders.get(event)
+        if record is None:
+            record = self._recorders[event] = recorder(self._recorded.get(event, ()))
+        record(measurements or {}, metadata or {}, get_current())
 
-    def _compile(self, plan: Plan) -> None:
-        recorders = self._instruments.recorders(plan.records) if self._instruments else ()
-        self._recorders[plan.name] = recorders
-        telling = Telling(recorders, self._compile_log(plan), self._compile_audit(plan))
-        span = plan.opens or plan.closes
-        if span is None and not telling:
+    def _subscribe(self, plan: Plan) -> None:
+        """Listen to the plan's event; its handler is written when it is told the first time."""
+        recorded = self._recorded[plan.name]
+        if not (plan.opens or plan.closes or recorded or plan.log):
             return
-        if span is None:
-            handler = plain_handler(telling)
-        else:
-            tracer = get_tracer(scope_name(span.event), VERSION, self._tracer_provider)
-            if plan.opens:
-                handler = opening_handler(tracer, span, telling, self._open)
-            else:
-                handler = closing_handler(tracer, span, telling, self._open, is_failure=plan.is_failure)
-        self._subscriptions.append(bus.Subscription(f"{HANDLER_ID}:{plan.name}", (plan.name,), handler, None))
 
-    def _compile_log(self, plan: Plan) -> Log | None:
-        if plan.log is None:
-            return None
-        logger = get_logger(scope_name(plan.name), VERSION, self._logger_provider)
+        def write_handler(
+            event: str, measurements: Mapping[str, Any], metadata: Mapping[str, Any], config: object
+        ) -> None:
+            subscription.handler = self._write_handler(plan)
+            subscription.handler(event, measurements, metadata, config)
+
+        subscription = bus.Subscription(f"{HANDLER_ID}:{plan.name}", (plan.name,), write_handler, None)
+        self._subscriptions.append(subscription)
+
+    def _write_handler(self, plan: Plan) -> bus.Handler:
+        logger = audit = None
+        if plan.log is not None:
+            logger = get_logger(scope_name(plan.name), VERSION, self._logger_provider)
+            if self._audit is not None and plan.log.audit is not None:
+                audit = audit_writer(self._audit, plan.log, plan.log.audit)
+        telling = Telling(self._recorded[plan.name], plan.log, logger, audit)
         span = plan.opens or plan.closes
-        return log_emitter(logger, plan.log, CORRELATION_ATTRIBUTE, span.attributes if span else ())
-
-    def _compile_audit(self, plan: Plan) -> Write | None:
-        if self._audit is None or plan.log is None or plan.log.audit is None:
-            return None
-        return audit_writer(self._audit, plan.log, plan.log.audit, CORRELATION_ATTRIBUTE)
+        if span is None:
+            return plain_handler(telling)
+        tracer = get_tracer(scope_name(span.event), VERSION, self._tracer_provider)
+        if plan.opens:
+            return opening_handler(tracer, span, telling, self._open)
+        return closing_handler(tracer, span, telling, self._open, is_failure=plan.is_failure)
 
 
 def current() -> Bridge | None:

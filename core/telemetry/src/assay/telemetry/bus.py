@@ -24,8 +24,8 @@ from assay.telemetry.errors import HandlerExistsError, PatternError
 Measurements: TypeAlias = Mapping[str, Any]
 Metadata: TypeAlias = Mapping[str, Any]
 Handler: TypeAlias = Callable[[str, Measurements, Metadata, Any], object]
-Filter: TypeAlias = Callable[[Metadata], Metadata | None]
-"""Takes an event's metadata; returns what handlers get, or None to drop the event."""
+Filter: TypeAlias = Callable[[dict[str, Any]], Metadata | None]
+"""Takes an event's metadata, its own to change; returns what handlers get, or None to drop the event."""
 
 
 class Tell(Protocol):
@@ -38,7 +38,7 @@ class Tell(Protocol):
 
         Args:
             measurements: The event's.
-            metadata: The event's.
+            metadata: The event's: a dict of its own; any mapping where it has passed the filter already.
             screen: The filter; left out, the event's own; None where the metadata has passed it already.
         """
 
@@ -136,7 +136,7 @@ def execute(event: str, measurements: Measurements | None = None, metadata: Meta
     if route is None:
         route = resolve(event)
     if route:
-        route(measurements or {}, metadata or {})
+        route(measurements or {}, dict(metadata) if metadata else {})
 
 
 def attach(handler_id: str, event: str, handler: Handler, config: object = None) -> None:
@@ -262,7 +262,7 @@ def _compile_route(event: str, event_filter: Filter | None, subscriptions: tuple
     ) -> Metadata | None:
         if screen is not None:
             try:
-                screened = screen(metadata)
+                screened = screen(metadata)  # type: ignore[arg-type] # a dict, as Tell says
             except Exception as error:  # noqa: BLE001 - an event must not break its emitter
                 report_failure(FILTER_ID, event, error)
                 return None

@@ -6,15 +6,18 @@ from collections.abc import Callable, Mapping
 from time import time_ns
 from typing import Any
 
-from opentelemetry import context as otel_context
-from opentelemetry.trace import SpanKind, Status, StatusCode, Tracer
+from opentelemetry.trace import Span as OpenedSpan
+from opentelemetry.trace import Status, StatusCode, Tracer
 
 from assay.semconv.catalogue import Span
 from assay.telemetry import bus
-from assay.telemetry.opened import Opened, OpenSpans
-from assay.telemetry.plan import extractor
+from assay.telemetry.attributes import extractor, write_attributes
+from assay.telemetry.opened import Opened, OpenSpans, write_leaving
+from assay.telemetry.opening import write_start
+from assay.telemetry.runtime import SUPPRESS_KEY, get_current
+from assay.telemetry.source import Source
 from assay.telemetry.spans import qualified_name
-from assay.telemetry.telling import CORRELATION_ATTRIBUTE, SUPPRESS, Telling, plain_handler, write_record
+from assay.telemetry.telling import Telling, handler_source, rare_plain_handler
 from assay.telemetry.values import text
 
 OTHER_ERROR = "_OTHER"
@@ -35,42 +38,60 @@ def closing_handler(
         spans: Has it.
         is_failure: The phase ends it with an error.
     """
-    recorders, log, write = telling.recorders, telling.log, telling.write
-    extract, extract_start = extractor(span.stop_attributes), extractor(span.attributes)
-    take, fail = spans.take, _fail if is_failure else None
-    reopen, without_span = _reopener(tracer, span), plain_handler(telling)
-
-    def handle(
-        event: str, measurements: Mapping[str, Any], metadata: Mapping[str, Any], config: object
-    ) -> None:
+    source = handler_source("close_span")
+    source.write(
+        f"""
         opened = take(metadata.get("telemetry_span_context"), None) or reopen(measurements, metadata)
-        if fail is not None:
-            metadata = fail(opened, metadata)
+        {"metadata = fail(opened, metadata)" if is_failure else ""}
         if opened is None:
             without_span(event, measurements, metadata, config)
             return
         # By its own clock, so that its length is its duration.
-        time = opened.start_time + int(measurements["duration"]) if "duration" in measurements else time_ns()
-        context, known = opened.context, opened.attributes
-        attributes: dict[str, Any] = {}
+        duration = measurements.get("duration")
+        if duration.__class__ is int:
+            time = opened.start_time + duration
+        else:
+            time = time_ns() if duration is None else opened.start_time + int(duration)
+        context = opened.context
+        span = opened.span
+        known = opened.attributes
         if metadata is not opened.metadata:  # more was learnt on the way
-            extract_start(measurements, metadata, attributes)
-            attributes = {key: value for key, value in attributes.items() if known.get(key) != value}
+            add_learnt(span, known, measurements, metadata)
             known = None
-        for recorder in recorders:
-            recorder(measurements, metadata, context)
-        if log is not None:
-            log(measurements, metadata, context, time, metadata.get("correlation_id"), known)
-        if write is not None:
-            write_record(write, event, measurements, metadata, time)
-        extract(measurements, metadata, attributes)
-        ended = opened.span
-        for key, value in attributes.items():  # one by one is cheaper than set_attributes, for a few
-            ended.set_attribute(key, value)
-        ended.end(time)
-        opened.leave()
+        """,
+        take=spans.by_key.pop,
+        reopen=_reopener(tracer, span),
+        fail=_fail,
+        without_span=rare_plain_handler(telling),
+        time_ns=time_ns,
+        add_learnt=_learner(span),
+    )
+    telling.write(source, span)
+    source.write("set_attribute = span.set_attribute")
+    # Attributes one by one, which is cheaper than set_attributes for a few.
+    write_attributes(source, span.stop_attributes, "set_attribute({key}, {value})")
+    source.write("span.end(time)")
+    write_leaving(source)
+    return source.build()
 
-    return handle
+
+def _learner(span: Span) -> Callable[..., None]:
+    """Return what gives an open span the attributes that are not what they were when it started."""
+    extract = extractor(span.attributes)
+
+    def add_learnt(
+        opened: OpenedSpan,
+        known: Mapping[str, Any],
+        measurements: Mapping[str, Any],
+        metadata: Mapping[str, Any],
+    ) -> None:
+        attributes: dict[str, Any] = {}
+        extract(measurements, metadata, attributes)
+        for key, value in attributes.items():
+            if known.get(key) != value:
+                opened.set_attribute(key, value)
+
+    return add_learnt
 
 
 def _reopener(tracer: Tracer, span: Span) -> Callable[[Mapping[str, Any], Mapping[str, Any]], Opened | None]:
@@ -78,24 +99,23 @@ def _reopener(tracer: Tracer, span: Span) -> Callable[[Mapping[str, Any], Mappin
 
     It is never current. An end that does not say how long it took has none.
     """
-    extract, kind = extractor(span.attributes), SpanKind[span.kind.upper()]
-
-    def reopen(measurements: Mapping[str, Any], metadata: Mapping[str, Any]) -> Opened | None:
-        context = otel_context.get_current()
-        if "duration" not in measurements or context.get(SUPPRESS):
+    source = Source("reopen", "measurements", "metadata")
+    source.write(
+        """
+        outside = get_current()
+        duration = measurements.get("duration")
+        if duration is None or outside.get(suppress):
             return None
-        attributes: dict[str, Any] = {}
-        extract(measurements, metadata, attributes)
-        correlation_id = metadata.get("correlation_id")
-        if correlation_id is not None:
-            attributes[CORRELATION_ATTRIBUTE] = correlation_id
-        time = time_ns() - int(measurements["duration"])
-        started = tracer.start_span(
-            span.event, context=context, kind=kind, attributes=attributes, start_time=time
-        )
-        return Opened(started, context, time, metadata, attributes)
-
-    return reopen
+        outer = None
+        time = time_ns() - int(duration)
+        """,
+        get_current=get_current,
+        suppress=SUPPRESS_KEY,
+        time_ns=time_ns,
+    )
+    write_start(source, tracer, span)
+    source.write("return opened")
+    return source.build()
 
 
 def _fail(opened: Opened | None, metadata: Mapping[str, Any]) -> Mapping[str, Any]:

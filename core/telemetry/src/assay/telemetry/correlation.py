@@ -25,11 +25,11 @@ from functools import lru_cache, wraps
 from typing import Any, ParamSpec, TypeVar, cast
 
 from opentelemetry import baggage, trace
-from opentelemetry import context as otel_context
-from opentelemetry.context import Context
 
 from assay.telemetry.ambient import correlation_id as _ambient
 from assay.telemetry.opened import OPENED_KEY
+from assay.telemetry.runtime import BAGGAGE_KEY as _BAGGAGE
+from assay.telemetry.runtime import attach, get_current
 
 BAGGAGE_KEY = "assay.correlation_id"
 HEADER = "x-snakepit-correlation-id"
@@ -38,8 +38,6 @@ VARIABLE = "ASSAY_CORRELATION_ID"
 P = ParamSpec("P")
 T = TypeVar("T")
 
-# The key under which the API keeps baggage, asked of the API itself.
-_BAGGAGE = next(iter(baggage.set_baggage("key", "value", Context())))
 _ACCEPTABLE = re.compile(r"[\x21-\x7e]{1,128}")
 _random = random.Random()  # noqa: S311 - its own, so that a program's random.seed() makes no two ids the same
 
@@ -59,23 +57,23 @@ def correlation(correlation_id: str | None = None) -> Generator[str]:
         raise ValueError(
             f"{chosen!r} is no correlation id: give 1 to 128 printable ASCII characters, no blanks"
         )
-    before, outside = _ambient.get(), otel_context.get_current()
+    before, outside = _ambient.get(), get_current()
     inside = baggage.set_baggage(BAGGAGE_KEY, chosen, outside)
     _ambient.set(chosen)
-    otel_context.attach(inside)
+    attach(inside)
     try:
         yield chosen
     finally:
         # Not by token: that would fail where the block ends in another context than it began in.
         if _ambient.get() == chosen:
             _ambient.set(before)
-        if otel_context.get_current() is inside:
-            otel_context.attach(outside)
+        if get_current() is inside:
+            attach(outside)
 
 
 def current() -> str:
     """Return the correlation id that an event would get here; a new one if nothing gives one."""
-    context = otel_context.get_current()
+    context = get_current()
     entries: Any = context.get(_BAGGAGE)
     if entries:
         given = entries.get(BAGGAGE_KEY)

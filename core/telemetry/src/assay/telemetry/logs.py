@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Protocol
 
 from opentelemetry._logs import Logger, LogRecord, SeverityNumber
-from opentelemetry.context import Context
 
-from assay.semconv.catalogue import Attribute, Event
-from assay.telemetry.plan import extractor
+from assay.semconv.catalogue import Event, Span
+from assay.telemetry.attributes import write_attributes, write_correlation
+from assay.telemetry.source import Source
 
 _SEVERITIES: Mapping[str, tuple[SeverityNumber, str]] = {
     "debug": (SeverityNumber.DEBUG, "DEBUG"),
@@ -19,77 +18,50 @@ _SEVERITIES: Mapping[str, tuple[SeverityNumber, str]] = {
     "critical": (SeverityNumber.FATAL, "FATAL"),
 }
 
-
-class Log(Protocol):
-    """Emits one kind of log event."""
-
-    def __call__(  # noqa: PLR0913, PLR0917 - one to a field; by position, because it is called for each event
-        self,
-        measurements: Mapping[str, Any],
-        metadata: Mapping[str, Any],
-        context: Context,
-        timestamp: int,
-        correlation_id: str | None,
-        known: dict[str, Any] | None = None,
-        /,
-    ) -> None:
-        """Emit it.
-
-        Args:
-            measurements: The bus event's.
-            metadata: The bus event's.
-            context: Holds the span that it belongs to.
-            timestamp: Unix time in nanoseconds.
-            correlation_id: The bus event's.
-            known: The attributes that its span got from the same metadata, correlation id included.
-        """
+_STATEMENT = "told[{key}] = {value}"
 
 
-def log_emitter(
-    logger: Logger, event: Event, correlation_attribute: str, span_attributes: tuple[Attribute, ...] = ()
-) -> Log:
-    """Return what emits an event.
+def write_log(source: Source, logger: Logger, event: Event, span: Span | None = None) -> None:
+    """Write what emits an event, in a function that knows `measurements`, `metadata`, `context` and `time`.
 
     Args:
+        source: The function.
         logger: Takes the log events.
         event: What is emitted.
-        correlation_attribute: Carries the correlation id.
-        span_attributes: What its span has got at the start.
+        span: The span that it is part of: the function knows as `known` the attributes that it got from the
+            same metadata, correlation id included, or None.
     """
+    if span is not None and set(span.attributes) <= set(event.attributes):
+        with source.block("if known is not None"):
+            source.write("told = known.copy()")
+            write_attributes(source, (a for a in event.attributes if a not in span.attributes), _STATEMENT)
+        with source.block("else"):
+            _write_all(source, event)
+    else:
+        _write_all(source, event)
     number, text = _SEVERITIES[event.severity]
-    name, body, emit = event.name, event.body or event.name, logger.emit
-    extract = extractor(event.attributes)
-    shares = bool(span_attributes) and set(span_attributes) <= set(event.attributes)
-    extract_rest = extractor(a for a in event.attributes if a not in span_attributes)
-
-    def log(  # noqa: PLR0913, PLR0917 - as in the protocol
-        measurements: Mapping[str, Any],
-        metadata: Mapping[str, Any],
-        context: Context,
-        timestamp: int,
-        correlation_id: str | None,
-        known: dict[str, Any] | None = None,
-        /,
-    ) -> None:
-        if known is not None and shares:
-            attributes = known.copy()
-            extract_rest(measurements, metadata, attributes)
-        else:
-            attributes: dict[str, Any] = {}
-            extract(measurements, metadata, attributes)
-            if correlation_id is not None:
-                attributes[correlation_attribute] = correlation_id
+    source.write(
+        f"""
         emit(
             LogRecord(
-                timestamp=timestamp,
-                observed_timestamp=timestamp,
+                timestamp=time,
+                observed_timestamp=time,
                 context=context,
-                severity_number=number,
-                severity_text=text,
-                body=body,
-                attributes=attributes,
-                event_name=name,
+                severity_number=severity,
+                severity_text={text!r},
+                body={event.body or event.name!r},
+                attributes=told,
+                event_name={event.name!r},
             )
         )
+        """,
+        emit=logger.emit,
+        LogRecord=LogRecord,
+        severity=number,
+    )
 
-    return log
+
+def _write_all(source: Source, event: Event) -> None:
+    source.write("told = {}")
+    write_attributes(source, event.attributes, _STATEMENT)
+    write_correlation(source, "told")

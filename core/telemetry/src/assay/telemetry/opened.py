@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
-from opentelemetry import context as otel_context
-from opentelemetry import trace
-from opentelemetry.context import Context
+from opentelemetry.context import Context, create_key
 from opentelemetry.trace import Span, Status, StatusCode
+
+from assay.telemetry.runtime import SPAN_KEY, attach, get_current
+from assay.telemetry.source import Source
 
 OPEN_LIMIT = 10_000
 """Spans that may be open at once; beyond it the oldest is taken to have lost its end."""
 
-OPENED_KEY = otel_context.create_key("assay-opened")
-# The key under which the API keeps the current span, asked of the API itself: saves a copy of the context.
-_SPAN_KEY = next(iter(trace.set_span_in_context(trace.INVALID_SPAN, Context())))
+OPENED_KEY = create_key("assay-opened")
 
 _NOWHERE = Context()
 
@@ -25,92 +24,127 @@ class Opened:
 
     Attributes:
         span: The span.
+        outside: What was current before.
+        outer: The open span of ours in that.
+        start_time: Unix time in nanoseconds.
         metadata: What the event that started it carried.
         attributes: What the span got from that.
+        closed: It has ended.
         context: The context in which it is current.
-        start_time: Unix time in nanoseconds.
     """
 
-    __slots__ = ("_outer", "_previous", "attributes", "closed", "context", "metadata", "span", "start_time")
+    __slots__ = ("attributes", "closed", "context", "metadata", "outer", "outside", "span", "start_time")
 
-    def __init__(
-        self,
-        span: Span,
-        outside: Context,
-        start_time: int,
-        metadata: Mapping[str, Any],
-        attributes: dict[str, Any],
-    ) -> None:
-        self.span = span
-        self.start_time = start_time
-        self.metadata = metadata
-        self.attributes = attributes
-        self.closed = False
-        self._previous = outside
-        self._outer: Opened | None = outside.get(OPENED_KEY)  # type: ignore[assignment] # only we put it there
-        self.context = Context({**outside, _SPAN_KEY: span, OPENED_KEY: self})
+    span: Span
+    outside: Context
+    outer: Opened | None
+    start_time: int
+    metadata: Mapping[str, Any]
+    attributes: dict[str, Any]
+    closed: bool
+    context: Context
 
-    def leave(self) -> None:
-        """Make current again what was so before, if the span still is: not where it ends in another thread.
 
-        Spans may end in another order than they began: what was current before may have ended since.
+def write_opened(source: Source) -> None:
+    """Write what makes `opened`, field by field: the call of an `__init__` would cost more than they do.
+
+    Args:
+        source: A function that knows `span`, `outside`, `outer`, `time`, `metadata` and `known`.
+    """
+    source.write(
         """
-        self.closed = True
-        if otel_context.get_current() is not self.context:
-            return
-        self.context = _NOWHERE  # its own holds this object: a cycle, left to the garbage collector
-        previous, outer = self._previous, self._outer
-        if outer is not None and outer.closed:
-            previous = living(previous)
-        # Not by token: it only works in the execution context that attached it.
-        otel_context.attach(previous)
+        opened = new(Opened)
+        opened.span = span
+        opened.outside = outside
+        opened.outer = outer
+        opened.start_time = time
+        opened.metadata = metadata
+        opened.attributes = known
+        opened.closed = False
+        opened.context = Context({**outside, span_key: span, opened_key: opened})
+        """,
+        new=object.__new__,
+        Opened=Opened,
+        Context=Context,
+        span_key=SPAN_KEY,
+        opened_key=OPENED_KEY,
+    )
+
+
+def write_leaving(source: Source) -> None:
+    """Write what `leave` does, in a function that knows `opened`."""
+    source.write(
+        """
+        opened.closed = True
+        if get_current() is opened.context:
+            opened.context = nowhere  # its own holds it: a cycle, left to the garbage collector
+            previous = opened.outside
+            if opened.outer is not None and opened.outer.closed:
+                previous = living(previous)
+            attach(previous)  # not by token, which works only in the execution context that attached it
+        """,
+        get_current=get_current,
+        nowhere=_NOWHERE,
+        living=living,
+        attach=attach,
+    )
 
 
 def living(context: Context) -> Context:
     """Return the context, or the nearest outside of it whose span has not ended."""
     opened: Opened | None = context.get(OPENED_KEY)  # type: ignore[assignment] # only we put it there
     while opened is not None and opened.closed and context is opened.context:
-        context, opened = opened._previous, opened._outer  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
+        context, opened = opened.outside, opened.outer
     return context
 
 
+def _compile_leave() -> Callable[[Opened], None]:
+    source = Source("leave", "opened")
+    write_leaving(source)
+    return source.build()
+
+
+leave = _compile_leave()
+"""Makes current again what was so before a span, if the span still is: not where it ends in another thread.
+
+Spans may end in another order than they began: what was current before may have ended since.
+"""
+
+
 class OpenSpans:
-    """Open spans by their `telemetry_span_context`, at most `OPEN_LIMIT`.
+    """Open spans by their `telemetry_span_context`.
 
     Attributes:
-        take: Given a key and None, returns the open span of that key and forgets it.
+        limit: How many there may be.
+        by_key: The spans. Who adds one calls `make_room` before, if its key is taken or there are too many.
     """
 
-    __slots__ = ("_by_key", "take")
+    __slots__ = ("by_key", "limit")
 
     def __init__(self) -> None:
-        self._by_key: dict[Any, Opened] = {}
-        self.take = self._by_key.pop  # the method itself: called for each span
+        self.limit = OPEN_LIMIT
+        self.by_key: dict[Any, Opened] = {}
 
     def __len__(self) -> int:
-        return len(self._by_key)
+        return len(self.by_key)
 
-    def add(self, key: object, opened: Opened) -> None:
-        """Keep a span until `take`."""
-        if key in self._by_key:
-            _lose(self._by_key.pop(key, None))
-        elif len(self._by_key) >= OPEN_LIMIT:
-            _lose(self._oldest())
-        self._by_key[key] = opened
+    def make_room(self, key: object) -> None:
+        """Give up the span that has this key, else the oldest."""
+        _lose(self.by_key.pop(key, None) or self._oldest())
 
     def clear(self) -> None:
         """Forget all: in a forked child they are the parent's to end."""
-        self._by_key.clear()
+        self.by_key.clear()
 
     def abandon(self) -> None:
         """Forget all, and make none current in this thread any more."""
-        for opened in reversed(list(self._by_key.values())):
-            opened.leave()
-        self._by_key.clear()
+        for opened in reversed(list(self.by_key.values())):
+            leave(opened)
+        self.by_key.clear()
 
     def _oldest(self) -> Opened | None:
         try:
-            return self._by_key.pop(next(iter(self._by_key)))
+            return self.by_key.pop(next(iter(self.by_key)))
         except (StopIteration, KeyError, RuntimeError):  # another thread changed the table meanwhile
             return None
 

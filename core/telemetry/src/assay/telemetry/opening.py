@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from time import time_ns
-from typing import Any
 
-from opentelemetry import context as otel_context
 from opentelemetry.trace import SpanKind, Tracer
 
 from assay.semconv.catalogue import Span
 from assay.telemetry import bus
-from assay.telemetry.opened import OPENED_KEY, Opened, OpenSpans, living
-from assay.telemetry.plan import extractor
-from assay.telemetry.telling import CORRELATION_ATTRIBUTE, SUPPRESS, Telling, plain_handler, write_record
+from assay.telemetry.attributes import write_attributes, write_correlation
+from assay.telemetry.opened import OPENED_KEY, OpenSpans, living, write_opened
+from assay.telemetry.runtime import SUPPRESS_KEY, attach, get_current
+from assay.telemetry.source import Source
+from assay.telemetry.telling import Telling, handler_source, rare_plain_handler
 
 
 def opening_handler(tracer: Tracer, span: Span, telling: Telling, spans: OpenSpans) -> bus.Handler:
@@ -25,39 +24,59 @@ def opening_handler(tracer: Tracer, span: Span, telling: Telling, spans: OpenSpa
         telling: What else is told of the event: within the new span.
         spans: Keeps it until its end.
     """
-    start_span, name, kind = tracer.start_span, span.event, SpanKind[span.kind.upper()]
-    recorders, log, write = telling.recorders, telling.log, telling.write
-    extract, keep = extractor(span.attributes), spans.add
-    get_current, enter = otel_context.get_current, otel_context.attach
-    without_span = plain_handler(telling)
-
-    def handle(
-        event: str, measurements: Mapping[str, Any], metadata: Mapping[str, Any], config: object
-    ) -> None:
+    source = handler_source("open_span")
+    source.write(
+        """
         outside = get_current()
-        if OPENED_KEY in outside and outside[OPENED_KEY].closed:  # type: ignore[attr-defined] # ours
+        outer = outside.get(opened_key)
+        if outer is not None and outer.closed:
             outside = living(outside)
+            outer = outside.get(opened_key)
         key = metadata.get("telemetry_span_context")
-        if key is None or outside.get(SUPPRESS):
+        if key is None or outside.get(suppress):
             without_span(event, measurements, metadata, config)
             return
-        attributes: dict[str, Any] = {}
-        extract(measurements, metadata, attributes)
-        correlation_id = metadata.get("correlation_id")
-        if correlation_id is not None:
-            attributes[CORRELATION_ATTRIBUTE] = correlation_id
         time = measurements.get("system_time") or time_ns()
-        # By position, which is cheaper; exceptions are told by the span's last event.
-        started = start_span(name, outside, kind, attributes, (), time, False, False)
-        opened = Opened(started, outside, time, metadata, attributes)
-        keep(key, opened)
+        """,
+        get_current=get_current,
+        opened_key=OPENED_KEY,
+        living=living,
+        suppress=SUPPRESS_KEY,
+        without_span=rare_plain_handler(telling),
+        time_ns=time_ns,
+    )
+    write_start(source, tracer, span)
+    source.write(
+        f"""
+        if key in open_spans or len(open_spans) >= {spans.limit}:
+            make_room(key)
+        open_spans[key] = opened
         context = opened.context
-        enter(context)
-        for recorder in recorders:
-            recorder(measurements, metadata, context)
-        if log is not None:
-            log(measurements, metadata, context, time, correlation_id, attributes)
-        if write is not None:
-            write_record(write, event, measurements, metadata, time)
+        attach(context)
+        """,
+        open_spans=spans.by_key,
+        make_room=spans.make_room,
+        attach=attach,
+    )
+    telling.write(source, span)
+    return source.build()
 
-    return handle
+
+def write_start(source: Source, tracer: Tracer, span: Span) -> None:
+    """Write what starts a span, and makes `opened` of it.
+
+    Args:
+        source: A function that knows `measurements`, `metadata`, `outside`, `outer` and `time`.
+        tracer: Starts it.
+        span: What it is.
+    """
+    source.write("known = {}")
+    write_attributes(source, span.attributes, "known[{key}] = {value}")
+    write_correlation(source, "known")
+    # By position, which is cheaper; exceptions are told by the span's last event.
+    source.write(
+        f"span = start_span({span.event!r}, outside, kind, known, (), time, False, False)",
+        start_span=tracer.start_span,
+        kind=SpanKind[span.kind.upper()],
+    )
+    write_opened(source)

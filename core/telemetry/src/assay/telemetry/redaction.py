@@ -7,7 +7,6 @@ README lists the keys and the shapes. What was found is counted by rule (`hits`)
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from itertools import filterfalse
 from re import Pattern
 from typing import Any
 
@@ -24,16 +23,15 @@ KEY_RULE = "key"
 
 _MEMORY = 8192
 _MEMORABLE_LENGTH = 200
-_SHORTEST_SECRET = 4
-_PLAIN_TYPES = frozenset({int, float, bool, type(None), complex})
+PLAIN_TYPES = frozenset({int, float, bool, type(None), complex})
+"""Types whose values hold no secret."""
 
 _hits: dict[str, int] = {}
 # Verdicts on what is told again and again: sets, because looking up in one is all that the usual value costs.
-_plain_keys: set[str] = set()
-_clean_texts: set[str] = set()
-_is_clean = _clean_texts.__contains__
-are_known_texts = _clean_texts.issuperset
-"""Given values, returns whether all are short strings known to hold no secret, at C's speed."""
+plain_keys: set[str] = set()
+"""Keys known to hold no secret. Read it only; it is empty while redaction is off."""
+clean_texts: set[str] = set()
+"""Short texts known to hold none. Likewise."""
 _own_keys: frozenset[str] = frozenset()
 _own_shapes: dict[str, Pattern[str]] = {}
 _is_on = True
@@ -53,8 +51,8 @@ def configure(
     _own_keys = frozenset(key.lower() for key in keys)
     _own_shapes = dict(shapes or {})
     _is_on = enabled
-    _plain_keys.clear()
-    _clean_texts.clear()
+    plain_keys.clear()
+    clean_texts.clear()
 
 
 def hits() -> dict[str, int]:
@@ -73,7 +71,7 @@ def redact(value: Any) -> Any:  # noqa: ANN401 - gives back what it takes
 
 def redact_text(text: str) -> str:
     """Return a text without secrets; the same object if it has none."""
-    if not _is_on or text in _clean_texts:
+    if not _is_on or text in clean_texts:
         return text
     return _redact_text(text)
 
@@ -82,39 +80,29 @@ def redact_metadata(metadata: Mapping[str, Any]) -> Mapping[str, Any]:
     """Return an event's metadata without secrets; the same object if it has none."""
     if not _is_on:
         return metadata
-    if _plain_keys.issuperset(metadata):
-        # The usual case, for which these two lines run in C but for the values that are no known text.
-        try:
-            for value in filterfalse(_is_clean, metadata.values()):
-                if value.__class__ not in _PLAIN_TYPES:
-                    break
-            else:
-                return metadata
-        except TypeError:  # a value that cannot be hashed, such as a list
-            pass
     clean = {key: _redact_member(key, value, 0) for key, value in metadata.items()}
     return metadata if all(clean[key] is value for key, value in metadata.items()) else clean
 
 
 def _redact_member(key: object, value: Any, depth: int) -> Any:  # noqa: ANN401 - as redact
-    if key not in _plain_keys:
+    if key not in plain_keys:
         name = key if isinstance(key, str) else str(key)
         if is_secret_key(name) or name.lower() in _own_keys:
             if value is None or isinstance(value, bool) or value == REDACTED:
                 return value
             _count(KEY_RULE)
             return REDACTED
-        if len(_plain_keys) >= _MEMORY:
-            _plain_keys.clear()
-        _plain_keys.add(name)
+        if len(plain_keys) >= _MEMORY:
+            plain_keys.clear()
+        plain_keys.add(name)
     return _redact(value, depth)
 
 
 def _redact(value: Any, depth: int) -> Any:  # noqa: ANN401, PLR0911 - as redact; one return a kind of value
-    if value.__class__ in _PLAIN_TYPES:
+    if value.__class__ in PLAIN_TYPES:
         return value
     if isinstance(value, str):
-        return value if value in _clean_texts else _redact_text(value)
+        return value if value in clean_texts else _redact_text(value)
     if isinstance(value, BaseException):
         try:
             return _redact_text(str(value))
@@ -148,8 +136,6 @@ def _redact_bytes(value: bytes | bytearray) -> bytes | bytearray:
 
 
 def _redact_text(text: str) -> str:
-    if len(text) < _SHORTEST_SECRET:
-        return text
     original = text
     if len(text) > TEXT_LIMIT:
         text = text[:TEXT_LIMIT]
@@ -159,9 +145,9 @@ def _redact_text(text: str) -> str:
     for rule, shape in _own_shapes.items():
         text = _replace(rule, shape, REDACTED, text)
     if text is original and len(text) <= _MEMORABLE_LENGTH:
-        if len(_clean_texts) >= _MEMORY:
-            _clean_texts.clear()
-        _clean_texts.add(text)
+        if len(clean_texts) >= _MEMORY:
+            clean_texts.clear()
+        clean_texts.add(text)
     return text
 
 

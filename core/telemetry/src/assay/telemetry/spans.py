@@ -45,10 +45,6 @@ class Span:
     Args:
         event: Prefix of the three events.
         metadata: Given with each of them.
-
-    Attributes:
-        measurements: Added to the last event's.
-        metadata: Added to the last event's.
     """
 
     __slots__ = (
@@ -59,19 +55,31 @@ class Span:
         "_error",
         "_event",
         "_given",
-        "_started",
-        "measurements",
-        "metadata",
+        "_measurements",
+        "_metadata",
+        "_screened",
+        "_shared",
     )
-
-    measurements: dict[str, Any]
-    metadata: dict[str, Any]
 
     def __init__(self, event: str, /, **metadata: object) -> None:
         self._event = event
         self._given = metadata
-        self.measurements = {}
-        self.metadata = {}
+        self._measurements: dict[str, Any] | None = None
+        self._metadata: dict[str, Any] | None = None
+
+    @property
+    def measurements(self) -> dict[str, Any]:
+        """Added to the last event's measurements."""
+        if self._measurements is None:
+            self._measurements = {}
+        return self._measurements
+
+    @property
+    def metadata(self) -> dict[str, Any]:
+        """Added to the last event's metadata."""
+        if self._metadata is None:
+            self._metadata = {}
+        return self._metadata
 
     def fail(self, error: BaseException | str, kind: str = "_OTHER") -> None:
         """End with `.exception` though nothing is raised.
@@ -97,21 +105,22 @@ class Span:
         self._error: tuple[BaseException | str, str] | None = None
         self._end = ""
         self._bound: tuple[str, str | None] | None = None
-        self._dropped = False
-        self._started: bus.Metadata | None = None
-        self._given = {**self._given, "telemetry_span_context": next(_contexts)}
+        self._dropped = self._screened = False
+        shared = {**self._given, "telemetry_span_context": next(_contexts)}
+        self._shared: bus.Metadata = shared
         self._begun = begun = monotonic_ns()
         route = bus.routes.get(start)
         if route is None:
             route = bus.resolve(start)
         if route:
-            started = route({"system_time": time_ns(), "monotonic_time": begun}, self._given)
-            if started is None:
+            screened = route({"system_time": time_ns(), "monotonic_time": begun}, shared)
+            if screened is None:
                 self._dropped = True
             else:
-                self._started = started
+                self._shared = screened
+                self._screened = True
                 # What happens inside gets the same, whether or not a bridge makes a span of this.
-                given = started.get("correlation_id")
+                given = screened.get("correlation_id")
                 before = correlation_id.get()
                 if given is not None and given != before:
                     correlation_id.set(given)
@@ -127,8 +136,8 @@ class Span:
         """Execute `.stop` or `.exception`."""
         now = monotonic_ns()
         measurements = {"duration": now - self._begun, "monotonic_time": now}
-        if self.measurements:
-            measurements.update(self.measurements)
+        if self._measurements:
+            measurements.update(self._measurements)
         if exception is not None and not isinstance(exception, _ENDS_WELL):
             self._error = (exception, "")
         if self._error is not None:
@@ -140,11 +149,11 @@ class Span:
                 route = bus.resolve(stop)
             if not route:
                 pass
-            elif self._started is None or self.metadata:
-                route(measurements, {**(self._started or self._given), **self.metadata})
-            else:
+            elif self._screened and not self._metadata:
                 # The filters have seen all of it at the start, and a span's phases share one verdict.
-                route(measurements, self._started, None)
+                route(measurements, self._shared, None)
+            else:
+                route(measurements, {**self._shared, **(self._metadata or {})})
         if self._bound is not None:
             mine, before = self._bound
             # Not by token: that would fail where the block ends in another context than it began in.
@@ -176,7 +185,7 @@ class Span:
             kind = qualified_name(type(error))
             stacktrace = _format(error)
         description = {"kind": kind, "reason": error, "stacktrace": stacktrace}
-        route(measurements, {**(self._started or self._given), **description, **self.metadata})
+        route(measurements, {**self._shared, **description, **(self._metadata or {})})
 
 
 span = Span
