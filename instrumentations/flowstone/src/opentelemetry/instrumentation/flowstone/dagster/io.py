@@ -69,7 +69,7 @@ class Loader:
 
     def load_input(self, context: Foreign) -> Foreign:
         """Load, and tell of it."""
-        transfer = _begin_load(self._manager, context)
+        transfer = _begin(io_load, name_of_input, self._manager, context)
         if transfer is None:
             return self._manager.load_input(context)
         transfer.open()
@@ -96,7 +96,7 @@ class Storer:
 
     def handle_output(self, context: Foreign, value: Foreign) -> Foreign:
         """Store, and tell of it."""
-        transfer = _begin_store(self._manager, context)
+        transfer = _begin(io_store, name_of_output, self._manager, context)
         if transfer is None:
             return self._manager.handle_output(context, value)
         transfer.open()
@@ -120,7 +120,7 @@ class GeneratorStorer(Storer):
 
     def handle_output(self, context: Foreign, value: Foreign) -> Generator[Any, None, None]:
         """Store, and tell of it."""
-        transfer = _begin_store(self._manager, context)
+        transfer = _begin(io_store, name_of_output, self._manager, context)
         generator = self._manager.handle_output(context, value)
         if transfer is None:
             yield from generator
@@ -199,24 +199,13 @@ class Transfers:
 
 
 @guarded
-def _begin_load(manager: Foreign, context: Foreign) -> Transfer:
+def _begin(
+    make: Callable[..., Span], name_of: Callable[[Foreign], str], manager: Foreign, context: Foreign
+) -> Transfer:
     step_context = context.step_context
     return Transfer(
-        io_load(
-            name_of_input(context),
-            _key_of(manager, step_context),
-            partition=partition_of(context),
-            run_id=step_context.run_id,
-        )
-    )
-
-
-@guarded
-def _begin_store(manager: Foreign, context: Foreign) -> Transfer:
-    step_context = context.step_context
-    return Transfer(
-        io_store(
-            name_of_output(context),
+        make(
+            name_of(context),
             _key_of(manager, step_context),
             partition=partition_of(context),
             run_id=step_context.run_id,
