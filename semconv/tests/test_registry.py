@@ -162,6 +162,29 @@ def _wrong(old, new="", text=ORDER + METRIC):
             "`shop.order.placed`",
             id="event",
         ),
+        pytest.param(
+            _wrong("event: shop.order.placed", "event: shop.order.placed\n            value: ordre_id"),
+            25,
+            "`value` of a recording of `shop.orders`",
+            "`order_id`",
+            id="recorded-value",
+        ),
+        pytest.param(
+            _wrong("event: shop.order.placed", "event: shop.order.placed\n            when: {paid: true}"),
+            25,
+            "no attribute of `shop.order.placed`: `paid`",
+            "it has: duration, order_id",
+            id="recorded-when",
+        ),
+        pytest.param(
+            _wrong(
+                "event: shop.order.placed", "event: shop.order.placed\n            defaults: {ordre_id: x}"
+            ),
+            25,
+            "names no label of it: `ordre_id`",
+            "`order_id`",
+            id="recorded-default",
+        ),
         pytest.param(_wrong("record:", "records:"), 23, "unknown key `records`", "`record`", id="annotation"),
         pytest.param(
             _wrong("assay:\n", "assay:\n        buckets: [1]\n"), 23, "has buckets", "histogram", id="buckets"

@@ -21,6 +21,7 @@ CORRELATION_ID = "assay.correlation_id"  # the bridge sets it on everything, so 
 _PLACEHOLDER = re.compile(r"\{([^{}]*)\}")
 _OUTCOMES = ("success", "failure", "unknown")
 _ENUM_TYPES = {str: "string", int: "int", bool: "boolean"}
+_DURATION = "duration"  # the bus measures it at the end of every span
 # The bus adds these to the phase that ends in an error.
 _OF_EXCEPTIONS = (
     Attribute(key="exception.kind", name="kind"),
@@ -240,6 +241,8 @@ class _Compiler:
         labels = self._attributes_of(name, node)
         recorded = [(each, self._recording(name, each)) for each in own.items("record")]
         carried = [(each, recording, self._carried(each["event"])) for each, recording in recorded]
+        for each, recording, attributes in carried:
+            _check_recording(name, each, recording, {label.name for _, label in labels}, attributes)
         return Metric(
             name=name,
             instrument=instrument,
@@ -342,6 +345,30 @@ def _label(
     for source, measurement, scale in sources:
         return replace(label, source=source, measurement=measurement, scale=scale)
     return label
+
+
+def _check_recording(
+    metric: str, node: Node, recording: Recording, labels: set[str], attributes: tuple[Attribute, ...]
+) -> None:
+    """Raise if a recording reads what its event does not carry, or fills in a label that there is not."""
+    keys = {
+        _DURATION,
+        *(each.source or each.name for each in attributes),
+        *(each.name for each in attributes),
+    }
+    read = [("when", key) for key in recording.when]
+    if recording.value:
+        read.append(("value", recording.value))
+    for part, key in read:
+        if key not in keys:
+            problem = f"`{part}` of a recording of `{metric}` is no attribute of `{recording.event}`: `{key}`"
+            raise node[part].error(problem, nearest(key, keys) or f"it has: {', '.join(sorted(keys))}")
+    for key in recording.defaults:
+        if key not in labels:
+            problem = f"`defaults` of a recording of `{metric}` names no label of it: `{key}`"
+            raise node["defaults"].error(
+                problem, nearest(key, labels) or f"it has: {', '.join(sorted(labels))}"
+            )
 
 
 def _with_constants(

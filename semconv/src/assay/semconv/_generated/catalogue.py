@@ -87,66 +87,67 @@ _76 = Attribute(key='flowstone.attempt', name='attempt', type='int')
 _77 = Attribute(key='flowstone.result_size', name='result_size', type='int', measurement=True)
 _78 = Attribute(key='flowstone.size_bytes', name='size_bytes', type='int', measurement=True)
 _79 = Attribute(key='flowstone.duration_ms', name='duration_ms', type='double', measurement=True, source='duration', scale=1e-06)
-_80 = Attribute(key='flowstone.signal', name='signal')
-_81 = Attribute(key='flowstone.limit', name='limit')
-_82 = Attribute(key='forge.sample_id', name='sample_id')
-_83 = Attribute(key='forge.pipeline_id', name='pipeline_id', also=('cicd.pipeline.name', ))
-_84 = Attribute(key='forge.artifact_id', name='artifact_id')
-_85 = Attribute(key='forge.stage_name', name='stage', also=('cicd.pipeline.task.name', ))
-_86 = Attribute(key='forge.outcome', name='outcome')
-_87 = Attribute(key='forge.size_bytes', name='size_bytes', type='int', measurement=True)
-_88 = Attribute(key='forge.measurement_key', name='measurement_key')
-_89 = Attribute(key='forge.batch_size', name='batch_size', type='int', measurement=True)
-_90 = Attribute(key='ingot.view', name='view')
-_91 = Attribute(key='ingot.queue_id', name='queue_id')
-_92 = Attribute(key='ingot.assignment_id', name='assignment_id')
-_93 = Attribute(key='ingot.user_id', name='user_id', also=('user.id', ))
-_94 = Attribute(key='ingot.method', name='method')
-_95 = Attribute(key='ingot.component', name='component')
-_96 = Attribute(key='ingot.sample_id', name='sample_id')
-_97 = Attribute(key='ingot.result', name='result')
-_98 = Attribute(key='ingot.operation', name='operation')
-_99 = Attribute(key='ingot.reason', name='reason')
-_100 = Attribute(key='ingot.payload_bytes', name='payload_bytes', type='int', measurement=True)
-_101 = Attribute(key='ingot.client_latency_ms', name='client_latency_ms', type='double', measurement=True)
-_102 = Attribute(key='ingot.duration_ms', name='duration_ms', type='double', measurement=True, source='duration', scale=1e-06)
-_103 = Attribute(key='snakepit.request_id', name='request_id')
-_104 = Attribute(key='snakepit.correlation_id', name='correlation_id')
-_105 = Attribute(key='snakepit.command', name='command')
-_106 = Attribute(key='snakepit.pool_name', name='pool_name')
-_107 = Attribute(key='snakepit.worker_id', name='worker_id')
-_108 = Attribute(key='snakepit.success', name='success', type='boolean')
-_109 = Attribute(key='snakepit.session_id', name='session_id')
-_110 = Attribute(key='snakepit.status', name='status')
-_111 = Attribute(key='snakepit.reason', name='reason')
-_112 = Attribute(key='snakepit.tool', name='tool')
-_113 = Attribute(key='snakepit.method', name='method', also=('rpc.method', ))
-_114 = Attribute(key='snakepit.queue_time_ms', name='queue_time_ms', type='double', measurement=True, source='queue_time', scale=1e-06)
-_115 = Attribute(key='snakepit.duration_ms', name='duration_ms', type='double', measurement=True, source='duration', scale=1e-06)
-_116 = Attribute(key='snakepit.available_workers', name='available_workers', type='int', measurement=True)
-_117 = Attribute(key='snakepit.busy_workers', name='busy_workers', type='int', measurement=True)
-_118 = Attribute(key='snakepit.queue_size', name='queue_size', type='int', measurement=True)
-_119 = Attribute(key='snakepit.latency_ms', name='latency_ms', type='double', measurement=True, source='latency', scale=1e-06)
-_120 = Attribute(key='snakepit.memory_bytes', name='memory_bytes', type='int', measurement=True)
-_121 = Attribute(key='snakepit.cpu_percent', name='cpu_percent', type='double', measurement=True)
-_122 = Attribute(key='snakepit.collected', name='collected', type='int', measurement=True)
-_123 = Attribute(key='snakepit.size_bytes', name='size_bytes', type='int', measurement=True)
-_124 = Attribute(key='k8s.namespace.name', name='k8s_namespace_name')
-_125 = Attribute(key='error.type', name='error_type')
-_126 = Attribute(key='error.message', name='error_message')
-_127 = Attribute(key='user_agent.original', name='user_agent_original')
-_128 = Attribute(key='service.name', name='service_name')
-_129 = Attribute(key='service.instance.id', name='service_instance_id')
-_130 = Attribute(key='service.version', name='service_version')
-_131 = Attribute(key='k8s.cluster.name', name='k8s_cluster_name')
-_132 = Attribute(key='k8s.pod.name', name='k8s_pod_name')
-_133 = Attribute(key='k8s.node.name', name='k8s_node_name')
-_134 = Attribute(key='k8s.namespace.name', name='namespace')
-_135 = Attribute(key='error.message', name='error_message', source='message')
-_136 = Attribute(key='error.type', name='error_type', source='type')
-_137 = Attribute(key='ingot.operation', name='operation', constant='get_sample')
-_138 = Attribute(key='ingot.operation', name='operation', constant='submit_label')
-_139 = Attribute(key='ingot.operation', name='operation', constant='fetch_assignment')
+_80 = Attribute(key='flowstone.approval_time_ms', name='approval_time_ms', type='double', measurement=True, source='approval_time', scale=1e-06)
+_81 = Attribute(key='flowstone.signal', name='signal')
+_82 = Attribute(key='flowstone.limit', name='limit')
+_83 = Attribute(key='forge.sample_id', name='sample_id')
+_84 = Attribute(key='forge.pipeline_id', name='pipeline_id', also=('cicd.pipeline.name', ))
+_85 = Attribute(key='forge.artifact_id', name='artifact_id')
+_86 = Attribute(key='forge.stage_name', name='stage', also=('cicd.pipeline.task.name', ))
+_87 = Attribute(key='forge.outcome', name='outcome')
+_88 = Attribute(key='forge.size_bytes', name='size_bytes', type='int', measurement=True)
+_89 = Attribute(key='forge.measurement_key', name='measurement_key')
+_90 = Attribute(key='forge.batch_size', name='batch_size', type='int', measurement=True)
+_91 = Attribute(key='ingot.view', name='view')
+_92 = Attribute(key='ingot.queue_id', name='queue_id')
+_93 = Attribute(key='ingot.assignment_id', name='assignment_id')
+_94 = Attribute(key='ingot.user_id', name='user_id', also=('user.id', ))
+_95 = Attribute(key='ingot.method', name='method')
+_96 = Attribute(key='ingot.component', name='component')
+_97 = Attribute(key='ingot.sample_id', name='sample_id')
+_98 = Attribute(key='ingot.result', name='result')
+_99 = Attribute(key='ingot.operation', name='operation')
+_100 = Attribute(key='ingot.reason', name='reason')
+_101 = Attribute(key='ingot.payload_bytes', name='payload_bytes', type='int', measurement=True)
+_102 = Attribute(key='ingot.client_latency_ms', name='client_latency_ms', type='double', measurement=True)
+_103 = Attribute(key='ingot.duration_ms', name='duration_ms', type='double', measurement=True, source='duration', scale=1e-06)
+_104 = Attribute(key='snakepit.request_id', name='request_id')
+_105 = Attribute(key='snakepit.correlation_id', name='correlation_id')
+_106 = Attribute(key='snakepit.command', name='command')
+_107 = Attribute(key='snakepit.pool_name', name='pool_name')
+_108 = Attribute(key='snakepit.worker_id', name='worker_id')
+_109 = Attribute(key='snakepit.success', name='success', type='boolean')
+_110 = Attribute(key='snakepit.session_id', name='session_id')
+_111 = Attribute(key='snakepit.status', name='status')
+_112 = Attribute(key='snakepit.reason', name='reason')
+_113 = Attribute(key='snakepit.tool', name='tool')
+_114 = Attribute(key='snakepit.method', name='method', also=('rpc.method', ))
+_115 = Attribute(key='snakepit.queue_time_ms', name='queue_time_ms', type='double', measurement=True, source='queue_time', scale=1e-06)
+_116 = Attribute(key='snakepit.duration_ms', name='duration_ms', type='double', measurement=True, source='duration', scale=1e-06)
+_117 = Attribute(key='snakepit.available_workers', name='available_workers', type='int', measurement=True)
+_118 = Attribute(key='snakepit.busy_workers', name='busy_workers', type='int', measurement=True)
+_119 = Attribute(key='snakepit.queue_size', name='queue_size', type='int', measurement=True)
+_120 = Attribute(key='snakepit.latency_ms', name='latency_ms', type='double', measurement=True, source='latency', scale=1e-06)
+_121 = Attribute(key='snakepit.memory_bytes', name='memory_bytes', type='int', measurement=True)
+_122 = Attribute(key='snakepit.cpu_percent', name='cpu_percent', type='double', measurement=True)
+_123 = Attribute(key='snakepit.collected', name='collected', type='int', measurement=True)
+_124 = Attribute(key='snakepit.size_bytes', name='size_bytes', type='int', measurement=True)
+_125 = Attribute(key='k8s.namespace.name', name='k8s_namespace_name')
+_126 = Attribute(key='error.type', name='error_type')
+_127 = Attribute(key='error.message', name='error_message')
+_128 = Attribute(key='user_agent.original', name='user_agent_original')
+_129 = Attribute(key='service.name', name='service_name')
+_130 = Attribute(key='service.instance.id', name='service_instance_id')
+_131 = Attribute(key='service.version', name='service_version')
+_132 = Attribute(key='k8s.cluster.name', name='k8s_cluster_name')
+_133 = Attribute(key='k8s.pod.name', name='k8s_pod_name')
+_134 = Attribute(key='k8s.node.name', name='k8s_node_name')
+_135 = Attribute(key='k8s.namespace.name', name='namespace')
+_136 = Attribute(key='error.message', name='error_message', source='message')
+_137 = Attribute(key='error.type', name='error_type', source='type')
+_138 = Attribute(key='ingot.operation', name='operation', constant='get_sample')
+_139 = Attribute(key='ingot.operation', name='operation', constant='submit_label')
+_140 = Attribute(key='ingot.operation', name='operation', constant='fetch_assignment')
 
 CATALOGUE: Final = Catalogue(
     attributes={
@@ -230,110 +231,111 @@ CATALOGUE: Final = Catalogue(
         "flowstone.result_size": _77,
         "flowstone.size_bytes": _78,
         "flowstone.duration_ms": _79,
-        "flowstone.signal": _80,
-        "flowstone.limit": _81,
-        "forge.sample_id": _82,
-        "forge.pipeline_id": _83,
-        "forge.artifact_id": _84,
-        "forge.stage_name": _85,
-        "forge.outcome": _86,
-        "forge.size_bytes": _87,
-        "forge.measurement_key": _88,
-        "forge.batch_size": _89,
-        "ingot.view": _90,
-        "ingot.queue_id": _91,
-        "ingot.assignment_id": _92,
-        "ingot.user_id": _93,
-        "ingot.method": _94,
-        "ingot.component": _95,
-        "ingot.sample_id": _96,
-        "ingot.result": _97,
-        "ingot.operation": _98,
-        "ingot.reason": _99,
-        "ingot.payload_bytes": _100,
-        "ingot.client_latency_ms": _101,
-        "ingot.duration_ms": _102,
-        "snakepit.request_id": _103,
-        "snakepit.correlation_id": _104,
-        "snakepit.command": _105,
-        "snakepit.pool_name": _106,
-        "snakepit.worker_id": _107,
-        "snakepit.success": _108,
-        "snakepit.session_id": _109,
-        "snakepit.status": _110,
-        "snakepit.reason": _111,
-        "snakepit.tool": _112,
-        "snakepit.method": _113,
-        "snakepit.queue_time_ms": _114,
-        "snakepit.duration_ms": _115,
-        "snakepit.available_workers": _116,
-        "snakepit.busy_workers": _117,
-        "snakepit.queue_size": _118,
-        "snakepit.latency_ms": _119,
-        "snakepit.memory_bytes": _120,
-        "snakepit.cpu_percent": _121,
-        "snakepit.collected": _122,
-        "snakepit.size_bytes": _123,
-        "k8s.namespace.name": _124,
-        "error.type": _125,
-        "error.message": _126,
-        "user_agent.original": _127,
-        "service.name": _128,
-        "service.instance.id": _129,
-        "service.version": _130,
-        "k8s.cluster.name": _131,
-        "k8s.pod.name": _132,
-        "k8s.node.name": _133,
+        "flowstone.approval_time_ms": _80,
+        "flowstone.signal": _81,
+        "flowstone.limit": _82,
+        "forge.sample_id": _83,
+        "forge.pipeline_id": _84,
+        "forge.artifact_id": _85,
+        "forge.stage_name": _86,
+        "forge.outcome": _87,
+        "forge.size_bytes": _88,
+        "forge.measurement_key": _89,
+        "forge.batch_size": _90,
+        "ingot.view": _91,
+        "ingot.queue_id": _92,
+        "ingot.assignment_id": _93,
+        "ingot.user_id": _94,
+        "ingot.method": _95,
+        "ingot.component": _96,
+        "ingot.sample_id": _97,
+        "ingot.result": _98,
+        "ingot.operation": _99,
+        "ingot.reason": _100,
+        "ingot.payload_bytes": _101,
+        "ingot.client_latency_ms": _102,
+        "ingot.duration_ms": _103,
+        "snakepit.request_id": _104,
+        "snakepit.correlation_id": _105,
+        "snakepit.command": _106,
+        "snakepit.pool_name": _107,
+        "snakepit.worker_id": _108,
+        "snakepit.success": _109,
+        "snakepit.session_id": _110,
+        "snakepit.status": _111,
+        "snakepit.reason": _112,
+        "snakepit.tool": _113,
+        "snakepit.method": _114,
+        "snakepit.queue_time_ms": _115,
+        "snakepit.duration_ms": _116,
+        "snakepit.available_workers": _117,
+        "snakepit.busy_workers": _118,
+        "snakepit.queue_size": _119,
+        "snakepit.latency_ms": _120,
+        "snakepit.memory_bytes": _121,
+        "snakepit.cpu_percent": _122,
+        "snakepit.collected": _123,
+        "snakepit.size_bytes": _124,
+        "k8s.namespace.name": _125,
+        "error.type": _126,
+        "error.message": _127,
+        "user_agent.original": _128,
+        "service.name": _129,
+        "service.instance.id": _130,
+        "service.version": _131,
+        "k8s.cluster.name": _132,
+        "k8s.pod.name": _133,
+        "k8s.node.name": _134,
     },
     spans={
-        "alumiini.sync": Span(event='alumiini.sync', attributes=(_0, _5, _134, _3, _2, ), stop_attributes=(_7, _9, _125, _126, )),
-        "alumiini.git": Span(event='alumiini.git', attributes=(_0, _11, ), stop_attributes=(_9, _125, _126, )),
-        "alumiini.apply": Span(event='alumiini.apply', attributes=(_0, _12, _134, _13, ), stop_attributes=(_7, _9, _125, _126, )),
-        "anvil.label.submit": Span(event='anvil.label.submit', attributes=(_19, _21, ), stop_attributes=(_125, _126, )),
-        "anvil.assignment.dispatch": Span(event='anvil.assignment.dispatch', attributes=(_19, _30, ), stop_attributes=(_125, _126, )),
-        "anvil.agreement.compute": Span(event='anvil.agreement.compute', attributes=(_26, _27, ), stop_attributes=(_125, _126, )),
-        "anvil.export.generate": Span(event='anvil.export.generate', attributes=(_31, _19, ), stop_attributes=(_125, _126, )),
-        "anvil.storage.query": Span(event='anvil.storage.query', attributes=(_34, ), stop_attributes=(_125, _126, )),
-        "flowstone.run": Span(event='flowstone.run', stops=('stop', 'canceled', ), attributes=(_61, _62, _67, ), stop_attributes=(_125, _126, )),
-        "flowstone.materialization": Span(event='flowstone.materialization', attributes=(_59, _60, _61, ), stop_attributes=(_77, _66, _75, _125, _126, )),
-        "flowstone.io.load": Span(event='flowstone.io.load', attributes=(_59, _60, _63, ), stop_attributes=(_78, _125, _126, )),
-        "flowstone.io.store": Span(event='flowstone.io.store', attributes=(_59, _60, _63, ), stop_attributes=(_78, _125, _126, )),
-        "flowstone.route": Span(event='flowstone.route', exceptions=('error', 'exception', ), attributes=(_61, _59, ), stop_attributes=(_125, _126, )),
-        "flowstone.parallel": Span(event='flowstone.parallel', exceptions=('error', 'exception', ), attributes=(_61, _59, ), stop_attributes=(_125, _126, )),
-        "flowstone.scatter": Span(event='flowstone.scatter', stops=('complete', 'cancel', 'stop', ), exceptions=('failed', 'exception', ), attributes=(_61, _59, ), stop_attributes=(_125, _126, )),
-        "flowstone.item_reader": Span(event='flowstone.item_reader', start='init', stops=('complete', 'stop', ), exceptions=('error', 'exception', ), attributes=(_61, _59, ), stop_attributes=(_125, _126, )),
-        "forge.pipeline": Span(event='forge.pipeline', attributes=(_83, ), stop_attributes=(_86, _125, _126, )),
-        "forge.stage": Span(event='forge.stage', attributes=(_85, _82, ), stop_attributes=(_86, _125, _126, )),
-        "forge.measurement": Span(event='forge.measurement', attributes=(_88, _82, ), stop_attributes=(_125, _126, )),
-        "ingot.live_view.mount": Span(event='ingot.live_view.mount', attributes=(_90, _91, _93, ), stop_attributes=(_125, _126, )),
-        "ingot.label.submit": Span(event='ingot.label.submit', attributes=(_91, _92, _93, _94, ), stop_attributes=(_101, _125, _126, )),
-        "ingot.forge_client.get_sample": Span(event='ingot.forge_client.get_sample', kind='client', attributes=(_137, _96, ), stop_attributes=(_97, _100, _125, _126, )),
-        "ingot.anvil_client.submit_label": Span(event='ingot.anvil_client.submit_label', kind='client', attributes=(_138, _92, ), stop_attributes=(_97, _99, _125, _126, )),
-        "ingot.anvil_client.fetch_assignment": Span(event='ingot.anvil_client.fetch_assignment', kind='client', attributes=(_139, _92, ), stop_attributes=(_97, _99, _125, _126, )),
-        "ingot.component.render_sample": Span(event='ingot.component.render_sample', attributes=(_95, _96, ), stop_attributes=(_125, _126, )),
-        "snakepit.request": Span(event='snakepit.request', attributes=(_103, _104, _105, _106, _107, ), stop_attributes=(_108, _110, _114, _125, _126, )),
-        "snakepit.python.call": Span(event='snakepit.python.call', attributes=(_105, _107, ), stop_attributes=(_125, _126, )),
-        "snakepit.python.tool.execution": Span(event='snakepit.python.tool.execution', attributes=(_112, ), stop_attributes=(_125, _126, )),
-        "snakepit.grpc.call": Span(event='snakepit.grpc.call', kind='client', attributes=(_113, _107, ), stop_attributes=(_125, _126, )),
+        "alumiini.sync": Span(event='alumiini.sync', attributes=(_0, _5, _135, _3, _2, ), stop_attributes=(_7, _9, _126, _127, )),
+        "alumiini.git": Span(event='alumiini.git', attributes=(_0, _11, ), stop_attributes=(_9, _126, _127, )),
+        "alumiini.apply": Span(event='alumiini.apply', attributes=(_0, _12, _135, _13, ), stop_attributes=(_7, _9, _126, _127, )),
+        "anvil.label.submit": Span(event='anvil.label.submit', attributes=(_19, _21, ), stop_attributes=(_126, _127, )),
+        "anvil.assignment.dispatch": Span(event='anvil.assignment.dispatch', attributes=(_19, _30, ), stop_attributes=(_126, _127, )),
+        "anvil.agreement.compute": Span(event='anvil.agreement.compute', attributes=(_26, _27, ), stop_attributes=(_126, _127, )),
+        "anvil.export.generate": Span(event='anvil.export.generate', attributes=(_31, _19, ), stop_attributes=(_126, _127, )),
+        "anvil.storage.query": Span(event='anvil.storage.query', attributes=(_34, ), stop_attributes=(_126, _127, )),
+        "flowstone.run": Span(event='flowstone.run', stops=('stop', 'canceled', ), attributes=(_61, _62, _67, ), stop_attributes=(_126, _127, )),
+        "flowstone.materialization": Span(event='flowstone.materialization', attributes=(_59, _60, _61, ), stop_attributes=(_77, _66, _75, _126, _127, )),
+        "flowstone.io.load": Span(event='flowstone.io.load', attributes=(_59, _60, _63, ), stop_attributes=(_78, _126, _127, )),
+        "flowstone.io.store": Span(event='flowstone.io.store', attributes=(_59, _60, _63, ), stop_attributes=(_78, _126, _127, )),
+        "flowstone.route": Span(event='flowstone.route', exceptions=('error', 'exception', ), attributes=(_61, _59, ), stop_attributes=(_126, _127, )),
+        "flowstone.parallel": Span(event='flowstone.parallel', exceptions=('error', 'exception', ), attributes=(_61, _59, ), stop_attributes=(_126, _127, )),
+        "flowstone.scatter": Span(event='flowstone.scatter', stops=('complete', 'cancel', 'stop', ), exceptions=('failed', 'exception', ), attributes=(_61, _59, ), stop_attributes=(_126, _127, )),
+        "flowstone.item_reader": Span(event='flowstone.item_reader', start='init', stops=('complete', 'stop', ), exceptions=('error', 'exception', ), attributes=(_61, _59, ), stop_attributes=(_126, _127, )),
+        "forge.pipeline": Span(event='forge.pipeline', attributes=(_84, ), stop_attributes=(_87, _126, _127, )),
+        "forge.stage": Span(event='forge.stage', attributes=(_86, _83, ), stop_attributes=(_87, _126, _127, )),
+        "forge.measurement": Span(event='forge.measurement', attributes=(_89, _83, ), stop_attributes=(_126, _127, )),
+        "ingot.live_view.mount": Span(event='ingot.live_view.mount', attributes=(_91, _92, _94, ), stop_attributes=(_126, _127, )),
+        "ingot.label.submit": Span(event='ingot.label.submit', attributes=(_92, _93, _94, _95, ), stop_attributes=(_102, _126, _127, )),
+        "ingot.forge_client.get_sample": Span(event='ingot.forge_client.get_sample', kind='client', attributes=(_138, _97, ), stop_attributes=(_98, _101, _126, _127, )),
+        "ingot.anvil_client.submit_label": Span(event='ingot.anvil_client.submit_label', kind='client', attributes=(_139, _93, ), stop_attributes=(_98, _100, _126, _127, )),
+        "ingot.anvil_client.fetch_assignment": Span(event='ingot.anvil_client.fetch_assignment', kind='client', attributes=(_140, _93, ), stop_attributes=(_98, _100, _126, _127, )),
+        "ingot.component.render_sample": Span(event='ingot.component.render_sample', attributes=(_96, _97, ), stop_attributes=(_126, _127, )),
+        "snakepit.request": Span(event='snakepit.request', attributes=(_104, _105, _106, _107, _108, ), stop_attributes=(_109, _111, _115, _126, _127, )),
+        "snakepit.python.call": Span(event='snakepit.python.call', attributes=(_106, _108, ), stop_attributes=(_126, _127, )),
+        "snakepit.python.tool.execution": Span(event='snakepit.python.tool.execution', attributes=(_113, ), stop_attributes=(_126, _127, )),
+        "snakepit.grpc.call": Span(event='snakepit.grpc.call', kind='client', attributes=(_114, _108, ), stop_attributes=(_126, _127, )),
     },
     events={
-        "alumiini.sync_started": Event(name='alumiini.sync_started', body='Sync started', attributes=(_0, _134, _10, _3, _2, _5, _9, ), audit=Audit(action='START', outcome='success', target_type='repository', target='repo_name'), cdevents=(CDEventRule(type='dev.cdeventsx.alumiini-deployment.started.0.1.0', subject='{alumiini.repo.name}', content={'repository': '{alumiini.repo.name}', 'revision': '{alumiini.repo.commit}', 'environment': {'id': '{k8s.namespace.name}'}, 'trigger': '{alumiini.sync.trigger}'}, chain='{assay.correlation_id}'), )),
-        "alumiini.sync_completed": Event(name='alumiini.sync_completed', body='Sync completed', attributes=(_0, _134, _10, _3, _2, _5, _9, _8, _6, _7, ), audit=Audit(action='SYNC', outcome='success', target_type='repository', target='repo_name'), cdevents=(CDEventRule(type='dev.cdeventsx.alumiini-deployment.finished.0.1.0', subject='{alumiini.repo.name}', content={'repository': '{alumiini.repo.name}', 'revision': '{alumiini.repo.commit}', 'environment': {'id': '{k8s.namespace.name}'}, 'outcome': 'success'}, chain='{assay.correlation_id}'), CDEventRule(type='service.deployed', subject='{alumiini.repo.name}', content={'environment': {'id': '{k8s.namespace.name}'}, 'artifactId': 'pkg:generic/{alumiini.repo.name}@{alumiini.repo.commit}'}, when={'alumiini.sync.change': 'deployed'}, chain='{assay.correlation_id}'), CDEventRule(type='service.upgraded', subject='{alumiini.repo.name}', content={'environment': {'id': '{k8s.namespace.name}'}, 'artifactId': 'pkg:generic/{alumiini.repo.name}@{alumiini.repo.commit}'}, when={'alumiini.sync.change': 'upgraded'}, chain='{assay.correlation_id}'), CDEventRule(type='service.rolledback', subject='{alumiini.repo.name}', content={'environment': {'id': '{k8s.namespace.name}'}, 'artifactId': 'pkg:generic/{alumiini.repo.name}@{alumiini.repo.commit}'}, when={'alumiini.sync.change': 'rolledback'}, chain='{assay.correlation_id}'), )),
-        "alumiini.sync_failed": Event(name='alumiini.sync_failed', severity='error', body='Sync failed', attributes=(_0, _134, _10, _3, _2, _5, _9, _125, _126, _6, _7, ), audit=Audit(action='SYNC', outcome='failure', target_type='repository', target='repo_name'), topics=('errors:global', ), cdevents=(CDEventRule(type='dev.cdeventsx.alumiini-deployment.failed.0.1.0', subject='{alumiini.repo.name}', content={'repository': '{alumiini.repo.name}', 'revision': '{alumiini.repo.commit}', 'environment': {'id': '{k8s.namespace.name}'}, 'outcome': 'failure', 'errors': '{error.message}'}, chain='{assay.correlation_id}'), )),
-        "alumiini.git_fetched": Event(name='alumiini.git_fetched', body='Git fetched', attributes=(_0, _134, _10, _3, _2, _5, _9, _1, _6, ), cdevents=(CDEventRule(type='dev.cdeventsx.alumiini-repository.changed.0.1.0', subject='{alumiini.repo.name}', content={'repository': '{alumiini.repo.name}', 'revision': '{alumiini.repo.commit}'}, chain='{assay.correlation_id}'), CDEventRule(type='repository.modified', subject='{alumiini.repo.name}', content={'name': '{alumiini.repo.name}', 'uri': '{alumiini.repo.url}'}, chain='{assay.correlation_id}'), )),
-        "alumiini.git_cloned": Event(name='alumiini.git_cloned', body='Git cloned', attributes=(_0, _134, _10, _3, _2, _5, _9, _1, _6, )),
-        "alumiini.apply_started": Event(name='alumiini.apply_started', body='Apply started', attributes=(_0, _134, _10, _3, _2, _5, _9, _12, _13, )),
-        "alumiini.apply_completed": Event(name='alumiini.apply_completed', body='Apply completed', attributes=(_0, _134, _10, _3, _2, _5, _9, _12, _13, _6, _7, ), audit=Audit(action='APPLY', outcome='success', target_type='repository', target='repo_name')),
-        "alumiini.apply_failed": Event(name='alumiini.apply_failed', severity='error', body='Apply failed', attributes=(_0, _134, _10, _3, _2, _5, _9, _12, _13, _125, _126, _6, _7, ), audit=Audit(action='APPLY', outcome='failure', target_type='repository', target='repo_name'), topics=('errors:global', )),
-        "alumiini.drift_detected": Event(name='alumiini.drift_detected', severity='warning', body='Drift detected', attributes=(_0, _134, _10, _3, _2, _5, _9, _12, _13, ), audit=Audit(action='DETECT', outcome='success', target_type='repository', target='repo_name'), cdevents=(CDEventRule(type='dev.cdeventsx.alumiini-drift.detected.0.1.0', subject='{alumiini.repo.name}', content={'repository': '{alumiini.repo.name}', 'environment': {'id': '{k8s.namespace.name}'}, 'resource': {'kind': '{alumiini.resource.kind}', 'name': '{alumiini.resource.name}'}}, chain='{assay.correlation_id}'), )),
-        "alumiini.drift_corrected": Event(name='alumiini.drift_corrected', body='Drift corrected', attributes=(_0, _134, _10, _3, _2, _5, _9, _12, _13, ), audit=Audit(action='CORRECT', outcome='success', target_type='repository', target='repo_name'), cdevents=(CDEventRule(type='dev.cdeventsx.alumiini-drift.corrected.0.1.0', subject='{alumiini.repo.name}', content={'repository': '{alumiini.repo.name}', 'environment': {'id': '{k8s.namespace.name}'}, 'resource': {'kind': '{alumiini.resource.kind}', 'name': '{alumiini.resource.name}'}}, chain='{assay.correlation_id}'), CDEventRule(type='environment.modified', subject='{k8s.namespace.name}', content={'name': '{k8s.namespace.name}'}, chain='{assay.correlation_id}'), )),
+        "alumiini.sync_started": Event(name='alumiini.sync_started', body='Sync started', attributes=(_0, _135, _10, _3, _2, _5, _9, ), audit=Audit(action='START', outcome='success', target_type='repository', target='repo_name'), cdevents=(CDEventRule(type='dev.cdeventsx.alumiini-deployment.started.0.1.0', subject='{alumiini.repo.name}', content={'repository': '{alumiini.repo.name}', 'revision': '{alumiini.repo.commit}', 'environment': {'id': '{k8s.namespace.name}'}, 'trigger': '{alumiini.sync.trigger}'}, chain='{assay.correlation_id}'), )),
+        "alumiini.sync_completed": Event(name='alumiini.sync_completed', body='Sync completed', attributes=(_0, _135, _10, _3, _2, _5, _9, _8, _6, _7, ), audit=Audit(action='SYNC', outcome='success', target_type='repository', target='repo_name'), cdevents=(CDEventRule(type='dev.cdeventsx.alumiini-deployment.finished.0.1.0', subject='{alumiini.repo.name}', content={'repository': '{alumiini.repo.name}', 'revision': '{alumiini.repo.commit}', 'environment': {'id': '{k8s.namespace.name}'}, 'outcome': 'success'}, chain='{assay.correlation_id}'), CDEventRule(type='service.deployed', subject='{alumiini.repo.name}', content={'environment': {'id': '{k8s.namespace.name}'}, 'artifactId': 'pkg:generic/{alumiini.repo.name}@{alumiini.repo.commit}'}, when={'alumiini.sync.change': 'deployed'}, chain='{assay.correlation_id}'), CDEventRule(type='service.upgraded', subject='{alumiini.repo.name}', content={'environment': {'id': '{k8s.namespace.name}'}, 'artifactId': 'pkg:generic/{alumiini.repo.name}@{alumiini.repo.commit}'}, when={'alumiini.sync.change': 'upgraded'}, chain='{assay.correlation_id}'), CDEventRule(type='service.rolledback', subject='{alumiini.repo.name}', content={'environment': {'id': '{k8s.namespace.name}'}, 'artifactId': 'pkg:generic/{alumiini.repo.name}@{alumiini.repo.commit}'}, when={'alumiini.sync.change': 'rolledback'}, chain='{assay.correlation_id}'), )),
+        "alumiini.sync_failed": Event(name='alumiini.sync_failed', severity='error', body='Sync failed', attributes=(_0, _135, _10, _3, _2, _5, _9, _126, _127, _6, _7, ), audit=Audit(action='SYNC', outcome='failure', target_type='repository', target='repo_name'), topics=('errors:global', ), cdevents=(CDEventRule(type='dev.cdeventsx.alumiini-deployment.failed.0.1.0', subject='{alumiini.repo.name}', content={'repository': '{alumiini.repo.name}', 'revision': '{alumiini.repo.commit}', 'environment': {'id': '{k8s.namespace.name}'}, 'outcome': 'failure', 'errors': '{error.message}'}, chain='{assay.correlation_id}'), )),
+        "alumiini.git_fetched": Event(name='alumiini.git_fetched', body='Git fetched', attributes=(_0, _135, _10, _3, _2, _5, _9, _1, _6, ), cdevents=(CDEventRule(type='dev.cdeventsx.alumiini-repository.changed.0.1.0', subject='{alumiini.repo.name}', content={'repository': '{alumiini.repo.name}', 'revision': '{alumiini.repo.commit}'}, chain='{assay.correlation_id}'), CDEventRule(type='repository.modified', subject='{alumiini.repo.name}', content={'name': '{alumiini.repo.name}', 'uri': '{alumiini.repo.url}'}, chain='{assay.correlation_id}'), )),
+        "alumiini.git_cloned": Event(name='alumiini.git_cloned', body='Git cloned', attributes=(_0, _135, _10, _3, _2, _5, _9, _1, _6, )),
+        "alumiini.apply_started": Event(name='alumiini.apply_started', body='Apply started', attributes=(_0, _135, _10, _3, _2, _5, _9, _12, _13, )),
+        "alumiini.apply_completed": Event(name='alumiini.apply_completed', body='Apply completed', attributes=(_0, _135, _10, _3, _2, _5, _9, _12, _13, _6, _7, ), audit=Audit(action='APPLY', outcome='success', target_type='repository', target='repo_name')),
+        "alumiini.apply_failed": Event(name='alumiini.apply_failed', severity='error', body='Apply failed', attributes=(_0, _135, _10, _3, _2, _5, _9, _12, _13, _126, _127, _6, _7, ), audit=Audit(action='APPLY', outcome='failure', target_type='repository', target='repo_name'), topics=('errors:global', )),
+        "alumiini.drift_detected": Event(name='alumiini.drift_detected', severity='warning', body='Drift detected', attributes=(_0, _135, _10, _3, _2, _5, _9, _12, _13, ), audit=Audit(action='DETECT', outcome='success', target_type='repository', target='repo_name'), cdevents=(CDEventRule(type='dev.cdeventsx.alumiini-drift.detected.0.1.0', subject='{alumiini.repo.name}', content={'repository': '{alumiini.repo.name}', 'environment': {'id': '{k8s.namespace.name}'}, 'resource': {'kind': '{alumiini.resource.kind}', 'name': '{alumiini.resource.name}'}}, chain='{assay.correlation_id}'), )),
+        "alumiini.drift_corrected": Event(name='alumiini.drift_corrected', body='Drift corrected', attributes=(_0, _135, _10, _3, _2, _5, _9, _12, _13, ), audit=Audit(action='CORRECT', outcome='success', target_type='repository', target='repo_name'), cdevents=(CDEventRule(type='dev.cdeventsx.alumiini-drift.corrected.0.1.0', subject='{alumiini.repo.name}', content={'repository': '{alumiini.repo.name}', 'environment': {'id': '{k8s.namespace.name}'}, 'resource': {'kind': '{alumiini.resource.kind}', 'name': '{alumiini.resource.name}'}}, chain='{assay.correlation_id}'), CDEventRule(type='environment.modified', subject='{k8s.namespace.name}', content={'name': '{k8s.namespace.name}'}, chain='{assay.correlation_id}'), )),
         "alumiini.worker_started": Event(name='alumiini.worker_started', body='Worker started', attributes=(_0, _16, ), cdevents=(CDEventRule(type='dev.cdeventsx.alumiini-worker.started.0.1.0', subject='{alumiini.repo.name}', content={'repository': '{alumiini.repo.name}', 'worker': '{alumiini.worker.id}'}, chain='{assay.correlation_id}'), )),
         "alumiini.worker_stopped": Event(name='alumiini.worker_stopped', body='Worker stopped', attributes=(_0, _16, ), cdevents=(CDEventRule(type='dev.cdeventsx.alumiini-worker.stopped.0.1.0', subject='{alumiini.repo.name}', content={'repository': '{alumiini.repo.name}', 'worker': '{alumiini.worker.id}'}, chain='{assay.correlation_id}'), )),
         "alumiini.webhook_received": Event(name='alumiini.webhook_received', body='Webhook received', attributes=(_0, _17, _2, _3, ), audit=Audit(action='RECEIVE', outcome='success', target_type='repository', target='repo_name')),
         "alumiini.cache.access": Event(name='alumiini.cache.access', severity='debug', body='Cache accessed', attributes=(_14, _15, )),
         "alumiini.worker.count": Event(name='alumiini.worker.count', severity='debug', body='Workers counted', attributes=(_18, )),
         "alumiini.worker.restart": Event(name='alumiini.worker.restart', severity='warning', body='Worker restarted', attributes=(_0, _16, )),
-        "alumiini.error": Event(name='alumiini.error', severity='error', body='ALUMIINI error', attributes=(_0, _125, _135, ), topics=('errors:global', )),
+        "alumiini.error": Event(name='alumiini.error', severity='error', body='ALUMIINI error', attributes=(_0, _126, _136, ), topics=('errors:global', )),
         "anvil.label.submitted": Event(name='anvil.label.submitted', body='Label submitted', attributes=(_19, _20, _21, _22, _37, ), audit=Audit(action='SUBMIT', outcome='success', target_type='assignment', target='assignment_id', actor='labeler_id'), topics=('queue:{queue_id}', 'admin:global', )),
         "anvil.assignment.completed": Event(name='anvil.assignment.completed', body='Assignment completed', attributes=(_19, _20, _21, ), audit=Audit(action='COMPLETE', outcome='success', target_type='assignment', target='assignment_id', actor='labeler_id')),
         "anvil.queue.stats_updated": Event(name='anvil.queue.stats_updated', severity='debug', body='Queue counted', attributes=(_19, _23, _24, _25, ), topics=('queue:{queue_id}', 'admin:global', )),
@@ -347,93 +349,93 @@ CATALOGUE: Final = Catalogue(
         "anvil.agreement.low_score": Event(name='anvil.agreement.low_score', severity='warning', body='Labelers disagree', attributes=(_19, _26, _27, _28, )),
         "anvil.export.progress": Event(name='anvil.export.progress', severity='debug', body='An export got on', attributes=(_32, _19, _31, _33, ), audit=Audit(action='EXPORT', outcome='unknown', target_type='export', target='export_id')),
         "anvil.export.completed": Event(name='anvil.export.completed', body='An export is done', attributes=(_32, _19, _31, ), audit=Audit(action='EXPORT', outcome='success', target_type='export', target='export_id'), cdevents=(CDEventRule(type='artifact.published', subject='pkg:generic/anvil-export/{anvil.export_id}', chain='{assay.correlation_id}'), )),
-        "anvil.export.failed": Event(name='anvil.export.failed', severity='error', body='An export failed', attributes=(_32, _19, _31, _125, _126, ), audit=Audit(action='EXPORT', outcome='failure', target_type='export', target='export_id')),
+        "anvil.export.failed": Event(name='anvil.export.failed', severity='error', body='An export failed', attributes=(_32, _19, _31, _126, _127, ), audit=Audit(action='EXPORT', outcome='failure', target_type='export', target='export_id')),
         "anvil.schema.validation": Event(name='anvil.schema.validation', body='A label schema was checked', attributes=(_35, )),
         "anvil.schema.migration": Event(name='anvil.schema.migration', body='Labels were moved to a new schema', attributes=(_35, )),
         "flowstone.run.queued": Event(name='flowstone.run.queued', body='Run queued', attributes=(_61, _62, _67, ), audit=Audit(action='QUEUE', outcome='success', target_type='run', target='run_id', actor='actor'), topics=('run:{run_id}', ), cdevents=(CDEventRule(type='pipelinerun.queued', subject='{flowstone.run_id}', content={'pipelineName': '{flowstone.job}', 'uri': 'urn:flowstone:run:{flowstone.run_id}'}, chain='{flowstone.run_id}'), )),
         "flowstone.run.start": Event(name='flowstone.run.start', body='Run started', attributes=(_61, _62, _67, ), audit=Audit(action='START', outcome='success', target_type='run', target='run_id', actor='actor'), topics=('run:{run_id}', ), cdevents=(CDEventRule(type='pipelinerun.started', subject='{flowstone.run_id}', content={'pipelineName': '{flowstone.job}', 'uri': 'urn:flowstone:run:{flowstone.run_id}'}, chain='{flowstone.run_id}'), )),
         "flowstone.run.stop": Event(name='flowstone.run.stop', body='Run completed', attributes=(_61, _62, _67, _79, ), audit=Audit(action='EXECUTE', outcome='success', target_type='run', target='run_id', actor='actor'), topics=('run:{run_id}', ), cdevents=(CDEventRule(type='pipelinerun.finished', subject='{flowstone.run_id}', content={'pipelineName': '{flowstone.job}', 'uri': 'urn:flowstone:run:{flowstone.run_id}', 'outcome': 'success'}, chain='{flowstone.run_id}'), )),
-        "flowstone.run.exception": Event(name='flowstone.run.exception', severity='error', body='Run failed', attributes=(_61, _62, _67, _79, _125, _126, ), audit=Audit(action='EXECUTE', outcome='failure', target_type='run', target='run_id', actor='actor'), topics=('run:{run_id}', ), cdevents=(CDEventRule(type='pipelinerun.finished', subject='{flowstone.run_id}', content={'pipelineName': '{flowstone.job}', 'uri': 'urn:flowstone:run:{flowstone.run_id}', 'outcome': 'failure', 'errors': '{error.message}'}, chain='{flowstone.run_id}'), )),
+        "flowstone.run.exception": Event(name='flowstone.run.exception', severity='error', body='Run failed', attributes=(_61, _62, _67, _79, _126, _127, ), audit=Audit(action='EXECUTE', outcome='failure', target_type='run', target='run_id', actor='actor'), topics=('run:{run_id}', ), cdevents=(CDEventRule(type='pipelinerun.finished', subject='{flowstone.run_id}', content={'pipelineName': '{flowstone.job}', 'uri': 'urn:flowstone:run:{flowstone.run_id}', 'outcome': 'failure', 'errors': '{error.message}'}, chain='{flowstone.run_id}'), )),
         "flowstone.run.canceled": Event(name='flowstone.run.canceled', severity='warning', body='Run canceled', attributes=(_61, _62, _67, ), audit=Audit(action='CANCEL', outcome='success', target_type='run', target='run_id', actor='actor'), topics=('run:{run_id}', ), cdevents=(CDEventRule(type='pipelinerun.finished', subject='{flowstone.run_id}', content={'pipelineName': '{flowstone.job}', 'uri': 'urn:flowstone:run:{flowstone.run_id}', 'outcome': 'cancel'}, chain='{flowstone.run_id}'), )),
         "flowstone.materialization.start": Event(name='flowstone.materialization.start', body='Materialization started', log='materialization_start', attributes=(_59, _60, _61, ), topics=('materializations', 'asset:{asset}', 'run:{run_id}', ), cdevents=(CDEventRule(type='taskrun.started', subject='{flowstone.run_id}/{flowstone.asset}', content={'taskName': '{flowstone.asset}', 'pipelineRun': {'id': '{flowstone.run_id}'}}, chain='{flowstone.run_id}'), )),
         "flowstone.materialization.stop": Event(name='flowstone.materialization.stop', body='Materialization completed', log='materialization_complete', attributes=(_59, _60, _61, _79, ), topics=('materializations', 'asset:{asset}', 'run:{run_id}', ), cdevents=(CDEventRule(type='taskrun.finished', subject='{flowstone.run_id}/{flowstone.asset}', content={'taskName': '{flowstone.asset}', 'pipelineRun': {'id': '{flowstone.run_id}'}, 'outcome': 'success'}, chain='{flowstone.run_id}'), )),
-        "flowstone.materialization.exception": Event(name='flowstone.materialization.exception', severity='error', body='Materialization failed', log='materialization_failed', attributes=(_59, _60, _61, _125, _126, _75, ), topics=('materializations', 'asset:{asset}', 'run:{run_id}', ), cdevents=(CDEventRule(type='taskrun.finished', subject='{flowstone.run_id}/{flowstone.asset}', content={'taskName': '{flowstone.asset}', 'pipelineRun': {'id': '{flowstone.run_id}'}, 'outcome': 'failure', 'errors': '{error.message}'}, chain='{flowstone.run_id}'), )),
-        "flowstone.materialization.retry": Event(name='flowstone.materialization.retry', severity='warning', body='Materialization will be retried', attributes=(_59, _60, _61, _76, _125, ), topics=('materializations', 'asset:{asset}', 'run:{run_id}', )),
+        "flowstone.materialization.exception": Event(name='flowstone.materialization.exception', severity='error', body='Materialization failed', log='materialization_failed', attributes=(_59, _60, _61, _126, _127, _75, ), topics=('materializations', 'asset:{asset}', 'run:{run_id}', ), cdevents=(CDEventRule(type='taskrun.finished', subject='{flowstone.run_id}/{flowstone.asset}', content={'taskName': '{flowstone.asset}', 'pipelineRun': {'id': '{flowstone.run_id}'}, 'outcome': 'failure', 'errors': '{error.message}'}, chain='{flowstone.run_id}'), )),
+        "flowstone.materialization.retry": Event(name='flowstone.materialization.retry', severity='warning', body='Materialization will be retried', attributes=(_59, _60, _61, _76, _126, ), topics=('materializations', 'asset:{asset}', 'run:{run_id}', )),
         "flowstone.asset_check.evaluated": Event(name='flowstone.asset_check.evaluated', body='Asset check evaluated', attributes=(_59, _73, _74, _61, ), topics=('asset:{asset}', 'run:{run_id}', )),
         "flowstone.checkpoint.requested": Event(name='flowstone.checkpoint.requested', body='Checkpoint pending approval', log='checkpoint_pending', attributes=(_65, _64, _66, _67, ), audit=Audit(action='REQUEST', outcome='success', target_type='checkpoint', target='approval_id', actor='actor'), topics=('checkpoints', ), cdevents=(CDEventRule(type='dev.cdeventsx.flowstone-checkpoint.requested.0.1.0', subject='{flowstone.approval_id}', content={'checkpoint': '{flowstone.checkpoint}', 'status': '{flowstone.status}', 'actor': '{flowstone.actor}'}, chain='{assay.correlation_id}'), CDEventRule(type='approval.created', subject='{flowstone.approval_id}', content={'approvalDetailsUrl': 'urn:flowstone:approval:{flowstone.approval_id}', 'resourceTargetUrl': 'urn:flowstone:checkpoint:{flowstone.checkpoint}', 'requestor': 'urn:flowstone:actor:{flowstone.actor}'}, draft=True, chain='{assay.correlation_id}'), )),
-        "flowstone.checkpoint.approved": Event(name='flowstone.checkpoint.approved', body='Checkpoint approved', attributes=(_65, _64, _66, _67, _68, ), audit=Audit(action='APPROVE', outcome='success', target_type='checkpoint', target='approval_id', actor='actor'), topics=('checkpoints', ), cdevents=(CDEventRule(type='dev.cdeventsx.flowstone-checkpoint.approved.0.1.0', subject='{flowstone.approval_id}', content={'checkpoint': '{flowstone.checkpoint}', 'status': '{flowstone.status}', 'actor': '{flowstone.actor}', 'reason': '{flowstone.reason}'}, chain='{assay.correlation_id}'), CDEventRule(type='approval.closed', subject='{flowstone.approval_id}', content={'approvalDetailsUrl': 'urn:flowstone:approval:{flowstone.approval_id}', 'resourceTargetUrl': 'urn:flowstone:checkpoint:{flowstone.checkpoint}', 'responder': 'urn:flowstone:actor:{flowstone.actor}', 'decision': 'approved', 'status': 'approved'}, draft=True, chain='{assay.correlation_id}'), )),
-        "flowstone.checkpoint.rejected": Event(name='flowstone.checkpoint.rejected', severity='warning', body='Checkpoint rejected', attributes=(_65, _64, _66, _67, _68, ), audit=Audit(action='REJECT', outcome='success', target_type='checkpoint', target='approval_id', actor='actor'), topics=('checkpoints', ), cdevents=(CDEventRule(type='dev.cdeventsx.flowstone-checkpoint.rejected.0.1.0', subject='{flowstone.approval_id}', content={'checkpoint': '{flowstone.checkpoint}', 'status': '{flowstone.status}', 'actor': '{flowstone.actor}', 'reason': '{flowstone.reason}'}, chain='{assay.correlation_id}'), CDEventRule(type='approval.closed', subject='{flowstone.approval_id}', content={'approvalDetailsUrl': 'urn:flowstone:approval:{flowstone.approval_id}', 'resourceTargetUrl': 'urn:flowstone:checkpoint:{flowstone.checkpoint}', 'responder': 'urn:flowstone:actor:{flowstone.actor}', 'decision': 'rejected', 'status': 'rejected'}, draft=True, chain='{assay.correlation_id}'), )),
-        "flowstone.checkpoint.timeout": Event(name='flowstone.checkpoint.timeout', severity='warning', body='Checkpoint timed out', attributes=(_65, _64, _66, ), audit=Audit(action='EXPIRE', outcome='failure', target_type='checkpoint', target='approval_id'), topics=('checkpoints', ), cdevents=(CDEventRule(type='dev.cdeventsx.flowstone-checkpoint.timeout.0.1.0', subject='{flowstone.approval_id}', content={'checkpoint': '{flowstone.checkpoint}', 'status': '{flowstone.status}'}, chain='{assay.correlation_id}'), CDEventRule(type='approval.closed', subject='{flowstone.approval_id}', content={'approvalDetailsUrl': 'urn:flowstone:approval:{flowstone.approval_id}', 'resourceTargetUrl': 'urn:flowstone:checkpoint:{flowstone.checkpoint}', 'responder': 'urn:flowstone:checkpoint:{flowstone.checkpoint}', 'decision': 'rejected', 'status': 'expired'}, draft=True, chain='{assay.correlation_id}'), )),
+        "flowstone.checkpoint.approved": Event(name='flowstone.checkpoint.approved', body='Checkpoint approved', attributes=(_65, _64, _66, _67, _68, _80, ), audit=Audit(action='APPROVE', outcome='success', target_type='checkpoint', target='approval_id', actor='actor'), topics=('checkpoints', ), cdevents=(CDEventRule(type='dev.cdeventsx.flowstone-checkpoint.approved.0.1.0', subject='{flowstone.approval_id}', content={'checkpoint': '{flowstone.checkpoint}', 'status': '{flowstone.status}', 'actor': '{flowstone.actor}', 'reason': '{flowstone.reason}'}, chain='{assay.correlation_id}'), CDEventRule(type='approval.closed', subject='{flowstone.approval_id}', content={'approvalDetailsUrl': 'urn:flowstone:approval:{flowstone.approval_id}', 'resourceTargetUrl': 'urn:flowstone:checkpoint:{flowstone.checkpoint}', 'responder': 'urn:flowstone:actor:{flowstone.actor}', 'decision': 'approved', 'status': 'approved'}, draft=True, chain='{assay.correlation_id}'), )),
+        "flowstone.checkpoint.rejected": Event(name='flowstone.checkpoint.rejected', severity='warning', body='Checkpoint rejected', attributes=(_65, _64, _66, _67, _68, _80, ), audit=Audit(action='REJECT', outcome='success', target_type='checkpoint', target='approval_id', actor='actor'), topics=('checkpoints', ), cdevents=(CDEventRule(type='dev.cdeventsx.flowstone-checkpoint.rejected.0.1.0', subject='{flowstone.approval_id}', content={'checkpoint': '{flowstone.checkpoint}', 'status': '{flowstone.status}', 'actor': '{flowstone.actor}', 'reason': '{flowstone.reason}'}, chain='{assay.correlation_id}'), CDEventRule(type='approval.closed', subject='{flowstone.approval_id}', content={'approvalDetailsUrl': 'urn:flowstone:approval:{flowstone.approval_id}', 'resourceTargetUrl': 'urn:flowstone:checkpoint:{flowstone.checkpoint}', 'responder': 'urn:flowstone:actor:{flowstone.actor}', 'decision': 'rejected', 'status': 'rejected'}, draft=True, chain='{assay.correlation_id}'), )),
+        "flowstone.checkpoint.timeout": Event(name='flowstone.checkpoint.timeout', severity='warning', body='Checkpoint timed out', attributes=(_65, _64, _66, _80, ), audit=Audit(action='EXPIRE', outcome='failure', target_type='checkpoint', target='approval_id'), topics=('checkpoints', ), cdevents=(CDEventRule(type='dev.cdeventsx.flowstone-checkpoint.timeout.0.1.0', subject='{flowstone.approval_id}', content={'checkpoint': '{flowstone.checkpoint}', 'status': '{flowstone.status}'}, chain='{assay.correlation_id}'), CDEventRule(type='approval.closed', subject='{flowstone.approval_id}', content={'approvalDetailsUrl': 'urn:flowstone:approval:{flowstone.approval_id}', 'resourceTargetUrl': 'urn:flowstone:checkpoint:{flowstone.checkpoint}', 'responder': 'urn:flowstone:checkpoint:{flowstone.checkpoint}', 'decision': 'rejected', 'status': 'expired'}, draft=True, chain='{assay.correlation_id}'), )),
         "flowstone.resource.health_check": Event(name='flowstone.resource.health_check', body='Resource checked', attributes=(_69, _70, )),
         "flowstone.sensor.poll": Event(name='flowstone.sensor.poll', severity='debug', body='Sensor polled', attributes=(_71, )),
         "flowstone.sensor.trigger": Event(name='flowstone.sensor.trigger', body='Sensor triggered', attributes=(_71, _61, ), audit=Audit(action='TRIGGER', outcome='success', target_type='sensor', target='sensor')),
         "flowstone.schedule.tick": Event(name='flowstone.schedule.tick', body='Schedule ticked', attributes=(_72, _61, )),
-        "flowstone.error": Event(name='flowstone.error', severity='error', body='FlowStone error', attributes=(_136, _135, _59, _60, _61, _75, ), topics=('errors:global', )),
-        "flowstone.signal_gate.create": Event(name='flowstone.signal_gate.create', body='A gate begins to wait for a signal', attributes=(_61, _59, _80, )),
-        "flowstone.signal_gate.signal": Event(name='flowstone.signal_gate.signal', body='A gate got its signal', attributes=(_61, _59, _80, )),
-        "flowstone.signal_gate.timeout": Event(name='flowstone.signal_gate.timeout', severity='warning', body='A gate waited too long', attributes=(_61, _59, _80, )),
-        "flowstone.signal_gate.timeout_retry": Event(name='flowstone.signal_gate.timeout_retry', severity='warning', body='A gate waits once more', attributes=(_61, _59, _80, )),
-        "flowstone.signal_gate.cancel": Event(name='flowstone.signal_gate.cancel', body='A gate was given up', attributes=(_61, _59, _80, )),
-        "flowstone.rate_limit.check": Event(name='flowstone.rate_limit.check', severity='debug', body='A rate limit was asked', attributes=(_61, _59, _81, )),
-        "flowstone.rate_limit.wait": Event(name='flowstone.rate_limit.wait', body='A step waits for a rate limit', attributes=(_61, _59, _81, )),
-        "flowstone.rate_limit.slot_acquired": Event(name='flowstone.rate_limit.slot_acquired', severity='debug', body='A step got a slot of a rate limit', attributes=(_61, _59, _81, )),
-        "flowstone.rate_limit.slot_released": Event(name='flowstone.rate_limit.slot_released', severity='debug', body='A step gave back its slot of a rate limit', attributes=(_61, _59, _81, )),
+        "flowstone.error": Event(name='flowstone.error', severity='error', body='FlowStone error', attributes=(_137, _136, _59, _60, _61, _75, ), topics=('errors:global', )),
+        "flowstone.signal_gate.create": Event(name='flowstone.signal_gate.create', body='A gate begins to wait for a signal', attributes=(_61, _59, _81, )),
+        "flowstone.signal_gate.signal": Event(name='flowstone.signal_gate.signal', body='A gate got its signal', attributes=(_61, _59, _81, )),
+        "flowstone.signal_gate.timeout": Event(name='flowstone.signal_gate.timeout', severity='warning', body='A gate waited too long', attributes=(_61, _59, _81, )),
+        "flowstone.signal_gate.timeout_retry": Event(name='flowstone.signal_gate.timeout_retry', severity='warning', body='A gate waits once more', attributes=(_61, _59, _81, )),
+        "flowstone.signal_gate.cancel": Event(name='flowstone.signal_gate.cancel', body='A gate was given up', attributes=(_61, _59, _81, )),
+        "flowstone.rate_limit.check": Event(name='flowstone.rate_limit.check', severity='debug', body='A rate limit was asked', attributes=(_61, _59, _82, )),
+        "flowstone.rate_limit.wait": Event(name='flowstone.rate_limit.wait', body='A step waits for a rate limit', attributes=(_61, _59, _82, )),
+        "flowstone.rate_limit.slot_acquired": Event(name='flowstone.rate_limit.slot_acquired', severity='debug', body='A step got a slot of a rate limit', attributes=(_61, _59, _82, )),
+        "flowstone.rate_limit.slot_released": Event(name='flowstone.rate_limit.slot_released', severity='debug', body='A step gave back its slot of a rate limit', attributes=(_61, _59, _82, )),
         "flowstone.parallel.branch_start": Event(name='flowstone.parallel.branch_start', body='A branch starts', attributes=(_61, _59, )),
         "flowstone.parallel.branch_complete": Event(name='flowstone.parallel.branch_complete', body='A branch ended well', attributes=(_61, _59, )),
-        "flowstone.parallel.branch_fail": Event(name='flowstone.parallel.branch_fail', severity='error', body='A branch failed', attributes=(_61, _59, _125, )),
+        "flowstone.parallel.branch_fail": Event(name='flowstone.parallel.branch_fail', severity='error', body='A branch failed', attributes=(_61, _59, _126, )),
         "flowstone.scatter.instance_complete": Event(name='flowstone.scatter.instance_complete', severity='debug', body='An item of a scatter is done', attributes=(_61, _59, )),
-        "flowstone.scatter.instance_fail": Event(name='flowstone.scatter.instance_fail', severity='error', body='An item of a scatter failed', attributes=(_61, _59, _125, )),
+        "flowstone.scatter.instance_fail": Event(name='flowstone.scatter.instance_fail', severity='error', body='An item of a scatter failed', attributes=(_61, _59, _126, )),
         "flowstone.scatter.gather_ready": Event(name='flowstone.scatter.gather_ready', body='All results of a scatter can be gathered', attributes=(_61, _59, )),
         "flowstone.scatter.batch_create": Event(name='flowstone.scatter.batch_create', severity='debug', body='A batch of items was made', attributes=(_61, _59, )),
         "flowstone.scatter.batch_start": Event(name='flowstone.scatter.batch_start', severity='debug', body='A batch of items starts', attributes=(_61, _59, )),
         "flowstone.scatter.batch_complete": Event(name='flowstone.scatter.batch_complete', severity='debug', body='A batch of items is done', attributes=(_61, _59, )),
-        "flowstone.scatter.batch_fail": Event(name='flowstone.scatter.batch_fail', severity='error', body='A batch of items failed', attributes=(_61, _59, _125, )),
+        "flowstone.scatter.batch_fail": Event(name='flowstone.scatter.batch_fail', severity='error', body='A batch of items failed', attributes=(_61, _59, _126, )),
         "flowstone.item_reader.read": Event(name='flowstone.item_reader.read', severity='debug', body='Items were read', attributes=(_61, _59, )),
-        "forge.pipeline.start": Event(name='forge.pipeline.start', body='Pipeline started', attributes=(_83, ), cdevents=(CDEventRule(type='pipelinerun.started', subject='{assay.correlation_id}', content={'pipelineName': '{forge.pipeline_id}', 'uri': 'urn:forge:pipeline:{forge.pipeline_id}'}, chain='{assay.correlation_id}'), )),
-        "forge.pipeline.executed": Event(name='forge.pipeline.executed', body='Pipeline executed', attributes=(_83, _86, ), cdevents=(CDEventRule(type='pipelinerun.finished', subject='{assay.correlation_id}', content={'pipelineName': '{forge.pipeline_id}', 'uri': 'urn:forge:pipeline:{forge.pipeline_id}', 'outcome': '{forge.outcome}'}, chain='{assay.correlation_id}'), )),
-        "forge.sample.created": Event(name='forge.sample.created', body='Sample created', attributes=(_82, _83, ), audit=Audit(action='CREATE', outcome='success', target_type='sample', target='sample_id'), topics=('admin:global', )),
-        "forge.artifact.uploaded": Event(name='forge.artifact.uploaded', body='Artifact uploaded', attributes=(_84, _82, _87, ), audit=Audit(action='UPLOAD', outcome='success', target_type='artifact', target='artifact_id'), cdevents=(CDEventRule(type='artifact.published', subject='pkg:generic/forge/{forge.artifact_id}', chain='{assay.correlation_id}'), )),
-        "forge.stage.retry": Event(name='forge.stage.retry', severity='warning', body='Stage retried', attributes=(_85, _82, _125, )),
-        "forge.dlq.enqueue": Event(name='forge.dlq.enqueue', severity='error', body='Sample set aside', attributes=(_85, _82, _125, )),
-        "forge.storage.sample_write": Event(name='forge.storage.sample_write', severity='debug', body='A sample was written', attributes=(_82, )),
-        "forge.storage.artifact_upload": Event(name='forge.storage.artifact_upload', severity='debug', body='An artifact was sent to the store', attributes=(_84, _87, )),
-        "forge.storage.artifact_download": Event(name='forge.storage.artifact_download', severity='debug', body='An artifact was fetched from the store', attributes=(_84, _87, )),
-        "forge.measurement.batch_complete": Event(name='forge.measurement.batch_complete', body='A batch of measurements is done', attributes=(_88, _89, )),
-        "ingot.label.submit.stop": Event(name='ingot.label.submit.stop', body='Label submitted', attributes=(_91, _92, _93, _94, _102, _101, ), audit=Audit(action='SUBMIT', outcome='success', target_type='assignment', target='assignment_id', actor='user_id'), topics=('queue:{queue_id}', )),
-        "ingot.label.submit.exception": Event(name='ingot.label.submit.exception', severity='error', body='Label submission failed', attributes=(_91, _92, _93, _94, _102, _125, _126, ), audit=Audit(action='SUBMIT', outcome='failure', target_type='assignment', target='assignment_id', actor='user_id'), topics=('queue:{queue_id}', 'errors:global', )),
-        "snakepit.request.completed": Event(name='snakepit.request.completed', body='Request completed', attributes=(_103, _104, _105, _106, _107, _108, _115, _114, )),
-        "snakepit.pool.init_started": Event(name='snakepit.pool.init_started', body='A pool begins to start', attributes=(_106, )),
-        "snakepit.pool.init_complete": Event(name='snakepit.pool.init_complete', body='The workers of a pool are started', attributes=(_106, )),
-        "snakepit.pool.initialized": Event(name='snakepit.pool.initialized', body='A pool is ready', attributes=(_106, )),
-        "snakepit.pool.status": Event(name='snakepit.pool.status', severity='debug', body='A pool was counted', attributes=(_106, _116, _117, _118, )),
-        "snakepit.pool.queue.enqueued": Event(name='snakepit.pool.queue.enqueued', severity='debug', body='A request waits for a worker', attributes=(_106, _103, _118, )),
-        "snakepit.pool.queue.dequeued": Event(name='snakepit.pool.queue.dequeued', severity='debug', body='A request got its worker', attributes=(_106, _103, _118, )),
-        "snakepit.pool.queue.timeout": Event(name='snakepit.pool.queue.timeout', severity='warning', body='A request waited too long for a worker', attributes=(_106, _103, )),
-        "snakepit.pool.worker.spawn_started": Event(name='snakepit.pool.worker.spawn_started', body='A worker begins to start', attributes=(_106, _107, )),
-        "snakepit.pool.worker.spawned": Event(name='snakepit.pool.worker.spawned', body='A worker was started', attributes=(_106, _107, )),
-        "snakepit.pool.worker_ready": Event(name='snakepit.pool.worker_ready', body='A worker is ready', attributes=(_106, _107, )),
-        "snakepit.pool.worker.spawn_failed": Event(name='snakepit.pool.worker.spawn_failed', severity='error', body='A worker could not be started', attributes=(_106, _107, _111, )),
-        "snakepit.pool.worker.terminated": Event(name='snakepit.pool.worker.terminated', body='A worker was ended', attributes=(_106, _107, _111, )),
-        "snakepit.pool.worker.restarted": Event(name='snakepit.pool.worker.restarted', severity='warning', body='A worker of a pool was started again', attributes=(_106, _107, _111, )),
-        "snakepit.worker.recycled": Event(name='snakepit.worker.recycled', body='A worker was replaced as planned', attributes=(_106, _107, _111, )),
-        "snakepit.worker.crash": Event(name='snakepit.worker.crash', severity='error', body='A worker crashed', attributes=(_106, _107, _111, _125, _126, ), cdevents=(CDEventRule(type='incident.detected', subject='{snakepit.worker_id}', content={'description': 'worker {snakepit.worker_id} crashed', 'environment': {'id': '{snakepit.pool_name}'}}, chain='{assay.correlation_id}'), )),
-        "snakepit.worker.tainted": Event(name='snakepit.worker.tainted', severity='warning', body='A worker is no longer trusted', attributes=(_106, _107, _111, )),
-        "snakepit.worker.restarted": Event(name='snakepit.worker.restarted', severity='warning', body='A worker was started again', attributes=(_106, _107, _111, )),
-        "snakepit.session.created": Event(name='snakepit.session.created', body='A session began', attributes=(_109, ), audit=Audit(action='CREATE', outcome='success', target_type='session', target='session_id')),
-        "snakepit.session.destroyed": Event(name='snakepit.session.destroyed', body='A session ended', attributes=(_109, ), audit=Audit(action='DELETE', outcome='success', target_type='session', target='session_id')),
-        "snakepit.session.affinity.assigned": Event(name='snakepit.session.affinity.assigned', body='A session got a worker of its own', attributes=(_109, _107, ), audit=Audit(action='ASSIGN', outcome='success', target_type='session', target='session_id')),
-        "snakepit.session.affinity.broken": Event(name='snakepit.session.affinity.broken', severity='warning', body='A session lost its worker', attributes=(_109, _107, ), audit=Audit(action='UNASSIGN', outcome='success', target_type='session', target='session_id')),
-        "snakepit.heartbeat.monitor_started": Event(name='snakepit.heartbeat.monitor_started', body='The heartbeat of a worker is watched', attributes=(_107, _106, )),
-        "snakepit.heartbeat.monitor_stopped": Event(name='snakepit.heartbeat.monitor_stopped', body='The heartbeat of a worker is no longer watched', attributes=(_107, _106, )),
-        "snakepit.heartbeat.monitor_failure": Event(name='snakepit.heartbeat.monitor_failure', severity='error', body='Watching a heartbeat failed', attributes=(_107, _106, _111, )),
-        "snakepit.heartbeat.ping_sent": Event(name='snakepit.heartbeat.ping_sent', severity='debug', body='A worker was asked for its heartbeat', attributes=(_107, _106, )),
-        "snakepit.heartbeat.pong_received": Event(name='snakepit.heartbeat.pong_received', severity='debug', body='A worker gave its heartbeat', attributes=(_107, _106, _119, )),
-        "snakepit.heartbeat.heartbeat_timeout": Event(name='snakepit.heartbeat.heartbeat_timeout', severity='warning', body='A worker gave no heartbeat in time', attributes=(_107, _106, )),
-        "snakepit.python.memory.sampled": Event(name='snakepit.python.memory.sampled', severity='debug', body='The memory of a worker was measured', attributes=(_107, _120, )),
-        "snakepit.python.cpu.sampled": Event(name='snakepit.python.cpu.sampled', severity='debug', body='The processor time of a worker was measured', attributes=(_107, _121, )),
-        "snakepit.python.gc.completed": Event(name='snakepit.python.gc.completed', severity='debug', body='A worker collected its garbage', attributes=(_107, _122, )),
-        "snakepit.python.error.occurred": Event(name='snakepit.python.error.occurred', severity='error', body='Python code in a worker failed', attributes=(_107, _105, _125, _126, )),
-        "snakepit.python.tool.result_size": Event(name='snakepit.python.tool.result_size', severity='debug', body='The result of a tool was measured', attributes=(_112, _123, )),
+        "forge.pipeline.start": Event(name='forge.pipeline.start', body='Pipeline started', attributes=(_84, ), cdevents=(CDEventRule(type='pipelinerun.started', subject='{assay.correlation_id}', content={'pipelineName': '{forge.pipeline_id}', 'uri': 'urn:forge:pipeline:{forge.pipeline_id}'}, chain='{assay.correlation_id}'), )),
+        "forge.pipeline.executed": Event(name='forge.pipeline.executed', body='Pipeline executed', attributes=(_84, _87, ), cdevents=(CDEventRule(type='pipelinerun.finished', subject='{assay.correlation_id}', content={'pipelineName': '{forge.pipeline_id}', 'uri': 'urn:forge:pipeline:{forge.pipeline_id}', 'outcome': '{forge.outcome}'}, chain='{assay.correlation_id}'), )),
+        "forge.sample.created": Event(name='forge.sample.created', body='Sample created', attributes=(_83, _84, ), audit=Audit(action='CREATE', outcome='success', target_type='sample', target='sample_id'), topics=('admin:global', )),
+        "forge.artifact.uploaded": Event(name='forge.artifact.uploaded', body='Artifact uploaded', attributes=(_85, _83, _88, ), audit=Audit(action='UPLOAD', outcome='success', target_type='artifact', target='artifact_id'), cdevents=(CDEventRule(type='artifact.published', subject='pkg:generic/forge/{forge.artifact_id}', chain='{assay.correlation_id}'), )),
+        "forge.stage.retry": Event(name='forge.stage.retry', severity='warning', body='Stage retried', attributes=(_86, _83, _126, )),
+        "forge.dlq.enqueue": Event(name='forge.dlq.enqueue', severity='error', body='Sample set aside', attributes=(_86, _83, _126, )),
+        "forge.storage.sample_write": Event(name='forge.storage.sample_write', severity='debug', body='A sample was written', attributes=(_83, )),
+        "forge.storage.artifact_upload": Event(name='forge.storage.artifact_upload', severity='debug', body='An artifact was sent to the store', attributes=(_85, _88, )),
+        "forge.storage.artifact_download": Event(name='forge.storage.artifact_download', severity='debug', body='An artifact was fetched from the store', attributes=(_85, _88, )),
+        "forge.measurement.batch_complete": Event(name='forge.measurement.batch_complete', body='A batch of measurements is done', attributes=(_89, _90, )),
+        "ingot.label.submit.stop": Event(name='ingot.label.submit.stop', body='Label submitted', attributes=(_92, _93, _94, _95, _103, _102, ), audit=Audit(action='SUBMIT', outcome='success', target_type='assignment', target='assignment_id', actor='user_id'), topics=('queue:{queue_id}', )),
+        "ingot.label.submit.exception": Event(name='ingot.label.submit.exception', severity='error', body='Label submission failed', attributes=(_92, _93, _94, _95, _103, _126, _127, ), audit=Audit(action='SUBMIT', outcome='failure', target_type='assignment', target='assignment_id', actor='user_id'), topics=('queue:{queue_id}', 'errors:global', )),
+        "snakepit.request.completed": Event(name='snakepit.request.completed', body='Request completed', attributes=(_104, _105, _106, _107, _108, _109, _116, _115, )),
+        "snakepit.pool.init_started": Event(name='snakepit.pool.init_started', body='A pool begins to start', attributes=(_107, )),
+        "snakepit.pool.init_complete": Event(name='snakepit.pool.init_complete', body='The workers of a pool are started', attributes=(_107, )),
+        "snakepit.pool.initialized": Event(name='snakepit.pool.initialized', body='A pool is ready', attributes=(_107, )),
+        "snakepit.pool.status": Event(name='snakepit.pool.status', severity='debug', body='A pool was counted', attributes=(_107, _117, _118, _119, )),
+        "snakepit.pool.queue.enqueued": Event(name='snakepit.pool.queue.enqueued', severity='debug', body='A request waits for a worker', attributes=(_107, _104, _119, )),
+        "snakepit.pool.queue.dequeued": Event(name='snakepit.pool.queue.dequeued', severity='debug', body='A request got its worker', attributes=(_107, _104, _119, )),
+        "snakepit.pool.queue.timeout": Event(name='snakepit.pool.queue.timeout', severity='warning', body='A request waited too long for a worker', attributes=(_107, _104, )),
+        "snakepit.pool.worker.spawn_started": Event(name='snakepit.pool.worker.spawn_started', body='A worker begins to start', attributes=(_107, _108, )),
+        "snakepit.pool.worker.spawned": Event(name='snakepit.pool.worker.spawned', body='A worker was started', attributes=(_107, _108, )),
+        "snakepit.pool.worker_ready": Event(name='snakepit.pool.worker_ready', body='A worker is ready', attributes=(_107, _108, )),
+        "snakepit.pool.worker.spawn_failed": Event(name='snakepit.pool.worker.spawn_failed', severity='error', body='A worker could not be started', attributes=(_107, _108, _112, )),
+        "snakepit.pool.worker.terminated": Event(name='snakepit.pool.worker.terminated', body='A worker was ended', attributes=(_107, _108, _112, )),
+        "snakepit.pool.worker.restarted": Event(name='snakepit.pool.worker.restarted', severity='warning', body='A worker of a pool was started again', attributes=(_107, _108, _112, )),
+        "snakepit.worker.recycled": Event(name='snakepit.worker.recycled', body='A worker was replaced as planned', attributes=(_107, _108, _112, )),
+        "snakepit.worker.crash": Event(name='snakepit.worker.crash', severity='error', body='A worker crashed', attributes=(_107, _108, _112, _126, _127, ), cdevents=(CDEventRule(type='incident.detected', subject='{snakepit.worker_id}', content={'description': 'worker {snakepit.worker_id} crashed', 'environment': {'id': '{snakepit.pool_name}'}}, chain='{assay.correlation_id}'), )),
+        "snakepit.worker.tainted": Event(name='snakepit.worker.tainted', severity='warning', body='A worker is no longer trusted', attributes=(_107, _108, _112, )),
+        "snakepit.worker.restarted": Event(name='snakepit.worker.restarted', severity='warning', body='A worker was started again', attributes=(_107, _108, _112, )),
+        "snakepit.session.created": Event(name='snakepit.session.created', body='A session began', attributes=(_110, ), audit=Audit(action='CREATE', outcome='success', target_type='session', target='session_id')),
+        "snakepit.session.destroyed": Event(name='snakepit.session.destroyed', body='A session ended', attributes=(_110, ), audit=Audit(action='DELETE', outcome='success', target_type='session', target='session_id')),
+        "snakepit.session.affinity.assigned": Event(name='snakepit.session.affinity.assigned', body='A session got a worker of its own', attributes=(_110, _108, ), audit=Audit(action='ASSIGN', outcome='success', target_type='session', target='session_id')),
+        "snakepit.session.affinity.broken": Event(name='snakepit.session.affinity.broken', severity='warning', body='A session lost its worker', attributes=(_110, _108, ), audit=Audit(action='UNASSIGN', outcome='success', target_type='session', target='session_id')),
+        "snakepit.heartbeat.monitor_started": Event(name='snakepit.heartbeat.monitor_started', body='The heartbeat of a worker is watched', attributes=(_108, _107, )),
+        "snakepit.heartbeat.monitor_stopped": Event(name='snakepit.heartbeat.monitor_stopped', body='The heartbeat of a worker is no longer watched', attributes=(_108, _107, )),
+        "snakepit.heartbeat.monitor_failure": Event(name='snakepit.heartbeat.monitor_failure', severity='error', body='Watching a heartbeat failed', attributes=(_108, _107, _112, )),
+        "snakepit.heartbeat.ping_sent": Event(name='snakepit.heartbeat.ping_sent', severity='debug', body='A worker was asked for its heartbeat', attributes=(_108, _107, )),
+        "snakepit.heartbeat.pong_received": Event(name='snakepit.heartbeat.pong_received', severity='debug', body='A worker gave its heartbeat', attributes=(_108, _107, _120, )),
+        "snakepit.heartbeat.heartbeat_timeout": Event(name='snakepit.heartbeat.heartbeat_timeout', severity='warning', body='A worker gave no heartbeat in time', attributes=(_108, _107, )),
+        "snakepit.python.memory.sampled": Event(name='snakepit.python.memory.sampled', severity='debug', body='The memory of a worker was measured', attributes=(_108, _121, )),
+        "snakepit.python.cpu.sampled": Event(name='snakepit.python.cpu.sampled', severity='debug', body='The processor time of a worker was measured', attributes=(_108, _122, )),
+        "snakepit.python.gc.completed": Event(name='snakepit.python.gc.completed', severity='debug', body='A worker collected its garbage', attributes=(_108, _123, )),
+        "snakepit.python.error.occurred": Event(name='snakepit.python.error.occurred', severity='error', body='Python code in a worker failed', attributes=(_108, _106, _126, _127, )),
+        "snakepit.python.tool.result_size": Event(name='snakepit.python.tool.result_size', severity='debug', body='The result of a tool was measured', attributes=(_113, _124, )),
     },
     metrics={
         "alumiini.syncs": Metric(name='alumiini.syncs', instrument='counter', unit='{sync}', description='Syncs that ended.', labels=(_0, _5, _9, ), recordings=(Recording(event='alumiini.sync.stop', defaults={'outcome': 'success'}), Recording(event='alumiini.sync.exception', defaults={'outcome': 'failure'}), ), series='alumiini_syncs_total'),
@@ -444,7 +446,7 @@ CATALOGUE: Final = Catalogue(
         "alumiini.workers.active": Metric(name='alumiini.workers.active', instrument='gauge', unit='{worker}', description='Workers that run.', recordings=(Recording(event='alumiini.worker.count', value='count'), ), series='alumiini_workers_active'),
         "alumiini.workers.restarts": Metric(name='alumiini.workers.restarts', instrument='counter', unit='{restart}', description='Workers that were started again.', labels=(_0, ), recordings=(Recording(event='alumiini.worker.restart'), ), series='alumiini_workers_restarts_total'),
         "alumiini.cache": Metric(name='alumiini.cache', instrument='counter', unit='{access}', description='Times that a cache was asked.', labels=(_14, _15, ), recordings=(Recording(event='alumiini.cache.access'), ), series='alumiini_cache_total'),
-        "alumiini.errors": Metric(name='alumiini.errors', instrument='counter', unit='{error}', description='Errors.', labels=(_0, _125, ), recordings=(Recording(event='alumiini.error'), ), series='alumiini_errors_total'),
+        "alumiini.errors": Metric(name='alumiini.errors', instrument='counter', unit='{error}', description='Errors.', labels=(_0, _126, ), recordings=(Recording(event='alumiini.error'), ), series='alumiini_errors_total'),
         "alumiini.apply.duration": Metric(name='alumiini.apply.duration', instrument='histogram', unit='ms', description='How long resources took to apply.', labels=(_0, _12, ), recordings=(Recording(event='alumiini.apply.stop', value='duration', scale=1e-06), Recording(event='alumiini.apply.exception', value='duration', scale=1e-06), ), buckets=(10.0, 50.0, 100.0, 250.0, 500.0, 1000.0, 2500.0, 5000.0, 10000.0, 30000.0, 60000.0, ), series='alumiini_apply_duration_milliseconds'),
         "anvil.labels.submitted": Metric(name='anvil.labels.submitted', instrument='counter', unit='{label}', description='Labels that were taken in.', labels=(_19, ), recordings=(Recording(event='anvil.label.submitted'), ), series='anvil_labels_submitted_total'),
         "anvil.label.submit.duration": Metric(name='anvil.label.submit.duration', instrument='histogram', unit='s', description='How long labels took to be taken in.', labels=(_19, ), recordings=(Recording(event='anvil.label.submit.stop', value='duration', scale=1e-09), Recording(event='anvil.label.submit.exception', value='duration', scale=1e-09), ), buckets=(0.025, 0.05, 0.1, 0.25, 0.5, 1.0, ), series='anvil_label_submit_duration_seconds'),
@@ -454,7 +456,7 @@ CATALOGUE: Final = Catalogue(
         "anvil.agreement.score": Metric(name='anvil.agreement.score', instrument='gauge', unit='{score}', description='Agreement between labelers, as last computed.', labels=(_19, _26, ), recordings=(Recording(event='anvil.agreement.calculated', value='score'), ), series='anvil_agreement_score'),
         "flowstone.materialization.start.count": Metric(name='flowstone.materialization.start.count', instrument='counter', unit='{materialization}', description='Materializations that started.', labels=(_59, ), recordings=(Recording(event='flowstone.materialization.start'), ), series='flowstone_materialization_start_count_total'),
         "flowstone.materialization.stop.count": Metric(name='flowstone.materialization.stop.count', instrument='counter', unit='{materialization}', description='Materializations that ended well, by status.', labels=(_59, _66, ), recordings=(Recording(event='flowstone.materialization.stop', defaults={'status': 'success'}), ), series='flowstone_materialization_stop_count_total'),
-        "flowstone.materialization.exception.count": Metric(name='flowstone.materialization.exception.count', instrument='counter', unit='{materialization}', description='Materializations that failed.', labels=(_59, _125, ), recordings=(Recording(event='flowstone.materialization.exception'), ), series='flowstone_materialization_exception_count_total'),
+        "flowstone.materialization.exception.count": Metric(name='flowstone.materialization.exception.count', instrument='counter', unit='{materialization}', description='Materializations that failed.', labels=(_59, _126, ), recordings=(Recording(event='flowstone.materialization.exception'), ), series='flowstone_materialization_exception_count_total'),
         "flowstone.materialization.duration": Metric(name='flowstone.materialization.duration', instrument='histogram', unit='ms', description='How long assets took to make, failures included.', labels=(_59, ), recordings=(Recording(event='flowstone.materialization.stop', value='duration', scale=1e-06), Recording(event='flowstone.materialization.exception', value='duration', scale=1e-06), ), buckets=(10.0, 50.0, 100.0, 250.0, 500.0, 1000.0, 2500.0, 5000.0, 10000.0, 30000.0, 60000.0, 300000.0, 900000.0, 3600000.0, ), series='flowstone_materialization_duration_milliseconds'),
         "flowstone.io.load.count": Metric(name='flowstone.io.load.count', instrument='counter', unit='{operation}', description='Times that an IO manager loaded.', labels=(_59, _63, ), recordings=(Recording(event='flowstone.io.load.stop'), ), series='flowstone_io_load_count_total'),
         "flowstone.io.load.duration": Metric(name='flowstone.io.load.duration', instrument='histogram', unit='ms', description='How long IO managers took; what they loaded well.', labels=(_59, _63, ), recordings=(Recording(event='flowstone.io.load.stop', value='duration', scale=1e-06), ), buckets=(1.0, 5.0, 10.0, 25.0, 50.0, 100.0, 250.0, 500.0, 1000.0, 2500.0, 5000.0, 10000.0, 30000.0, 60000.0, ), series='flowstone_io_load_duration_milliseconds'),
@@ -467,29 +469,29 @@ CATALOGUE: Final = Catalogue(
         "flowstone.checkpoint.rejected.count": Metric(name='flowstone.checkpoint.rejected.count', instrument='counter', unit='{checkpoint}', description='Checkpoints that were rejected.', labels=(_64, ), recordings=(Recording(event='flowstone.checkpoint.rejected'), ), series='flowstone_checkpoint_rejected_count_total'),
         "flowstone.checkpoint.timeout.count": Metric(name='flowstone.checkpoint.timeout.count', instrument='counter', unit='{checkpoint}', description='Checkpoints at which nobody decided in time.', labels=(_64, ), recordings=(Recording(event='flowstone.checkpoint.timeout'), ), series='flowstone_checkpoint_timeout_count_total'),
         "flowstone.checkpoint.approval_time": Metric(name='flowstone.checkpoint.approval_time', instrument='histogram', unit='s', description='How long checkpoints waited for a decision.', labels=(_64, ), recordings=(Recording(event='flowstone.checkpoint.approved', value='approval_time', scale=1e-09), Recording(event='flowstone.checkpoint.rejected', value='approval_time', scale=1e-09), Recording(event='flowstone.checkpoint.timeout', value='approval_time', scale=1e-09), ), buckets=(1.0, 5.0, 15.0, 60.0, 300.0, 900.0, 3600.0, 14400.0, 43200.0, 86400.0, 259200.0, 604800.0, ), series='flowstone_checkpoint_approval_time_seconds'),
-        "flowstone.error.count": Metric(name='flowstone.error.count', instrument='counter', unit='{error}', description='Errors.', labels=(_59, _136, _75, ), recordings=(Recording(event='flowstone.error'), ), series='flowstone_error_count_total'),
+        "flowstone.error.count": Metric(name='flowstone.error.count', instrument='counter', unit='{error}', description='Errors.', labels=(_59, _137, _75, ), recordings=(Recording(event='flowstone.error'), ), series='flowstone_error_count_total'),
         "flowstone.resource.healthy": Metric(name='flowstone.resource.healthy', instrument='gauge', unit='{healthy}', description='1 if the resource answered its last health check, else 0.', labels=(_69, ), recordings=(Recording(event='flowstone.resource.health_check', value='healthy'), ), series='flowstone_resource_healthy'),
-        "forge.samples.created": Metric(name='forge.samples.created', instrument='counter', unit='{sample}', description='Samples that were made.', labels=(_83, ), recordings=(Recording(event='forge.sample.created'), ), series='forge_samples_created_total'),
+        "forge.samples.created": Metric(name='forge.samples.created', instrument='counter', unit='{sample}', description='Samples that were made.', labels=(_84, ), recordings=(Recording(event='forge.sample.created'), ), series='forge_samples_created_total'),
         "forge.artifacts.uploaded": Metric(name='forge.artifacts.uploaded', instrument='counter', unit='{artifact}', description='Artifacts that were uploaded.', recordings=(Recording(event='forge.artifact.uploaded'), ), series='forge_artifacts_uploaded_total'),
-        "forge.pipeline.duration": Metric(name='forge.pipeline.duration', instrument='histogram', unit='s', description='How long pipelines took.', labels=(_83, _86, ), recordings=(Recording(event='forge.pipeline.stop', value='duration', scale=1e-09, defaults={'outcome': 'success'}), Recording(event='forge.pipeline.exception', value='duration', scale=1e-09, defaults={'outcome': 'failure'}), ), buckets=(0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0, 30.0, 60.0, 300.0, 900.0, 3600.0, ), series='forge_pipeline_duration_seconds'),
-        "forge.stage.duration": Metric(name='forge.stage.duration', instrument='histogram', unit='s', description='How long stages took.', labels=(_85, _86, ), recordings=(Recording(event='forge.stage.stop', value='duration', scale=1e-09, defaults={'outcome': 'success'}), Recording(event='forge.stage.exception', value='duration', scale=1e-09, defaults={'outcome': 'failure'}), ), buckets=(0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0, 30.0, 60.0, 300.0, 900.0, ), series='forge_stage_duration_seconds'),
-        "forge.stage.retries": Metric(name='forge.stage.retries', instrument='counter', unit='{retry}', description='Stages that were tried again.', labels=(_85, ), recordings=(Recording(event='forge.stage.retry'), ), series='forge_stage_retries_total'),
-        "forge.dlq.enqueued": Metric(name='forge.dlq.enqueued', instrument='counter', unit='{sample}', description='Samples that were set aside.', labels=(_85, ), recordings=(Recording(event='forge.dlq.enqueue'), ), series='forge_dlq_enqueued_total'),
-        "ingot.live_view.mount.duration": Metric(name='ingot.live_view.mount.duration', instrument='histogram', unit='s', description='How long views took to mount.', labels=(_90, ), recordings=(Recording(event='ingot.live_view.mount.stop', value='duration', scale=1e-09), Recording(event='ingot.live_view.mount.exception', value='duration', scale=1e-09), ), buckets=(0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, ), series='ingot_live_view_mount_duration_seconds'),
-        "ingot.labels.submitted": Metric(name='ingot.labels.submitted', instrument='counter', unit='{label}', description='Labels that were submitted.', labels=(_91, _94, ), recordings=(Recording(event='ingot.label.submit.stop'), ), series='ingot_labels_submitted_total'),
-        "ingot.label.submit.duration": Metric(name='ingot.label.submit.duration', instrument='histogram', unit='s', description='How long labels took to submit.', labels=(_91, ), recordings=(Recording(event='ingot.label.submit.stop', value='duration', scale=1e-09), Recording(event='ingot.label.submit.exception', value='duration', scale=1e-09), ), buckets=(0.1, 0.25, 0.5, 1.0, 2.0, 5.0, 10.0, ), series='ingot_label_submit_duration_seconds'),
-        "ingot.forge_client.duration": Metric(name='ingot.forge_client.duration', instrument='histogram', unit='s', description='How long calls to Forge took.', labels=(_98, _97, ), recordings=(Recording(event='ingot.forge_client.get_sample.stop', value='duration', scale=1e-09, defaults={'operation': 'get_sample', 'result': 'ok'}), Recording(event='ingot.forge_client.get_sample.exception', value='duration', scale=1e-09, defaults={'operation': 'get_sample', 'result': 'error'}), ), buckets=(0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, ), series='ingot_forge_client_duration_seconds'),
-        "ingot.anvil_client.duration": Metric(name='ingot.anvil_client.duration', instrument='histogram', unit='s', description='How long calls to Anvil took.', labels=(_98, _97, ), recordings=(Recording(event='ingot.anvil_client.submit_label.stop', value='duration', scale=1e-09, defaults={'operation': 'submit_label', 'result': 'ok'}), Recording(event='ingot.anvil_client.submit_label.exception', value='duration', scale=1e-09, defaults={'operation': 'submit_label', 'result': 'error'}), Recording(event='ingot.anvil_client.fetch_assignment.stop', value='duration', scale=1e-09, defaults={'operation': 'fetch_assignment', 'result': 'ok'}), Recording(event='ingot.anvil_client.fetch_assignment.exception', value='duration', scale=1e-09, defaults={'operation': 'fetch_assignment', 'result': 'error'}), ), buckets=(0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, ), series='ingot_anvil_client_duration_seconds'),
-        "ingot.forge_client.errors": Metric(name='ingot.forge_client.errors', instrument='counter', unit='{error}', description='Calls to Forge that failed.', labels=(_98, ), recordings=(Recording(event='ingot.forge_client.get_sample.stop', defaults={'operation': 'get_sample'}, when={'result': 'error'}), Recording(event='ingot.forge_client.get_sample.exception', defaults={'operation': 'get_sample'}), ), series='ingot_forge_client_errors_total'),
-        "ingot.anvil_client.errors": Metric(name='ingot.anvil_client.errors', instrument='counter', unit='{error}', description='Calls to Anvil that failed.', labels=(_98, ), recordings=(Recording(event='ingot.anvil_client.submit_label.stop', defaults={'operation': 'submit_label'}, when={'result': 'error'}), Recording(event='ingot.anvil_client.submit_label.exception', defaults={'operation': 'submit_label'}), Recording(event='ingot.anvil_client.fetch_assignment.stop', defaults={'operation': 'fetch_assignment'}, when={'result': 'error'}), Recording(event='ingot.anvil_client.fetch_assignment.exception', defaults={'operation': 'fetch_assignment'}), ), series='ingot_anvil_client_errors_total'),
-        "ingot.component.render.duration": Metric(name='ingot.component.render.duration', instrument='histogram', unit='s', description='How long components took to render a sample.', labels=(_95, ), recordings=(Recording(event='ingot.component.render_sample.stop', value='duration', scale=1e-09), Recording(event='ingot.component.render_sample.exception', value='duration', scale=1e-09), ), buckets=(0.001, 0.005, 0.01, 0.05, 0.1, 0.25, 0.5, ), series='ingot_component_render_duration_seconds'),
-        "snakepit.requests": Metric(name='snakepit.requests', instrument='counter', unit='{request}', description='Requests that were answered.', labels=(_106, _105, _110, ), recordings=(Recording(event='snakepit.request.stop', defaults={'status': 'success'}), Recording(event='snakepit.request.exception', defaults={'status': 'error'}), ), series='snakepit_requests_total'),
-        "snakepit.pool.available_workers": Metric(name='snakepit.pool.available_workers', instrument='gauge', unit='{worker}', description='Workers that are free.', labels=(_106, ), recordings=(Recording(event='snakepit.pool.status', value='available_workers'), ), series='snakepit_pool_available_workers'),
-        "snakepit.pool.busy_workers": Metric(name='snakepit.pool.busy_workers', instrument='gauge', unit='{worker}', description='Workers that work.', labels=(_106, ), recordings=(Recording(event='snakepit.pool.status', value='busy_workers'), ), series='snakepit_pool_busy_workers'),
-        "snakepit.pool.queue_size": Metric(name='snakepit.pool.queue_size', instrument='gauge', unit='{request}', description='Requests that wait for a worker.', labels=(_106, ), recordings=(Recording(event='snakepit.pool.status', value='queue_size'), ), series='snakepit_pool_queue_size'),
-        "snakepit.request.duration": Metric(name='snakepit.request.duration', instrument='histogram', unit='s', description='How long requests took.', labels=(_106, _105, ), recordings=(Recording(event='snakepit.request.stop', value='duration', scale=1e-09), Recording(event='snakepit.request.exception', value='duration', scale=1e-09), ), buckets=(0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0, ), series='snakepit_request_duration_seconds'),
-        "snakepit.request.queue_time": Metric(name='snakepit.request.queue_time', instrument='histogram', unit='s', description='How long requests waited for a worker.', labels=(_106, ), recordings=(Recording(event='snakepit.request.stop', value='queue_time', scale=1e-09), Recording(event='snakepit.request.exception', value='queue_time', scale=1e-09), ), buckets=(0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0, 30.0, ), series='snakepit_request_queue_time_seconds'),
-        "snakepit.heartbeat.latency": Metric(name='snakepit.heartbeat.latency', instrument='histogram', unit='s', description='How long workers took to answer a heartbeat.', labels=(_107, ), recordings=(Recording(event='snakepit.heartbeat.pong_received', value='latency', scale=1e-09), ), buckets=(0.0005, 0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, ), series='snakepit_heartbeat_latency_seconds'),
-        "snakepit.worker.recycled": Metric(name='snakepit.worker.recycled', instrument='counter', unit='{worker}', description='Workers that were replaced as planned.', labels=(_106, _111, ), recordings=(Recording(event='snakepit.worker.recycled'), ), series='snakepit_worker_recycled_total'),
+        "forge.pipeline.duration": Metric(name='forge.pipeline.duration', instrument='histogram', unit='s', description='How long pipelines took.', labels=(_84, _87, ), recordings=(Recording(event='forge.pipeline.stop', value='duration', scale=1e-09, defaults={'outcome': 'success'}), Recording(event='forge.pipeline.exception', value='duration', scale=1e-09, defaults={'outcome': 'failure'}), ), buckets=(0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0, 30.0, 60.0, 300.0, 900.0, 3600.0, ), series='forge_pipeline_duration_seconds'),
+        "forge.stage.duration": Metric(name='forge.stage.duration', instrument='histogram', unit='s', description='How long stages took.', labels=(_86, _87, ), recordings=(Recording(event='forge.stage.stop', value='duration', scale=1e-09, defaults={'outcome': 'success'}), Recording(event='forge.stage.exception', value='duration', scale=1e-09, defaults={'outcome': 'failure'}), ), buckets=(0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0, 30.0, 60.0, 300.0, 900.0, ), series='forge_stage_duration_seconds'),
+        "forge.stage.retries": Metric(name='forge.stage.retries', instrument='counter', unit='{retry}', description='Stages that were tried again.', labels=(_86, ), recordings=(Recording(event='forge.stage.retry'), ), series='forge_stage_retries_total'),
+        "forge.dlq.enqueued": Metric(name='forge.dlq.enqueued', instrument='counter', unit='{sample}', description='Samples that were set aside.', labels=(_86, ), recordings=(Recording(event='forge.dlq.enqueue'), ), series='forge_dlq_enqueued_total'),
+        "ingot.live_view.mount.duration": Metric(name='ingot.live_view.mount.duration', instrument='histogram', unit='s', description='How long views took to mount.', labels=(_91, ), recordings=(Recording(event='ingot.live_view.mount.stop', value='duration', scale=1e-09), Recording(event='ingot.live_view.mount.exception', value='duration', scale=1e-09), ), buckets=(0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, ), series='ingot_live_view_mount_duration_seconds'),
+        "ingot.labels.submitted": Metric(name='ingot.labels.submitted', instrument='counter', unit='{label}', description='Labels that were submitted.', labels=(_92, _95, ), recordings=(Recording(event='ingot.label.submit.stop'), ), series='ingot_labels_submitted_total'),
+        "ingot.label.submit.duration": Metric(name='ingot.label.submit.duration', instrument='histogram', unit='s', description='How long labels took to submit.', labels=(_92, ), recordings=(Recording(event='ingot.label.submit.stop', value='duration', scale=1e-09), Recording(event='ingot.label.submit.exception', value='duration', scale=1e-09), ), buckets=(0.1, 0.25, 0.5, 1.0, 2.0, 5.0, 10.0, ), series='ingot_label_submit_duration_seconds'),
+        "ingot.forge_client.duration": Metric(name='ingot.forge_client.duration', instrument='histogram', unit='s', description='How long calls to Forge took.', labels=(_99, _98, ), recordings=(Recording(event='ingot.forge_client.get_sample.stop', value='duration', scale=1e-09, defaults={'operation': 'get_sample', 'result': 'ok'}), Recording(event='ingot.forge_client.get_sample.exception', value='duration', scale=1e-09, defaults={'operation': 'get_sample', 'result': 'error'}), ), buckets=(0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, ), series='ingot_forge_client_duration_seconds'),
+        "ingot.anvil_client.duration": Metric(name='ingot.anvil_client.duration', instrument='histogram', unit='s', description='How long calls to Anvil took.', labels=(_99, _98, ), recordings=(Recording(event='ingot.anvil_client.submit_label.stop', value='duration', scale=1e-09, defaults={'operation': 'submit_label', 'result': 'ok'}), Recording(event='ingot.anvil_client.submit_label.exception', value='duration', scale=1e-09, defaults={'operation': 'submit_label', 'result': 'error'}), Recording(event='ingot.anvil_client.fetch_assignment.stop', value='duration', scale=1e-09, defaults={'operation': 'fetch_assignment', 'result': 'ok'}), Recording(event='ingot.anvil_client.fetch_assignment.exception', value='duration', scale=1e-09, defaults={'operation': 'fetch_assignment', 'result': 'error'}), ), buckets=(0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, ), series='ingot_anvil_client_duration_seconds'),
+        "ingot.forge_client.errors": Metric(name='ingot.forge_client.errors', instrument='counter', unit='{error}', description='Calls to Forge that failed.', labels=(_99, ), recordings=(Recording(event='ingot.forge_client.get_sample.stop', defaults={'operation': 'get_sample'}, when={'result': 'error'}), Recording(event='ingot.forge_client.get_sample.exception', defaults={'operation': 'get_sample'}), ), series='ingot_forge_client_errors_total'),
+        "ingot.anvil_client.errors": Metric(name='ingot.anvil_client.errors', instrument='counter', unit='{error}', description='Calls to Anvil that failed.', labels=(_99, ), recordings=(Recording(event='ingot.anvil_client.submit_label.stop', defaults={'operation': 'submit_label'}, when={'result': 'error'}), Recording(event='ingot.anvil_client.submit_label.exception', defaults={'operation': 'submit_label'}), Recording(event='ingot.anvil_client.fetch_assignment.stop', defaults={'operation': 'fetch_assignment'}, when={'result': 'error'}), Recording(event='ingot.anvil_client.fetch_assignment.exception', defaults={'operation': 'fetch_assignment'}), ), series='ingot_anvil_client_errors_total'),
+        "ingot.component.render.duration": Metric(name='ingot.component.render.duration', instrument='histogram', unit='s', description='How long components took to render a sample.', labels=(_96, ), recordings=(Recording(event='ingot.component.render_sample.stop', value='duration', scale=1e-09), Recording(event='ingot.component.render_sample.exception', value='duration', scale=1e-09), ), buckets=(0.001, 0.005, 0.01, 0.05, 0.1, 0.25, 0.5, ), series='ingot_component_render_duration_seconds'),
+        "snakepit.requests": Metric(name='snakepit.requests', instrument='counter', unit='{request}', description='Requests that were answered.', labels=(_107, _106, _111, ), recordings=(Recording(event='snakepit.request.stop', defaults={'status': 'success'}), Recording(event='snakepit.request.exception', defaults={'status': 'error'}), ), series='snakepit_requests_total'),
+        "snakepit.pool.available_workers": Metric(name='snakepit.pool.available_workers', instrument='gauge', unit='{worker}', description='Workers that are free.', labels=(_107, ), recordings=(Recording(event='snakepit.pool.status', value='available_workers'), ), series='snakepit_pool_available_workers'),
+        "snakepit.pool.busy_workers": Metric(name='snakepit.pool.busy_workers', instrument='gauge', unit='{worker}', description='Workers that work.', labels=(_107, ), recordings=(Recording(event='snakepit.pool.status', value='busy_workers'), ), series='snakepit_pool_busy_workers'),
+        "snakepit.pool.queue_size": Metric(name='snakepit.pool.queue_size', instrument='gauge', unit='{request}', description='Requests that wait for a worker.', labels=(_107, ), recordings=(Recording(event='snakepit.pool.status', value='queue_size'), ), series='snakepit_pool_queue_size'),
+        "snakepit.request.duration": Metric(name='snakepit.request.duration', instrument='histogram', unit='s', description='How long requests took.', labels=(_107, _106, ), recordings=(Recording(event='snakepit.request.stop', value='duration', scale=1e-09), Recording(event='snakepit.request.exception', value='duration', scale=1e-09), ), buckets=(0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0, ), series='snakepit_request_duration_seconds'),
+        "snakepit.request.queue_time": Metric(name='snakepit.request.queue_time', instrument='histogram', unit='s', description='How long requests waited for a worker.', labels=(_107, ), recordings=(Recording(event='snakepit.request.stop', value='queue_time', scale=1e-09), Recording(event='snakepit.request.exception', value='queue_time', scale=1e-09), ), buckets=(0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0, 30.0, ), series='snakepit_request_queue_time_seconds'),
+        "snakepit.heartbeat.latency": Metric(name='snakepit.heartbeat.latency', instrument='histogram', unit='s', description='How long workers took to answer a heartbeat.', labels=(_108, ), recordings=(Recording(event='snakepit.heartbeat.pong_received', value='latency', scale=1e-09), ), buckets=(0.0005, 0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, ), series='snakepit_heartbeat_latency_seconds'),
+        "snakepit.worker.recycled": Metric(name='snakepit.worker.recycled', instrument='counter', unit='{worker}', description='Workers that were replaced as planned.', labels=(_107, _112, ), recordings=(Recording(event='snakepit.worker.recycled'), ), series='snakepit_worker_recycled_total'),
     },
 )
