@@ -18,7 +18,7 @@ from opentelemetry import context as otel_context
 from opentelemetry import propagate, trace
 from opentelemetry.instrumentation.flowstone.dagster.foreign import Foreign
 from opentelemetry.instrumentation.flowstone.dagster.guard import guarded
-from opentelemetry.instrumentation.flowstone.dagster.workers import establish, flush_at_exit, is_auto
+from opentelemetry.instrumentation.flowstone.dagster.workers import Establish, flush_at_exit, is_auto
 from opentelemetry.instrumentation.flowstone.errors import error as tell_error
 from opentelemetry.instrumentation.utils import is_instrumentation_enabled
 
@@ -62,13 +62,17 @@ class RelayedCommand(ChildProcessCommand):
     """Dagster's command for a child process, with telemetry around it.
 
     Args:
+        establish: Instruments the child.
         command: Dagster's.
         carrier: The run's trace context and baggage.
         run_id: Correlates what the child tells.
         auto: The parent is auto-instrumented.
     """
 
-    def __init__(self, command: Foreign, carrier: Mapping[str, str], run_id: str, *, auto: bool) -> None:
+    def __init__(
+        self, establish: Establish, command: Foreign, carrier: Mapping[str, str], run_id: str, *, auto: bool
+    ) -> None:
+        self._establish = establish
         self._command = command
         self._carrier = carrier
         self._run_id = run_id
@@ -77,7 +81,7 @@ class RelayedCommand(ChildProcessCommand):
     def execute(self) -> Iterator[Any]:
         """Be Dagster's command, in the child; yield its events, and what is to be relayed."""
         outbox = Outbox()
-        establish(auto=self._auto)
+        self._establish(auto=self._auto)
         self._join_run()
         relay(outbox)
         flush_at_exit(metrics=False)
@@ -139,11 +143,11 @@ def relay(outbox: Outbox) -> None:
 
 
 def execute_child(
-    wrapped: Callable[..., Any], _instance: object, args: tuple[Any, ...], kwargs: dict[str, Any]
+    establish: Establish, wrapped: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> Foreign:
     """Wrap `execute_child_process_command(multiprocessing_ctx, command)`, in the parent."""
     command = args[1] if len(args) > 1 else kwargs.get("command")
-    relayed = _wrap(command) if is_instrumentation_enabled() else None
+    relayed = _wrap(establish, command) if is_instrumentation_enabled() else None
     if relayed is None:
         return wrapped(*args, **kwargs)
     return _record_relayed(wrapped(args[0] if args else kwargs["multiprocessing_ctx"], relayed), command)
@@ -166,10 +170,10 @@ def _record_relayed(events: Foreign, command: Foreign) -> Iterator[Any]:
 
 
 @guarded
-def _wrap(command: Foreign) -> RelayedCommand:
+def _wrap(establish: Establish, command: Foreign) -> RelayedCommand:
     carrier: dict[str, str] = {}
     propagate.inject(carrier)
-    return RelayedCommand(command, carrier, command.dagster_run.run_id, auto=is_auto())
+    return RelayedCommand(establish, command, carrier, command.dagster_run.run_id, auto=is_auto())
 
 
 @guarded

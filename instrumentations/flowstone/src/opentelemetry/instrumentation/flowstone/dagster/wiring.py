@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from importlib import import_module
 from typing import Any
 
-from opentelemetry.instrumentation.flowstone.dagster import automation, io, resources, runs, steps
+from opentelemetry.instrumentation.flowstone.dagster import automation, io, resources, runs, steps, workers
 from opentelemetry.instrumentation.flowstone.dagster.foreign import Foreign
 from opentelemetry.instrumentation.flowstone.dagster.patching import Patches, Target, Wrapper
 
@@ -49,8 +48,18 @@ TARGETS = (
 """All that is patched."""
 
 
-def wire(materialization_hook: steps.MaterializationHook | None, run_hook: runs.RunHook | None) -> Patches:
-    """Patch Dagster, as far as it is imported, and the rest when it will be; return how to undo it."""
+def wire(
+    materialization_hook: steps.MaterializationHook | None,
+    run_hook: runs.RunHook | None,
+    establish: workers.Establish,
+) -> Patches:
+    """Patch Dagster, as far as it is imported, and the rest when it will be; return how to undo it.
+
+    Args:
+        materialization_hook: Called for each step that makes something.
+        run_hook: Called for each run.
+        establish: Called in child processes.
+    """
     running = steps.Steps(materialization_hook)
     transfers = io.Transfers(running)
     followed = runs.Runs(run_hook)
@@ -67,25 +76,22 @@ def wire(materialization_hook: steps.MaterializationHook | None, run_hook: runs.
     patches.wrap(REPORT_EVENT, followed.report)
     patches.wrap(EVALUATE_SENSOR, automation.poll)
     patches.wrap(EVALUATE_SCHEDULE, automation.tick)
-    patches.wrap(EXECUTE_CHILD, _from_processes("execute_child"))
-    patches.substitute(START_RUN, _start_run)
+    patches.wrap(EXECUTE_CHILD, _execute_child(establish))
+    # A wrapper cannot be pickled for the child process.
+    patches.substitute(
+        START_RUN, lambda original: partial(workers.start_run, establish, original, workers.is_auto())
+    )
     return patches
 
 
-def _from_processes(name: str) -> Wrapper:
-    """Return a wrapper of the module `processes`, which imports Dagster: when Dagster calls it."""
+def _execute_child(establish: workers.Establish) -> Wrapper:
+    """Return the wrapper of the module `processes`, which imports Dagster: when Dagster calls it."""
 
     def call(
-        wrapped: Callable[..., Any], instance: object, args: tuple[Any, ...], kwargs: dict[str, Any]
+        wrapped: Callable[..., Any], _instance: object, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> Foreign:
-        module = import_module("opentelemetry.instrumentation.flowstone.dagster.processes")
-        return getattr(module, name)(wrapped, instance, args, kwargs)
+        from opentelemetry.instrumentation.flowstone.dagster.processes import execute_child  # noqa: PLC0415
+
+        return execute_child(establish, wrapped, args, kwargs)
 
     return call
-
-
-def _start_run(original: Callable[..., Any]) -> Callable[..., Any]:
-    """Return what the code server starts a run with: a wrapper cannot be pickled for the child process."""
-    from opentelemetry.instrumentation.flowstone.dagster.workers import is_auto, start_run  # noqa: PLC0415
-
-    return partial(start_run, original, is_auto())

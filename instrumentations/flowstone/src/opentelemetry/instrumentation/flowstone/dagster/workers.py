@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from multiprocessing.util import Finalize
-from typing import Any
+from typing import Any, Protocol
 
 from opentelemetry import trace
 from opentelemetry._logs import get_logger_provider
@@ -13,11 +12,20 @@ from opentelemetry.instrumentation.flowstone.dagster.foreign import Foreign
 from opentelemetry.instrumentation.flowstone.dagster.guard import guarded
 from opentelemetry.metrics import get_meter_provider
 
-from assay.telemetry import bridge
-
 FLUSH_TIMEOUT_MS = 5000
 _FIRST = 100
 """Before the finalizers of multiprocessing itself, which run from the highest priority to the lowest."""
+
+
+class Establish(Protocol):
+    """Instruments a child process, if it is not yet. Can be pickled."""
+
+    def __call__(self, *, auto: bool) -> object:
+        """Do so.
+
+        Args:
+            auto: The parent is auto-instrumented.
+        """
 
 
 def is_auto() -> bool:
@@ -26,34 +34,7 @@ def is_auto() -> bool:
     return "auto_instrumentation" in str(getattr(sitecustomize, "__file__", ""))
 
 
-@guarded
-def establish(*, auto: bool) -> None:
-    """Instrument this child process, if it is not yet.
-
-    A spawned child is auto-instrumented by itself where OpenTelemetry leaves its folder in PYTHONPATH, which
-    not every version does.
-
-    Args:
-        auto: The parent is auto-instrumented.
-    """
-    from opentelemetry.instrumentation.flowstone.dagster.instrumentor import (  # noqa: PLC0415 - it imports this
-        DagsterInstrumentor,
-    )
-    from opentelemetry.instrumentation.flowstone.instrumentor import FlowstoneInstrumentor  # noqa: PLC0415
-
-    if auto and not is_auto():
-        from opentelemetry.instrumentation.auto_instrumentation import (  # noqa: PLC0415 # pyright: ignore[reportMissingTypeStubs]
-            initialize,
-        )
-
-        initialize()
-    if bridge.current() is None:
-        FlowstoneInstrumentor().instrument()
-    if not DagsterInstrumentor().is_instrumented_by_opentelemetry:
-        DagsterInstrumentor().instrument()
-
-
-def start_run(original: Callable[..., Any], auto: bool, *args: Foreign) -> Foreign:  # noqa: FBT001 - bound by `partial`
+def start_run(establish: Establish, original: Callable[..., Any], auto: bool, *args: Foreign) -> Foreign:  # noqa: FBT001 - bound by `partial`
     """Be `start_run_in_subprocess`: the process in which a code server runs a job."""
     establish(auto=auto)
     flush_at_exit(metrics=True)
@@ -63,6 +44,8 @@ def start_run(original: Callable[..., Any], auto: bool, *args: Foreign) -> Forei
 @guarded
 def flush_at_exit(*, metrics: bool) -> None:
     """Export what is still in the processors before this process exits: multiprocessing skips atexit."""
+    from multiprocessing.util import Finalize  # noqa: PLC0415 - only in a child process
+
     Finalize(None, _flush, kwargs={"metrics": metrics}, exitpriority=_FIRST)
 
 
