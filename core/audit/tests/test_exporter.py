@@ -76,9 +76,20 @@ def test_nobody_there_is_an_error():
         OTLPAuditExporter("http://127.0.0.1:1/v1/audit", retries=0).export(REQUEST)
 
 
-def test_an_answer_that_is_no_otlp_is_an_error(server):
+@pytest.mark.parametrize(
+    ("kind", "body"),
+    [("x-protobuf", b"\xff\xff"), ("json", b"[]"), ("json", b'{"receipts": [1]}'), ("json", b"{")],
+)
+def test_an_answer_that_is_no_otlp_is_an_error(server, kind, body):
+    answers = server((200, {"Content-Type": f"application/{kind}"}, body))
     with pytest.raises(ExportError, match="no OTLP answer"):
-        OTLPAuditExporter(server((200, PROTOBUF, b"\xff\xff")).url).export(REQUEST)
+        OTLPAuditExporter(answers.url).export(REQUEST)
+
+
+def test_a_retry_after_that_is_no_time_is_ignored(server):
+    answers = server((503, {"Retry-After": "nan"}, b""), (200, PROTOBUF, b""))
+    OTLPAuditExporter(answers.url).export(REQUEST)
+    assert len(answers.got) == 2
 
 
 @pytest.mark.parametrize(
@@ -88,13 +99,30 @@ def test_an_answer_that_is_no_otlp_is_an_error(server):
         {"endpoint": "ftp://127.0.0.1/"},
         {"endpoint": "127.0.0.1:4319"},
         {"certificate": "/does/not/exist.pem"},
+        {"certificate": __file__},
         {"client_key": "/etc/passwd"},
+        {"client_certificate": __file__},
         {"timeout": 0},
+        {"retries": -1},
+        {"token": "s3cret\n"},
+        {"token": "s3cret\u20ac"},
     ],
 )
-def test_a_setting_that_does_not_hold_is_an_error(settings):
-    with pytest.raises(ConfigurationError):
+def test_a_setting_that_does_not_hold_is_an_error_that_names_it(settings):
+    with pytest.raises(ConfigurationError, match=next(iter(settings))) as caught:
         OTLPAuditExporter(**settings)
+    assert "s3cret" not in str(caught.value)
+
+
+def test_credentials_in_the_endpoint_are_not_shown(server):
+    for url in ("http://ann:s3cret@audit.example.com/", "ftp://ann:s3cret@127.0.0.1/"):
+        with pytest.raises(ConfigurationError) as caught:
+            OTLPAuditExporter(url)
+        assert "s3cret" not in str(caught.value)
+    url = server((400, {}, b"no")).url.replace("://", "://ann:s3cret@")
+    with pytest.raises(ExportError, match="no") as refused:
+        OTLPAuditExporter(url).export(REQUEST)
+    assert "s3cret" not in str(refused.value)
 
 
 @pytest.mark.parametrize(

@@ -24,6 +24,7 @@ from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import (
     ExportLogsServiceResponse,
 )
 
+from assay.audit import tls
 from assay.audit.errors import ConfigurationError, ConflictError, ExportError
 
 DEFAULT_ENDPOINT = "http://127.0.0.1:4319/v1/audit"
@@ -39,10 +40,10 @@ class OTLPAuditExporter:
     Args:
         endpoint: Whole URL. Plain http is for loopback only.
         token: Bearer token; empty: none is sent.
-        certificate: File with the authorities that sign the server's certificate; empty: those of the system.
-        client_certificate: File with our own certificate, for mTLS.
-        client_key: File with its key; empty: it is in the same file.
-        timeout: Seconds for everything, retries included.
+        certificate: PEM file with the authority of the server's certificate; empty: those that certifi has.
+        client_certificate: PEM file with our own certificate, for mTLS.
+        client_key: PEM file with its key, without a password; empty: it is in the same file.
+        timeout: Seconds until nothing more is tried or waited for.
         retries: How often a refusal that says "later" is tried again.
         allow_plain_http: Records may cross a network in clear: only where something else encrypts it.
 
@@ -63,10 +64,14 @@ class OTLPAuditExporter:
         allow_plain_http: bool = False,
     ) -> None:
         _check_endpoint(endpoint, allow_plain_http=allow_plain_http)
-        _check_files(certificate=certificate, client_certificate=client_certificate, client_key=client_key)
+        _check_token(token)
+        tls.check_files(certificate, client_certificate, client_key)
         if timeout <= 0:
             raise ConfigurationError(f"the timeout is {timeout} s, it must be more than 0")
+        if retries < 0:
+            raise ConfigurationError(f"retries is {retries}, it must be 0 or more")
         self.endpoint = endpoint
+        self._shown = _without_credentials(endpoint)
         self._headers = {"Content-Type": _PROTOBUF, "Accept": "application/json"}
         if token:
             self._headers["Authorization"] = f"Bearer {token}"
@@ -93,9 +98,9 @@ class OTLPAuditExporter:
         for attempt in range(self._retries + 1):
             try:
                 response = self._post(body, max(deadline - time.monotonic(), 0.001))
-            except requests.exceptions.SSLError as error:
-                raise ExportError(f"{self.endpoint}: TLS failed: {error}. Check the certificates") from error
-            except requests.RequestException as error:
+            except OSError as error:  # requests.RequestException is one
+                if (problem := tls.explain(error)) is not None:
+                    raise ExportError(f"{self._shown}: {problem}") from error
                 failure, wait = self._unreachable(error), delay * random.uniform(0.5, 1.0)  # noqa: S311  jitter
             else:
                 if response.status_code in _ACCEPTED:
@@ -136,6 +141,7 @@ class OTLPAuditExporter:
         return cast("requests.Session", self._local.session)
 
     def _accepted(self, response: requests.Response) -> list[Mapping[str, Any]]:
+        receipts: list[Mapping[str, Any]] = []
         try:
             if "json" in response.headers.get("Content-Type", ""):
                 answer: dict[str, Any] = orjson.loads(response.content or b"{}")
@@ -144,17 +150,16 @@ class OTLPAuditExporter:
                     int(partial.get("rejectedLogRecords") or 0),
                     partial.get("errorMessage", ""),
                 )
-                receipts = cast("list[Mapping[str, Any]]", answer.get("receipts") or [])
+                given: list[Mapping[str, Any]] = answer.get("receipts") or []
+                receipts = [dict(receipt) for receipt in given]
             else:
                 success = ExportLogsServiceResponse.FromString(response.content).partial_success
-                rejected, message, receipts = success.rejected_log_records, success.error_message, []
+                rejected, message = success.rejected_log_records, success.error_message
         except (ValueError, TypeError, AttributeError, DecodeError) as error:
-            raise ExportError(
-                f"{self.endpoint} answered {response.status_code} with no OTLP answer"
-            ) from error
+            raise ExportError(f"{self._shown} answered {response.status_code} with no OTLP answer") from error
         if rejected:
             raise ExportError(
-                f"{self.endpoint} refused {rejected} of the records ({message}): none counts as accepted",
+                f"{self._shown} refused {rejected} of the records ({message}): none counts as accepted",
                 response.status_code,
             )
         return receipts
@@ -163,12 +168,12 @@ class OTLPAuditExporter:
         kind = ConflictError if response.status_code == _CONFLICT else ExportError
         reason = response.content[:500].decode(errors="replace").strip()
         return kind(
-            f"{self.endpoint} answered {response.status_code} {response.reason}: {reason}",
+            f"{self._shown} answered {response.status_code} {response.reason}: {reason}",
             response.status_code,
         )
 
-    def _unreachable(self, error: requests.RequestException) -> ExportError:
-        failure = ExportError(f"{self.endpoint} did not answer: {error}. Is a Collector or the sink running?")
+    def _unreachable(self, error: OSError) -> ExportError:
+        failure = ExportError(f"{self._shown} did not answer: {tls.hint(error)} ({error})")
         failure.__cause__ = error
         return failure
 
@@ -176,10 +181,8 @@ class OTLPAuditExporter:
 def _retry_after(response: requests.Response) -> float | None:
     """Return the seconds that `Retry-After` asks for: a number, or a date (RFC 9110 section 10.2.3)."""
     header = response.headers.get("Retry-After", "")
-    try:
-        return max(float(header), 0.0)
-    except ValueError:
-        pass
+    if header.isascii() and header.isdigit():
+        return float(header)
     try:
         return max(email.utils.parsedate_to_datetime(header).timestamp() - time.time(), 0.0)
     except (ValueError, TypeError):
@@ -187,16 +190,18 @@ def _retry_after(response: requests.Response) -> float | None:
 
 
 def _check_endpoint(endpoint: str, *, allow_plain_http: bool) -> None:
+    shown = _without_credentials(endpoint)
     try:
         url = urlsplit(endpoint)
         host = url.hostname or ""
+        _ = url.port
     except ValueError as error:
-        raise ConfigurationError(f"the audit endpoint {endpoint!r} is no URL: {error}") from error
+        raise ConfigurationError(f"the audit endpoint {shown!r} is no URL: {error}") from error
     if url.scheme not in {"http", "https"} or not host:
-        raise ConfigurationError(f"the audit endpoint {endpoint!r} must be an http or https URL with a host")
+        raise ConfigurationError(f"the audit endpoint {shown!r} must be an http or https URL with a host")
     if url.scheme == "http" and not allow_plain_http and not _is_loopback(host):
         raise ConfigurationError(
-            f"the audit endpoint {endpoint} would send records in clear over a network: use https"
+            f"the audit endpoint {shown} would send records in clear over a network: use https"
         )
 
 
@@ -209,9 +214,16 @@ def _is_loopback(host: str) -> bool:
         return False
 
 
-def _check_files(**files: str) -> None:
-    for name, path in files.items():
-        if path and not os.access(path, os.R_OK):
-            raise ConfigurationError(f"{name} {path!r} cannot be read")
-    if files["client_key"] and not files["client_certificate"]:
-        raise ConfigurationError("client_key is given without client_certificate")
+def _check_token(token: str) -> None:
+    if not token.isascii() or not token.isprintable() or token != token.strip():
+        raise ConfigurationError(
+            "the token has a character that no header carries, such as the line end of its file:"
+            " pass printable ASCII without spaces around it"
+        )
+
+
+def _without_credentials(endpoint: str) -> str:
+    """Return the endpoint as it may be shown."""
+    scheme, separator, rest = endpoint.partition("://")
+    authority, slash, path = rest.partition("/")
+    return f"{scheme}{separator}{authority.rpartition('@')[2]}{slash}{path}"

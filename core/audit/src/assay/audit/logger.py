@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import threading
 import time
 import uuid
@@ -15,8 +16,8 @@ from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord, ResourceLogs, ScopeL
 from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 
 from assay.audit.actor import current_actor
-from assay.audit.canonical import canonical_form, content, integrity_hash
-from assay.audit.errors import AuditError, ShutdownError
+from assay.audit.canonical import content, encode
+from assay.audit.errors import ShutdownError
 from assay.audit.receipt import AuditReceipt
 from assay.audit.record import (
     ACTION,
@@ -100,9 +101,11 @@ class AuditLogger:
         if self._closed.is_set():
             raise ShutdownError(f"audit record {record.event_name!r} was emitted after the logger's shutdown")
         message = to_log_record(_complete(record))
-        record_id = check(content(message)[0])
-        canonical_form(message)  # ill-formed Unicode is the caller's error before it is anybody else's
-        return self._hand_over(record_id, message)
+        covered, _ = content(message)
+        record_id = check(covered)
+        # The canonical form first: a record that has none is the caller's error before it is anybody else's.
+        receipt = AuditReceipt(record_id, hashlib.sha256(encode(covered)).hexdigest())
+        return replace(receipt, sink_timestamp=self._hand_over(record_id, message))
 
     def emit_event(
         self,
@@ -147,7 +150,7 @@ class AuditLogger:
             self._closed.set()
             self._exporter.shutdown()
 
-    def _hand_over(self, record_id: str, message: LogRecord) -> AuditReceipt:
+    def _hand_over(self, record_id: str, message: LogRecord) -> int | None:
         scope = ScopeLogs(log_records=[message])
         request = ExportLogsServiceRequest(
             resource_logs=[ResourceLogs(resource=self._resource, scope_logs=[scope])]
@@ -156,14 +159,14 @@ class AuditLogger:
         start = time.perf_counter()
         try:
             receipts = self._exporter.export(request)
-        except AuditError:
+        except BaseException:
             _dropped.add(1)
             raise
         _exported.add(1)
         _duration.record(time.perf_counter() - start)
         stamps = {receipt.get("record_id"): receipt.get("sink_timestamp") for receipt in receipts}
         stamp = stamps.get(record_id)
-        return AuditReceipt(record_id, integrity_hash(message), None if stamp is None else int(stamp))
+        return None if stamp is None else int(stamp)
 
 
 def _complete(record: AuditRecord) -> AuditRecord:
