@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import base64
 import copy
 import json
 
@@ -62,17 +63,31 @@ def test_any_text_goes_through_a_header(text):
         ({"dataschema": "relative"}, "dataschema"),
         ({"datacontenttype": "text/xml"}, "datacontenttype"),
         ({"traceParent": "x"}, "traceParent"),
-        ({"ext": None}, "ext"),
         ({"ext": 2**31}, "ext"),
         ({"ext": {}}, "ext"),
         ({"data": "text"}, "data"),
-        ({"data_base64": "e30="}, "data"),
+        ({"data_base64": "e30="}, "data_base64"),
+        ({"data": None}, "data"),
     ],
 )
 def test_what_is_wrong_with_the_envelope_is_named(change, field):
     with pytest.raises(InvalidEvent) as caught:
         check({**envelope(EVENT), **change})
     assert field in [fault.field for fault in caught.value.faults]
+
+
+def test_an_attribute_that_is_null_is_not_set():
+    assert check({**envelope(EVENT), "dataschema": None, "ext": None, "subject": None}) == EVENT
+    with pytest.raises(InvalidEvent, match="id: is missing"):
+        check({**envelope(EVENT), "id": None})
+
+
+def test_data_in_base64_is_read_and_what_is_none_is_named():
+    document = {name: value for name, value in envelope(EVENT).items() if name != "data"}
+    assert check({**document, "data_base64": base64.b64encode(json.dumps(EVENT).encode()).decode()}) == EVENT
+    for wrong in ("é", "e30", 7):
+        with pytest.raises(InvalidEvent, match="data_base64: is no base64"):
+            check({**document, "data_base64": wrong})
 
 
 def test_what_is_wrong_inside_is_named_by_its_path():

@@ -351,3 +351,17 @@ def test_an_outbox_that_cannot_be_opened_is_named(start, tmp_path):
     (tmp_path / "outbox.db").write_text("this is no database, and long enough to be seen as none" * 20)
     with pytest.raises(CDEventsError, match=r"outbox.db cannot be opened: file is not a database"):
         start({"type": "file", "path": str(tmp_path / "f")})
+
+
+def test_an_outbox_that_cannot_be_pruned_has_still_accepted(start, tmp_path, caplog):
+    path = tmp_path / "all.jsonl"
+    exporter = start({"type": "file", "path": str(path)}, retention={"events": 0})
+    exporter.export(logs(task(1)))
+    eventually(lambda: counts(exporter) == {(f"file:{path}", "sent"): 1})
+    exporter._outbox._db.execute(
+        "CREATE TEMP TRIGGER full BEFORE DELETE ON delivery BEGIN SELECT RAISE(ABORT, 'full'); END"
+    )
+    exporter._prune_at = 0.0
+    exporter.export(logs(task(2)))
+    assert "cannot be pruned: full" in caplog.text
+    eventually(lambda: subjects(lines(path)) == ["r/asset1", "r/asset2"])

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import contextlib
 import json
 import socket
+import threading
 from datetime import datetime, timezone
 
 import pytest
@@ -30,6 +32,23 @@ def send(url, **settings):
         sink.send([LETTER])
     finally:
         sink.close()
+
+
+@contextlib.contextmanager
+def answering(answer):
+    """Answer one request with bytes that may be no HTTP, and close."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def once() -> None:
+            connection, _ = server.accept()
+            with connection:
+                connection.recv(65536)
+                connection.sendall(answer)
+
+        thread = threading.Thread(target=once, daemon=True)
+        thread.start()
+        yield f"http://127.0.0.1:{server.getsockname()[1]}/"
+        thread.join(10)
 
 
 @pytest.mark.parametrize("mode", ["structured", "binary"])
@@ -87,18 +106,25 @@ def test_a_receiver_that_hangs_or_is_down_is_unavailable(endpoint):
 
 
 def test_a_receiver_that_sends_half_an_answer_is_unavailable():
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        import threading
+    with answering(b"HTTP/1.1 20") as url, pytest.raises(SinkUnavailable):
+        send(url)
 
-        def half() -> None:
-            connection, _ = server.accept()
-            connection.recv(65536)
-            connection.sendall(b"HTTP/1.1 20")
-            connection.close()
 
-        threading.Thread(target=half, daemon=True).start()
-        with pytest.raises(SinkUnavailable):
-            send(f"http://127.0.0.1:{server.getsockname()[1]}/")
+@pytest.mark.parametrize(
+    ("answer", "error"),
+    [
+        (b"HTTP/1.1 400 Bad Request\r\nContent-Length: 100\r\n\r\nhalf", DeliveryRefused),
+        (b"HTTP/1.1 500 Oops\r\nContent-Length: 100\r\n\r\nhalf", DeliveryFailed),
+        (b"HTTP/1.1 503 Busy\r\nTransfer-Encoding: chunked\r\n\r\nnonsense", SinkUnavailable),
+        (
+            b"HTTP/1.1 400 Bad Request\r\nContent-Encoding: gzip\r\nContent-Length: 4\r\n\r\nhalf",
+            DeliveryRefused,
+        ),
+    ],
+)
+def test_an_answer_counts_even_when_its_body_is_broken(answer, error):
+    with answering(answer) as url, pytest.raises(error, match="answered"):
+        send(url)
 
 
 @pytest.mark.parametrize("url", ["ftp://a/", "nothing", "http://user:pw@host/", "https:///x"])
@@ -111,6 +137,30 @@ def test_neither_token_nor_query_shows():
     settings = HTTPSettings(type="http", url="https://host/path?key=s3cret", token="s3cret")
     assert settings.title == "http:https://host/path"
     assert "s3cret" not in repr(settings.token)
+
+
+def test_no_error_holds_the_query(endpoint):
+    endpoint.answer = lambda _: None
+    with pytest.raises(SinkUnavailable) as caught:
+        send(f"{endpoint.url}?key=s3cret&more=s3cret", timeout=0.1)
+    assert "s3cret" not in str(caught.value)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        with pytest.raises(SinkUnavailable, match="Connection refused") as caught:
+            send(f"http://127.0.0.1:{free.getsockname()[1]}/?key=s3cret")
+    assert "s3cret" not in str(caught.value)
+
+
+@pytest.mark.parametrize("token", ["s3cret\n", "s3cret s3cret", "s3crét", ""])
+def test_a_token_that_no_header_may_hold_is_refused_and_not_shown(token):
+    with pytest.raises(ValidationError, match="visible ASCII") as caught:
+        HTTPSettings(type="http", url="http://a/", token=token)
+    assert "s3cr" not in str(caught.value)
+
+
+def test_authorities_that_are_not_there_are_named(tmp_path):
+    with pytest.raises(ValidationError, match="file"):
+        HTTPSettings(type="http", url="https://a/", ca=tmp_path / "ca.pem")
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from assay.exporters.cdevents import InvalidEvent, parse, vocabulary
+from assay.exporters.cdevents import InvalidEvent, model, parse, vocabulary
 
 PLAUSIBLE: list[Any] = [
     None, "", " ", "x", 0, 1.5, True, [], {}, ["x"], {"id": "x"}, {"id": ""}, {"contextId": "a"},
@@ -181,3 +181,11 @@ def test_the_table_has_the_members_of_each_schema_and_requires_the_same(official
         assert {member[:-1] for member in row if member.endswith("!")} == set(content.get("required", ())), (
             name
         )
+
+
+def test_types_of_somebodys_own_are_not_remembered():
+    """Whoever sends to a receiver chooses them, and as many as they like."""
+    for number in range(1000):
+        event_type = f"dev.cdeventsx.tool-a{number}.done.0.1.0"
+        assert model.model_of(event_type) is model.model_of(f"{event_type} ")
+    assert model._standard.cache_info().currsize <= len(vocabulary.EVENTS)

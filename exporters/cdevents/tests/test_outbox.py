@@ -123,3 +123,13 @@ def test_what_was_accepted_survives_a_kill(tmp_path: Path):
     box.close()
     assert len(kept) % 3 == 0, "a batch is in the outbox whole or not at all"
     assert kept[: len(accepted) * 3] == [f"{number}-{part}" for number in accepted for part in range(3)]
+
+
+def test_an_outbox_that_cannot_be_opened_leaves_nothing_open(tmp_path):
+    path = tmp_path / "outbox.db"
+    path.write_text("this is no database, and long enough to be seen as none" * 20)
+    open_before = len(list(Path("/proc/self/fd").iterdir()))
+    with pytest.raises(sqlite3.DatabaseError) as caught:
+        Outbox(path)
+    assert caught.value
+    assert len(list(Path("/proc/self/fd").iterdir())) == open_before

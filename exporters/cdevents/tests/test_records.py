@@ -58,3 +58,12 @@ def test_values_are_json():
         ]
     )
     assert values == {"nan": "nan", "bytes": "/w==", "array": [True], "map": {"k": 1.5}, "none": None}
+
+
+def test_ids_of_a_wrong_length_are_none():
+    request = ExportLogsServiceRequest()
+    request.resource_logs.add().scope_logs.add().log_records.add(
+        event_name="a", trace_id=b"\1" * 8, span_id=b"\2" * 16
+    )
+    [record] = log_events(request, received=1)
+    assert record.traceparent == record.trace_id == record.span_id == ""

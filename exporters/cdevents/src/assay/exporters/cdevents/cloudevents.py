@@ -7,7 +7,6 @@ v0.5.1 `cloudevents-binding.md`.
 from __future__ import annotations
 
 import base64
-import binascii
 import json
 import re
 from collections.abc import Callable, Mapping
@@ -24,6 +23,7 @@ _EXTENSION = re.compile(r"[a-z0-9]+")
 _JSON_TYPE = re.compile(r"[^;]+/(?:[^;]+\+)?json(?:\s*;.*)?", re.IGNORECASE)
 _MIRRORED = (("id", "id"), ("source", "source"), ("type", "type"), ("time", "timestamp"))
 _INT32 = range(-(2**31), 2**31)
+_PAYLOAD = frozenset({"data", "data_base64"})
 
 
 def envelope(event: Mapping[str, Any], traceparent: str = "") -> dict[str, Any]:
@@ -59,12 +59,15 @@ def check(document: object) -> dict[str, Any]:
     if "context" in members and "specversion" not in members:
         model.parse(members)
         return members
+    # An attribute that is null is one that is not set (JSON format, 2.2).
+    members = {name: value for name, value in members.items() if value is not None or name in _PAYLOAD}
     faults = _attribute_faults(members)
     try:
         data = _data(members)
         model.parse(data)
     except InvalidEvent as error:
-        raise InvalidEvent([*faults, *(_inside(fault) for fault in error.faults)]) from None
+        member = "data_base64" if "data_base64" in members else "data"
+        raise InvalidEvent([*faults, *(_inside(member, fault) for fault in error.faults)]) from None
     faults += _disagreements(members, data)
     if faults:
         raise InvalidEvent(faults)
@@ -76,7 +79,7 @@ def headers(document: Mapping[str, Any]) -> dict[str, str]:
     named = {
         f"ce-{name}": quote(_text(value), safe="!#$&'()*+,-./:;<=>?@[\\]^_`{|}~")
         for name, value in document.items()
-        if name not in {"data", "data_base64", "datacontenttype"}
+        if name not in _PAYLOAD and name != "datacontenttype"
     }
     return {**named, "content-type": str(document.get("datacontenttype", JSON))}
 
@@ -130,16 +133,17 @@ def _data(members: Mapping[str, Any]) -> dict[str, Any]:
     data = members.get("data")
     if "data_base64" in members:
         try:
-            data = decode(base64.b64decode(str(members["data_base64"]), validate=True))
-        except binascii.Error as error:
-            raise InvalidEvent([Fault("_base64", f"is no base64: {error}")]) from None
+            decoded = base64.b64decode(str(members["data_base64"]), validate=True)
+        except ValueError as error:
+            raise InvalidEvent([Fault("", f"is no base64: {error}")]) from None
+        data = decode(decoded)
     if not isinstance(data, dict):
         raise InvalidEvent([Fault("", "is no JSON object")])
     return cast("dict[str, Any]", data)
 
 
-def _inside(fault: Fault) -> Fault:
-    return Fault(f"data.{fault.field}" if fault.field else "data", fault.reason)
+def _inside(member: str, fault: Fault) -> Fault:
+    return Fault(f"{member}.{fault.field}" if fault.field else member, fault.reason)
 
 
 def _attribute_faults(members: Mapping[str, Any]) -> list[Fault]:
@@ -147,7 +151,7 @@ def _attribute_faults(members: Mapping[str, Any]) -> list[Fault]:
         Fault(name, "is missing") for name in ("specversion", "id", "source", "type") if name not in members
     ]
     for name, value in members.items():
-        if name in {"data", "data_base64"}:
+        if name in _PAYLOAD:
             continue
         if not _EXTENSION.fullmatch(name):
             faults.append(Fault(name, "is no attribute name: lower-case letters and digits only"))

@@ -54,10 +54,13 @@ class Delivery:
         """Say that there is something new in the outbox."""
         self._wake.set()
 
-    def stop(self, timeout: float) -> None:
-        """End after the letters in hand, or after `timeout` seconds. What is left stays in the outbox."""
+    def end(self) -> None:
+        """Ask it to end after the letter in hand. What is left stays in the outbox."""
         self._stopping.set()
         self._wake.set()
+
+    def join(self, timeout: float) -> None:
+        """Wait until it has ended, or `timeout` seconds, and close the sink."""
         self._thread.join(timeout)
         self._sink.close()
 

@@ -35,7 +35,8 @@ def validate(text: str) -> Iterator[Checked]:
         for item in whole:
             yield _checked(1, item)
         return
-    for number, line in enumerate(text.splitlines(), 1):
+    # Not `splitlines`: text in JSON may hold U+2028, U+0085 and the like as they are.
+    for number, line in enumerate(text.split("\n"), 1):
         if line.strip():
             try:
                 document = cloudevents.decode(line)
@@ -47,7 +48,7 @@ def validate(text: str) -> Iterator[Checked]:
 
 def _document(text: str) -> list[object] | None:
     """Return the events of a text that is one JSON document, and None for one that is not."""
-    if len(text.strip().splitlines()) == 1 and not text.lstrip().startswith("["):
+    if "\n" not in text.strip() and not text.lstrip().startswith("["):
         return None
     try:
         document = cloudevents.decode(text)

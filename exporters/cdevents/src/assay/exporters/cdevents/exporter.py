@@ -8,7 +8,7 @@ import os
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from time import time
+from time import monotonic, time
 from typing import Annotated, ClassVar
 
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
@@ -43,7 +43,7 @@ class Retention(BaseModel, extra="forbid", frozen=True):
     events: int = Field(default=100_000, ge=0)
 
 
-class Settings(BaseModel, extra="forbid"):
+class Settings(BaseModel, extra="forbid", hide_input_in_errors=True):
     """The exporter's section of the host's configuration."""
 
     outbox: Path = Field(description="SQLite file of what is not delivered yet.")
@@ -105,17 +105,20 @@ class CDEventsExporter:
         try:
             letters = list(self._letters(_records(batch)))
             added = self._outbox.add(letters) if letters else []
-            self._prune()
         except sqlite3.Error as error:
             raise Retry(f"the outbox cannot be written: {error}") from error
         self._count(added)
         for delivery in self._deliveries:
             delivery.wake()
+        self._prune()
 
     def shutdown(self) -> None:
         """Stop the deliveries and close the outbox; what is not delivered is sent after the next start."""
         for delivery in self._deliveries:
-            delivery.stop(_STOP_WITHIN)
+            delivery.end()
+        until = monotonic() + _STOP_WITHIN
+        for delivery in self._deliveries:
+            delivery.join(max(until - monotonic(), 0.0))
         self._outbox.close()
 
     def _letters(self, records: Iterable[Record]) -> Iterator[Letter]:
@@ -165,7 +168,13 @@ class CDEventsExporter:
     def _prune(self) -> None:
         if time() >= self._prune_at:
             self._prune_at = time() + _PRUNE_EVERY
-            self._outbox.prune(older_than=time() - self._retention.hours * 3600, keep=self._retention.events)
+            try:
+                self._outbox.prune(
+                    older_than=time() - self._retention.hours * 3600, keep=self._retention.events
+                )
+            except sqlite3.Error as error:
+                # What was accepted is accepted; the next batch tries again.
+                _log.warning("the outbox cannot be pruned: %s", error)
 
 
 def _records(batch: Batch) -> Iterator[Record]:

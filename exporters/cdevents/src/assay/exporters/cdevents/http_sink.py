@@ -6,15 +6,15 @@ Source: CloudEvents v1.0.2 `bindings/http-protocol-binding.md`; RFC 9110 (status
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from datetime import datetime, timezone
 from email.utils import parsedate_to_datetime
-from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
 import requests
-from pydantic import AfterValidator, Field, SecretStr
+from pydantic import AfterValidator, Field, FilePath, SecretStr
 from requests.auth import AuthBase
 
 from assay.exporters.cdevents import cloudevents
@@ -38,14 +38,23 @@ def _http(url: str) -> str:
     return url
 
 
-class HTTPSettings(SinkSettings, extra="forbid", frozen=True):
+def _header(token: SecretStr) -> SecretStr:
+    # The HTTP client would name the whole header, token included, in its error.
+    if not re.fullmatch(r"[\x21-\x7e]+", token.get_secret_value()):
+        raise ValueError("holds what no header may: use visible ASCII characters, and no line end")
+    return token
+
+
+class HTTPSettings(SinkSettings, extra="forbid", frozen=True, hide_input_in_errors=True):
     """A receiver of CloudEvents."""
 
     type: Literal["http"]
     url: Annotated[str, AfterValidator(_http)]
     mode: Literal["structured", "binary"] = "structured"
-    token: SecretStr | None = Field(default=None, description="Sent as bearer token.")
-    ca: Path | None = Field(
+    token: Annotated[SecretStr, AfterValidator(_header)] | None = Field(
+        default=None, description="Sent as bearer token."
+    )
+    ca: FilePath | None = Field(
         default=None, description="PEM file of the authorities to trust, not the system's."
     )
     timeout: float = Field(default=10.0, gt=0, description="Seconds for the connection, and for each read.")
@@ -88,7 +97,9 @@ class HTTPSink:
                 ) as response:
                     _judge(response)
             except (requests.RequestException, OSError) as error:
-                raise SinkUnavailable(f"{self._settings.title}: {type(error).__name__}: {error}") from error
+                raise SinkUnavailable(
+                    f"{self._settings.title}: {type(error).__name__}: {_without_query(error)}"
+                ) from error
 
     def close(self) -> None:
         """Close the connections."""
@@ -118,7 +129,7 @@ def _judge(response: requests.Response) -> None:
     status = response.status_code
     if 200 <= status < 300:  # noqa: PLR2004  the class of status codes that RFC 9110 calls successful
         return
-    said = response.raw.read(_REASON, decode_content=True).decode("utf-8", "replace").strip()
+    said = _said(response)
     reason = f"answered {status} {response.reason}{f': {said}' if said else ''}"
     after = retry_after(response.headers.get("Retry-After"))
     if status in _UNAVAILABLE or after is not None:
@@ -126,6 +137,20 @@ def _judge(response: requests.Response) -> None:
     if status in _AGAIN or status >= 500:  # noqa: PLR2004  server errors, as above
         raise DeliveryFailed(reason)
     raise DeliveryRefused(reason)
+
+
+def _said(response: requests.Response) -> str:
+    """Return the beginning of an answer's body in one line; what is cut off or cannot be decoded is none."""
+    try:
+        body: bytes = next(response.iter_content(_REASON), b"")
+    except requests.RequestException:
+        return ""
+    return " ".join(body.decode("utf-8", "replace").split())
+
+
+def _without_query(error: Exception) -> str:
+    """Return what went wrong without the URL's query, which may hold a key."""
+    return re.sub(r"\?[^\s'\")]*", "", str(error))
 
 
 def retry_after(value: str | None, *, now: datetime | None = None) -> float | None:

@@ -140,7 +140,6 @@ class CustomEvent(CDEvent):
 _BRANCHES = {"PATH", "END", "RELATION", "dict[str,any]", "str"}
 
 
-@cache
 def model_of(event_type: str) -> type[CDEvent]:
     """Return the model of a whole event type, such as `dev.cdevents.taskrun.finished.0.3.0`.
 
@@ -150,9 +149,15 @@ def model_of(event_type: str) -> type[CDEvent]:
     if event_type.startswith("dev.cdeventsx."):
         return CustomEvent
     name = event_type.removeprefix("dev.cdevents.")
-    shape = vocabulary.EVENTS.get(name) if name != event_type else None
-    if shape is None:
+    if name == event_type or name not in vocabulary.EVENTS:
         raise InvalidEvent([Fault("context.type", vocabulary.unknown(event_type))])
+    return _standard(name)
+
+
+@cache
+def _standard(name: str) -> type[CDEvent]:
+    """Make the model of a row of the vocabulary, once."""
+    shape = vocabulary.EVENTS[name]
     loose = name.partition(".")[0] in vocabulary.LOOSE
     title = name.replace(".", "_")
     content = create_model(f"{title}_content", __base__=Strict, **_fields(shape))

@@ -96,9 +96,13 @@ class Outbox:
     def __init__(self, path: Path) -> None:
         self._lock = threading.Lock()
         self._db = sqlite3.connect(path, check_same_thread=False, isolation_level=None, timeout=30)
-        self._db.execute("PRAGMA journal_mode = WAL")
-        self._db.execute("PRAGMA synchronous = FULL")
-        self._db.executescript(_SCHEMA)
+        try:
+            self._db.execute("PRAGMA journal_mode = WAL")
+            self._db.execute("PRAGMA synchronous = FULL")
+            self._db.executescript(_SCHEMA)
+        except sqlite3.Error:
+            self._db.close()
+            raise
 
     def add(self, letters: Iterable[Letter], *, now: float | None = None) -> list[Letter]:
         """Put letters on disk, all or none, and return those that were not there before."""
@@ -148,7 +152,7 @@ class Outbox:
             )
 
     def head(self, chain: str, types: Sequence[str]) -> str:
-        """Return the id of the newest event of these types in a chain, or empty."""
+        """Return the id of the newest event in a chain of the last of these types that it has, or empty."""
         for event_type in reversed(types):
             rows = self._rows(
                 "SELECT id FROM delivery WHERE chain = ? AND type = ? ORDER BY seq DESC LIMIT 1",

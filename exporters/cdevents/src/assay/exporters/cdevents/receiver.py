@@ -20,11 +20,13 @@ class Received:
     """One request.
 
     Args:
-        document: The structured CloudEvent; empty when the request carried none.
+        document: The structured CloudEvent, or bare CDEvent, as it came; empty when the request carried none.
+        event: The CDEvent in it; empty when it is not valid.
         fault: Why it is not valid; empty: it is.
     """
 
     document: dict[str, Any]
+    event: dict[str, Any]
     fault: str = ""
 
 
@@ -53,10 +55,13 @@ class _Handler(BaseHTTPRequestHandler):
         length = self.headers.get("Content-Length", "")
         if not length.isdecimal():
             self._answer(411, "send a Content-Length")
-        elif int(length) > LARGEST:
+        elif len(length) > len(str(LARGEST)) or int(length) > LARGEST:
             self._answer(413, f"larger than {LARGEST} bytes")
+        elif len(body := self.rfile.read(int(length))) < int(length):
+            # The sender has gone in the middle of it; it will send the whole again.
+            self.close_connection = True
         else:
-            received = read(dict(self.headers.items()), self.rfile.read(int(length)))
+            received = read(dict(self.headers.items()), body)
             # The answer first: who stops at this event leaves no sender without one.
             self._answer(400 if received.fault else 204, received.fault)
             self.server.on_event(received)
@@ -82,14 +87,13 @@ def read(headers: dict[str, str], body: bytes) -> Received:
     try:
         document = cloudevents.received(headers, body)
     except InvalidEvent as error:
-        return Received({}, str(error))
+        return Received({}, {}, str(error))
     return checked(document)
 
 
 def checked(document: dict[str, Any]) -> Received:
     """Return a structured CloudEvent with what is wrong with it."""
     try:
-        cloudevents.check(document)
+        return Received(document, cloudevents.check(document))
     except InvalidEvent as error:
-        return Received(document, str(error))
-    return Received(document)
+        return Received(document, {}, str(error))

@@ -12,6 +12,8 @@ from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsSer
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
 
+TRACE_ID_BYTES = 16
+SPAN_ID_BYTES = 8
 _SAMPLED = 0x01
 _FLAGS = 0xFF
 
@@ -69,8 +71,8 @@ def log_events(request: ExportLogsServiceRequest, received: int) -> Iterator[Rec
                         resource=resource,
                         start=time,
                         end=time,
-                        trace_id=_identifier(log.trace_id),
-                        span_id=_identifier(log.span_id),
+                        trace_id=_identifier(log.trace_id, TRACE_ID_BYTES),
+                        span_id=_identifier(log.span_id, SPAN_ID_BYTES),
                         flags=log.flags,
                     )
 
@@ -87,8 +89,8 @@ def ended_spans(request: ExportTraceServiceRequest) -> Iterator[Record]:
                     resource=resource,
                     start=span.start_time_unix_nano,
                     end=span.end_time_unix_nano,
-                    trace_id=_identifier(span.trace_id),
-                    span_id=_identifier(span.span_id),
+                    trace_id=_identifier(span.trace_id, TRACE_ID_BYTES),
+                    span_id=_identifier(span.span_id, SPAN_ID_BYTES),
                     flags=span.flags & _FLAGS or _SAMPLED,
                     span=True,
                 )
@@ -114,5 +116,6 @@ def _value(value: AnyValue) -> Any:  # noqa: ANN401  an attribute holds any JSON
     return getattr(value, kind)
 
 
-def _identifier(value: bytes) -> str:
-    return value.hex() if any(value) else ""
+def _identifier(value: bytes, length: int) -> str:
+    """Return an id in hexadecimal; OTLP says that one of another length, or all zeros, is none."""
+    return value.hex() if len(value) == length and any(value) else ""
