@@ -7,7 +7,7 @@ from contextvars import ContextVar
 
 import pytest
 
-from assay.telemetry import attach, span
+from assay.telemetry import attach, bus, span
 from assay.telemetry.ambient import correlation_id
 
 VALUE = ContextVar("VALUE", default="outside")
@@ -55,6 +55,15 @@ def test_fail_tells_of_an_error_that_nobody_raised(seen):
         "Quota",
         "no quota",
     )
+
+
+def test_names_that_a_program_makes_up_are_told_past_what_is_remembered(seen, monkeypatch):
+    monkeypatch.setattr(bus, "CACHE_LIMIT", 0)
+    with span("made.up.name"):
+        pass
+    with pytest.raises(LookupError), span("made.up.name"):
+        raise LookupError
+    assert seen.names[1:] == ["made.up.name.stop", "made.up.name.start", "made.up.name.exception"]
 
 
 def test_metadata_may_have_any_key(seen):

@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 import traceback
-from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
-from contextvars import Context, copy_context
-from functools import wraps
-from inspect import isasyncgenfunction, iscoroutinefunction, isgeneratorfunction
+from collections.abc import Callable
+from functools import partial
 from itertools import count
 from time import monotonic_ns, time_ns
 from types import TracebackType
-from typing import Any, TypeAlias, TypeVar, cast
+from typing import Any, TypeVar, cast
 
 from assay.telemetry import bus
 from assay.telemetry.ambient import correlation_id
+from assay.telemetry.decorating import decorate
 
 F = TypeVar("F", bound=Callable[..., object])
-
-Function: TypeAlias = Callable[..., Any]
-Given: TypeAlias = dict[str, Any]
 
 _contexts = count(1)
 _phases: dict[str, tuple[str, str, str]] = {}
@@ -57,6 +53,7 @@ class Span:
         "_given",
         "_measurements",
         "_metadata",
+        "_phases",
         "_screened",
         "_shared",
     )
@@ -100,8 +97,7 @@ class Span:
 
     def __enter__(self) -> Span:  # noqa: PYI034 - typing.Self is not in 3.10
         """Execute `.start`."""
-        event = self._event
-        start = (_phases.get(event) or _name_phases(event))[0]
+        self._phases = phases = _phases.get(self._event) or _name_phases(self._event)
         self._error: tuple[BaseException | str, str] | None = None
         self._end = ""
         self._bound: tuple[str, str | None] | None = None
@@ -109,9 +105,9 @@ class Span:
         shared = {**self._given, "telemetry_span_context": next(_contexts)}
         self._shared: bus.Metadata = shared
         self._begun = begun = monotonic_ns()
-        route = bus.routes.get(start)
+        route = bus.routes.get(phases[0])
         if route is None:
-            route = bus.resolve(start)
+            route = bus.resolve(phases[0])
         if route:
             screened = route({"system_time": time_ns(), "monotonic_time": begun}, shared)
             if screened is None:
@@ -143,7 +139,7 @@ class Span:
         if self._error is not None:
             self._execute_exception(measurements, *self._error)
         elif not self._dropped:
-            stop = self._end or _phases[self._event][1]
+            stop = self._end or self._phases[1]
             route = bus.routes.get(stop)
             if route is None:
                 route = bus.resolve(stop)
@@ -162,22 +158,10 @@ class Span:
 
     def __call__(self, function: F) -> F:
         """Make each call of `function` such a span."""
-        if isinstance(function, staticmethod):
-            return cast("F", staticmethod(self(cast("Callable[..., object]", function.__func__))))
-        if isinstance(function, classmethod):
-            return cast("F", classmethod(self(cast("Any", function).__func__)))
-        decorate = _decorate_function
-        if isasyncgenfunction(function):
-            decorate = _decorate_async_generator
-        elif isgeneratorfunction(function):
-            decorate = _decorate_generator
-        elif iscoroutinefunction(function):
-            decorate = _decorate_coroutine
-        return cast("F", decorate(self._event, self._given, function))
+        return cast("F", decorate(partial(Span, self._event, **self._given), function))
 
     def _execute_exception(self, measurements: dict[str, Any], error: BaseException | str, kind: str) -> None:
-        name = _phases[self._event][2]
-        route = bus.resolve(name)
+        route = bus.resolve(self._phases[2])
         if not route:
             return
         stacktrace = ""
@@ -209,103 +193,3 @@ def _name_phases(event: str) -> tuple[str, str, str]:
     if len(_phases) >= bus.CACHE_LIMIT:
         return (f"{event}.start", f"{event}.stop", f"{event}.exception")
     return _phases.setdefault(event, (f"{event}.start", f"{event}.stop", f"{event}.exception"))
-
-
-def _decorate_function(event: str, metadata: Given, function: Function) -> Function:
-    @wraps(function)
-    def call(*args: object, **kwargs: object) -> object:
-        with Span(event, **metadata):
-            return function(*args, **kwargs)
-
-    return call
-
-
-def _decorate_coroutine(event: str, metadata: Given, function: Function) -> Function:
-    @wraps(function)
-    async def call(*args: object, **kwargs: object) -> object:
-        with Span(event, **metadata):
-            return await function(*args, **kwargs)
-
-    return call
-
-
-def _decorate_generator(event: str, metadata: Given, function: Function) -> Function:
-    @wraps(function)
-    def call(*args: object, **kwargs: object) -> Generator[Any, Any, Any]:
-        context = copy_context()
-        operation = Span(event, **metadata)
-        context.run(operation.__enter__)
-        inner: Generator[Any, Any, Any] = context.run(function, *args, **kwargs)
-        step: Callable[[Any], Any] = inner.send
-        argument: Any = None
-        try:
-            while True:
-                item = context.run(step, argument)
-                try:
-                    argument = yield item
-                    step = inner.send
-                except BaseException as thrown:  # noqa: BLE001 - all of it is the inner generator's, also its close
-                    step, argument = inner.throw, thrown
-        except StopIteration as stop:
-            context.run(operation.__exit__, None, None, None)
-            return stop.value
-        except BaseException as error:
-            context.run(operation.__exit__, type(error), error, error.__traceback__)
-            raise
-
-    return call
-
-
-def _decorate_async_generator(event: str, metadata: Given, function: Function) -> Function:
-    @wraps(function)
-    async def call(*args: object, **kwargs: object) -> AsyncGenerator[Any, Any]:
-        context = copy_context()
-        operation = Span(event, **metadata)
-        context.run(operation.__enter__)
-        inner: AsyncGenerator[Any, Any] = context.run(function, *args, **kwargs)
-        step: Callable[[Any], Any] = inner.asend
-        argument: Any = None
-        try:
-            while True:
-                item = await _InContext(step(argument), context)
-                try:
-                    argument = yield item
-                    step = inner.asend
-                except BaseException as thrown:  # noqa: BLE001 - all of it is the inner generator's, also its close
-                    step, argument = inner.athrow, thrown
-        except StopAsyncIteration:
-            context.run(operation.__exit__, None, None, None)
-        except BaseException as error:
-            context.run(operation.__exit__, type(error), error, error.__traceback__)
-            raise
-
-    return call
-
-
-class _InContext:
-    """An awaitable, each step of which runs in `context`."""
-
-    __slots__ = ("_awaitable", "_context")
-
-    def __init__(self, awaitable: Awaitable[Any], context: Context) -> None:
-        self._awaitable = awaitable
-        self._context = context
-
-    def __await__(self) -> Generator[Any, Any, Any]:
-        return _steps(self._awaitable.__await__(), self._context)
-
-
-def _steps(inner: Generator[Any, Any, Any], context: Context) -> Generator[Any, Any, Any]:
-    """Be `inner`, each step of it run in `context`."""
-    step: Callable[[Any], Any] = inner.send
-    argument: Any = None
-    while True:
-        try:
-            item = context.run(step, argument)
-        except StopIteration as stop:
-            return stop.value
-        try:
-            argument = yield item
-            step = inner.send
-        except BaseException as thrown:  # noqa: BLE001 - all of it is the inner generator's, also its close
-            step, argument = inner.throw, thrown
