@@ -3,7 +3,11 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
+import pty
 import sqlite3
+import subprocess
+import sys
 import time
 import uuid
 
@@ -82,6 +86,26 @@ def test_records_are_printed_in_each_format(log):
     plain = run("query", "--db", log / "log.db").output
     assert "alice" in plain
     assert "\x1b" not in plain
+
+
+def test_a_table_on_a_terminal_shows_a_record_as_it_is(tmp_path):
+    """What stands in brackets is no markup: an auditor must see it."""
+    names = ("actor_id", "action")
+    record = {"actor_id": "orders[north] [red]x[/red] [/] :smile:", "action": None}
+    leader, follower = pty.openpty()
+    code = (
+        "import json, sys; from assay.cli.audit import _print_table; "
+        "_print_table([json.loads(sys.argv[1])], tuple(sys.argv[2:]))"
+    )
+    subprocess.run(
+        [sys.executable, "-c", code, json.dumps(record), *names],
+        stdout=follower,
+        env={**os.environ, "COLUMNS": "120", "TERM": "xterm"},
+        check=True,
+    )
+    os.close(follower)
+    assert record["actor_id"] in os.read(leader, 65536).decode()
+    os.close(leader)
 
 
 def test_the_checkpoint_is_printed_as_it_is(log):

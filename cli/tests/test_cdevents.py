@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import base64
 import json
 import re
 import subprocess
@@ -20,6 +21,10 @@ EVENT = {
     },
     "subject": {"id": "run/task", "content": {"outcome": "success"}},
 }  # fmt: skip
+CUSTOM = {
+    "context": {**EVENT["context"], "type": "dev.cdeventsx.tool-job.done.0.1.0"},
+    "subject": {"id": "job", "content": {"outcome": 3}},
+}
 GOOD = envelope(EVENT)
 BAD = envelope({**EVENT, "subject": {"id": "", "content": {}}})
 
@@ -118,6 +123,44 @@ def test_tail_says_that_a_port_is_in_use(tail):
     result = run("tail", "--port", url.rpartition(":")[2])
     assert result.exit_code == 1
     assert "cannot listen on 127.0.0.1" in result.output
+
+
+def test_a_port_that_is_none_is_wrong_usage():
+    assert run("tail", "--port", "65536").exit_code == 2
+
+
+@pytest.mark.parametrize(
+    ("event", "shown"),
+    [
+        ({"data_base64": base64.b64encode(json.dumps(EVENT).encode()).decode()}, "run/task  success"),
+        ({"data": {**EVENT, "subject": {"id": "a\x1b[2Jb", "content": {}}}, "subject": None}, "a\ufffd[2Jb"),
+        (envelope(CUSTOM), "job  3"),
+    ],
+)
+def test_tail_shows_what_any_valid_event_says(tmp_path, event, shown):
+    document = {name: value for name, value in GOOD.items() if name != "data"} | event
+    (tmp_path / "events.jsonl").write_text(json.dumps(document) + "\n")
+    result = run("tail", str(tmp_path / "events.jsonl"), "--count", "1")
+    assert (result.exit_code, result.output.endswith(f"{shown}\n")) == (0, True), result.output
+
+
+def test_names_that_cannot_be_printed_are_shown_replaced(tmp_path):
+    path = tmp_path / "events.jsonl"
+    path.write_text('{"specversion": "1.0", "\\ud800\\u001b[2J": 1, "data": {}}\n')
+    result = run("validate", str(path))
+    assert result.exit_code == 1
+    assert f"{path}:1: \ufffd\ufffd[2J: is no attribute name" in result.output
+
+
+def test_a_reader_that_has_gone_is_not_a_file_that_cannot_be_read(tmp_path):
+    path = tmp_path / "events.jsonl"
+    path.write_text("nonsense\n" * 100_000)
+    command_line = [sys.executable, "-m", "assay.cli", "cdevents", "tail", str(path)]
+    with subprocess.Popen(command_line, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as tailing:
+        tailing.stdout.readline()
+        tailing.stdout.close()
+        said = tailing.stderr.read()
+    assert said == ""
 
 
 def test_tail_follows_a_file(tmp_path):

@@ -14,7 +14,9 @@ import click
 from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
+from rich.text import Text
 
+from assay.cli._printable import printable
 from assay.exporters.audit import (
     AuditLogError,
     Query,
@@ -232,14 +234,13 @@ def _print_table(records: Iterable[dict[str, Any]], names: tuple[str, ...]) -> N
         return
     table = Table(*names, box=None)
     for record in records:
-        table.add_row(*(_cell(record[name]) for name in names))
+        # As text: a record's "[north]" is no markup.
+        table.add_row(*(Text(_cell(record[name])) for name in names))
     Console().print(table)
 
 
 def _cell(value: object) -> str:
-    """What is shown of a value: control characters of a record may not steer somebody's terminal."""
-    text = "" if value is None else str(value)
-    return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text)
+    return "" if value is None else printable(str(value))
 
 
 @contextmanager

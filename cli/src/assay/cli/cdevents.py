@@ -14,6 +14,7 @@ from typing import TextIO
 
 import click
 
+from assay.cli._printable import printable
 from assay.exporters.cdevents.cloudevents import decode
 from assay.exporters.cdevents.documents import validate as validate_text
 from assay.exporters.cdevents.errors import InvalidEvent
@@ -43,7 +44,7 @@ def validate(file: TextIO) -> None:
             continue
         invalid += 1
         for fault in result.faults:
-            click.echo(f"{file.name}:{result.line}: {fault}")
+            click.echo(printable(f"{file.name}:{result.line}: {fault}"))
     for name, count in sorted(types.items()):
         click.echo(f"{count:6d}  {name}")
     click.echo(f"{types.total()} valid, {invalid} invalid")
@@ -56,7 +57,11 @@ def validate(file: TextIO) -> None:
 @command.command(epilog="Example: assay cdevents tail --port 8129 --count 10")
 @click.argument("file", required=False, type=click.Path(dir_okay=False, path_type=Path))
 @click.option(
-    "--port", default=8129, show_default=True, help="Listen here, on loopback; 0 takes a free port."
+    "--port",
+    type=click.IntRange(0, 65535),
+    default=8129,
+    show_default=True,
+    help="Listen here, on loopback; 0 takes a free port.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print each event whole, as one line of JSON.")
 @click.option("--count", type=click.IntRange(min=1), help="End after so many events.")
@@ -96,10 +101,11 @@ def _listening(port: int) -> Generator[Iterator[Received]]:
 @contextlib.contextmanager
 def _following(path: Path) -> Generator[Iterator[Received]]:
     try:
-        with path.open("rb") as file:
-            yield _lines(file)
+        file = path.open("rb")
     except OSError as error:
         raise click.ClickException(f"cannot read {path}: {error.strerror}") from error
+    with file:
+        yield _lines(file)
 
 
 def _lines(file: Iterator[bytes]) -> Iterator[Received]:
@@ -118,14 +124,13 @@ def _received(line: bytes) -> Received:
     try:
         document = decode(line)
     except InvalidEvent as error:
-        return Received({}, str(error))
-    return checked(document) if isinstance(document, dict) else Received({}, "is no JSON object")  # pyright: ignore[reportUnknownArgumentType]
+        return Received({}, {}, str(error))
+    return checked(document) if isinstance(document, dict) else Received({}, {}, "is no JSON object")  # pyright: ignore[reportUnknownArgumentType]
 
 
-def _line(event: Received) -> str:
-    if event.fault:
-        return f"INVALID  {event.document.get('type', '')}  {event.fault}"
-    data = event.document.get("data", event.document)
-    context, subject = data["context"], data["subject"]
-    outcome = subject["content"].get("outcome", "")
-    return "  ".join(filter(None, (context["timestamp"], context["type"], subject["id"], outcome)))
+def _line(received: Received) -> str:
+    if received.fault:
+        return printable(f"INVALID  {received.document.get('type', '')}  {received.fault}")
+    context, subject = received.event["context"], received.event["subject"]
+    parts = (context["timestamp"], context["type"], subject["id"], subject["content"].get("outcome", ""))
+    return printable("  ".join(str(part) for part in parts if part != ""))

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
+import signal
 import sys
 import tempfile
-from functools import partial
 from pathlib import Path
 
 import click
@@ -14,6 +14,7 @@ from rich.console import Console
 from assay.cli._collector.sources import Mode, find_collector
 from assay.cli._demo.report import show
 from assay.cli._demo.run import run_demo
+from assay.cli._options import collector_option, made_folder, say
 
 
 @click.command("demo")
@@ -29,14 +30,7 @@ from assay.cli._demo.run import run_demo
     type=click.Path(file_okay=False, path_type=Path),
     help="Leave everything in this folder, which must be new or empty.",
 )
-@click.option(
-    "--collector",
-    "mode",
-    type=click.Choice(["auto", "require", "none"]),
-    default="auto",
-    show_default=True,
-    help="When no Collector can be had: auto goes on without, require fails; none does not look.",
-)
+@collector_option
 def command(directory: Path | None, mode: Mode, *, as_json: bool) -> None:
     """Run a real Dagster project, instrumented, and show what arrived where.
 
@@ -50,12 +44,14 @@ def command(directory: Path | None, mode: Mode, *, as_json: bool) -> None:
       assay demo --json --keep ./demo > demo.json
     """  # noqa: D301  click keeps what follows a backspace as it is
     root = _prepared(directory)
-    # Lines of a service are not markup, and a path is not to be broken.
-    say = partial(Console(stderr=True).print, markup=False, highlight=False, soft_wrap=True)
+    # As Ctrl-C: what was started is stopped.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     binary = find_collector(mode, report=say)
     outcome = run_demo(root, binary, say)
     if as_json:
         click.echo(json.dumps(outcome.as_json(), indent=2))
+        for line in outcome.failures:
+            say(f"does not hold: {line}")
     else:
         show(outcome, root, Console())
     sys.exit(0 if outcome.holds else 1)
@@ -65,12 +61,11 @@ def _prepared(directory: Path | None) -> Path:
     """Return an empty folder.
 
     Raises:
-        click.BadParameter: The folder that was named holds something.
+        click.BadParameter: The folder that was named cannot be made, or holds something.
     """
     if directory is None:
         return Path(tempfile.mkdtemp(prefix="assay-demo-"))
-    root = directory.absolute()
-    root.mkdir(parents=True, exist_ok=True)
+    root = made_folder(directory)
     if any(root.iterdir()):
         raise click.BadParameter(f"{root} is not empty: name a new folder, or empty it", param_hint="--keep")
     return root

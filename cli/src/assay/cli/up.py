@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import signal
 import threading
-from functools import partial
 from pathlib import Path
 from types import FrameType
 
 import click
-from rich.console import Console
 
 from assay.cli._collector.process import Addresses
 from assay.cli._collector.sources import Mode, find_collector
-from assay.cli._demo.stack import Folder, HostAddresses, Stack
+from assay.cli._options import collector_option, made_folder, say
+from assay.cli._stack import Folder, HostAddresses, Stack
 
 
 @click.command("up")
@@ -28,14 +27,7 @@ from assay.cli._demo.stack import Folder, HostAddresses, Stack
 @click.option(
     "--free-ports", is_flag=True, help="Listen on ports that are free now, not on the default ones."
 )
-@click.option(
-    "--collector",
-    "mode",
-    type=click.Choice(["auto", "require", "none"]),
-    default="auto",
-    show_default=True,
-    help="Whether a Collector stands before the exporter host.",
-)
+@collector_option
 def command(directory: Path, mode: Mode, *, free_ports: bool) -> None:
     """Run the Collector and the exporters on this machine, and say where they listen.
 
@@ -47,10 +39,8 @@ def command(directory: Path, mode: Mode, *, free_ports: bool) -> None:
       assay up --keep ./assay-data
       . ./assay-data/environment && opentelemetry-instrument python app.py      (in another terminal)
     """  # noqa: D301  click keeps what follows a backspace as it is
-    # Lines of a service are not markup, and a path is not to be broken.
-    say = partial(Console(stderr=True).print, markup=False, highlight=False, soft_wrap=True)
+    folder = Folder(made_folder(directory))
     binary = find_collector(mode, report=say)
-    folder = Folder(directory.absolute())
     stack = (
         Stack(folder, binary, Addresses.free(), HostAddresses.free()) if free_ports else Stack(folder, binary)
     )
@@ -63,7 +53,7 @@ def command(directory: Path, mode: Mode, *, free_ports: bool) -> None:
         signal.signal(number, stop)
     with stack.running():
         _announce(stack)
-        stopped.wait()
+        stack.wait(stopped)
         say("stopping")
 
 

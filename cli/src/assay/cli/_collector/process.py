@@ -142,11 +142,14 @@ class CollectorProcess:
                 start_new_session=True,
             )
         deadline = time.monotonic() + timeout
-        while not self._healthy():
+        while True:
+            # First: what answers on the port of one that has ended is another.
             if self._process.poll() is not None:
                 raise CollectorStartError(
                     f"the Collector ended with status {self._process.returncode}:\n{self._said(logged)}"
                 )
+            if self._healthy():
+                return
             if time.monotonic() > deadline:
                 self.kill()
                 raise CollectorStartError(

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from assay.cli._demo.errors import WorkloadError
+from assay.cli._demo.errors import DemoError
 
 WORKLOAD = "assay.cli._demo.workload"
 SECONDS = 300
@@ -55,7 +55,7 @@ def run_workload(root: Path, log: Path, environment: Mapping[str, str]) -> Repor
         environment: Where telemetry and audit records go.
 
     Raises:
-        WorkloadError: A script ended with an error, or left no report.
+        DemoError: A script ended with an error, or left no report.
     """
     home, store, report = root / "dagster", root / "store", root / "report.json"
     for folder in (home, store):
@@ -82,12 +82,12 @@ def _instrumented(arguments: list[str], log: Path, environment: Mapping[str, str
     """Run one script of the workload as a user would start their own.
 
     Raises:
-        WorkloadError: It did not end well.
+        DemoError: It did not end well.
     """
     beside = Path(sys.executable).with_name("opentelemetry-instrument")
     launcher = str(beside) if beside.exists() else shutil.which("opentelemetry-instrument")
     if launcher is None:
-        raise WorkloadError("opentelemetry-instrument is not installed beside this Python: reinstall `assay`")
+        raise DemoError("opentelemetry-instrument is not installed beside this Python: reinstall `assay`")
     script, *rest = arguments
     command = [launcher, sys.executable, "-m", f"{WORKLOAD}.{script}", *rest]
     with log.open("ab") as out:
@@ -102,7 +102,5 @@ def _instrumented(arguments: list[str], log: Path, environment: Mapping[str, str
         )
     if done.returncode:
         tail = log.read_text(encoding="utf-8", errors="replace")[-2000:]
-        raise WorkloadError(
-            f"the demo's {script} ended with status {done.returncode}; {log} ends with:\n{tail}"
-        )
+        raise DemoError(f"the demo's {script} ended with status {done.returncode}; {log} ends with:\n{tail}")
     return done.returncode

@@ -10,9 +10,9 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from typing import Any
 
-from assay.cli._demo.errors import StackError
-from assay.cli._demo.stack import Folder
+from assay.cli._demo.errors import DemoError
 from assay.cli._demo.tamper import caught
+from assay.cli._stack import Folder
 from assay.exporters.audit import VerificationError, load_verifier, verify
 
 
@@ -76,7 +76,7 @@ def examine(folder: Folder) -> AuditLog:
     """Count, verify, prove one record, and see whether a changed letter is caught.
 
     Raises:
-        StackError: `assay audit prove` failed.
+        DemoError: `assay audit prove` failed.
         AuditLogError: The log or its key cannot be read.
     """
     counted = count(folder)
@@ -99,5 +99,5 @@ def _prove_an_approval(folder: Folder) -> None:
     command = [sys.executable, "-m", "assay.cli", "audit", "prove", approved[0], "--db", str(folder.database)]
     done = subprocess.run(command, capture_output=True, stdin=subprocess.DEVNULL, check=False)
     if done.returncode:
-        raise StackError(f"assay audit prove failed: {done.stderr.decode(errors='replace').strip()}")
+        raise DemoError(f"assay audit prove failed: {done.stderr.decode(errors='replace').strip()}")
     folder.proof.write_bytes(done.stdout)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 from contextlib import closing
 
-from assay.cli._demo.stack import Folder
+from assay.cli._stack import Folder
 from assay.exporters.cdevents.documents import validate
 
 

@@ -7,9 +7,10 @@ import sys
 from pathlib import Path
 
 from rich.console import Console
+from rich.markup import escape
 
 from assay.cli._demo.run import Outcome
-from assay.cli._demo.stack import Folder
+from assay.cli._stack import Folder
 
 
 def show(outcome: Outcome, root: Path, console: Console) -> None:
@@ -18,7 +19,7 @@ def show(outcome: Outcome, root: Path, console: Console) -> None:
     if facts["collector"]["source"] == "none":
         console.print(_WITHOUT, style="yellow", markup=False, highlight=False, soft_wrap=True)
     for stop, text in _way(outcome):
-        console.print(f"[bold]{stop:<12}[/bold] {text}", highlight=False, soft_wrap=True)
+        console.print(f"[bold]{stop:<12}[/bold] {escape(text)}", highlight=False, soft_wrap=True)
     _show_checks(outcome, console)
     _show_next(Folder(root), console)
     if facts["collector"]["source"] == "none":
@@ -64,8 +65,8 @@ def _show_checks(outcome: Outcome, console: Console) -> None:
         )
         return
     console.print("\n[red]What does not hold:[/red]")
-    for line in outcome.mismatches:
-        console.print(f"  {line}", markup=False, highlight=False)
+    for line in outcome.failures:
+        console.print(f"  {line}", markup=False, highlight=False, soft_wrap=True)
 
 
 def _show_next(folder: Folder, console: Console) -> None:

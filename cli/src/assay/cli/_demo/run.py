@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -23,7 +24,8 @@ from assay.cli._demo.arrivals import (
     read_spans,
     scrape,
 )
-from assay.cli._demo.stack import Folder, HostAddresses, Stack
+from assay.cli._demo.errors import DemoError
+from assay.cli._stack import Folder, HostAddresses, Stack
 
 # The Collector waits for a trace to be whole before it samples; a demo's traces are whole soon.
 COLLECTOR_SETTINGS = {
@@ -75,17 +77,25 @@ class Outcome:
         return exported if self.collector["validated"] else checks.audited(self.report)
 
     @property
+    def failures(self) -> list[str]:
+        """A line for each check that does not hold."""
+        audit = self.audit
+        lines = {
+            f"application: it ended with status {self.report.exit}": self.report.exit != 0,
+            f"audit log: {audit.failure}": not audit.verified,
+            "audit log: a changed letter was not noticed": not audit.tamper_detected,
+            f"audit log: {self.accepted} records accepted, {audit.stored} stored": (
+                audit.stored != self.accepted
+            ),
+            f"audit log: {audit.quarantined} entries in quarantine": audit.quarantined != 0,
+            f"CDEvents: {self.invalid_cdevents} are not valid or were held back": self.invalid_cdevents != 0,
+        }
+        return [*self.mismatches, *(line for line, fails in lines.items() if fails)]
+
+    @property
     def holds(self) -> bool:
         """Whether every check holds."""
-        return (
-            not self.mismatches
-            and self.report.exit == 0
-            and self.audit.verified
-            and self.audit.tamper_detected
-            and self.audit.stored == self.accepted
-            and self.audit.quarantined == 0
-            and self.invalid_cdevents == 0
-        )
+        return not self.failures
 
     def as_json(self) -> dict[str, Any]:
         """Return the object that `assay demo --json` prints."""
@@ -126,11 +136,13 @@ def run_demo(root: Path, binary: CollectorBinary | None, say: Say) -> Outcome:
         say: Told a line for each step.
 
     Raises:
-        StackError: The exporter host did not start.
+        StackError: A port is in use, or the exporter host did not start.
         CollectorError: The Collector refused its configuration, or did not start.
-        WorkloadError: The application could not be run.
+        DemoError: Dagster is not installed, or the application could not be run.
     """
     began = time.monotonic()
+    if importlib.util.find_spec("dagster") is None:
+        raise DemoError("the demo runs Dagster, which is not installed here: pip install 'assay[flowstone]'")
     folder = Folder(root)
     stack = Stack(folder, binary, Addresses.free(), HostAddresses.free(), COLLECTOR_SETTINGS)
     if binary is not None:

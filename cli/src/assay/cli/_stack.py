@@ -7,14 +7,17 @@ Collector the application speaks to the host itself: everything but the Collecto
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import os
 import secrets
+import socket
 import subprocess
 import sys
+import threading
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Generator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -23,11 +26,15 @@ import yaml
 from assay.cli._collector.binary import CollectorBinary
 from assay.cli._collector.files import COMPOSITIONS
 from assay.cli._collector.process import Addresses, CollectorProcess, free_address
-from assay.cli._demo.errors import StackError
 
 HOST_START_SECONDS = 30
 HOST_STOP_SECONDS = 30
 HTTP_OK = 200
+_WATCH_SECONDS = 1.0
+
+
+class StackError(Exception):
+    """A service could not be started, or has ended by itself; the message says which, and why."""
 
 
 @dataclass(frozen=True)
@@ -144,15 +151,19 @@ class Stack:
     collector_settings: Mapping[str, str] = field(default_factory=dict[str, str])
     audit_token: str = field(default_factory=lambda: secrets.token_urlsafe(24), repr=False)
     host_token: str = field(default_factory=lambda: secrets.token_urlsafe(24), repr=False)
+    _services: dict[str, tuple[Callable[[], bool], Path]] = field(
+        default_factory=dict[str, tuple[Callable[[], bool], Path]], init=False, repr=False
+    )
 
     @contextlib.contextmanager
     def running(self) -> Generator[Stack]:
         """Start everything, and stop it when the block is left: the Collector first, since it feeds the host.
 
         Raises:
-            StackError: A service did not start; the message holds what it said.
+            StackError: A port is in use, or the host did not start; the message holds what it said.
             CollectorStartError: The Collector did not.
         """
+        self._require_free_ports()
         self.folder.audit.mkdir(parents=True, exist_ok=True)
         self.folder.outbox.parent.mkdir(parents=True, exist_ok=True)
         self.folder.host_config.write_text(
@@ -169,8 +180,20 @@ class Stack:
                 storage=self.folder.queue,
                 log=self.folder.collector_log,
                 environment=self.collector_environment(),
-            ):
+            ) as collector:
+                self._services["Collector"] = (lambda: collector.pid is not None, self.folder.collector_log)
                 yield self
+
+    def wait(self, stopped: threading.Event) -> None:
+        """Return when `stopped` is set.
+
+        Raises:
+            StackError: A service ended by itself.
+        """
+        while not stopped.wait(_WATCH_SECONDS):
+            for name, (is_alive, log) in self._services.items():
+                if not is_alive():
+                    raise StackError(f"the {name} has ended by itself: see {log}")
 
     def application_environment(self) -> dict[str, str]:
         """Return the variables by which an instrumented application finds its way here."""
@@ -196,6 +219,18 @@ class Stack:
             "ASSAY_HOST_HTTP_ENDPOINT": f"http://{self.host.http}",
             **self.collector_settings,
         }
+
+    def _require_free_ports(self) -> None:
+        """Who listens there already would answer for a service of ours that cannot start."""
+        wanted = {f"exporter host, {name}": at for name, at in dataclasses.asdict(self.host).items()}
+        if self.binary is not None:
+            wanted |= {f"Collector, {name}": at for name, at in dataclasses.asdict(self.collector).items()}
+        taken = [f"{address} ({name})" for name, address in wanted.items() if not _is_free(address)]
+        if taken:
+            raise StackError(
+                f"in use already: {', '.join(taken)}. Stop what listens there (another `assay up`?), "
+                "or let `assay up --free-ports` choose others"
+            )
 
     def _host_config(self) -> dict[str, object]:
         auth = {"bearer": "${env:ASSAY_HOST_TOKEN}"}
@@ -250,6 +285,7 @@ class Stack:
             )
         try:
             self._wait_for_host(process)
+            self._services["exporter host"] = (lambda: process.poll() is None, self.folder.host_log)
             yield
         finally:
             process.terminate()
@@ -261,11 +297,25 @@ class Stack:
 
     def _wait_for_host(self, process: subprocess.Popen[bytes]) -> None:
         deadline = time.monotonic() + HOST_START_SECONDS
-        while not answers(f"http://{self.host.health}/health/ready"):
-            if process.poll() is not None or time.monotonic() > deadline:
-                said = self.folder.host_log.read_text(encoding="utf-8", errors="replace")
-                raise StackError(f"the exporter host did not start:\n{said[-2000:].strip()}")
+        while process.poll() is None and time.monotonic() < deadline:
+            if answers(f"http://{self.host.health}/health/ready"):
+                return
             time.sleep(0.1)
+        said = self.folder.host_log.read_text(encoding="utf-8", errors="replace")
+        raise StackError(f"the exporter host did not start:\n{said[-2000:].strip()}")
+
+
+def _is_free(address: str) -> bool:
+    """Return whether this process could listen there now."""
+    host, port = address.rsplit(":", 1)
+    with socket.socket() as probe:
+        # As servers do: connections of an earlier one that linger do not make a port taken.
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, int(port)))
+        except OSError:
+            return False
+        return True
 
 
 def answers(url: str) -> bool:

@@ -1,0 +1,50 @@
+"""What the demo says of what it saw."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from assay.cli._demo.application import Report
+from assay.cli._demo.audit_log import AuditLog
+from assay.cli._demo.report import show
+from assay.cli._demo.run import Outcome
+
+ASSETS = {kind: {} for kind in ("started", "checked", "failed", "retried", "succeeded", "stored", "loaded")}
+GOOD = {
+    "report": Report(0, {}, ["in_process"], ASSETS, {"polls": 0, "triggers": 0}),
+    "audit": AuditLog({("a", "b"): 4}, 0, "o", failure="", tampering="record 1: actor[0] differs"),
+    "collector": {"version": "", "source": "none", "validated": False},
+}
+
+
+def shown(outcome: Outcome) -> str:
+    text = io.StringIO()
+    show(outcome, Path("/kept"), Console(file=text, width=40))
+    return text.getvalue()
+
+
+def test_all_holds():
+    assert Outcome(**GOOD).holds
+    assert "caught: record 1: actor[0] differs\n" in shown(Outcome(**GOOD))
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"audit": AuditLog({("a", "b"): 4}, failure="root [x] differs", tampering="t")}, "root [x] differs"),
+        ({"audit": AuditLog({("a", "b"): 4}, failure="")}, "a changed letter was not noticed"),
+        ({"audit": AuditLog({}, failure="", tampering="t")}, "4 records accepted, 0 stored"),
+        ({"audit": AuditLog({("a", "b"): 4}, 2, failure="", tampering="t")}, "2 entries in quarantine"),
+        ({"invalid_cdevents": 3}, "CDEvents: 3 are not valid or were held back"),
+        ({"mismatches": ["spans: one is missing"]}, "spans: one is missing"),
+    ],
+)
+def test_whatever_does_not_hold_is_named(change, said):
+    outcome = Outcome(**{**GOOD, **change})
+    assert not outcome.holds
+    _, _, failures = shown(outcome).partition("What does not hold:\n")
+    assert said in failures
