@@ -109,22 +109,23 @@ def integrity_hash(record: LogRecord) -> str:
     return hashlib.sha256(canonical_form(record)).hexdigest()
 
 
-def unwrap(value: Content) -> Any:  # noqa: ANN401, PLR0911  a JSON value; one return for each kind
+def unwrap(value: Content) -> Any:  # noqa: ANN401  a JSON value
     """Return the plain JSON value of a wrapped one: text, numbers, lists, objects; bytes stay base64.
 
     An integer is an integer again; NaN and the infinities stay their names.
     """
-    if (text := value.get("stringValue")) is not None:
-        return text
     for kind, inner in value.items():
+        if kind == "kvlistValue":
+            return {
+                key: text if (text := item.get("stringValue")) is not None else unwrap(item)
+                for key, item in inner["values"].items()
+            }
+        if kind == "arrayValue":
+            return [unwrap(item) for item in inner["values"]]
         if kind == "intValue":
             return int(inner)
         if kind == "doubleValue":
             return inner if isinstance(inner, str) else float(inner) + 0.0  # JCS has no negative zero
-        if kind == "arrayValue":
-            return [unwrap(item) for item in inner["values"]]
-        if kind == "kvlistValue":
-            return {key: unwrap(item) for key, item in inner["values"].items()}
         return inner
     return None
 

@@ -6,7 +6,7 @@ Records of one stream may be stored in another order than they were made; those 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from assay.audit.canonical import Content, unwrap
 from assay.exporters.audit.errors import ChainError
@@ -17,8 +17,8 @@ _PREFIX = "audit.sequence."
 class _Link(NamedTuple):
     record_id: str
     integrity_hash: str
-    previous_hash: str | None
-    previous_id: str | None
+    previous_hash: Any
+    previous_id: Any
     end: bool
 
 
@@ -30,16 +30,17 @@ class _Stream:
 
 
 class Chains:
-    """All streams of a log; what it keeps grows with the streams, not with the records."""
+    """All streams of a log; what it keeps grows with the streams, and with the records that are ahead."""
 
     def __init__(self) -> None:
         self._streams: dict[str, _Stream] = {}
 
-    def add(self, record: Content, integrity_hash: str) -> None:
+    def add(self, record: Content, integrity_hash: bytes) -> None:
         """Add a record in the order of the log; one without a sequence is left alone.
 
         Raises:
-            ChainError: It forks its chain, does not follow from the record before, or comes after the end.
+            ChainError: It has no number, forks its chain, does not follow from the record before, or comes
+                after the end.
         """
         attributes: dict[str, Content] = record["attributes"]
         if _PREFIX + "number" not in attributes:
@@ -49,13 +50,13 @@ class Chains:
         number = values[_PREFIX + "number"]
         name = str(values.get(_PREFIX + "stream_id", ""))
         stream = self._streams.setdefault(name, _Stream())
-        if not isinstance(number, int) or number <= stream.number or number in stream.waiting:
-            raise ChainError(
-                f"record {record_id}: stream {name!r} has number {number} already, or it is no number"
-            )
+        if type(number) is not int or number < 1:
+            raise ChainError(f"record {record_id}: number {number!r} in stream {name!r} is no integer from 1")
+        if number <= stream.number or number in stream.waiting:
+            raise ChainError(f"record {record_id}: stream {name!r} has number {number} already")
         stream.waiting[number] = _Link(
             record_id,
-            integrity_hash,
+            integrity_hash.hex(),
             values.get(_PREFIX + "previous_hash"),
             values.get(_PREFIX + "previous_record_id"),
             values.get(_PREFIX + "end") is True,
@@ -82,7 +83,7 @@ def _follow(name: str, stream: _Stream, link: _Link) -> None:
     before = stream.last
     if before is not None and before.end:
         raise ChainError(f"record {link.record_id}: stream {name!r} had ended with record {before.record_id}")
-    if (link.previous_hash, link.previous_id) not in _predecessors(before):
+    if not _is_next(link, before):
         raise ChainError(
             f"record {link.record_id}: it does not follow the record before it in stream {name!r}"
         )
@@ -90,8 +91,8 @@ def _follow(name: str, stream: _Stream, link: _Link) -> None:
     stream.number += 1
 
 
-def _predecessors(before: _Link | None) -> set[tuple[str | None, str | None]]:
-    """Return what a record may say of the one before; the id is optional, the hash is not."""
+def _is_next(link: _Link, before: _Link | None) -> bool:
+    """Tell whether a record says the right thing of the one before; the id is optional, the hash is not."""
     if before is None:
-        return {(None, None)}
-    return {(before.integrity_hash, None), (before.integrity_hash, before.record_id)}
+        return link.previous_hash is None and link.previous_id is None
+    return link.previous_hash == before.integrity_hash and link.previous_id in (None, before.record_id)

@@ -32,18 +32,21 @@ from assay.exporters.audit.errors import (
 from assay.exporters.audit.note import Checkpoint, VerifierKey, open_checkpoint
 from assay.exporters.audit.sequence import Chains
 from assay.exporters.audit.storage import LEAF_COUNT, open_read_only
-from assay.exporters.audit.tree import Frontier, leaf_hash
+from assay.exporters.audit.tree import STORED_LEVELS, Frontier, leaf_hash
 
-_RECORDS = f"""SELECT leaf_index, {", ".join(schema.COLUMNS)}, integrity_hash, leaf, leaf_hash
+_RECORDS = f"""SELECT leaf_index, {", ".join(schema.COLUMNS)}, integrity_hash, CAST(leaf AS BLOB), leaf_hash
                FROM audit_log ORDER BY leaf_index"""  # noqa: S608  our own column names
 _QUARANTINE = """SELECT leaf_index, digest, kind, record_id, reason, encoding, payload, inserted_at,
                  sink_time_unix_nano, leaf_hash FROM quarantine ORDER BY leaf_index"""
 _NODE = "SELECT hash FROM nodes WHERE level = ? AND node_index = ?"
 _CHECKPOINTS = "SELECT size, note FROM checkpoints ORDER BY size"
 _OUT_OF_PLACE = "SELECT id FROM audit_log WHERE leaf_index >= ? ORDER BY leaf_index LIMIT 1"
-_RECORD, _INTEGRITY, _RESOURCE = '{"record":', '{"integrity":', ',"resource":'
+_RECORD, _INTEGRITY, _RESOURCE = b'{"record":', b'{"integrity":', b',"resource":'
+_WIDTH = len(schema.COLUMNS) + 4  # of a row of `_RECORDS`
+# What a row that no sink wrote may raise, wherever it is looked into.
+_MALFORMED = (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, OSError)
 _DECODER = json.JSONDecoder()
-_PROGRESS_EVERY = 10_000  # entries
+_PROGRESS_EVERY = 10_000  # entries; a multiple of what a stored node covers
 _SHOWN = 60  # characters of a value in a message
 
 Progress = Callable[[int, int], object]
@@ -103,8 +106,9 @@ class _Verifier:
         self._kept = kept
         self._tree = Frontier()
         self._chains = Chains()
-        self._counts = {"record": 0, "quarantine": 0, "checkpoint": 0, "node": 0}
+        self._quarantined = self._nodes = self._signed = 0  # what was seen
         self._covered = 0
+        self._sink_time = self._inserted_at = ""  # of the record before
         self._kept_found = False
 
     def run(self, progress: Progress) -> Verified:
@@ -117,14 +121,22 @@ class _Verifier:
         if due.size:
             raise SignatureError("the log's first checkpoint, which is of size 0, was removed")
         due = self._reached(due, checkpoints)
-        with closing(self._entries()) as entries:
-            for index, name, leaf in entries:
-                if index != self._tree.size:
-                    raise self._missing(index, name, total)
-                self._grow(leaf, name)
-                due = self._reached(due, checkpoints)
-                if not index % _PROGRESS_EVERY:
-                    progress(index, total)
+        leaves: list[bytes] = []  # that the tree has not got yet: in batches it is twice as fast
+        stop = self._next_stop(due)
+        with closing(self._rows()) as rows:
+            for row in rows:
+                if row[0] != self._tree.size + len(leaves):
+                    raise self._missing(row, self._tree.size + len(leaves), total)
+                self._check(row)
+                leaves.append(row[-1])
+                if row[0] + 1 == stop:
+                    self._grow(leaves, row)
+                    leaves.clear()
+                    due = self._reached(due, checkpoints)
+                    stop = self._next_stop(due)
+                    if not self._tree.size % _PROGRESS_EVERY:
+                        progress(self._tree.size, total)
+        self._tree.extend(leaves)
         progress(total, total)
         if due is not None:
             raise TreeMismatchError(
@@ -133,9 +145,9 @@ class _Verifier:
         self._check_end()
         return Verified(
             self._key.name,
-            self._counts["record"],
-            self._counts["quarantine"],
-            self._counts["checkpoint"],
+            self._tree.size - self._quarantined,
+            self._quarantined,
+            self._signed,
             self._covered,
             self._tree.root().hex(),
         )
@@ -159,53 +171,61 @@ class _Verifier:
                 raise SignatureError(f"checkpoint {size}: the signed size is {checkpoint.size}")
             yield checkpoint
 
-    def _entries(self) -> Generator[tuple[int, str, bytes]]:
-        """Yield index, name and leaf hash of every entry that holds in itself."""
-        rows = heapq.merge(
+    def _rows(self) -> Generator[Row]:
+        """Return the rows of all entries, in the order of their leaves."""
+        return heapq.merge(
             self._connection.execute(_RECORDS), self._connection.execute(_QUARANTINE), key=itemgetter(0)
         )
-        width = len(schema.COLUMNS) + 4
-        with closing(rows):
-            for row in rows:
-                if len(row) == width:
-                    self._counts["record"] += 1
-                    yield row[0], *self._check_record(row)
-                else:
-                    self._counts["quarantine"] += 1
-                    yield row[0], *_check_quarantined(row)
 
-    def _check_record(self, row: Row) -> tuple[str, bytes]:
-        index, stored = row[0], row[1:-3]
-        integrity_hash, leaf, stored_hash = row[-3:]
-        name = f"record {row[1]} (leaf {index})"
-        if leaf_hash(leaf.encode()) != stored_hash:
-            raise RecordMismatchError(f"{name}: its content is not what was hashed into leaf_hash")
+    def _check(self, row: Row) -> None:
+        """Check that an entry holds in itself."""
         try:
-            content: dict[str, Any] = orjson.loads(leaf)
-            expected = columns(content["record"], timestamp(int(content["sinkTimeUnixNano"])))
-            digest = hashlib.sha256(_canonical_record(leaf).encode()).digest()
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise RecordMismatchError(f"{name}: its content is no audit record") from error
-        for column, is_, should_be in zip(schema.COLUMNS, stored, expected, strict=True):
-            if is_ != should_be:
-                raise RecordMismatchError(
-                    f"{name}: {column} is {_shown(is_)}, the record says {_shown(should_be)}"
-                )
-        if digest != integrity_hash:
-            raise RecordMismatchError(f"{name}: integrity_hash is not that of its content")
-        self._chains.add(content["record"], digest.hex())
-        return name, stored_hash
+            if len(row) == _WIDTH:
+                self._check_record(row)
+            else:
+                self._quarantined += 1
+                _check_quarantined(row)
+        except _MALFORMED as error:
+            raise RecordMismatchError(f"{_name(row)}: its content is no entry of a log") from error
 
-    def _grow(self, leaf: bytes, name: str) -> None:
-        for level, index, node in self._tree.extend((leaf,)):
+    def _check_record(self, row: Row) -> None:
+        integrity_hash, leaf, stored_hash = row[-3:]
+        if leaf_hash(leaf) != stored_hash:
+            raise RecordMismatchError(f"{_name(row)}: its content is not what was hashed into leaf_hash")
+        content: dict[str, Any] = orjson.loads(leaf)
+        record, sink_time = content["record"], content["sinkTimeUnixNano"]
+        if sink_time != self._sink_time:  # the records of a batch have the same
+            self._sink_time, self._inserted_at = sink_time, timestamp(int(sink_time))
+        stored, expected = row[1:-3], columns(record, self._inserted_at)
+        if stored != expected:
+            column, is_, should_be = next(
+                found for found in zip(schema.COLUMNS, stored, expected, strict=True) if found[1] != found[2]
+            )
+            raise RecordMismatchError(
+                f"{_name(row)}: {column} is {_shown(is_)}, the record says {_shown(should_be)}"
+            )
+        digest = hashlib.sha256(_canonical_record(leaf)).digest()
+        if digest != integrity_hash:
+            raise RecordMismatchError(f"{_name(row)}: integrity_hash is not that of its content")
+        self._chains.add(record, digest)
+
+    def _next_stop(self, due: Checkpoint | None) -> int:
+        """Return the next size of the tree at which there is something to hold it against."""
+        subtree = 1 << STORED_LEVELS
+        sizes = [(self._tree.size // subtree + 1) * subtree]
+        sizes += [checkpoint.size for checkpoint in (due, self._kept) if checkpoint is not None]
+        return min(size for size in sizes if size > self._tree.size)
+
+    def _grow(self, leaves: list[bytes], row: Row) -> None:
+        for level, index, node in self._tree.extend(leaves):
             stored = self._connection.execute(_NODE, (level, index)).fetchone()
             if stored is None or stored[0] != node:
                 first = index << level
                 raise TreeMismatchError(
-                    f"{name}: leaves {first} to {self._tree.size - 1} do not add up to the stored node "
+                    f"{_name(row)}: leaves {first} to {self._tree.size - 1} do not add up to the stored node "
                     f"(level {level}, index {index}): one was changed, swapped, inserted or removed"
                 )
-            self._counts["node"] += 1
+            self._nodes += 1
 
     def _reached(self, due: Checkpoint | None, checkpoints: Iterator[Checkpoint]) -> Checkpoint | None:
         """Hold the tree against the checkpoints of its present size; return the next one."""
@@ -225,15 +245,16 @@ class _Verifier:
                 f"checkpoint {due.size}: entries {self._covered} to {due.size - 1} do not add up to its "
                 f"signed root: one was changed, swapped, inserted or removed, together with its hashes"
             )
-        self._counts["checkpoint"] += 1
+        self._signed += 1
         self._covered = due.size
         self._kept_found |= self._kept is not None and self._kept.size == due.size
         return next(checkpoints, None)
 
-    def _missing(self, index: int, name: str, total: int) -> TreeMismatchError:
-        message = f"leaf {self._tree.size} is missing before {name}: removed or moved"
+    def _missing(self, row: Row, size: int, total: int) -> TreeMismatchError:
+        index, name = row[0], _name(row)
+        message = f"leaf {size} is missing before {name}: removed or moved"
         stray = self._connection.execute(_OUT_OF_PLACE, (total,)).fetchone()
-        if index < self._tree.size:
+        if index < size:
             message = f"{name}: there are two entries with leaf index {index}"
         elif stray is not None:
             message += f"; record {stray[0]} stands beyond the end"
@@ -251,34 +272,39 @@ class _Verifier:
                 f"it was removed"
             )
         nodes: int = self._connection.execute("SELECT count(*) FROM nodes").fetchone()[0]
-        if nodes != self._counts["node"]:
-            raise TreeMismatchError(
-                f"there are {nodes} stored nodes, the entries make {self._counts['node']}"
-            )
+        if nodes != self._nodes:
+            raise TreeMismatchError(f"there are {nodes} stored nodes, the entries make {self._nodes}")
         self._chains.close()
         # Last: whoever changed a record dropped a trigger first, and the record is what matters.
         schema.check_definitions(self._connection)
 
 
-def _check_quarantined(row: Row) -> tuple[str, bytes]:
+def _check_quarantined(row: Row) -> None:
     index, digest, kind, record_id, reason, encoding, payload, inserted_at, sink_time, stored_hash = row
-    name = f"quarantine entry of record {record_id or 'without an id'} (leaf {index})"
     entry = Quarantined(kind, reason, encoding, payload, record_id)
     expected = entry.row(index, sink_time)
     if digest != entry.digest or inserted_at != timestamp(sink_time) or stored_hash != expected[-1]:
-        raise RecordMismatchError(f"{name}: it is not what was hashed into leaf_hash")
-    return name, stored_hash
+        raise RecordMismatchError(f"{_name(row)}: it is not what was hashed into leaf_hash")
 
 
-def _canonical_record(leaf: str) -> str:
+def _name(row: Row) -> str:
+    """Return what a message calls an entry."""
+    if len(row) == _WIDTH:
+        return f"record {row[1]} (leaf {row[0]})"
+    return f"quarantine entry of record {row[3] or 'without an id'} (leaf {row[0]})"
+
+
+def _canonical_record(leaf: bytes) -> bytes:
     """Return the part of a leaf that is the record's canonical form."""
-    start = len(_RECORD)
-    if not leaf.startswith(_RECORD):
-        start = _DECODER.raw_decode(leaf, len(_INTEGRITY))[1] + len(_RECORD)
     # Within a string the quotes would be escaped: this is a key, and nearly always the one that ends the
     # record.
-    end = leaf.index(_RESOURCE) if leaf.count(_RESOURCE) == 1 else _DECODER.raw_decode(leaf, start)[1]
-    return leaf[start:end]
+    end = leaf.find(_RESOURCE)
+    if end == leaf.rfind(_RESOURCE) and leaf.startswith(_RECORD):
+        return leaf[len(_RECORD) : end]
+    text, start = leaf.decode(), len(_RECORD)
+    if not leaf.startswith(_RECORD):
+        start += _DECODER.raw_decode(text, len(_INTEGRITY))[1]
+    return text[start : _DECODER.raw_decode(text, start)[1]].encode()
 
 
 def _shown(value: object) -> str:
