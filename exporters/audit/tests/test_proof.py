@@ -63,6 +63,14 @@ def test_a_changed_proof_does_not_hold(log, key, ids, change, error):
         verify_proof(orjson.dumps(proof), key())
 
 
+def test_a_proof_that_is_nested_deeply_is_told(log, key, ids):
+    proof = prove(log, ids[5])
+    deep = proof.replace(b'"record":{', b'"record":{"deep":' + b"[" * 800 + b"]" * 800 + b",")
+    assert deep != proof
+    with pytest.raises(ProofError):
+        verify_proof(deep, key())
+
+
 @pytest.mark.parametrize("proof", [b"", b"[]", b"null", b"\xff", b"{}"])
 def test_what_is_no_proof_is_told(proof, log, key):
     with pytest.raises(ProofError):

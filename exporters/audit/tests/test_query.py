@@ -41,8 +41,19 @@ def test_values_are_bound_never_pasted(log):
 def test_moments_are_utc():
     assert moment("2026-11-21T04:00:00+01:00") == "2026-11-21T03:00:00.000000Z"
     assert moment("2026-11-21") == moment("2026-11-21T00:00:00Z") == "2026-11-21T00:00:00.000000Z"
-    with pytest.raises(AuditLogError, match="90m"):
-        moment("yesterday")
+    assert moment("0999-01-01") == "0999-01-01T00:00:00.000000Z"
+    for text in ("yesterday", "9" * 30 + "d", "0001-01-01T00:00:00+14:00", "-5m"):
+        with pytest.raises(AuditLogError, match="90m"):
+            moment(text)
+
+
+def test_a_damaged_database_is_told(log):
+    data = bytearray(log.read_bytes())
+    for place in range(4096, len(data), 4096):
+        data[place : place + 64] = b"\xff" * 64
+    log.write_bytes(data)
+    with pytest.raises(AuditLogError, match="assay audit verify"):
+        list(query(log, Query()))
 
 
 def test_the_newest_checkpoint_is_that_of_the_file(log):

@@ -259,6 +259,40 @@ def test_a_damaged_file_is_told(log, key):
         verify(log, key())
 
 
+def test_a_time_that_no_sink_writes_is_told_and_not_a_traceback(log, key):
+    change(
+        log, f"UPDATE quarantine SET sink_time_unix_nano = {2**62}, inserted_at = 'x' WHERE kind = 'batch'"
+    )
+    with pytest.raises(VerificationError, match="quarantine entry of record without an id"):
+        verify(log, key())
+
+
+@pytest.mark.parametrize("time", ["9" * 30, "x", None])
+def test_a_rewritten_leaf_that_is_no_record_is_told(log, key, time):
+    (leaf,) = rows(log, "SELECT leaf FROM audit_log WHERE leaf_index = 7")[0]
+    forged = orjson.dumps({**orjson.loads(leaf), "sinkTimeUnixNano": time}).decode()
+    sql = "UPDATE audit_log SET leaf = ?, leaf_hash = ? WHERE leaf_index = 7"
+    change(log, (sql, (forged, leaf_hash(forged.encode()))))
+    with pytest.raises(VerificationError, match="leaf 7"):
+        verify(log, key())
+
+
+def test_what_a_killed_sink_left_is_not_passed_over(  # noqa: PLR0913, PLR0917  fixtures
+    open_sink, database, record, batch, key, tmp_path
+):
+    """Without the files that SQLite makes beside it, the database alone is an older log."""
+    sink = open_sink()
+    sink.export(batch(record()))
+    for name in ("log.db", "log.db-wal"):
+        shutil.copy(database.with_name(name), tmp_path / name)
+    shared = tmp_path / "log.db-shm"
+    shared.symlink_to("/nowhere/at-all")  # it cannot be made, as in a folder that one may not write to
+    with pytest.raises(OpenError, match=r"log\.db-wal holds entries.*copy both"):
+        verify(tmp_path / "log.db", key())
+    shared.unlink()
+    assert verify(tmp_path / "log.db", key()).records == 1
+
+
 def test_what_is_no_log_is_told(tmp_path, key, log):
     with pytest.raises(OpenError, match="no such file"):
         verify(tmp_path / "missing.db", key())
@@ -296,6 +330,10 @@ def test_a_producers_chain_holds_in_any_order(open_sink, database, record, batch
         (lambda record: chained(record, 3, at_2={"audit.sequence.previous_hash": "00"}), "does not follow"),
         (lambda record: chained(record, 3, at_2={"audit.sequence.end": True}), "had ended"),
         (lambda record: [*chained(record, 2), chained(record, 1)[0]], "already"),
+        (lambda record: chained(record, 3, at_2={"audit.sequence.previous_hash": ["x"]}), "does not follow"),
+        (lambda record: chained(record, 3, at_2={"audit.sequence.previous_record_id": ["x"]}), "not follow"),
+        (lambda record: chained(record, 1, at_1={"audit.sequence.number": True}), "no integer from 1"),
+        (lambda record: chained(record, 1, at_1={"audit.sequence.number": 0}), "no integer from 1"),
     ],
 )
 def test_a_broken_chain_is_found(  # noqa: PLR0913, PLR0917  fixtures

@@ -13,6 +13,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -67,24 +68,24 @@ class Log:
         self.paths = paths
         self._due_records, self._due_seconds = checkpoint_records, checkpoint_seconds
         self._mutex = threading.RLock()
-        self._lock = _lock(paths.database)
-        try:
-            self._key = load_or_create(paths.key)
-            self.verifier = note.VerifierKey(
-                note.check_name(origin), self._key.public_key().public_bytes_raw()
-            )
-            self._connection = _open(paths.database)
-            self._identify()
-            self._load()
-            if self._covered != self._tree.size or self._covered == 0:
+        with ExitStack() as opened:
+            self._lock = _lock(paths.database)
+            opened.callback(os.close, self._lock)
+            try:
+                self._key = load_or_create(paths.key)
+                self.verifier = note.VerifierKey(
+                    note.check_name(origin), self._key.public_key().public_bytes_raw()
+                )
+                self._connection = _open(paths.database)
+                opened.callback(self._connection.close)
+                self._identify()
+                self._load()
                 self.checkpoint()
-            write_atomically(paths.verifier, f"{self.verifier}\n")
-            self._publish()
-        except BaseException as error:
-            os.close(self._lock)
-            if isinstance(error, (sqlite3.Error, OSError)):
+                write_atomically(paths.verifier, f"{self.verifier}\n".encode())
+                self._publish()
+            except (sqlite3.Error, OSError) as error:
                 raise OpenError(f"{paths.database}: the log cannot be opened: {error}") from error
-            raise
+            opened.pop_all()
 
     @property
     def size(self) -> int:
@@ -187,7 +188,7 @@ class Log:
         if self._note == self._published or self._note is None:
             return
         try:
-            write_atomically(self.paths.checkpoint, self._note)
+            write_atomically(self.paths.checkpoint, self._note.encode())
         except OSError as error:  # the batch is stored: what fails here is tried again with the next
             logger.warning("%s cannot be written: %s", self.paths.checkpoint, error.strerror)
         else:

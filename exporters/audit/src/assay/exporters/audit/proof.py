@@ -85,8 +85,8 @@ def verify_proof(proof: bytes, key: VerifierKey) -> Proven:
     try:
         record_id = str(leaf["record"]["attributes"]["audit.record.id"]["stringValue"])
         hashed = leaf_hash(encode(_doubles(leaf)))
-    except (KeyError, TypeError, RecordError) as error:
-        raise ProofError(f"the proof's leaf is no audit record: {error}") from error
+    except (KeyError, TypeError, RecordError, RecursionError) as error:
+        raise ProofError(f"the proof's leaf is no audit record: {type(error).__name__} {error}") from error
     try:
         verify_inclusion(hashed, index, checkpoint.size, path, checkpoint.root)
     except VerificationError as error:

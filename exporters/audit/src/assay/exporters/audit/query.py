@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import re
+import sqlite3
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import Any
 import orjson
 
 from assay.exporters.audit import schema
-from assay.exporters.audit.errors import AuditLogError
+from assay.exporters.audit.errors import AuditLogError, OpenError
 from assay.exporters.audit.storage import open_read_only
 
 _TRACE = re.compile(r"[0-9a-f]{32}").fullmatch
@@ -29,7 +30,9 @@ _FILTERS = {  # argument of Query → condition
 }
 _QUARANTINE = """SELECT leaf_index, kind, record_id, reason, encoding, length(payload), inserted_at
                  FROM quarantine ORDER BY leaf_index"""
+_QUARANTINE_COLUMNS = ("leaf_index", "kind", "record_id", "reason", "encoding", "bytes", "inserted_at")
 _PAYLOAD = "SELECT payload FROM quarantine WHERE leaf_index = ?"
+_CHECKPOINT = "SELECT note FROM checkpoints ORDER BY size DESC LIMIT 1"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,8 +45,8 @@ class Query:
         target: Id of the thing it was done to.
         event: Name of the event.
         correlation_id: Or a trace id.
-        since: First moment, as `moment` reads it.
-        until: First moment that is too late.
+        since: The first moment at which the sink took it, as `moment` reads it.
+        until: The first moment that is too late.
         limit: At most so many, the newest.
     """
 
@@ -72,15 +75,11 @@ def query(database: Path, what: Query) -> Iterator[dict[str, Any]]:
         given["correlation_id"] = _correlation(given["correlation_id"])
     where = " AND ".join(_FILTERS[name] for name in given) or "1"
     sql = f"SELECT {', '.join(schema.COLUMNS)} FROM audit_log WHERE {where} ORDER BY leaf_index DESC LIMIT ?"  # noqa: S608  conditions of this module, values are bound
-    connection = open_read_only(database)
-    try:
-        limit = -1 if what.limit is None else what.limit
-        for row in connection.execute(sql, (*given.values(), limit)):
-            record: dict[str, Any] = dict(zip(schema.COLUMNS, row, strict=True))
-            record["details"] = orjson.loads(record["details"])
-            yield record
-    finally:
-        connection.close()
+    limit = -1 if what.limit is None else what.limit
+    for row in _rows(database, sql, *given.values(), limit):
+        record: dict[str, Any] = dict(zip(schema.COLUMNS, row, strict=True))
+        record["details"] = orjson.loads(record["details"])
+        yield record
 
 
 def quarantined(database: Path) -> Iterator[dict[str, Any]]:
@@ -89,13 +88,8 @@ def quarantined(database: Path) -> Iterator[dict[str, Any]]:
     Raises:
         OpenError: The database cannot be read.
     """
-    names = ("leaf_index", "kind", "record_id", "reason", "encoding", "bytes", "inserted_at")
-    connection = open_read_only(database)
-    try:
-        for row in connection.execute(_QUARANTINE):
-            yield dict(zip(names, row, strict=True))
-    finally:
-        connection.close()
+    for row in _rows(database, _QUARANTINE):
+        yield dict(zip(_QUARANTINE_COLUMNS, row, strict=True))
 
 
 def quarantined_payload(database: Path, leaf_index: int) -> bytes:
@@ -105,14 +99,9 @@ def quarantined_payload(database: Path, leaf_index: int) -> bytes:
         OpenError: The database cannot be read.
         AuditLogError: There is no such entry.
     """
-    connection = open_read_only(database)
-    try:
-        found = connection.execute(_PAYLOAD, (leaf_index,)).fetchone()
-    finally:
-        connection.close()
-    if found is None:
-        raise AuditLogError(f"there is no entry with leaf index {leaf_index} in quarantine")
-    return found[0]
+    for (payload,) in _rows(database, _PAYLOAD, leaf_index):
+        return payload
+    raise AuditLogError(f"there is no entry with leaf index {leaf_index} in quarantine")
 
 
 def newest_checkpoint(database: Path) -> str:
@@ -122,14 +111,19 @@ def newest_checkpoint(database: Path) -> str:
         OpenError: The database cannot be read.
         AuditLogError: There is none.
     """
+    for (note,) in _rows(database, _CHECKPOINT):
+        return note
+    raise AuditLogError(f"{database}: there is no checkpoint")
+
+
+def _rows(database: Path, sql: str, *values: object) -> Iterator[tuple[Any, ...]]:
     connection = open_read_only(database)
     try:
-        found = connection.execute("SELECT note FROM checkpoints ORDER BY size DESC LIMIT 1").fetchone()
+        yield from connection.execute(sql, values)
+    except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
+        raise OpenError(f"{database}: cannot be read: {error}. Run assay audit verify") from error
     finally:
         connection.close()
-    if found is None:
-        raise AuditLogError(f"{database}: there is no checkpoint")
-    return found[0]
 
 
 def moment(text: str) -> str:
@@ -138,18 +132,18 @@ def moment(text: str) -> str:
     Raises:
         AuditLogError: It is none of them.
     """
-    if ago := _AGO(text):
-        number, unit = ago.groups()
-        when = dt.datetime.now(dt.timezone.utc) - dt.timedelta(**{_UNITS[unit]: int(number)})
-    else:
-        try:
+    try:
+        if ago := _AGO(text):
+            number, unit = ago.groups()
+            when = dt.datetime.now(dt.timezone.utc) - dt.timedelta(**{_UNITS[unit]: int(number)})
+        else:
             when = dt.datetime.fromisoformat(text.replace("Z", "+00:00"))
-        except ValueError as error:
-            raise AuditLogError(
-                f"{text!r} is no time: write 2026-11-21, 2026-11-21T04:00:00Z, or 90m, 24h, 7d (ago)"
-            ) from error
         when = when.replace(tzinfo=when.tzinfo or dt.timezone.utc).astimezone(dt.timezone.utc)
-    return f"{when:%Y-%m-%dT%H:%M:%S.%f}Z"
+    except (ValueError, OverflowError) as error:
+        raise AuditLogError(
+            f"{text[:80]!r} is no time: write 2026-11-21, 2026-11-21T04:00:00Z, or 90m, 24h, 7d (ago)"
+        ) from error
+    return when.isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
 def _correlation(text: str) -> str:

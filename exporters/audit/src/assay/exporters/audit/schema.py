@@ -126,14 +126,17 @@ def _append_only() -> str:
 
 MIGRATIONS = (_FIRST + _append_only(),)
 VERSION = len(MIGRATIONS)
+OLDEST_SQLITE = (3, 37)  # STRICT tables
 
 
 def migrate(connection: sqlite3.Connection) -> None:
     """Bring a database to the newest version, in one transaction.
 
     Raises:
-        OpenError: It is newer than this program, or something else's.
+        OpenError: It is newer than this program or something else's, or SQLite is too old.
     """
+    if sqlite3.sqlite_version_info < OLDEST_SQLITE:
+        raise OpenError(f"the log needs SQLite 3.37 or later, this Python has {sqlite3.sqlite_version}")
     version = _version(connection)
     if version == VERSION:
         return

@@ -18,7 +18,7 @@ from starlette.routing import Route
 from assay.exporters.audit import batch as batches
 from assay.exporters.audit.batch import Entries
 from assay.exporters.audit.entry import Quarantined
-from assay.exporters.audit.errors import ConflictError
+from assay.exporters.audit.errors import AuditLogError, ConflictError
 from assay.exporters.audit.log import Log, Paths
 from assay.exporters.audit.receipts import receipt_route
 from assay.host import Batch, Rejected, Result, Retry, Signal
@@ -150,5 +150,5 @@ class AuditSink:
         while not self._closed.wait(self._settings.checkpoint_seconds):
             try:
                 self._log.checkpoint()
-            except sqlite3.Error as error:  # noqa: PERF203  once a second
+            except (sqlite3.Error, AuditLogError) as error:  # noqa: PERF203  once a second
                 logger.warning("no checkpoint could be signed: %s", error)

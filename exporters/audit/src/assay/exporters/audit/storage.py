@@ -7,7 +7,7 @@ from pathlib import Path
 
 from assay.exporters.audit import schema
 from assay.exporters.audit.errors import AuditLogError, OpenError
-from assay.exporters.audit.tree import EMPTY_ROOT, STORED_LEVELS, Frontier
+from assay.exporters.audit.tree import STORED_LEVELS, Frontier
 
 LEAF_COUNT = "SELECT (SELECT count(*) FROM audit_log) + (SELECT count(*) FROM quarantine)"
 _SIZE = """SELECT max(coalesce((SELECT max(leaf_index) FROM audit_log), -1),
@@ -32,10 +32,17 @@ def open_read_only(path: Path) -> sqlite3.Connection:
     try:
         try:
             return _connect(uri)
-        except sqlite3.OperationalError:
-            # SQLite wants to make files beside the database, and may not: nobody writes there, then.
+        except sqlite3.OperationalError as error:
+            # SQLite wants to make files beside the database, and may not: it can do without them when all
+            # entries are in the database itself.
+            waiting = path.with_name(f"{path.name}-wal")
+            if waiting.exists() and waiting.stat().st_size:
+                raise OpenError(
+                    f"cannot be read ({error}), and {waiting.name} holds entries, since a sink writes or was"
+                    " killed: copy both files to a folder that you may write to, and read them there"
+                ) from error
             return _connect(f"{uri}&immutable=1")
-    except sqlite3.Error as error:
+    except (sqlite3.Error, OSError) as error:
         raise OpenError(f"{path}: cannot be read as an audit log: {error}") from error
     except OpenError as error:
         raise OpenError(f"{path}: {error}") from error
@@ -85,4 +92,4 @@ class StoredTree:
             )
         tree = Frontier()
         tree.extend(row[0] for row in found)
-        return tree.root() if found else EMPTY_ROOT
+        return tree.root()
