@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import asyncio
+import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator
@@ -13,7 +15,7 @@ from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 
 from assay.audit.record import AuditRecord, to_log_record, to_pairs
 from assay.exporters.audit import AuditSink, Settings, VerifierKey, load_verifier
-from assay.host import Batch
+from assay.host import Batch, Host, HostConfig
 
 ORIGIN = "audit.test/log"
 
@@ -75,6 +77,33 @@ def open_sink(database: Path) -> Iterator[Callable[..., AuditSink]]:
     for sink in sinks:
         if not sink._closed.is_set():
             sink.shutdown()
+
+
+@pytest.fixture
+def run_host() -> Iterator[Callable[..., Host]]:
+    """Run a host with these listeners and the audit exporter with these settings."""
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever, daemon=True)
+    thread.start()
+    hosts: list[Host] = []
+
+    def call(coroutine: Any) -> None:
+        asyncio.run_coroutine_threadsafe(coroutine, loop).result(30)
+
+    def start(*listeners: dict[str, Any], **settings: Any) -> Host:
+        audit = {"type": "audit", "origin": ORIGIN, **settings}
+        config = {"listeners": listeners, "health": None, "exporters": {"audit": audit}}
+        host = Host(HostConfig.model_validate(config))
+        call(host.start())
+        hosts.append(host)
+        return host
+
+    yield start
+    for host in hosts:
+        call(host.stop())
+    loop.call_soon_threadsafe(loop.stop)
+    thread.join()
+    loop.close()
 
 
 @pytest.fixture

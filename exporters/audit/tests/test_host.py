@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
-import threading
 
 import pytest
 import requests
@@ -12,31 +10,15 @@ from google.protobuf.json_format import MessageToDict
 
 from assay.audit import AuditLogger, AuditRecord, ConflictError, ExportError, OTLPAuditExporter
 from assay.exporters.audit import quarantined, verify
-from assay.host import Host, load_config
 
-CONFIG = """
-listeners:
-  - {{name: direct, protocol: http, address: "127.0.0.1:0", peer: direct, auth: {{bearer: direct-token}}}}
-  - {{name: collector, protocol: http, address: "127.0.0.1:0", peer: collector, auth: {{bearer: hop-token}}}}
-health: {{address: "127.0.0.1:0"}}
-exporters:
-  audit: {{type: audit, database: {database}, origin: audit.test/log}}
-"""
+DIRECT = {"name": "direct", "peer": "direct", "auth": {"bearer": "direct-token"}}
+COLLECTOR = {"name": "collector", "peer": "collector", "auth": {"bearer": "hop-token"}}
 
 
 @pytest.fixture
-def host(tmp_path, database):
-    config = tmp_path / "host.yaml"
-    config.write_text(CONFIG.format(database=database))
-    loop = asyncio.new_event_loop()
-    thread = threading.Thread(target=loop.run_forever, daemon=True)
-    thread.start()
-    host = Host(load_config(config))
-    asyncio.run_coroutine_threadsafe(host.start(), loop).result(30)
-    yield host
-    asyncio.run_coroutine_threadsafe(host.stop(), loop).result(30)
-    loop.call_soon_threadsafe(loop.stop)
-    thread.join()
+def host(run_host, database):
+    where = {"protocol": "http", "address": "127.0.0.1:0"}
+    return run_host({**DIRECT, **where}, {**COLLECTOR, **where}, database=str(database))
 
 
 def url(host, listener, path="/v1/audit"):

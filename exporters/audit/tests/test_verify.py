@@ -259,14 +259,6 @@ def test_a_damaged_file_is_told(log, key):
         verify(log, key())
 
 
-def test_a_time_that_no_sink_writes_is_told_and_not_a_traceback(log, key):
-    change(
-        log, f"UPDATE quarantine SET sink_time_unix_nano = {2**62}, inserted_at = 'x' WHERE kind = 'batch'"
-    )
-    with pytest.raises(VerificationError, match="quarantine entry of record without an id"):
-        verify(log, key())
-
-
 @pytest.mark.parametrize("time", ["9" * 30, "x", None])
 def test_a_rewritten_leaf_that_is_no_record_is_told(log, key, time):
     (leaf,) = rows(log, "SELECT leaf FROM audit_log WHERE leaf_index = 7")[0]
