@@ -12,10 +12,12 @@ from dagster import (
     FilesystemIOManager,
     IOManager,
     MaterializeResult,
+    OutputContext,
     ResourceDefinition,
     RetryPolicy,
     RetryRequested,
     StaticPartitionsDefinition,
+    UPathIOManager,
     asset,
     asset_check,
     graph,
@@ -30,6 +32,7 @@ from opentelemetry.instrumentation.flowstone import checkpoints
 from opentelemetry.instrumentation.flowstone.dagster import DagsterInstrumentor
 from opentelemetry.instrumentation.utils import suppress_instrumentation
 from opentelemetry.trace import StatusCode
+from upath import UPath
 
 
 @asset
@@ -69,6 +72,41 @@ def test_a_run_its_assets_and_their_io_are_one_trace(dagster_telemetry, tmp_path
     assert dagster_telemetry.counts("flowstone.io.store.size_bytes")["seed"] == size
     assert dagster_telemetry.counts("flowstone.materialization.stop.count") == {"seed": 1, "leaf": 1}
     assert dagster_telemetry.counts("flowstone.resource.healthy", "resource") == {"io_manager": 1}
+
+
+class Versioned(UPathIOManager):
+    """Writes to another file each time that it asks itself where to."""
+
+    def __init__(self, base):
+        super().__init__(base_path=base)
+        self.versions = 0
+
+    def get_asset_relative_path(self, context):
+        if isinstance(context, OutputContext):
+            self.versions += 1
+        return UPath(f"{context.asset_key.to_user_string()}-{self.versions}")
+
+    def dump_to_path(self, context, obj, path):
+        path.write_bytes(obj)
+
+    def load_from_path(self, context, path):
+        return path.read_bytes()
+
+
+def test_the_size_is_that_of_the_file_that_the_manager_chose(dagster_telemetry, tmp_path):
+    @asset
+    def data():
+        return b"12345"
+
+    @asset
+    def reads(data):
+        return data[:1]
+
+    files = Versioned(UPath(tmp_path))
+    assert materialize([data, reads], resources={"io_manager": files}).success
+    assert files.versions == 2
+    assert dagster_telemetry.counts("flowstone.io.store.size_bytes") == {"data": 5, "reads": 1}
+    assert dagster_telemetry.counts("flowstone.io.load.size_bytes") == {"data": 5}
 
 
 def test_user_code_runs_inside_its_span(dagster_telemetry):

@@ -101,7 +101,7 @@ def test_a_failing_adapter_does_not_fail_dagster(telemetry, monkeypatch):
     for module, names in (
         (steps, ("materialization", "name_of_step")),
         (runs, ("run",)),
-        (io, ("io_load", "io_store", "size_of_files")),
+        (io, ("io_load", "io_store", "paths_of", "size_on_disk")),
     ):
         for name in names:
             monkeypatch.setattr(module, name, fails)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import threading
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterable
 from typing import Any
 
 from opentelemetry.instrumentation.flowstone.dagster.following import follow
@@ -15,12 +15,15 @@ from opentelemetry.instrumentation.flowstone.dagster.names import (
     name_of_output,
     partition_of,
 )
-from opentelemetry.instrumentation.flowstone.dagster.sizes import size_of_files, size_of_value
+from opentelemetry.instrumentation.flowstone.dagster.sizes import paths_of, size_of_value, size_on_disk
 from opentelemetry.instrumentation.flowstone.dagster.steps import Step, Steps
 from opentelemetry.instrumentation.flowstone.io import io_load, io_store
 from opentelemetry.instrumentation.utils import is_instrumentation_enabled
 
 from assay.telemetry import Span
+
+_moving = threading.local()
+"""In each thread: the transfer that is under way."""
 
 
 class Transfer:
@@ -28,15 +31,22 @@ class Transfer:
 
     Args:
         span: Not yet begun.
+
+    Attributes:
+        paths: The files that a `UPathIOManager` has chosen for it.
     """
 
     def __init__(self, span: Span) -> None:
         self._span = span
+        self._outer: Transfer | None = None
+        self.paths: list[Any] = []
 
     @guarded
     def open(self) -> None:
         """Begin the span."""
         self._span.__enter__()
+        self._outer = getattr(_moving, "transfer", None)
+        _moving.transfer = self
 
     def watch(self, item: object) -> None:
         """See an event that a generator yields; there is nothing to tell of it."""
@@ -49,6 +59,7 @@ class Transfer:
             error: What the manager raised.
             size: Bytes moved.
         """
+        _moving.transfer = self._outer
         if size is not None:
             self._span.measurements["size_bytes"] = size
         if error is None:
@@ -78,7 +89,7 @@ class Loader:
         except BaseException as error:
             transfer.close(error)
             raise
-        transfer.close(None, _size(self._manager, context, value))
+        transfer.close(None, _size(transfer, self._manager, context, value))
         return value
 
 
@@ -109,7 +120,7 @@ class Storer:
         return result
 
     def _end(self, transfer: Transfer, context: Foreign, value: Foreign) -> None:
-        size = _size(self._manager, context, value)
+        size = _size(transfer, self._manager, context, value)
         transfer.close(None, size)
         if self._step is not None and size is not None:
             self._step.size = (self._step.size or 0) + size
@@ -187,6 +198,24 @@ class Transfers:
         is_generator = inspect.isgeneratorfunction(manager.handle_output)
         return (GeneratorStorer if is_generator else Storer)(manager, self._steps.of(instance))
 
+    @staticmethod
+    def path(
+        wrapped: Callable[..., Any], _instance: object, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Foreign:
+        """Wrap `UPathIOManager._get_path`: asked a second time it may choose another, and takes as long."""
+        path = wrapped(*args, **kwargs)
+        _note([path])
+        return path
+
+    @staticmethod
+    def paths(
+        wrapped: Callable[..., Any], _instance: object, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Foreign:
+        """Wrap `UPathIOManager._get_paths_for_partitions`, for the same reason."""
+        paths = wrapped(*args, **kwargs)
+        _note(paths.values())
+        return paths
+
     def _announced(self, generator: Foreign, context: object) -> Foreign:
         self._storing.context = context
         try:
@@ -214,8 +243,16 @@ def _begin(
 
 
 @guarded
-def _size(manager: Foreign, context: Foreign, value: Foreign) -> int | None:
-    size = size_of_files(manager, context)
+def _note(paths: Iterable[Foreign]) -> None:
+    transfer = getattr(_moving, "transfer", None)
+    if transfer is not None:
+        transfer.paths.extend(paths)
+
+
+@guarded
+def _size(transfer: Transfer, manager: Foreign, context: Foreign, value: Foreign) -> int | None:
+    paths = transfer.paths or paths_of(manager, context)
+    size = size_on_disk(paths) if paths else None
     return size_of_value(value) if size is None else size
 
 

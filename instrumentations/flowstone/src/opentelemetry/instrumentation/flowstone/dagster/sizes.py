@@ -6,7 +6,7 @@ import os
 import sys
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 from opentelemetry.instrumentation.flowstone.dagster.foreign import Foreign
 
@@ -32,24 +32,23 @@ def size_of_value(value: Foreign) -> int | None:
     return None
 
 
-def size_of_files(manager: Foreign, context: Foreign) -> int | None:
-    """Return the size of what a `UPathIOManager` keeps on this machine's disk; None for any other.
-
-    A path in a bucket is not asked for its size: that would be a request more than Dagster makes.
-    """
+def paths_of(manager: Foreign, context: Foreign) -> list[Foreign]:
+    """Return where a `UPathIOManager` keeps what it is asked for; nothing for any other manager."""
     from dagster import UPathIOManager  # noqa: PLC0415 - Dagster is only there where it is instrumented
 
     if not isinstance(manager, UPathIOManager):
-        return None
+        return []
     known: Foreign = manager
     if context.has_asset_key and context.has_asset_partitions:
-        paths = known._get_paths_for_partitions(context).values()  # noqa: SLF001 - as the manager itself
-    else:
-        paths = [known._get_path(context)]  # noqa: SLF001 - as the manager itself
-    return _size_on_disk(paths)
+        return list(known._get_paths_for_partitions(context).values())  # noqa: SLF001 - as the manager itself
+    return [known._get_path(context)]  # noqa: SLF001 - as the manager itself
 
 
-def _size_on_disk(paths: Iterable[Any]) -> int | None:
+def size_on_disk(paths: Iterable[Foreign]) -> int | None:
+    """Return the size of files on this machine's disk; None if one is elsewhere, or not there.
+
+    A path in a bucket is not asked for its size: that would be a request more than Dagster makes.
+    """
     total = 0
     for path in paths:
         if not isinstance(path, Path) and getattr(path, "protocol", None) not in {"", "file", "local"}:

@@ -15,6 +15,8 @@ STEP_SEQUENCE = Target(f"{EXECUTION}.plan.execute_plan", "core_dagster_event_seq
 STORE_OUTPUT = Target(f"{EXECUTION}.plan.execute_step", "_store_output")
 LOAD_INPUT = Target(f"{EXECUTION}.plan.inputs", "_load_input_with_input_manager")
 GET_IO_MANAGER = Target(f"{EXECUTION}.context.system", "StepExecutionContext.get_io_manager")
+GET_PATH = Target("dagster._core.storage.upath_io_manager", "UPathIOManager._get_path")
+GET_PATHS = Target("dagster._core.storage.upath_io_manager", "UPathIOManager._get_paths_for_partitions")
 SET_UP_RESOURCE = Target(f"{EXECUTION}.resources_init", "single_resource_event_generator")
 PREPARE_RUN = Target(f"{EXECUTION}.context_creation_job", "PlanOrchestrationContextManager.__init__")
 ITERATE_RUN = Target(f"{EXECUTION}.api", "ExecuteRunWithPlanIterable.__iter__")
@@ -34,6 +36,8 @@ TARGETS = (
     STORE_OUTPUT,
     LOAD_INPUT,
     GET_IO_MANAGER,
+    GET_PATH,
+    GET_PATHS,
     SET_UP_RESOURCE,
     PREPARE_RUN,
     ITERATE_RUN,
@@ -68,6 +72,8 @@ def wire(
     patches.wrap(STORE_OUTPUT, transfers.store)
     patches.wrap(LOAD_INPUT, transfers.load)
     patches.wrap(GET_IO_MANAGER, transfers.manager)
+    patches.wrap(GET_PATH, transfers.path)
+    patches.wrap(GET_PATHS, transfers.paths)
     patches.wrap(SET_UP_RESOURCE, resources.set_up)
     patches.wrap(PREPARE_RUN, followed.remember)
     patches.wrap(ITERATE_RUN, followed.iterate)
