@@ -16,12 +16,13 @@ import pytest
 
 @pytest.fixture
 def collector():
-    """Answers 200 to traces, 401 to audit, 404 to everything else."""
+    """Answers 200 to traces, 401 to audit, 405 to a page, 404 to everything else."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self):
             self.rfile.read(int(self.headers.get("Content-Length", 0)))
-            self.send_response({"/v1/traces": 200, "/v1/audit": 401}.get(self.path, 404))
+            answers = {"/v1/traces": 200, "/v1/audit": 401, "/page": 405}
+            self.send_response(answers.get(self.path, 404))
             self.end_headers()
 
         def log_message(self, *args):
@@ -63,6 +64,18 @@ def test_what_answers_and_what_does_not(tmp_path, collector):
     assert found["endpoint", "audit"]["status"] == "error"
     assert "ASSAY_AUDIT_TOKEN" in found["endpoint", "audit"]["remedy"]
     assert found["instrumentation", "flowstone"]["status"] == "ok"
+
+
+def test_what_answers_but_takes_no_otlp_is_not_well(tmp_path, collector):
+    found = findings(doctor(tmp_path, "--json", ASSAY_AUDIT_ENDPOINT=f"{collector}/page"))
+    assert found["endpoint", "audit"]["status"] == "error"
+    assert "answers 405" in found["endpoint", "audit"]["detail"]
+
+
+def test_a_token_that_is_no_ascii_is_sent_as_it_is(tmp_path, collector):
+    env = {"ASSAY_AUDIT_ENDPOINT": f"{collector}/v1/audit", "ASSAY_AUDIT_TOKEN": "tok…en"}
+    done = doctor(tmp_path, "--json", **env)
+    assert "answers 401" in findings(done)["endpoint", "audit"]["detail"], done.stderr
 
 
 def test_all_is_well(tmp_path, collector):

@@ -9,14 +9,30 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+import grpc
 import pytest
-from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
-from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
-from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import (
+    ExportLogsServiceRequest,
+    ExportLogsServiceResponse,
+)
+from opentelemetry.proto.collector.logs.v1.logs_service_pb2_grpc import add_LogsServiceServicer_to_server
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
+    ExportMetricsServiceRequest,
+    ExportMetricsServiceResponse,
+)
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2_grpc import (
+    add_MetricsServiceServicer_to_server,
+)
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
+    ExportTraceServiceRequest,
+    ExportTraceServiceResponse,
+)
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2_grpc import add_TraceServiceServicer_to_server
 
 REQUESTS = {
     "/v1/traces": ExportTraceServiceRequest,
@@ -108,6 +124,29 @@ def receiver() -> Iterator[Receiver]:
     server.shutdown()
     thread.join()
     server.server_close()
+
+
+@pytest.fixture
+def grpc_receiver() -> Iterator[Receiver]:
+    """What arrived over OTLP/gRPC; kept by the paths of OTLP/HTTP."""
+    got = Receiver()
+
+    class Service:
+        def __init__(self, path: str, response: type) -> None:
+            self.path, self.response = path, response
+
+        def Export(self, request: object, context: object) -> object:  # noqa: N802  gRPC's name
+            got.requests.append((self.path, request))
+            return self.response()
+
+    server = grpc.server(ThreadPoolExecutor(4))
+    add_TraceServiceServicer_to_server(Service("/v1/traces", ExportTraceServiceResponse), server)
+    add_MetricsServiceServicer_to_server(Service("/v1/metrics", ExportMetricsServiceResponse), server)
+    add_LogsServiceServicer_to_server(Service("/v1/logs", ExportLogsServiceResponse), server)
+    got.port = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+    yield got
+    server.stop(None).wait()
 
 
 @pytest.fixture

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import socket
 import threading
+from collections import Counter
 from contextlib import closing
 
 import pytest
@@ -58,6 +59,67 @@ def test_everything_arrives_with_no_setting(instrumented, receiver):
     attributes = {pair.key: pair.value.string_value for pair in audit.attributes}
     assert attributes["audit.actor.id"] == "alice"
     assert attributes["audit.action"] == "APPROVE"
+
+
+MANY = """
+import logging
+from assay.telemetry import span
+
+for number in range(700):
+    with span("flowstone.materialization", asset="orders", run_id="r"):
+        logging.getLogger("shop").error("order %d", number)
+"""
+
+
+@pytest.mark.parametrize("compression", ["", "gzip", "none"])
+def test_everything_arrives_over_grpc(instrumented, receiver, grpc_receiver, compression):
+    env = {
+        "OTEL_EXPORTER_OTLP_PROTOCOL": "grpc",
+        "OTEL_EXPORTER_OTLP_ENDPOINT": grpc_receiver.url,
+        "OTEL_EXPORTER_OTLP_COMPRESSION": compression,
+    }
+    done = instrumented(MANY, env=env)
+    assert done.returncode == 0, done.stderr
+    assert "OTEL_" not in done.stderr
+    assert receiver.requests == []
+    assert len({span.span_id for span in grpc_receiver.spans()}) == len(grpc_receiver.spans()) == 700
+    names = Counter(record.event_name for record in grpc_receiver.logs())
+    assert names == {"flowstone.materialization.start": 700, "flowstone.materialization.stop": 700, "": 700}
+    said = {record.body.string_value for record in grpc_receiver.logs() if not record.event_name}
+    assert said == {f"order {number}" for number in range(700)}
+    newest = {metric.name: metric for metric in grpc_receiver.metrics()}
+    (point,) = newest["flowstone.materialization.start.count"].sum.data_points
+    assert point.as_int == 700
+    (point,) = newest["flowstone.materialization.duration"].histogram.data_points
+    assert point.count == 700
+
+
+def test_one_signal_goes_over_grpc_the_others_over_http(instrumented, receiver, grpc_receiver):
+    env = {
+        "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL": "grpc",
+        "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": grpc_receiver.url,
+    }
+    done = instrumented(BUSY, env=env)
+    assert done.stderr == "stored\n"
+    assert [path for path, _ in grpc_receiver.requests] == ["/v1/traces"]
+    assert len(grpc_receiver.spans()) == 1
+    assert receiver.spans() == []
+    assert receiver.logs()
+    assert receiver.metrics()
+
+
+def test_no_collector_over_grpc_is_one_warning_too(instrumented, free_port):
+    nowhere = f"http://127.0.0.1:{free_port}"
+    env = {
+        "OTEL_EXPORTER_OTLP_PROTOCOL": "grpc",
+        "OTEL_EXPORTER_OTLP_ENDPOINT": nowhere,
+        "OTEL_BSP_SCHEDULE_DELAY": "100",
+        "ASSAY_EXIT_TIMEOUT": "1",
+    }
+    done = instrumented("import logging\n" + MANY.replace("error", "debug") + "print('done')", env=env)
+    assert done.stdout == "done\n"
+    (said,) = done.stderr.splitlines()
+    assert f"the Collector at {nowhere} takes no telemetry (Connection refused)" in said
 
 
 def test_sums_are_cumulative(instrumented, receiver):
@@ -143,6 +205,29 @@ own.error("twice", exc_info=ValueError("bad"))
     assert (second["error_type"], second["error_message"]) == ("ValueError", "bad")
 
 
+def test_json_lines_leave_out_no_stack_and_let_out_no_secret(instrumented):
+    program = """
+import dataclasses, logging, logging.handlers, queue
+@dataclasses.dataclass
+class User:
+    name: str
+    password: str
+logging.basicConfig()
+secret = "hunter" + "2"
+logging.error("here", stack_info=True, extra={"user": User("bea", secret)})
+far = {"msg": "far", "levelno": 40, "levelname": "ERROR", "exc_text": "Traceback: password=" + secret}
+record = logging.makeLogRecord(far)
+logging.getLogger().handle(record)
+"""
+    done = instrumented(program, env={"ASSAY_LOGS": "json"})
+    lines = {line["message"]: line for line in json_lines(done.stderr)}
+    here, far = lines["here"], lines["far"]
+    assert "logging.error(" in here["stack_info"]
+    assert "bea" in here["user"]
+    assert far["stacktrace"].startswith("Traceback: password=")
+    assert "hunter2" not in done.stderr
+
+
 def test_text_logs_are_the_apps_own(instrumented):
     program = "import logging; logging.basicConfig(format='%(levelname)s|%(message)s'); logging.error('x')"
     assert instrumented(program).stderr == "ERROR|x\n"
@@ -211,14 +296,26 @@ def test_a_collector_that_never_answers_does_not_hold_the_end(instrumented):
 
 def test_a_wrong_value_is_said_and_the_rest_works(instrumented, receiver):
     env = {"ASSAY_LOGS": "xml", "OTEL_TRACES_EXPORTER": "oltp", "OTEL_BSP_MAX_QUEUE_SIZE": "many",
-           "ASSAY_SAMPLING": "a..b=0.5"}  # fmt: skip
+           "ASSAY_SAMPLING": "a..b=0.5", "ASSAY_AUDIT_CERTIFICATE": "x" * 300,
+           "OTEL_EXPERIMENTAL_RESOURCE_DETECTORS": "hots,assay",
+           "OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT": "-1", "OTEL_EXPORTER_OTLP_TIMEOUT": ""}  # fmt: skip
     done = instrumented(BUSY, env=env)
     assert done.returncode == 0
     assert "ASSAY_LOGS is 'xml'; it may be text or json. Using text." in done.stderr
     assert "OTEL_TRACES_EXPORTER is 'oltp'; it may be one or more of" in done.stderr
     assert "OTEL_BSP_MAX_QUEUE_SIZE is 'many'" in done.stderr
     assert "ASSAY_SAMPLING: a..b=0.5 is not used" in done.stderr
+    assert "ASSAY_AUDIT_CERTIFICATE is 'xxx" in done.stderr
+    assert "OTEL_EXPERIMENTAL_RESOURCE_DETECTORS is 'hots'; it may be one or more of assay" in done.stderr
+    assert "Traceback" not in done.stderr
     assert receiver.spans()
+
+
+def test_a_queue_that_is_smaller_than_a_batch_is_no_reason_to_send_nothing(instrumented, receiver):
+    done = instrumented(BUSY, env={"OTEL_BSP_MAX_QUEUE_SIZE": "10", "OTEL_BLRP_MAX_QUEUE_SIZE": "10"})
+    assert done.stderr == "stored\n"
+    assert receiver.spans()
+    assert receiver.logs()
 
 
 def test_a_registry_with_an_error_is_said_and_the_rest_works(instrumented, receiver, tmp_path):
@@ -290,6 +387,21 @@ with span("flowstone.materialization", asset="parent", run_id="r"): pass
     done = instrumented(program)
     assert done.returncode == 0, done.stderr
     assert len([one for one in receiver.spans() if one.name == "flowstone.materialization"]) == 2
+
+
+def test_a_wrong_value_is_wrong_in_a_forked_child_too(instrumented, receiver):
+    program = """
+import os, sys
+from assay.telemetry import span
+if os.fork() == 0:
+    with span("flowstone.materialization", asset="child", run_id="r"): pass
+    sys.exit()
+os.wait()
+"""
+    done = instrumented(program, env={"OTEL_EXPORTER_OTLP_TIMEOUT": "ten"})
+    assert len(receiver.spans()) == 1
+    (said,) = done.stderr.splitlines()
+    assert "OTEL_EXPORTER_OTLP_TIMEOUT is 'ten'" in said
 
 
 def test_initialize_in_a_process_of_ones_own(instrumented, receiver):

@@ -80,3 +80,22 @@ def test_a_password_in_a_wrong_url_is_not_shown():
 @pytest.mark.parametrize("text", ["http://example.org/a@b", "plain", "https://example.org"])
 def test_what_holds_no_credentials_is_left_alone(text):
     assert without_credentials(text) == text
+
+
+def test_a_path_that_cannot_even_be_looked_at_is_a_wrong_value():
+    settings, (error,) = read({"ASSAY_REGISTRY": "x" * 5000})
+    assert settings.registry == ()
+    assert error.name == "ASSAY_REGISTRY"
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("https://me:hunter2@host:1/a@b", "https://host:1/a@b"),
+        ("me:hunter2@host:4319", "host:4319"),
+        ("first http://a:b@one/x then https://c:d@two", "first http://one/x then https://two"),
+        ("no URL, but name@example.org", "no URL, but name@example.org"),
+    ],
+)
+def test_credentials_are_never_shown(text, shown):
+    assert without_credentials(text) == shown

@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 
 import pytest
+from opentelemetry.util._importlib_metadata import entry_points
 
+from assay.distro import standard
 from assay.distro.standard import environment, mended, set_defaults
 
 
@@ -30,6 +32,83 @@ def test_grpc_has_its_own_default_endpoint(monkeypatch):
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc")
     set_defaults()
     assert os.environ["OTEL_EXPORTER_OTLP_ENDPOINT"] == "http://127.0.0.1:4317"
+
+
+def test_a_signal_with_a_protocol_of_its_own_has_the_port_of_it(monkeypatch):
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "grpc")
+    set_defaults()
+    assert os.environ["OTEL_EXPORTER_OTLP_ENDPOINT"] == "http://127.0.0.1:4318"
+    assert os.environ["OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"] == "http://127.0.0.1:4317"
+    assert "OTEL_EXPORTER_OTLP_LOGS_ENDPOINT" not in os.environ
+
+
+def test_over_http_that_is_with_its_path(monkeypatch):
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc")
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_LOGS_PROTOCOL", "http/protobuf")
+    set_defaults()
+    assert os.environ["OTEL_EXPORTER_OTLP_ENDPOINT"] == "http://127.0.0.1:4317"
+    assert os.environ["OTEL_EXPORTER_OTLP_LOGS_ENDPOINT"] == "http://127.0.0.1:4318/v1/logs"
+
+
+def test_grpc_that_is_not_installed_is_named_and_its_ports_are_put_back(monkeypatch):
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "grpc")
+    set_defaults()
+    monkeypatch.setattr(standard, "entry_points", _without_grpc)
+    changes, (error,) = mended()
+    assert changes == {
+        "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL": "http/protobuf",
+        "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": None,
+    }
+    assert "pip install 'assay-distro[grpc]'" in str(error)
+
+
+def _without_grpc(**wanted: str):
+    return [entry for entry in entry_points(**wanted) if entry.name != "otlp_proto_grpc"]
+
+
+@pytest.mark.parametrize(
+    ("given", "changes", "named"),
+    [
+        ({"OTEL_BSP_MAX_QUEUE_SIZE": "100"}, {"OTEL_BSP_MAX_EXPORT_BATCH_SIZE": "100"}, []),
+        (
+            {"OTEL_BLRP_MAX_EXPORT_BATCH_SIZE": "5000"},
+            {"OTEL_BLRP_MAX_EXPORT_BATCH_SIZE": "2048"},
+            ["OTEL_BLRP_MAX_EXPORT_BATCH_SIZE"],
+        ),
+        ({"OTEL_BSP_MAX_QUEUE_SIZE": "5000", "OTEL_BSP_MAX_EXPORT_BATCH_SIZE": "5000"}, {}, []),
+        (
+            {"OTEL_EXPORTER_OTLP_PROTOCOL": "grpc", "OTEL_EXPORTER_OTLP_COMPRESSION": "none"},
+            {"OTEL_EXPORTER_OTLP_COMPRESSION": None},
+            [],
+        ),
+        (
+            {"OTEL_EXPORTER_OTLP_LOGS_PROTOCOL": "grpc", "OTEL_EXPORTER_OTLP_LOGS_COMPRESSION": "deflate"},
+            {"OTEL_EXPORTER_OTLP_LOGS_COMPRESSION": None},
+            ["OTEL_EXPORTER_OTLP_LOGS_COMPRESSION"],
+        ),
+        ({"OTEL_EXPORTER_OTLP_COMPRESSION": "deflate"}, {}, []),
+        (
+            {"OTEL_EXPERIMENTAL_RESOURCE_DETECTORS": "hots, process"},
+            {"OTEL_EXPERIMENTAL_RESOURCE_DETECTORS": "process"},
+            ["OTEL_EXPERIMENTAL_RESOURCE_DETECTORS"],
+        ),
+        ({"OTEL_EXPERIMENTAL_RESOURCE_DETECTORS": "*"}, {}, []),
+    ],
+)
+def test_what_the_sdk_cannot_do_is_mended(monkeypatch, given, changes, named):
+    for name, value in given.items():
+        monkeypatch.setenv(name, value)
+    set_defaults()
+    found, errors = mended()
+    assert (found, [error.name for error in errors]) == (changes, named)
+
+
+def test_an_error_says_what_is_used(monkeypatch):
+    monkeypatch.setenv("OTEL_METRICS_EXPORTER", "bogus,console,prometheus")
+    set_defaults()
+    changes, (error,) = mended()
+    assert changes == {"OTEL_METRICS_EXPORTER": "console,assay_prometheus"}
+    assert str(error).endswith("Using console, prometheus.")
 
 
 def test_what_is_set_stays(monkeypatch):

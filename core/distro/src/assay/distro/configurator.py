@@ -5,10 +5,13 @@ from __future__ import annotations
 import logging
 from typing import Any
 
-from opentelemetry.sdk._configuration import _OTelSDKConfigurator  # pyright: ignore[reportPrivateUsage]
-
 from assay.distro import lifecycle, outages, standard
 from assay.distro.settings import Settings, read
+
+# The SDK reads some variables when it is imported, and one that is wrong stops it then.
+_changes, _wrong_standard = standard.mended()
+with standard.environment(_changes):
+    from opentelemetry.sdk._configuration import _OTelSDKConfigurator  # pyright: ignore[reportPrivateUsage]
 
 _logger = logging.getLogger("assay.distro")
 
@@ -29,11 +32,9 @@ class AssayConfigurator(_OTelSDKConfigurator):
         if standard.is_disabled():
             _logger.warning("OTEL_SDK_DISABLED is true: nothing is sent, audit records included")
             return
-        changes, wrong_standard = standard.mended()
-        for error in (*wrong, *wrong_standard):
+        for error in (*wrong, *_wrong_standard):
             _logger.warning("%s", error)
-        if not settings.instruments:
-            changes["OTEL_METRICS_EXPORTER"] = "none"
+        changes = _changes if settings.instruments else {**_changes, "OTEL_METRICS_EXPORTER": "none"}
         outages.install()
         with standard.environment(changes):
             super()._configure(**_processors(settings), **kwargs)  # pyright: ignore[reportUnknownMemberType]

@@ -160,8 +160,7 @@ def endpoints(settings: Settings) -> Iterator[Finding]:
 def _otlp(signal: str, start: str) -> Finding:
     base = os.environ.get("OTEL_EXPORTER_OTLP_ENDPOINT", "").rstrip("/")
     own = os.environ.get(f"OTEL_EXPORTER_OTLP_{signal}_ENDPOINT", "")
-    protocol = os.environ.get(f"OTEL_EXPORTER_OTLP_{signal}_PROTOCOL", "") or standard.protocol()
-    if protocol == standard.GRPC:
+    if standard.protocol(signal) == standard.GRPC:
         return _connect(signal.lower(), own or base, start)
     headers = os.environ.get(f"OTEL_EXPORTER_OTLP_{signal}_HEADERS", "") or os.environ.get(
         "OTEL_EXPORTER_OTLP_HEADERS", ""
@@ -186,7 +185,10 @@ def _probe(  # noqa: PLR0913 - one for each thing that may be wrong
         answer = requests.post(
             url,
             data=b"",
-            headers={"Content-Type": "application/x-protobuf", **headers},
+            headers={
+                "Content-Type": "application/x-protobuf",
+                **{header: value.encode() for header, value in headers.items()},
+            },
             timeout=TIMEOUT,
             **tls,
         )
@@ -199,6 +201,8 @@ def _probe(  # noqa: PLR0913 - one for each thing that may be wrong
         return Finding("endpoint", name, "error", status, "the URL's path is not one that the receiver has")
     if answer.status_code >= SERVER_ERROR:
         return Finding("endpoint", name, "error", status, "see the Collector's log")
+    if not answer.ok:
+        return Finding("endpoint", name, "error", status, "what listens there takes no OTLP over HTTP")
     return Finding("endpoint", name, "ok", status)
 
 

@@ -1,8 +1,8 @@
 """One JSON object a line for each log event of the catalogue (ASSAY_LOGS=json), in the seeds' short fields.
 
 ```json
-{"level":"info","message":"Materialization
-started","flowstone":true,"event":"materialization_start","asset":"orders"} ```
+{"level":"info","message":"Materialization started","flowstone":true,"event":"materialization_start"}
+```
 
 `level` is in lower case for every subsystem, as in the lines of the app itself.
 """
@@ -68,8 +68,8 @@ class EventLines(LogRecordProcessor):
         except (
             OSError,
             ValueError,
-        ):  # the reader has gone, or the stream is closed: no reason to stop an app
-            return
+        ):
+            return  # the reader has gone, or the stream is closed: no reason to stop an app
 
 
 def fields(event: Event, attributes: dict[str, Any]) -> dict[str, Any]:

@@ -1,8 +1,8 @@
 """One JSON object a line, for what the app logs through `logging` (ASSAY_LOGS=json).
 
 ```json
-{"level":"info","message":"Label
-submitted","queue_id":"queue_123","logger":"ingot","trace_id":"…","timestamp":"…Z"} ```
+{"level":"info","message":"Label submitted","queue_id":"queue_123","logger":"ingot","timestamp":"…Z"}
+```
 
 The app's own configuration decides what is logged and where; this module decides the form of whatever goes to
 standard output or error, whichever handler writes it. Files and other streams stay as they are.
@@ -26,6 +26,8 @@ from assay.telemetry.ambient import correlation_id
 from assay.telemetry.correlation import VARIABLE, current
 from assay.telemetry.redaction import redact_metadata, redact_text
 
+# The fields of a dataclass would pass by the redaction.
+_OPTIONS: Final = orjson.OPT_NON_STR_KEYS | orjson.OPT_PASSTHROUGH_DATACLASS
 _OF_EVERY_RECORD: Final = frozenset(vars(logging.makeLogRecord({}))) | {
     "message", "asctime", "taskName", "otelSpanID", "otelTraceID", "otelTraceSampled", "otelServiceName",
 }  # fmt: skip
@@ -49,6 +51,10 @@ class JsonFormatter(logging.Formatter):
             line["error_type"] = type(error).__qualname__
             line["error_message"] = redact_text(str(error))
             line["stacktrace"] = redact_text("".join(traceback.format_exception(error)))
+        elif record.exc_text:  # of a record that came from another process
+            line["stacktrace"] = redact_text(record.exc_text)
+        if record.stack_info:
+            line["stack_info"] = redact_text(record.stack_info)
         line["timestamp"] = timestamp(record.created)
         return dumps(line)
 
@@ -87,7 +93,7 @@ def timestamp(seconds: float) -> str:
 def dumps(line: Mapping[str, Any]) -> str:
     """Return a line of JSON of whatever the values are; what JSON has no form for is its `str`."""
     try:
-        return orjson.dumps(line, default=_text, option=orjson.OPT_NON_STR_KEYS).decode()
+        return orjson.dumps(line, default=_text, option=_OPTIONS).decode()
     except (TypeError, ValueError):  # integers beyond 64 bits, lone surrogates, circles
         return json.dumps(
             {key: value if isinstance(value, bool) else _text(value) for key, value in line.items()}

@@ -27,7 +27,8 @@ _LOGGERS = (
 )
 _OUTAGE = re.compile(r"Transient error|Failed to export")
 _AT_THE_END = re.compile(r"already shutdown|Shutdown in progress")
-_REASON = re.compile(r"Errno \d+\] ([^'\")]+)")
+_REASON = re.compile(r"(?:Errno \d+\] |Failed to connect to remote host: )([^'\")]+)")
+_SIGNAL = re.compile(r"trace|metric|log")
 
 
 class OutageFilter(logging.Filter):
@@ -56,7 +57,8 @@ class OutageFilter(logging.Filter):
             "all-in-one), or set OTEL_EXPORTER_OTLP_ENDPOINT. "
             "`assay doctor` tells more."
         )
-        record.args = (endpoint(), short.group(1).strip() if short else without_credentials(message))
+        reason = short.group(1).strip() if short else without_credentials(message)
+        record.args = (endpoint(record.name, message), reason)
         record.levelno, record.levelname = logging.WARNING, "WARNING"
         return True
 
@@ -64,9 +66,11 @@ class OutageFilter(logging.Filter):
 _OUTAGES = OutageFilter()
 
 
-def endpoint() -> str:
-    """The endpoint that the signals share, as it may be shown."""
-    return without_credentials(os.environ.get("OTEL_EXPORTER_OTLP_ENDPOINT", ""))
+def endpoint(logger: str, message: str) -> str:
+    """The endpoint, as it may be shown, of the signal that an exporter's logger or its message names."""
+    signal = _SIGNAL.search(logger.rpartition(".")[2]) or _SIGNAL.search(message)
+    own = os.environ.get(f"OTEL_EXPORTER_OTLP_{signal[0].upper()}S_ENDPOINT", "") if signal else ""
+    return without_credentials(own or os.environ.get("OTEL_EXPORTER_OTLP_ENDPOINT", ""))
 
 
 def is_likely() -> bool:

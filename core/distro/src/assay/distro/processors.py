@@ -14,6 +14,7 @@ from opentelemetry.sdk._logs.export import BatchLogRecordProcessor, LogRecordExp
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
 
+from assay.distro import standard
 from assay.distro.redaction import redacted_record, redacted_span
 
 LEAST_AT_EXIT = 0.5
@@ -55,15 +56,24 @@ class _AfterFork(Generic[_ExporterT]):
 
     def __init__(self, exporter: _ExporterT) -> None:
         self.exporter = exporter
+        self._variables = _exporters_variables()
         if hasattr(os, "register_at_fork"):
             renew = weakref.WeakMethod(self._renew)
             os.register_at_fork(after_in_child=lambda: (call := renew()) and call())
 
     def _renew(self) -> None:
+        now = _exporters_variables()
+        # What was wrong in the environment was mended only while the first exporter was made.
+        changes = {name: self._variables.get(name) for name in now.keys() | self._variables.keys()}
         try:
-            self.exporter = type(self.exporter)()
+            with standard.environment(changes):
+                self.exporter = type(self.exporter)()
         except Exception:
             _logger.exception("cannot renew %s in a forked child", type(self.exporter).__name__)
+
+
+def _exporters_variables() -> dict[str, str]:
+    return {name: value for name, value in os.environ.items() if name.startswith("OTEL_EXPORTER_")}
 
 
 class RedactingSpanExporter(SpanExporter):

@@ -7,15 +7,17 @@ variable, what it was and what it may be.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 from assay.distro.errors import SettingError
 
 Rates = dict[str, float]
+
+_CREDENTIALS = re.compile(r"(^|://)[^\s/]*@")
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +63,8 @@ def _url(text: str) -> str:
 
 
 def _file(text: str) -> str:
-    if text and not Path(text).is_file():
+    # Not Path.is_file: it raises for a folder that may not be read, and for a name that is too long.
+    if text and not os.path.isfile(text):  # noqa: PTH113
         raise ValueError(text)
     return text
 
@@ -223,9 +226,5 @@ def read(environ: Mapping[str, str] | None = None) -> tuple[Settings, list[Setti
 
 
 def without_credentials(text: str) -> str:
-    """Return a URL without the user and password that it may hold."""
-    scheme, separator, rest = text.partition("://")
-    if not separator:
-        return text
-    authority, slash, path = rest.partition("/")
-    return f"{scheme}://{authority.rpartition('@')[2]}{slash}{path}"
+    """Return a text without the user and password of the URLs in it, one without its scheme included."""
+    return _CREDENTIALS.sub(r"\1", text)

@@ -24,6 +24,9 @@ HTTP, GRPC = "http/protobuf", "grpc"
 ENDPOINTS = {HTTP: "http://127.0.0.1:4318", GRPC: "http://127.0.0.1:4317"}
 PROMETHEUS, LOCAL_PROMETHEUS = "prometheus", "assay_prometheus"
 
+QUEUE, BATCH = 2048, 512
+"""The specification's defaults of the batch processors' sizes."""
+
 DEFAULTS = {
     "OTEL_TRACES_EXPORTER": "otlp",
     "OTEL_METRICS_EXPORTER": "otlp",
@@ -76,6 +79,14 @@ _TEMPORALITY = _Check(
 )
 
 
+LIMITS = (
+    "OTEL_ATTRIBUTE_COUNT_LIMIT", "OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT", "OTEL_EVENT_ATTRIBUTE_COUNT_LIMIT",
+    "OTEL_LINK_ATTRIBUTE_COUNT_LIMIT", "OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT", "OTEL_SPAN_EVENT_COUNT_LIMIT",
+    "OTEL_SPAN_LINK_COUNT_LIMIT", "OTEL_SPAN_ATTRIBUTE_VALUE_LENGTH_LIMIT",
+    "OTEL_LOGRECORD_ATTRIBUTE_COUNT_LIMIT", "OTEL_LOGRECORD_ATTRIBUTE_VALUE_LENGTH_LIMIT",
+)  # fmt: skip
+
+
 def _otlp(suffix: str, check: _Check) -> dict[str, _Check]:
     names = ("", *(f"{signal}_" for signal in SIGNALS))
     return {f"OTEL_EXPORTER_OTLP_{name}{suffix}": check for name in names}
@@ -91,6 +102,7 @@ CHECKS: Mapping[str, _Check] = {
     "OTEL_METRIC_EXPORT_TIMEOUT": _MILLISECONDS,
     **{f"OTEL_{processor}_{what}": _COUNT for processor in ("BSP", "BLRP")
        for what in ("SCHEDULE_DELAY", "MAX_QUEUE_SIZE", "MAX_EXPORT_BATCH_SIZE", "EXPORT_TIMEOUT")},
+    **dict.fromkeys(LIMITS, _Check("a whole number, 0 or more", _whole(0))),
     "OTEL_SDK_DISABLED": _Check("true or false", lambda text: text.strip().lower() in {"true", "false"}),
 }  # fmt: skip
 """Variables that the SDK reads, and what it can do with."""
@@ -104,11 +116,21 @@ def set_defaults() -> None:
         os.environ[name] = value
     if not os.environ.get("OTEL_EXPORTER_OTLP_ENDPOINT", "").strip():
         os.environ["OTEL_EXPORTER_OTLP_ENDPOINT"] = ENDPOINTS.get(protocol(), ENDPOINTS[HTTP])
+        for signal in SIGNALS:
+            _set_default_endpoint(signal)
 
 
-def protocol() -> str:
-    """The OTLP protocol of the signals that have none of their own."""
-    return os.environ.get("OTEL_EXPORTER_OTLP_PROTOCOL", HTTP).strip()
+def _set_default_endpoint(signal: str) -> None:
+    """A signal with a protocol of its own has a port of its own too: where the Collector takes that one."""
+    name, own = f"OTEL_EXPORTER_OTLP_{signal}_ENDPOINT", protocol(signal)
+    if own in ENDPOINTS and own != protocol() and not os.environ.get(name, "").strip():
+        os.environ[name] = ENDPOINTS[own] + (f"/v1/{signal.lower()}" if own == HTTP else "")
+
+
+def protocol(signal: str = "") -> str:
+    """The OTLP protocol of a signal, or of the signals that have none of their own."""
+    own = os.environ.get(f"OTEL_EXPORTER_OTLP_{signal}_PROTOCOL", "").strip() if signal else ""
+    return own or os.environ.get("OTEL_EXPORTER_OTLP_PROTOCOL", HTTP).strip()
 
 
 def is_disabled() -> bool:
@@ -122,17 +144,23 @@ def mended() -> tuple[dict[str, str | None], list[SettingError]]:
     errors: list[SettingError] = []
     for name, check in CHECKS.items():
         text = os.environ.get(name, "").strip()
-        if text and not check.holds(text):
+        if not text and name in os.environ:
+            changes[name] = None
+        elif text and not check.holds(text):
             changes[name] = DEFAULTS.get(name)
             used = DEFAULTS.get(name, "the default")
             errors.append(SettingError(name, without_credentials(text), check.allowed, used))
     for signal in SIGNALS:
         _mend_exporters(signal, changes, errors)
+    _mend_detectors(changes, errors)
+    for processor in ("BSP", "BLRP"):
+        _mend_batch(f"OTEL_{processor}", changes, errors)
     for name in (
         "OTEL_EXPORTER_OTLP_PROTOCOL",
         *(f"OTEL_EXPORTER_OTLP_{signal}_PROTOCOL" for signal in SIGNALS),
     ):
         _mend_protocol(name, changes, errors)
+    _mend_compression(changes, errors)
     return changes, errors
 
 
@@ -160,16 +188,57 @@ def _mend_exporters(signal: str, changes: dict[str, str | None], errors: list[Se
     text = os.environ.get(name, "").strip()
     known = {entry.name for entry in entry_points(group=f"opentelemetry_{signal.lower()}_exporter")}
     wanted = list(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
-    kept: list[str] = []
-    for part in wanted:
-        if part in known or part in {"otlp", "none"}:
-            kept.append(LOCAL_PROMETHEUS if part == PROMETHEUS else part)
-        else:
-            allowed = ", ".join(sorted({"otlp", "none", *known} - {LOCAL_PROMETHEUS}))
-            errors.append(SettingError(name, part, f"one or more of {allowed}", ", ".join(kept) or "otlp"))
-    kept = [part for part in kept if part != "none"] or (["none"] if "none" in kept else [DEFAULTS[name]])
+    right = [part for part in wanted if part in known or part in {"otlp", "none"}]
+    kept = [part for part in right if part != "none"] or (["none"] if "none" in right else [DEFAULTS[name]])
+    allowed = ", ".join(sorted({"otlp", "none", *known} - {LOCAL_PROMETHEUS}))
+    errors += [
+        SettingError(name, part, f"one or more of {allowed}", ", ".join(kept))
+        for part in wanted
+        if part not in right
+    ]
+    taken = [LOCAL_PROMETHEUS if part == PROMETHEUS else part for part in kept]
+    if taken != wanted:
+        changes[name] = ",".join(taken)
+
+
+def _mend_detectors(changes: dict[str, str | None], errors: list[SettingError]) -> None:
+    name = "OTEL_EXPERIMENTAL_RESOURCE_DETECTORS"
+    known = {entry.name for entry in entry_points(group="opentelemetry_resource_detector")}
+    wanted = [part.strip() for part in os.environ.get(name, "").split(",") if part.strip()]
+    kept = [part for part in wanted if part in {*known, "*"}]
     if kept != wanted:
-        changes[name] = ",".join(kept)
+        changes[name] = ",".join(kept) or DEFAULTS[name]
+        allowed, used = f"one or more of {', '.join(sorted(known))}, or *", changes[name] or ""
+        errors += [SettingError(name, part, allowed, used) for part in wanted if part not in kept]
+
+
+def _mend_batch(processor: str, changes: dict[str, str | None], errors: list[SettingError]) -> None:
+    """The SDK gives up when a batch is larger than the queue, also when only the queue was made smaller."""
+    queue_name, batch_name = f"{processor}_MAX_QUEUE_SIZE", f"{processor}_MAX_EXPORT_BATCH_SIZE"
+    given = {name: os.environ.get(name, "").strip() for name in (queue_name, batch_name)}
+    right = {name: text for name, text in given.items() if text and name not in changes}
+    queue, batch = int(right.get(queue_name, QUEUE)), int(right.get(batch_name, BATCH))
+    if batch <= queue:
+        return
+    changes[batch_name] = str(queue)
+    if batch_name in right:
+        allowed = f"at most {queue_name}, {queue}"
+        errors.append(SettingError(batch_name, right[batch_name], allowed, str(queue)))
+
+
+def _mend_compression(changes: dict[str, str | None], errors: list[SettingError]) -> None:
+    """The gRPC exporters know gzip alone, and no name for none."""
+    for signal in ("", *SIGNALS):
+        name = f"OTEL_EXPORTER_OTLP_{signal}_COMPRESSION".replace("__", "_")
+        text = os.environ.get(name, "").strip()
+        grpc = any(
+            changes.get(f"OTEL_EXPORTER_OTLP_{one}_PROTOCOL", protocol(one)) == GRPC
+            for one in ([signal] if signal else SIGNALS)
+        )
+        if grpc and name not in changes and text and text.lower() != "gzip":
+            changes[name] = None
+            if text.lower() != "none":
+                errors.append(SettingError(name, text, "none or gzip over gRPC", "none"))
 
 
 def _mend_protocol(name: str, changes: dict[str, str | None], errors: list[SettingError]) -> None:
@@ -184,5 +253,6 @@ def _mend_protocol(name: str, changes: dict[str, str | None], errors: list[Setti
         allowed = f"{HTTP} or grpc"
     errors.append(SettingError(name, text, allowed, HTTP))
     changes[name] = HTTP
-    if os.environ.get("OTEL_EXPORTER_OTLP_ENDPOINT") == ENDPOINTS[GRPC]:
-        changes["OTEL_EXPORTER_OTLP_ENDPOINT"] = ENDPOINTS[HTTP]
+    endpoint = name.replace("_PROTOCOL", "_ENDPOINT")
+    if os.environ.get(endpoint) == ENDPOINTS[GRPC]:
+        changes[endpoint] = DEFAULTS.get(endpoint)
