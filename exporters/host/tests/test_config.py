@@ -1,8 +1,11 @@
 """A configuration that does not hold is refused with its file, line, key, and what to write instead."""
 
 import pytest
+from cryptography.hazmat.primitives import serialization
+from pydantic import ValidationError
 
 from assay.host import ConfigError, Host, HostConfig, load_config
+from assay.host.settings import TLSSettings
 
 VALID = """\
 listeners:
@@ -34,13 +37,13 @@ def test_a_valid_file_has_its_defaults(load):
 
 
 def test_values_come_from_the_environment_and_from_files(load, tmp_path, monkeypatch):
-    monkeypatch.setenv("SOME_TOKEN", "a: [b")
+    monkeypatch.setenv("SOME_TOKEN", 'a":[b')
     monkeypatch.delenv("SOME_PORT", raising=False)
     (tmp_path / "token").write_text("from-file\n")
     bearer = f'{{one: "${{env:SOME_TOKEN}}", two: "${{file:{tmp_path}/token}}", three: "$${{x}}"}}'
     config = load(VALID.replace(':0"}', f':${{env:SOME_PORT:-4999}}", auth: {{bearer: {bearer}}}}}'))
     tokens = {name: token.get_secret_value() for name, token in config.listeners[0].auth.bearer.items()}
-    assert tokens == {"one": "a: [b", "two": "from-file", "three": "${x}"}
+    assert tokens == {"one": 'a":[b', "two": "from-file", "three": "${x}"}
     assert config.listeners[0].address == "127.0.0.1:4999"
     assert "from-file" not in repr(config)
 
@@ -64,7 +67,7 @@ def test_values_come_from_the_environment_and_from_files(load, tmp_path, monkeyp
         ("127.0.0.1:0", "0.0.0.0:0", "can be reached from other machines"),
         (':0"', ':0", auth: {bearer: ""}', "listeners[0].auth.bearer"),
         (':0"', ':0", auth: {baerer: x}', "listeners[0].auth.baerer: unknown key; did you mean 'bearer'?"),
-        (':0"', ':0", tls: {certificate: /no, key: /no}', "cannot use /no, /no as PEM certificate and key"),
+        (':0"', ':0", tls: {certificate: /no, key: /no}', "cannot use /no, /no as PEM certificate"),
         (':0"', ':${env:NOT_SET_ANYWHERE}"', "address: the environment variable NOT_SET_ANYWHERE is not set"),
         (':0"', ':${file:/no/such}"', "${file:/no/such} cannot be read"),
         (':0"', ':${NAME}"', "${NAME} is not understood: write ${env:NAME}"),
@@ -102,6 +105,12 @@ def test_values_come_from_the_environment_and_from_files(load, tmp_path, monkeyp
             "health.adress: unknown key; did you mean 'address'?",
         ),
         ("exporters:", "exporters: [", "not valid YAML"),
+        ("type: otlp-lines", "type: !lines x", "host.yaml:4: exporters.lines.type: could not determine"),
+        ("path: lines", "path: 2026-99-99, p: lines", "host.yaml:4: exporters.lines.path: month must be"),
+        ("type: otlp-lines", 'type: ":Class"', "exporters.lines.type: ':Class' cannot be imported"),
+        (':0"', ':0", auth: {bearer: {a: same, b: same}}', "a and b have the same token"),
+        (':0"', ':0", auth: {bearer: "two words"}', "printable ASCII without spaces"),
+        (':0"', ':0", auth: {bearer: "gr\u00fcn"}', "printable ASCII without spaces"),
     ],
 )
 def test_what_is_wrong_is_named_with_the_nearest_right_key(load, monkeypatch, old, new, says):
@@ -125,6 +134,18 @@ def test_two_listeners_of_one_name_are_a_mistake(load):
 def test_a_token_is_never_in_the_message(load):
     text = VALID.replace(':0"', ':0", auth: {bearer: {a: hunter2, b: [hunter2]}}')
     assert "hunter2" not in problem(load, text)
+
+
+def test_a_key_with_a_password_is_told_and_not_asked_for(tmp_path):
+    from .test_tls import make_certificates
+
+    certificate = make_certificates(tmp_path)["server"]["certificate"]
+    key = serialization.load_pem_private_key((tmp_path / "server.key").read_bytes(), None)
+    pem, pkcs8 = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8
+    locked = key.private_bytes(pem, pkcs8, serialization.BestAvailableEncryption(b"secret"))
+    (tmp_path / "locked.key").write_bytes(locked)
+    with pytest.raises(ValidationError, match="without a password"):
+        TLSSettings(certificate=certificate, key=tmp_path / "locked.key")
 
 
 def test_mtls_is_authentication_enough(tmp_path):

@@ -72,3 +72,17 @@ def test_what_does_not_fit_on_the_disk_leaves_no_half_line(tmp_path):
         assert send(host, 2).status_code == 200
     lines = file.read_bytes().splitlines()
     assert [otlp_json.decode(line, ExportTraceServiceRequest, 64) for line in lines] == [traces(1), traces(2)]
+
+
+def test_half_a_line_that_a_kill_left_spoils_no_other(tmp_path):
+    file = tmp_path / "lines.jsonl"
+    whole = otlp_json.encode(traces(1)) + b"\n"
+    for left in (b"", whole, whole + whole[:40], whole[:40]):
+        file.write_bytes(left)
+        config = {"listeners": [http()], "exporters": {"lines": {"type": "otlp-lines", "path": file}}}
+        with running(config) as host:
+            body = traces(2).SerializeToString()
+            assert requests.post(host.url("/v1/traces"), body, headers=PROTOBUF, timeout=30).ok
+        lines = file.read_bytes().splitlines()
+        found = [otlp_json.decode(line, ExportTraceServiceRequest, 64) for line in lines]
+        assert found == [traces(1)] * left.count(b"\n") + [traces(2)]

@@ -1,5 +1,6 @@
 """One exporter's slowness or failure is its own; a full queue pushes back."""
 
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import grpc
@@ -7,7 +8,7 @@ import pytest
 import requests
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2_grpc import LogsServiceStub
 
-from assay.host import StartError
+from assay.host import Rejected, StartError, metrics
 
 from .conftest import Broken, LogsOnly, TracesOnly, exporter, http, logs, running, traces
 
@@ -21,8 +22,6 @@ def post(host, name=None, path="/v1/logs", request=None):
 
 
 def wait_for(condition):
-    import time
-
     for _ in range(2000):
         if condition():
             return
@@ -67,6 +66,13 @@ def test_a_hanging_exporter_holds_up_nobody_else_and_its_queue_pushes_back(serve
         host.exporter("hanging").gate.set()
         assert [future.result().status_code for future in held] == [200, 200]
     assert len(host.exporter("hanging").batches) == 2
+
+
+def test_who_has_an_answer_has_left_the_queue(serve, monkeypatch):
+    counted = metrics.exported
+    monkeypatch.setattr(metrics, "exported", lambda *what: (time.sleep(0.05), counted(*what)))
+    host = serve(exporters={"all": exporter("all", queue={"batches": 1})})
+    assert [post(host).status_code for _ in range(5)] == [200] * 5
 
 
 def test_a_full_queue_of_one_means_that_none_gets_the_batch(serve):
@@ -114,6 +120,9 @@ def test_health_says_who_is_ill(serve):
     assert body["exporters"]["b"]["message"] == "the last batch failed with OSError: see the log"
     assert body["exporters"]["a"]["status"] == "ok"
     assert body["exporters"]["a"]["queue_size"] == 0
+    host.exporter("b").error = Rejected("the sender's mistake")
+    assert post(host, "b").status_code == 400
+    assert health("/health/detailed")[1]["status"] == "ok"
 
 
 def test_a_port_in_use_names_listener_and_port(serve):

@@ -144,3 +144,11 @@ def test_a_collector_keeps_what_is_not_wrong_in_itself(serve, connect):
     assert retry_after(error) == 1
     channel.unary_unary(EXPORT)(b"\xff", metadata=(("authorization", "Bearer right"),))
     assert host.exporter().batches[0].error
+
+
+def test_a_mistake_of_ours_is_answered_so_that_the_batch_is_kept(serve, connect, monkeypatch):
+    host = serve()
+    monkeypatch.setattr(host.host._intake, "decode", None)
+    error = refusal(lambda: LogsServiceStub(connect(host)).Export(logs()))
+    assert error.code() is grpc.StatusCode.UNAVAILABLE
+    assert retry_after(error) == 1

@@ -151,8 +151,8 @@ def test_a_gzip_bomb_is_413_before_it_is_unpacked(serve):
         ("POST /v1/log", PROTOBUF, 404, "did you mean '/v1/logs'?"),
         ("POST /v1/logs/", PROTOBUF, 404, "did you mean '/v1/logs'?"),
         ("POST /", JSON, 404, "known here: /v1/audit"),
-        ("GET /v1/logs", {}, 405, "POST an OTLP request"),
-        ("DELETE /v1/audit", {}, 405, "POST an OTLP request"),
+        ("GET /v1/logs", {}, 405, "POST is"),
+        ("DELETE /v1/audit", {}, 405, "POST is"),
         ("POST /v1/logs", {}, 415, "send application/x-protobuf or application/json"),
         ("POST /v1/logs", {"content-type": "text/plain"}, 415, "'text/plain'"),
         ("POST /v1/logs", {**PROTOBUF, "content-encoding": "br"}, 415, "'br': send gzip or none"),
@@ -205,6 +205,8 @@ def test_tokens_have_names_and_may_be_for_some_signals(serve):
 
 def test_an_exporters_routes_are_served(serve):
     host = serve()
+    wrong = requests.post(host.url("/receipts/42"), timeout=30)
+    assert (wrong.status_code, set(wrong.headers["allow"].split(", "))) == (405, {"GET", "HEAD"})
     assert requests.get(host.url("/receipts/42"), timeout=30).json() == {"name": "42"}
 
 
@@ -363,13 +365,21 @@ def test_random_bytes_are_taken_or_refused_and_never_an_error_of_ours(
         assert reason(answer)
 
 
-def test_payload_of_a_refused_request_does_not_reach_the_answer(serve):
-    secret = b"hunter2hunter2"
-    answer = post(
-        serve(), data=b'{"resourceLogs":[{"scopeLogs":[{"logRecords":["' + secret + b'"]}]}]}', headers=JSON
-    )
+@pytest.mark.parametrize("record", [b'"hunter2"', b'{"timeUnixNano":"hunter2"}', b'{"traceId":"hunter2"}'])
+def test_payload_of_a_refused_request_does_not_reach_the_answer(serve, record):
+    body = b'{"resourceLogs":[{"scopeLogs":[{"logRecords":[' + record + b"]}]}]}"
+    answer = post(serve(), data=body, headers=JSON)
     assert answer.status_code == 400
-    assert secret not in answer.content
+    assert b"hunter2" not in answer.content
+
+
+@pytest.mark.parametrize("peer", ["direct", "collector"])
+def test_a_mistake_of_ours_is_answered_so_that_the_batch_is_kept(serve, peer, monkeypatch, caplog):
+    host = serve(listeners=[http(peer=peer)])
+    monkeypatch.setattr(host.host._intake, "decode", None)
+    answer = post(host, data=logs().SerializeToString())
+    assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")
+    assert "TypeError" in caplog.text
 
 
 def test_requests_are_what_protobuf_says(serve):

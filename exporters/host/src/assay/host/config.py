@@ -87,7 +87,12 @@ class _Reader:
             return self._read_mapping(node, path)
         if isinstance(node, yaml.SequenceNode):
             return [self.read(item, (*path, index)) for index, item in enumerate(node.value)]
-        value: Any = self._loader.construct_object(node)  # pyright: ignore[reportUnknownMemberType]  (untyped)
+        try:
+            value: Any = self._loader.construct_object(node)  # pyright: ignore[reportUnknownMemberType]  (untyped)
+        except (yaml.constructor.ConstructorError, ValueError) as error:  # an unknown tag, or no such date
+            problem = error.problem if isinstance(error, yaml.MarkedYAMLError) else error
+            self.problems.append(f"{self._where(path)}: {problem}: write it as text, in quotes")
+            return ""
         return self._resolve(value, path) if isinstance(value, str) else value
 
     def _read_mapping(self, node: yaml.MappingNode, path: _Path) -> dict[str, Any]:

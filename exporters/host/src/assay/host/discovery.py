@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Callable
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoint, entry_points
 from typing import Any, cast, get_args
 
 from pydantic import BaseModel, ValidationError
@@ -33,21 +32,21 @@ def find(name: str, kind: str) -> Callable[..., Exporter]:
         ConfigError: There is none, it cannot be imported, or it is no exporter.
     """
     where = f"exporters.{name}.type"
+    if ":" in kind:
+        entry = EntryPoint(name, kind, GROUP)
+    else:
+        matching = [entry for entry in entry_points(group=GROUP) if entry.name == kind]
+        if not matching:
+            types = installed()
+            raise ConfigError(
+                f"{where}: no exporter {kind!r} is installed; {nearest(kind, types)}"
+                f" Installed: {', '.join(types)}. A class of your own is named as 'module:Class'."
+            )
+        entry = matching[0]
     try:
-        if ":" in kind:
-            module, _, attribute = kind.partition(":")
-            found: Any = getattr(importlib.import_module(module), attribute)
-        else:
-            matching = [entry for entry in entry_points(group=GROUP) if entry.name == kind]
-            if not matching:
-                types = installed()
-                raise ConfigError(
-                    f"{where}: no exporter {kind!r} is installed; {nearest(kind, types)}"
-                    f" Installed: {', '.join(types)}. A class of your own is named as 'module:Class'."
-                )
-            found = matching[0].load()
-    except (ImportError, AttributeError) as error:
-        raise ConfigError(f"{where}: {kind!r} cannot be imported: {error}") from error
+        found = entry.load()
+    except Exception as error:  # a module may raise anything
+        raise ConfigError(f"{where}: {kind!r} cannot be imported: {type(error).__name__}: {error}") from error
     _check(found, where, kind)
     return found
 

@@ -54,7 +54,7 @@ class Host:
                 worker = Worker(name, factory, self.config.exporters[name].queue)
                 await asyncio.to_thread(worker.start)
                 self._workers[name] = worker
-            metrics.watch(self._workers)
+            metrics.watch(lambda: {name: worker.depth for name, worker in self._workers.items()})
             routes = self._routes()
             for settings in self.config.listeners:
                 self._listeners.append(self._listen(settings, routes))

@@ -181,6 +181,8 @@ class Intake:
             return []  # OTLP: an empty request is a success; there is nothing to export
         jobs = self._submit(batch, workers)
         waiting = [asyncio.wrap_future(job) for job in jobs.values()]
+        for future in waiting:  # who fails after the answer fails unheard, and asyncio would log it
+            future.add_done_callback(lambda done: done.cancelled() or done.exception())
         try:
             done, pending = await asyncio.wait(
                 waiting, timeout=self.limits.export_timeout, return_when=asyncio.FIRST_EXCEPTION

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterable, Mapping
 
 from opentelemetry import metrics
 from opentelemetry.metrics import CallbackOptions, Observation
@@ -11,9 +10,6 @@ from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsSer
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 
 from assay.host.exporter import Batch, Request, Signal
-
-if TYPE_CHECKING:
-    from assay.host.worker import Worker
 
 _meter = metrics.get_meter("assay.host")
 _batches = _meter.create_counter(
@@ -56,11 +52,11 @@ def undecodable(listener: str, signal: Signal, kept: str) -> None:
     _undecodable.add(1, {"listener": listener, "signal": signal, "kept": kept})
 
 
-def watch(workers: Mapping[str, Worker]) -> None:
-    """Observe the queues."""
+def watch(depths: Callable[[], Mapping[str, int]]) -> None:
+    """Observe the queues: how many batches each exporter has before it."""
 
     def observe(_: CallbackOptions) -> Iterable[Observation]:
-        return [Observation(worker.depth, {"exporter": name}) for name, worker in workers.items()]
+        return [Observation(depth, {"exporter": name}) for name, depth in depths().items()]
 
     _meter.create_observable_gauge(
         "assay.host.queue.depth", [observe], "{batch}", "Batches that wait for an exporter or are with it"

@@ -21,7 +21,7 @@ from assay.host.decoding import REQUESTS, Received, too_long
 from assay.host.errors import StartError
 from assay.host.exporter import Signal
 from assay.host.intake import Intake, Origin
-from assay.host.refusal import Refusal
+from assay.host.refusal import Refusal, unexpected
 from assay.host.settings import LimitSettings, ListenerSettings, TLSSettings
 from assay.host.sockets import bind
 
@@ -99,11 +99,17 @@ class _Handlers(grpc.GenericRpcHandler):
         try:
             await self._take(signal, method, metadata, context)
         except Refusal as refusal:
-            told = self._origin.told(refusal, signal)
-            details = (("grpc-status-details-bin", told.proto().SerializeToString()),)
-            code = grpc.StatusCode.UNIMPLEMENTED if signal is None and told is refusal else told.code
-            await context.abort(code, told.reason, details)
-        return b""  # an empty Export…ServiceResponse: everything was accepted
+            answer = refusal
+        except Exception as error:
+            logger.exception("listener %s: a call failed", self._origin.listener)
+            answer = unexpected(error)
+        else:
+            return b""  # an empty Export…ServiceResponse: everything was accepted
+        told = self._origin.told(answer, signal)
+        details = (("grpc-status-details-bin", told.proto().SerializeToString()),)
+        code = grpc.StatusCode.UNIMPLEMENTED if signal is None and told is answer else told.code
+        await context.abort(code, told.reason, details)
+        raise AssertionError("abort raises")  # pragma: no cover
 
     async def _take(self, signal: Signal | None, method: str, metadata: dict[str, Any], context: Any) -> None:  # noqa: ANN401  as above
         intake = self._intake

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, get_args
@@ -21,8 +22,10 @@ from assay.host.config import nearest
 from assay.host.decoding import Received, too_long
 from assay.host.exporter import Encoding, Signal
 from assay.host.intake import Intake, Origin, Slot
-from assay.host.refusal import Refusal
+from assay.host.refusal import Refusal, unexpected
 from assay.host.settings import LimitSettings, ListenerSettings
+
+logger = logging.getLogger(__name__)
 
 PATHS: dict[str, Signal] = {f"/v1/{signal}": signal for signal in get_args(Signal)}
 PROTOBUF = "application/x-protobuf"
@@ -34,13 +37,17 @@ def make_app(listener: ListenerSettings, intake: Intake, routes: Sequence[BaseRo
     origin = Origin(listener.name, listener.peer)
 
     async def unknown(request: Request, error: Exception) -> Response:
-        status = error.status_code if isinstance(error, HTTPException) else 500
-        refusal = Refusal(404, f"no such path; {nearest(request.url.path, list(PATHS))}")
-        if status == 405:  # noqa: PLR2004  Method Not Allowed
-            refusal = Refusal(405, f"{request.method[:20]} is not for this path: POST an OTLP request")
-        elif status != 404:  # noqa: PLR2004  an exporter's route has its own errors
-            return Response(str(error), status)
-        return await _refuse(request, refusal, intake, origin)
+        assert isinstance(error, HTTPException)  # noqa: S101  what it is registered for
+        if error.status_code == 404:  # noqa: PLR2004  Not Found
+            refusal = Refusal(404, f"no such path; {nearest(request.url.path, list(PATHS))}")
+            return await _refuse(request, refusal, intake, origin)
+        if error.status_code == 405:  # noqa: PLR2004  Method Not Allowed
+            allowed = (error.headers or {}).get("Allow", "POST")
+            refusal = Refusal(405, f"{request.method[:20]} is not for this path: {allowed} is")
+            response = await _refuse(request, refusal, intake, origin)
+            response.headers["allow"] = allowed  # RFC 9110 section 15.5.6
+            return response
+        return Response(error.detail, error.status_code, error.headers)  # of an exporter's route
 
     app = Starlette(
         routes=[
@@ -91,6 +98,9 @@ def _endpoint(signal: Signal, intake: Intake, origin: Origin) -> Callable[[Reque
             return await _refuse(request, refusal, intake, origin, signal)
         except ClientDisconnect:
             return Response(status_code=400)  # nobody is there to read it
+        except Exception as error:
+            logger.exception("listener %s: a request failed", origin.listener)
+            return await _refuse(request, unexpected(error), intake, origin, signal)
 
     return endpoint
 
@@ -141,14 +151,11 @@ async def _refuse(
         if refusal.status != 408:  # noqa: PLR2004  it has had its time
             await _drain(request, intake.limits)
         refusal = origin.told(refusal, signal or PATHS.get(request.url.path))
-    headers = dict(refusal.headers)
-    if refusal.status == 405:  # noqa: PLR2004  RFC 9110 section 15.5.6
-        headers["allow"] = "POST"
     status = refusal.proto()
     if _wants_json(request) or not _is_protobuf(request):
         body = orjson.dumps(MessageToDict(status))
-        return Response(body, refusal.status, headers, media_type=JSON)
-    return Response(status.SerializeToString(), refusal.status, headers, media_type=PROTOBUF)
+        return Response(body, refusal.status, refusal.headers, media_type=JSON)
+    return Response(status.SerializeToString(), refusal.status, refusal.headers, media_type=PROTOBUF)
 
 
 async def _drain(request: Request, limits: LimitSettings) -> None:

@@ -159,7 +159,7 @@ def _integer_reader(low: int, high: int, *, words: bool) -> _Reader:
             try:
                 number = int(value) if len(value) <= 20 else high + 1  # noqa: PLR2004  digits of 64 bits and a sign
             except ValueError:
-                raise MalformedError(f"expected an integer, got {value!r}") from None
+                raise MalformedError("expected an integer, got a string that is none") from None
         elif type(value) is float and value.is_integer():
             number = int(value)
         else:

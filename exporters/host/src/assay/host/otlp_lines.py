@@ -20,7 +20,9 @@ class OtlpLines:
 
     def __init__(self, settings: Settings) -> None:
         self._path = settings.path
-        self._path.touch()
+        with self._path.open("a+b") as file:  # what a kill left of a last line belongs to no batch
+            file.seek(0)
+            file.truncate(sum(len(line) for line in file if line.endswith(b"\n")))
 
     def export(self, batch: Batch) -> None:
         """Write one line, whole or not at all."""

@@ -84,6 +84,11 @@ class Refusal(Exception):  # noqa: N818  an answer, not a failure of the host
         )
 
 
+def unexpected(error: Exception) -> Refusal:
+    """What is told after a mistake of the host's own; at a 500 or UNKNOWN a Collector drops the batch."""
+    return Refusal(503, f"the host failed ({type(error).__name__}): send again; its log says where")
+
+
 @dataclass
 class Undecodable(Refusal):
     """The bytes are no OTLP request, or one beyond the limits.

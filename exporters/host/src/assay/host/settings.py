@@ -25,14 +25,17 @@ def _address(value: str) -> str:
     return value
 
 
-def _not_empty(secret: SecretStr) -> SecretStr:
-    if not secret.get_secret_value():
+def _can_be_sent(secret: SecretStr) -> SecretStr:
+    token = secret.get_secret_value()
+    if not token:
         raise ValueError("the token is empty")
+    if not token.isascii() or not token.isprintable() or " " in token:
+        raise ValueError("a header carries the token: it may have printable ASCII without spaces only")
     return secret
 
 
 Address = Annotated[str, AfterValidator(_address)]
-Secret = Annotated[SecretStr, AfterValidator(_not_empty)]
+Secret = Annotated[SecretStr, AfterValidator(_can_be_sent)]
 
 
 def host_port(address: str) -> tuple[str, int]:
@@ -62,6 +65,15 @@ class AuthSettings(_Section):
 
     bearer: Secret | dict[str, Secret | Token] = Field(min_length=1)
 
+    @model_validator(mode="after")
+    def _tokens_differ(self) -> Self:
+        names: dict[str, str] = {}
+        for name, value in self.bearer.items() if isinstance(self.bearer, dict) else ():
+            token = (value.token if isinstance(value, Token) else value).get_secret_value()
+            if (other := names.setdefault(token, name)) != name:
+                raise ValueError(f"{other} and {name} have the same token: give each its own")
+        return self
+
 
 class TLSSettings(_Section):
     """PEM files. With `client_ca` only clients with a certificate of that authority are let in (mTLS)."""
@@ -74,12 +86,15 @@ class TLSSettings(_Section):
     def _readable(self) -> Self:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         try:
-            context.load_cert_chain(self.certificate, self.key)
+            # OpenSSL would ask for a password on the terminal.
+            context.load_cert_chain(self.certificate, self.key, password=lambda: "")
             if self.client_ca is not None:
                 context.load_verify_locations(self.client_ca)
         except OSError as error:  # ssl.SSLError is one
             files = ", ".join(str(path) for path in (self.certificate, self.key, self.client_ca) if path)
-            raise ValueError(f"cannot use {files} as PEM certificate and key: {error}") from error
+            raise ValueError(
+                f"cannot use {files} as PEM certificate and key without a password: {error}"
+            ) from error
         return self
 
 
@@ -118,7 +133,10 @@ class LimitSettings(_Section):
     body_bytes: int = Field(default=32 * 1024 * 1024, ge=1024, le=1024 * 1024 * 1024)
     """One body, as sent and again when decompressed."""
     buffered_bytes: int = Field(default=256 * 1024 * 1024, ge=1024)
-    """All bodies that are being read or parsed, as sent and decompressed; `queue` bounds what waits."""
+    """All bodies that are being read or parsed, as sent and decompressed; `queue` bounds what waits.
+
+    A gRPC message counts when it is there as a whole: until then `concurrent_requests` bounds them.
+    """
     depth: int = Field(default=64, ge=8, le=100)
     """Messages nested in one another, the request counted; 100 is the protobuf library's limit."""
     header_bytes: int = Field(default=16 * 1024, ge=1024, le=1024 * 1024)

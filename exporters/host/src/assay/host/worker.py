@@ -29,13 +29,12 @@ class Worker:
     """Runs an exporter.
 
     The queue holds jobs that somebody waits for: nothing in it has been acknowledged, so a job whose sender
-    has gone is left out, and what is left at the end of a stop is the senders' to send again.
+    was told to try again is left out, and what is left at the end of a stop is the senders' to send again.
 
     Args:
         name: The exporter's name in the configuration.
-        factory: Makes the exporter; called on its thread, as everything else of it, so that it may hold
-            what belongs
-            to one thread.
+        factory: Makes the exporter; called on its thread, as everything else of it, so that it may hold what
+            belongs to one thread.
         limits: How many batches and bytes may wait, the running one counted.
     """
 
@@ -127,13 +126,16 @@ class Worker:
     def _work(self) -> None:
         while (job := self._jobs.get()) is not None:
             batch, future = job
-            try:
-                if future.set_running_or_notify_cancel():
-                    self._export(batch, future)
-            finally:
-                with self._lock:
-                    self._batches -= 1
-                    self._bytes -= len(batch.payload)
+            if future.set_running_or_notify_cancel():
+                self._export(batch, future)
+            else:
+                self._leave(batch)
+
+    def _leave(self, batch: Batch) -> None:
+        """Give a batch's place away: before its sender has the answer, who may send the next at once."""
+        with self._lock:
+            self._batches -= 1
+            self._bytes -= len(batch.payload)
 
     def _export(self, batch: Batch, future: Future[Result]) -> None:
         start = time.perf_counter()
@@ -143,20 +145,23 @@ class Worker:
         except BaseException as error:  # noqa: BLE001  not even SystemExit may end the thread: the sender gets it
             outcome = self._failed(error)
             expected = isinstance(error, (Retry, Rejected))
+            self._leave(batch)
             future.set_exception(error if expected else CrashedError(type(error).__name__))
         else:
             self.last_error = ""
+            self._leave(batch)
             future.set_result(result)
         metrics.exported(self.name, batch, outcome, time.perf_counter() - start)
 
     def _failed(self, error: BaseException) -> str:
+        if isinstance(error, Rejected):  # the sender's mistake
+            self.last_error = ""
+            logger.warning("exporter %s: rejected a batch: %s", self.name, error.reason)
+            return "rejected"
         self.last_error = type(error).__name__
         if isinstance(error, Retry):
             logger.warning("exporter %s: try again: %s", self.name, error.reason)
             return "retry"
-        if isinstance(error, Rejected):
-            logger.warning("exporter %s: rejected a batch: %s", self.name, error.reason)
-            return "rejected"
         # The message of a foreign error may quote the payload: its type and place are enough to find it.
         frame = error.__traceback__
         while frame is not None and frame.tb_next is not None:
