@@ -72,10 +72,24 @@ def test_what_answers_but_takes_no_otlp_is_not_well(tmp_path, collector):
     assert "answers 405" in found["endpoint", "audit"]["detail"]
 
 
-def test_a_token_that_is_no_ascii_is_sent_as_it_is(tmp_path, collector):
-    env = {"ASSAY_AUDIT_ENDPOINT": f"{collector}/v1/audit", "ASSAY_AUDIT_TOKEN": "tok…en"}
+def test_what_the_app_would_refuse_to_send_is_told_and_not_sent(tmp_path):
+    env = {"ASSAY_AUDIT_ENDPOINT": "http://192.0.2.1/v1/audit", "ASSAY_AUDIT_TOKEN": "s3cret"}
     done = doctor(tmp_path, "--json", **env)
-    assert "answers 401" in findings(done)["endpoint", "audit"]["detail"], done.stderr
+    found = findings(done)["endpoint", "audit"]
+    assert found["status"] == "error"
+    assert "use https" in found["detail"]
+    assert "s3cret" not in done.stdout
+
+
+def test_a_token_that_no_header_carries_is_a_wrong_setting(tmp_path):
+    done = doctor(tmp_path, "--json", ASSAY_AUDIT_TOKEN="s3cr…t")
+    assert findings(done)["setting", "ASSAY_AUDIT_TOKEN"]["detail"] == "is '***'"
+
+
+def test_a_header_that_is_no_ascii_stops_no_diagnosis(tmp_path, collector):
+    env = {"OTEL_EXPORTER_OTLP_ENDPOINT": collector, "OTEL_EXPORTER_OTLP_HEADERS": "x-team=é…"}
+    done = doctor(tmp_path, "--json", **env)
+    assert findings(done)["endpoint", "traces"]["status"] == "ok", done.stderr
 
 
 def test_all_is_well(tmp_path, collector):

@@ -23,11 +23,19 @@ WRONG = {
     "ASSAY_AUDIT_CLIENT_KEY": "/nowhere/client.key",
     "ASSAY_AUDIT_TIMEOUT": "soon",
 }
-TAKES_ANY_TEXT = {"ASSAY_REDACT_KEYS", "ASSAY_AUDIT_TOKEN"}
+SECRET = {"ASSAY_AUDIT_TOKEN": "s3cr…t"}
+TAKES_ANY_TEXT = {"ASSAY_REDACT_KEYS"}
 
 
 def test_every_setting_has_a_wrong_value_here_or_takes_any_text():
-    assert {setting.name for setting in TABLE} == WRONG.keys() | TAKES_ANY_TEXT
+    assert {setting.name for setting in TABLE} == WRONG.keys() | SECRET.keys() | TAKES_ANY_TEXT
+
+
+@pytest.mark.parametrize(("name", "value"), SECRET.items())
+def test_a_wrong_secret_is_named_and_not_shown(name, value):
+    settings, (error,) = read({name: value})
+    assert settings == read({})[0]
+    assert f"{name} is '***'; it may be printable ASCII" in str(error)
 
 
 @pytest.mark.parametrize(("name", "value"), WRONG.items())

@@ -9,13 +9,16 @@ import logging
 import os
 from collections.abc import Callable, Mapping
 from time import monotonic
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from opentelemetry.metrics import get_meter
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.trace import get_tracer_provider
 
 from assay.distro.settings import Settings, without_credentials
+
+if TYPE_CHECKING:
+    from assay.audit import OTLPAuditExporter
 
 INTERVAL = 60.0
 """Seconds between two reports of records that were not taken."""
@@ -100,21 +103,32 @@ class AuditSink:
         )
 
 
+def audit_exporter(settings: Settings, *, retries: int = 0, timeout: float = BRIEF) -> OTLPAuditExporter:
+    """Return the exporter that the settings describe; it opens nothing before the first record.
+
+    Raises:
+        AuditError: They describe none that may send.
+    """
+    from assay.audit import OTLPAuditExporter  # noqa: PLC0415 - imports an HTTP client
+
+    return OTLPAuditExporter(
+        settings.audit_endpoint,
+        token=settings.audit_token,
+        certificate=settings.audit_certificate,
+        client_certificate=settings.audit_client_certificate,
+        client_key=settings.audit_client_key,
+        timeout=timeout,
+        retries=retries,
+    )
+
+
 def audit_sink(settings: Settings) -> AuditSink:
     """Return what the bridge writes audit records with; it opens nothing before the first one."""
 
     def connect(retries: int, timeout: float) -> Emit:
-        from assay.audit import AuditLogger, OTLPAuditExporter  # noqa: PLC0415 - imports an HTTP client
+        from assay.audit import AuditLogger  # noqa: PLC0415 - imports an HTTP client
 
-        exporter = OTLPAuditExporter(
-            settings.audit_endpoint,
-            token=settings.audit_token,
-            certificate=settings.audit_certificate,
-            client_certificate=settings.audit_client_certificate,
-            client_key=settings.audit_client_key,
-            timeout=timeout,
-            retries=retries,
-        )
+        exporter = audit_exporter(settings, retries=retries, timeout=timeout)
         resource: Resource = getattr(get_tracer_provider(), "resource", Resource.get_empty())
         return AuditLogger(exporter, dict(resource.attributes)).emit_event
 

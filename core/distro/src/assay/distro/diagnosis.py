@@ -22,7 +22,9 @@ from opentelemetry.util._importlib_metadata import (
     entry_points,  # pyright: ignore[reportUnknownVariableType]
 )
 
+from assay.audit import AuditError
 from assay.distro import standard
+from assay.distro.auditing import audit_exporter
 from assay.distro.settings import TABLE, Settings, read, without_credentials
 
 Status = Literal["ok", "skipped", "warning", "error"]
@@ -141,9 +143,19 @@ def endpoints(settings: Settings) -> Iterator[Finding]:
     for signal in standard.SIGNALS:
         if "otlp" in os.environ.get(f"OTEL_{signal}_EXPORTER", ""):
             yield _otlp(signal, start)
+    yield _audit(settings, start)
+    yield _health()
+
+
+def _audit(settings: Settings, start: str) -> Finding:
+    try:
+        audit_exporter(settings)
+    except AuditError as error:
+        # Nothing is sent where the app itself would send nothing: the token would be in the request.
+        return Finding("endpoint", "audit", "error", str(error))
     headers = {"Authorization": f"Bearer {settings.audit_token}"} if settings.audit_token else {}
     certificates = (settings.audit_client_certificate, settings.audit_client_key)
-    yield _probe(
+    return _probe(
         "audit",
         settings.audit_endpoint,
         f"{start}; or set ASSAY_AUDIT_ENDPOINT",
@@ -154,7 +166,6 @@ def endpoints(settings: Settings) -> Iterator[Finding]:
             "cert": certificates if all(certificates) else settings.audit_client_certificate or None,
         },
     )
-    yield _health()
 
 
 def _otlp(signal: str, start: str) -> Finding:
@@ -190,6 +201,7 @@ def _probe(  # noqa: PLR0913 - one for each thing that may be wrong
                 **{header: value.encode() for header, value in headers.items()},
             },
             timeout=TIMEOUT,
+            allow_redirects=False,
             **tls,
         )
     except (requests.RequestException, OSError) as error:
@@ -201,7 +213,7 @@ def _probe(  # noqa: PLR0913 - one for each thing that may be wrong
         return Finding("endpoint", name, "error", status, "the URL's path is not one that the receiver has")
     if answer.status_code >= SERVER_ERROR:
         return Finding("endpoint", name, "error", status, "see the Collector's log")
-    if not answer.ok:
+    if not answer.ok or answer.is_redirect:
         return Finding("endpoint", name, "error", status, "what listens there takes no OTLP over HTTP")
     return Finding("endpoint", name, "ok", status)
 

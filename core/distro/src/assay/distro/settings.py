@@ -94,6 +94,12 @@ def _rates(most: float) -> Callable[[str], Rates]:
     return parse
 
 
+def _printable(text: str) -> str:
+    if not (text.isascii() and text.isprintable()):
+        raise ValueError(text)
+    return text
+
+
 def _names(text: str) -> tuple[str, ...]:
     return tuple(filter(None, (part.strip() for part in text.split(","))))
 
@@ -162,7 +168,14 @@ TABLE = (
         "Where audit records go.",
         _url,
     ),
-    Setting("ASSAY_AUDIT_TOKEN", "", "any text", "Bearer token for the audit endpoint.", str, secret=True),
+    Setting(
+        "ASSAY_AUDIT_TOKEN",
+        "",
+        "printable ASCII",
+        "Bearer token for the audit endpoint.",
+        _printable,
+        secret=True,
+    ),
     Setting(
         "ASSAY_AUDIT_CERTIFICATE",
         "",
