@@ -28,7 +28,7 @@ from assay.cli._options import collector_option, made_folder, say
     "--keep",
     "directory",
     type=click.Path(file_okay=False, path_type=Path),
-    help="Leave everything in this folder, which must be new or empty.",
+    help="Leave everything in this folder, which must be new or empty. Default: a new temporary folder.",
 )
 @collector_option
 def command(directory: Path | None, mode: Mode, *, as_json: bool) -> None:
