@@ -175,6 +175,13 @@ def test_another_key_or_origin_is_refused(open_sink, database):
         open_sink(origin="no spaces + plus")
 
 
+def test_a_log_keeps_its_name_when_its_host_gets_another(open_sink, key, monkeypatch):
+    for host in ("one", "two"):
+        monkeypatch.setattr("socket.gethostname", lambda host=host: host)
+        open_sink(origin="").shutdown()
+        assert key().name == "one/assay-audit"
+
+
 def test_what_is_no_log_is_refused(open_sink, database):
     database.parent.mkdir()
     connection = sqlite3.connect(database)

@@ -1,5 +1,6 @@
 """One exporter's slowness or failure is its own; a full queue pushes back."""
 
+import asyncio
 import time
 from concurrent.futures import ThreadPoolExecutor
 
@@ -8,9 +9,9 @@ import pytest
 import requests
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2_grpc import LogsServiceStub
 
-from assay.host import Rejected, StartError, metrics
+from assay.host import Host, HostConfig, Rejected, StartError, metrics
 
-from .conftest import Broken, LogsOnly, TracesOnly, exporter, http, logs, running, traces
+from .conftest import Broken, LogsOnly, Recorder, TracesOnly, exporter, http, logs, running, traces
 
 PROTOBUF = {"content-type": "application/x-protobuf"}
 
@@ -143,6 +144,19 @@ def test_an_exporter_that_cannot_start_is_named():
         running({"exporters": {"all": exporter("x", Broken)}}),
     ):
         pass
+
+
+class BadRoutes(Recorder):
+    def routes(self):
+        raise OSError("no routes")
+
+
+def test_whatever_stops_the_start_stops_what_had_started():
+    exporters = {"good": exporter("good"), "bad": exporter("bad", BadRoutes)}
+    host = Host(HostConfig.model_validate({"listeners": [http()], "exporters": exporters, "health": None}))
+    with pytest.raises(OSError, match="no routes"):
+        asyncio.run(host.start())
+    assert [Recorder.made.pop(name).closed for name in ("good", "bad")] == [True, True]
 
 
 def test_stop_answers_what_has_begun_and_shuts_down(serve):

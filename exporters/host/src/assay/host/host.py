@@ -11,7 +11,6 @@ from typing import Any
 
 from assay.host import health, metrics, otlp_http
 from assay.host.discovery import validate
-from assay.host.errors import StartError
 from assay.host.http_server import HttpServer
 from assay.host.intake import Intake
 from assay.host.otlp_grpc import GrpcServer
@@ -65,7 +64,7 @@ class Host:
                 self.addresses["health"] = self._health.address
             for server in self._servers():
                 await server.start()
-        except StartError:
+        except BaseException:
             await self.stop()
             raise
         for name, (host, port) in self.addresses.items():

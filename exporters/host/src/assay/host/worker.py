@@ -79,7 +79,7 @@ class Worker:
         self._thread.start()
         try:
             self.exporter = self._made.result()
-        except Exception as error:
+        except BaseException as error:
             raise StartError(
                 f"exporters.{self.name}: cannot start: {type(error).__name__}: {error}"
             ) from error

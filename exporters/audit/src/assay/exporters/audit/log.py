@@ -9,6 +9,7 @@ from __future__ import annotations
 import fcntl
 import logging
 import os
+import socket
 import sqlite3
 import threading
 import time
@@ -52,7 +53,8 @@ class Log:
 
     Args:
         paths: Its files; those that are missing are made.
-        origin: Its name, which its checkpoints and its verifier key carry for ever.
+        origin: Its name, which its checkpoints and its verifier key carry for ever; empty: the name that it
+            has, for a new log the host's.
         checkpoint_records: A checkpoint is signed when so many entries are not covered by one,
         checkpoint_seconds: or when so many seconds have passed since the last.
 
@@ -73,12 +75,9 @@ class Log:
             opened.callback(os.close, self._lock)
             try:
                 self._key = load_or_create(paths.key)
-                self.verifier = note.VerifierKey(
-                    note.check_name(origin), self._key.public_key().public_bytes_raw()
-                )
                 self._connection = _open(paths.database)
                 opened.callback(self._connection.close)
-                self._identify()
+                self.verifier = self._identify(origin)
                 self._load()
                 self.checkpoint()
                 write_atomically(paths.verifier, f"{self.verifier}\n".encode())
@@ -214,19 +213,22 @@ class Log:
     def _in_quarantine(self, entry: Quarantined) -> bool:
         return self._connection.execute(_KNOWN_QUARANTINE, (entry.digest,)).fetchone() is not None
 
-    def _identify(self) -> None:
+    def _identify(self, origin: str) -> note.VerifierKey:
         """Check that origin and key are those that the log was begun with, or begin it."""
-        ours = {"origin": self.verifier.name, "verifier_key": str(self.verifier)}
         stored: dict[str, str] = dict(self._connection.execute("SELECT name, value FROM meta").fetchall())
+        name = note.check_name(origin or stored.get("origin") or f"{socket.gethostname()}/assay-audit")
+        verifier = note.VerifierKey(name, self._key.public_key().public_bytes_raw())
+        ours = {"origin": name, "verifier_key": str(verifier)}
         if not stored:
             self._insert_meta(ours.items())
-            return
+            return verifier
         for name, value in ours.items():
             if stored.get(name) != value:
                 raise OpenError(
                     f"{self.paths.database}: the log's {name} is {stored.get(name)!r}, not {value!r}: "
                     f"use the origin and the signing key that it was begun with, or begin another log"
                 )
+        return verifier
 
     def _insert_meta(self, items: Iterable[tuple[str, str]]) -> None:
         self._connection.execute("BEGIN IMMEDIATE")

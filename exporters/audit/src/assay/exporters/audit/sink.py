@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import socket
 import sqlite3
 import threading
 from collections.abc import Mapping, Sequence
@@ -27,7 +26,7 @@ logger = logging.getLogger(__name__)
 
 _meter = metrics.get_meter("assay.exporters.audit")
 _stored = _meter.create_counter(
-    "audit.sink.records", "{record}", "Records that are in the log, repeats included"
+    "audit.sink.records", "{record}", "Records that hold and were taken, repeats included"
 )
 _quarantined = _meter.create_counter(
     "audit.sink.quarantined", "{entry}", "What went to quarantine: alert on it"
@@ -40,7 +39,8 @@ class Settings(pydantic.BaseModel, extra="forbid"):
 
     Args:
         database: The log; its folder is made when it is missing.
-        origin: Name of the log, for ever; such as `audit.example.com/log`. Empty: from the host's name.
+        origin: Name of the log, for ever; such as `audit.example.com/log`. Empty: a new log is named after
+            the host.
         key: Signing key, made at the first start; default: `signing.key` beside the database.
         checkpoint: File for the newest checkpoint; default: `checkpoint` beside the database.
         verifier_key: File for the public key; default: `verifier.key` beside the database.
@@ -88,7 +88,7 @@ class AuditSink:
         self._settings = settings
         self._log = Log(
             settings.paths(),
-            settings.origin or f"{socket.gethostname()}/assay-audit",
+            settings.origin,
             checkpoint_records=settings.checkpoint_records,
             checkpoint_seconds=settings.checkpoint_seconds,
         )
