@@ -23,6 +23,7 @@ from assay.exporters.audit import (
     schema,
     verify,
 )
+from assay.exporters.audit.keys import load_or_create
 from assay.exporters.audit.query import quarantined_payload
 from assay.host import Batch, Rejected, Retry
 
@@ -169,6 +170,9 @@ def test_another_key_or_origin_is_refused(open_sink, database):
     open_sink().shutdown()
     with pytest.raises(OpenError, match="origin"):
         open_sink(origin="audit.test/other")
+    with pytest.raises(OpenError, match=r"other\.key: the log's signing key is not there"):
+        open_sink(key=database.with_name("other.key"))
+    load_or_create(database.with_name("other.key"))
     with pytest.raises(OpenError, match="verifier_key"):
         open_sink(key=database.with_name("other.key"))
     with pytest.raises(KeyFormatError):

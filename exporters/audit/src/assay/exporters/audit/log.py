@@ -74,7 +74,6 @@ class Log:
             self._lock = _lock(paths.database)
             opened.callback(os.close, self._lock)
             try:
-                self._key = load_or_create(paths.key)
                 self._connection = _open(paths.database)
                 opened.callback(self._connection.close)
                 self.verifier = self._identify(origin)
@@ -216,6 +215,11 @@ class Log:
     def _identify(self, origin: str) -> note.VerifierKey:
         """Check that origin and key are those that the log was begun with, or begin it."""
         stored: dict[str, str] = dict(self._connection.execute("SELECT name, value FROM meta").fetchall())
+        if stored and not self.paths.key.exists():
+            raise OpenError(
+                f"{self.paths.key}: the log's signing key is not there: bring it back, or begin another log"
+            )
+        self._key = load_or_create(self.paths.key)
         name = note.check_name(origin or stored.get("origin") or f"{socket.gethostname()}/assay-audit")
         verifier = note.VerifierKey(name, self._key.public_key().public_bytes_raw())
         ours = {"origin": name, "verifier_key": str(verifier)}
