@@ -94,6 +94,17 @@ def test_everything_arrives_over_grpc(instrumented, receiver, grpc_receiver, com
     assert point.count == 700
 
 
+def test_grpc_takes_a_host_and_a_port_too(instrumented, grpc_receiver):
+    env = {
+        "OTEL_EXPORTER_OTLP_PROTOCOL": "grpc",
+        "OTEL_EXPORTER_OTLP_ENDPOINT": f"127.0.0.1:{grpc_receiver.port}",
+        "OTEL_EXPORTER_OTLP_INSECURE": "true",
+    }
+    done = instrumented(BUSY, env=env)
+    assert done.stderr == "stored\n"
+    assert len(grpc_receiver.spans()) == 1
+
+
 def test_one_signal_goes_over_grpc_the_others_over_http(instrumented, receiver, grpc_receiver):
     env = {
         "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL": "grpc",

@@ -87,6 +87,17 @@ def _without_grpc(**wanted: str):
             ["OTEL_EXPORTER_OTLP_LOGS_COMPRESSION"],
         ),
         ({"OTEL_EXPORTER_OTLP_COMPRESSION": "deflate"}, {}, []),
+        ({"OTEL_EXPORTER_OTLP_PROTOCOL": "grpc", "OTEL_EXPORTER_OTLP_ENDPOINT": "localhost:4317"}, {}, []),
+        (
+            {"OTEL_EXPORTER_OTLP_PROTOCOL": "grpc", "OTEL_EXPORTER_OTLP_ENDPOINT": "localhost"},
+            {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:4317"},
+            ["OTEL_EXPORTER_OTLP_ENDPOINT"],
+        ),
+        (
+            {"OTEL_EXPORTER_OTLP_LOGS_ENDPOINT": "localhost:4318"},
+            {"OTEL_EXPORTER_OTLP_LOGS_ENDPOINT": None},
+            ["OTEL_EXPORTER_OTLP_LOGS_ENDPOINT"],
+        ),
         (
             {"OTEL_EXPERIMENTAL_RESOURCE_DETECTORS": "hots, process"},
             {"OTEL_EXPERIMENTAL_RESOURCE_DETECTORS": "process"},

@@ -22,3 +22,15 @@ def test_a_line_ends_at_a_line_feed_and_at_nothing_else(odd):
         (1, event),
         (3, event),
     ]
+
+
+def test_one_document_that_is_wrong_is_told_once():
+    text = json.dumps(envelope(EVENT), indent=2).replace('"1.0"', "NaN")
+    (found,) = validate(text)
+    assert [str(fault) for fault in found.faults] == ["is no JSON: NaN is no JSON number"]
+
+
+def test_among_lines_each_that_is_wrong_is_told():
+    line = json.dumps(envelope(EVENT))
+    found = list(validate(f"{{\n{line}\nnonsense\n"))
+    assert [(one.line, one.event is None) for one in found] == [(1, True), (2, False), (3, True)]

@@ -22,6 +22,7 @@ from assay.distro.settings import without_credentials
 SIGNALS = ("TRACES", "METRICS", "LOGS")
 HTTP, GRPC = "http/protobuf", "grpc"
 ENDPOINTS = {HTTP: "http://127.0.0.1:4318", GRPC: "http://127.0.0.1:4317"}
+SHARED_ENDPOINT = "OTEL_EXPORTER_OTLP_ENDPOINT"
 PROMETHEUS, LOCAL_PROMETHEUS = "prometheus", "assay_prometheus"
 
 QUEUE, BATCH = 2048, 512
@@ -32,7 +33,7 @@ DEFAULTS = {
     "OTEL_METRICS_EXPORTER": "otlp",
     "OTEL_LOGS_EXPORTER": "otlp",
     "OTEL_EXPORTER_OTLP_PROTOCOL": HTTP,
-    "OTEL_EXPORTER_OTLP_ENDPOINT": ENDPOINTS[HTTP],
+    SHARED_ENDPOINT: ENDPOINTS[HTTP],
     "OTEL_EXPORTER_PROMETHEUS_HOST": "127.0.0.1",
     "OTEL_EXPERIMENTAL_RESOURCE_DETECTORS": "host,os,process,assay",
 }
@@ -68,6 +69,15 @@ def _is_url(text: str) -> bool:
     return parts.scheme in {"http", "https"} and bool(parts.hostname)
 
 
+def _is_target(text: str) -> bool:
+    """Whether it is a URL, or what gRPC takes as well: a host and a port."""
+    try:
+        return _is_url(text) or bool((parts := urlsplit(f"//{text}")).hostname and parts.port)
+    except ValueError:
+        return False
+
+
+_TARGET = _Check("an http or https URL, or host:port", _is_target)
 _URL = _Check("an http or https URL, such as http://127.0.0.1:4318", _is_url)
 _SECONDS = _Check("seconds, more than 0", _number(1e-9))
 _MILLISECONDS = _Check("milliseconds, more than 0", _number(1e-9))
@@ -111,11 +121,11 @@ CHECKS: Mapping[str, _Check] = {
 def set_defaults() -> None:
     """Put the defaults into the environment, where nobody set the variable; children inherit them."""
     for name, value in DEFAULTS.items():
-        if os.environ.get(name, "").strip() or name == "OTEL_EXPORTER_OTLP_ENDPOINT":
+        if os.environ.get(name, "").strip() or name == SHARED_ENDPOINT:
             continue
         os.environ[name] = value
-    if not os.environ.get("OTEL_EXPORTER_OTLP_ENDPOINT", "").strip():
-        os.environ["OTEL_EXPORTER_OTLP_ENDPOINT"] = ENDPOINTS.get(protocol(), ENDPOINTS[HTTP])
+    if not os.environ.get(SHARED_ENDPOINT, "").strip():
+        os.environ[SHARED_ENDPOINT] = ENDPOINTS.get(protocol(), ENDPOINTS[HTTP])
         for signal in SIGNALS:
             _set_default_endpoint(signal)
 
@@ -125,6 +135,11 @@ def _set_default_endpoint(signal: str) -> None:
     name, own = f"OTEL_EXPORTER_OTLP_{signal}_ENDPOINT", protocol(signal)
     if own in ENDPOINTS and own != protocol() and not os.environ.get(name, "").strip():
         os.environ[name] = ENDPOINTS[own] + (f"/v1/{signal.lower()}" if own == HTTP else "")
+
+
+def _signal(name: str) -> str:
+    """The signal of a variable of the OTLP exporters, empty for what they share."""
+    return next((signal for signal in SIGNALS if f"_{signal}_" in name), "")
 
 
 def protocol(signal: str = "") -> str:
@@ -142,13 +157,14 @@ def mended() -> tuple[dict[str, str | None], list[SettingError]]:
     """Return what the environment has to hold for the SDK to start (None: unset), and what was wrong."""
     changes: dict[str, str | None] = {}
     errors: list[SettingError] = []
-    for name, check in CHECKS.items():
+    for name, usual in CHECKS.items():
         text = os.environ.get(name, "").strip()
+        check = _TARGET if usual is _URL and protocol(_signal(name)) == GRPC else usual
         if not text and name in os.environ:
             changes[name] = None
         elif text and not check.holds(text):
-            changes[name] = DEFAULTS.get(name)
-            used = DEFAULTS.get(name, "the default")
+            changes[name] = ENDPOINTS.get(protocol()) if name == SHARED_ENDPOINT else None
+            used = changes[name] or "the default"
             errors.append(SettingError(name, without_credentials(text), check.allowed, used))
     for signal in SIGNALS:
         _mend_exporters(signal, changes, errors)

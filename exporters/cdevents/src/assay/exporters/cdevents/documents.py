@@ -30,31 +30,41 @@ def validate(text: str) -> Iterator[Checked]:
 
     The text is JSON lines, or one JSON document that may go over many lines: an event or an array of events.
     """
-    whole = _document(text)
-    if whole is not None:
-        for item in whole:
-            yield _checked(1, item)
-        return
-    # Not `splitlines`: text in JSON may hold U+2028, U+0085 and the like as they are.
-    for number, line in enumerate(text.split("\n"), 1):
-        if line.strip():
-            try:
-                document = cloudevents.decode(line)
-            except InvalidEvent as error:
-                yield Checked(number, None, error.faults)
-            else:
-                yield _checked(number, document)
+    of_document = _one_document(text)
+    yield from _lines(text) if of_document is None else of_document
 
 
-def _document(text: str) -> list[object] | None:
-    """Return the events of a text that is one JSON document, and None for one that is not."""
+def _one_document(text: str) -> list[Checked] | None:
+    """Return the events of a text that is, or should be, one JSON document; None for one of JSON lines."""
     if "\n" not in text.strip() and not text.lstrip().startswith("["):
         return None
     try:
         document = cloudevents.decode(text)
+    except InvalidEvent as error:
+        return None if any(map(_is_object, text.split("\n"))) else [Checked(1, None, error.faults)]
+    items = cast("list[object]", document) if isinstance(document, list) else [document]
+    return [_checked(1, item) for item in items]
+
+
+def _lines(text: str) -> Iterator[Checked]:
+    # Not `splitlines`: text in JSON may hold U+2028, U+0085 and the like as they are.
+    for number, line in enumerate(text.split("\n"), 1):
+        if not line.strip():
+            continue
+        try:
+            document = cloudevents.decode(line)
+        except InvalidEvent as error:
+            yield Checked(number, None, error.faults)
+        else:
+            yield _checked(number, document)
+
+
+def _is_object(line: str) -> bool:
+    try:
+        document = cloudevents.decode(line)
     except InvalidEvent:
-        return None
-    return cast("list[object]", document) if isinstance(document, list) else [document]
+        return False
+    return isinstance(document, dict) and bool(cast("dict[str, Any]", document))
 
 
 def _checked(line: int, document: object) -> Checked:
