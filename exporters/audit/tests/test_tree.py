@@ -57,13 +57,18 @@ def test_the_roots_of_the_ct_vectors():
         assert Tree(LEAVES).root(0, size).hex() == root
 
 
+def root_of(oracle):
+    """Return pymerkle's root: version 6, which is the newest for Python 3.10, has another name for it."""
+    return oracle.get_root() if hasattr(oracle, "get_root") else oracle.get_state()
+
+
 @given(entries)
 def test_every_root_is_pymerkles(entries):
     oracle, tree, ours = InmemoryTree(algorithm="sha256"), Frontier(), Tree(entries)
     for size, entry in enumerate(entries, 1):
         oracle.append_entry(entry)
         tree.extend([leaf_hash(entry)])
-        assert tree.root() == oracle.get_state() == frontier(size, ours).root()
+        assert tree.root() == root_of(oracle) == frontier(size, ours).root()
 
 
 @given(entries, st.data())
