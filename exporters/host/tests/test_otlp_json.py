@@ -89,6 +89,11 @@ def test_integers_may_be_numbers_or_strings(value):
     assert read(timeUnixNano=value).time_unix_nano == 17
 
 
+@pytest.mark.parametrize(("text", "number"), [("-1.5e3", -1500.0), ("Infinity", float("inf")), ("7", 7.0)])
+def test_doubles_may_be_strings(text, number):
+    assert read(body={"doubleValue": text}).body.double_value == number
+
+
 def test_null_is_absent_and_unknown_and_snake_case_names_are_ignored():
     assert (
         read(timeUnixNano=None, time_unix_nano="17", severityText="x", somethingNew=[[]]).ListFields()[0][1]
@@ -104,6 +109,8 @@ def test_hexadecimal_may_be_of_either_case():
     ("fields", "says"),
     [
         ({"timeUnixNano": "1e3"}, "logRecords[0].timeUnixNano: expected an integer"),
+        ({"timeUnixNano": "1_000"}, "logRecords[0].timeUnixNano: expected an integer"),
+        ({"timeUnixNano": " 17"}, "logRecords[0].timeUnixNano: expected an integer"),
         ({"timeUnixNano": -1}, "outside 0 to"),
         ({"timeUnixNano": "9" * 5000}, "outside 0 to"),
         ({"timeUnixNano": True}, "expected an integer, got a boolean"),
@@ -114,7 +121,10 @@ def test_hexadecimal_may_be_of_either_case():
         ({"attributes": [{}, 3]}, "attributes[1]: expected an object, got a number"),
         ({"body": {"boolValue": 1}}, "body.boolValue: expected true or false"),
         ({"body": {"bytesValue": "%"}}, "body.bytesValue: expected base64"),
-        ({"body": {"doubleValue": []}}, "body.doubleValue: expected a number"),
+        *(
+            ({"body": {"doubleValue": value}}, "body.doubleValue: expected a number")
+            for value in ([], "1_0", "nan", "1e999", "")
+        ),
         ({"body": {"intValue": "1", "stringValue": "1"}}, "body: only one of string_value and int_value"),
     ],
 )

@@ -11,6 +11,7 @@ from __future__ import annotations
 import base64
 import binascii
 import math
+import re
 from collections.abc import Callable, Mapping
 from functools import cache
 from typing import Any, TypeAlias, cast
@@ -31,6 +32,9 @@ _BITS = {
     FieldDescriptor.CPPTYPE_ENUM: (-(2**31), 2**31 - 1),
 }
 _AS_STRING = frozenset({FieldDescriptor.CPPTYPE_INT64, FieldDescriptor.CPPTYPE_UINT64})
+# JSON's numbers (RFC 8259 section 6): Python reads more, such as "1_000".
+_INTEGER = re.compile(r"-?[0-9]+").fullmatch
+_FLOAT = re.compile(r"-?[0-9]+(\.[0-9]+)?([eE][-+]?[0-9]+)?").fullmatch
 _NUMBERS = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
 
 
@@ -156,10 +160,9 @@ def _integer_reader(low: int, high: int, *, words: bool) -> _Reader:
         if type(value) is int:
             number = value
         elif type(value) is str and words:
-            try:
-                number = int(value) if len(value) <= 20 else high + 1  # noqa: PLR2004  digits of 64 bits and a sign
-            except ValueError:
-                raise MalformedError("expected an integer, got a string that is none") from None
+            if not _INTEGER(value):
+                raise MalformedError("expected an integer, got a string that is none")
+            number = int(value) if len(value) <= 20 else high + 1  # noqa: PLR2004  digits of 64 bits and a sign
         elif type(value) is float and value.is_integer():
             number = int(value)
         else:
@@ -174,11 +177,10 @@ def _integer_reader(low: int, high: int, *, words: bool) -> _Reader:
 def _read_float(value: Any, _: int) -> float:  # noqa: ANN401  any JSON
     if type(value) in {float, int}:
         return float(value)
-    if type(value) is str:
-        try:
-            return _NUMBERS[value] if value in _NUMBERS else float(value)
-        except ValueError:
-            pass
+    if type(value) is str and value in _NUMBERS:
+        return _NUMBERS[value]
+    if type(value) is str and _FLOAT(value) and math.isfinite(number := float(value)):
+        return number
     raise MalformedError(f"expected a number, got {_kind(value)}")
 
 
