@@ -65,7 +65,7 @@ MANY = """
 import logging
 from assay.telemetry import span
 
-for number in range(700):
+for number in range(500):  # 1500 log records: fewer than the queue of 2048 holds
     with span("flowstone.materialization", asset="orders", run_id="r"):
         logging.getLogger("shop").error("order %d", number)
 """
@@ -82,16 +82,16 @@ def test_everything_arrives_over_grpc(instrumented, receiver, grpc_receiver, com
     assert done.returncode == 0, done.stderr
     assert "OTEL_" not in done.stderr
     assert receiver.requests == []
-    assert len({span.span_id for span in grpc_receiver.spans()}) == len(grpc_receiver.spans()) == 700
+    assert len({span.span_id for span in grpc_receiver.spans()}) == len(grpc_receiver.spans()) == 500
     names = Counter(record.event_name for record in grpc_receiver.logs())
-    assert names == {"flowstone.materialization.start": 700, "flowstone.materialization.stop": 700, "": 700}
+    assert names == {"flowstone.materialization.start": 500, "flowstone.materialization.stop": 500, "": 500}
     said = {record.body.string_value for record in grpc_receiver.logs() if not record.event_name}
-    assert said == {f"order {number}" for number in range(700)}
+    assert said == {f"order {number}" for number in range(500)}
     newest = {metric.name: metric for metric in grpc_receiver.metrics()}
     (point,) = newest["flowstone.materialization.start.count"].sum.data_points
-    assert point.as_int == 700
+    assert point.as_int == 500
     (point,) = newest["flowstone.materialization.duration"].histogram.data_points
-    assert point.count == 700
+    assert point.count == 500
 
 
 def test_grpc_takes_a_host_and_a_port_too(instrumented, grpc_receiver):
@@ -411,8 +411,8 @@ os.wait()
 """
     done = instrumented(program, env={"OTEL_EXPORTER_OTLP_TIMEOUT": "ten"})
     assert len(receiver.spans()) == 1
-    (said,) = done.stderr.splitlines()
-    assert "OTEL_EXPORTER_OTLP_TIMEOUT is 'ten'" in said
+    assert done.stderr.count("OTEL_EXPORTER_OTLP_TIMEOUT is 'ten'") == 1
+    assert "cannot renew" not in done.stderr
 
 
 def test_initialize_in_a_process_of_ones_own(instrumented, receiver):
