@@ -42,7 +42,7 @@ def server() -> Iterator[Any]:
                 pass
 
         http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        threading.Thread(target=http.serve_forever, daemon=True).start()
+        threading.Thread(target=http.serve_forever, args=(0.01,), daemon=True).start()
         servers.append(http)
         answers.url = f"http://127.0.0.1:{http.server_port}/v1/audit"
         return answers

@@ -119,7 +119,7 @@ def server(request, ours, run_host, database) -> Iterator[Server]:
 
     http = Quiet(("127.0.0.1", 0), Accept)
     http.socket = context.wrap_socket(http.socket, server_side=True, do_handshake_on_connect=False)
-    thread = threading.Thread(target=http.serve_forever)
+    thread = threading.Thread(target=http.serve_forever, args=(0.01,))
     thread.start()
     yield Server(f"https://127.0.0.1:{http.server_port}/v1/audit", "ALERT.*client_certificate")
     http.shutdown()
