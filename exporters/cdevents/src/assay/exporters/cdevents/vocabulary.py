@@ -160,5 +160,5 @@ TYPES: Final[Mapping[str, str]] = {name.rsplit(".", 3)[0]: f"dev.cdevents.{name}
 def unknown(event_type: str) -> str:
     """Return what to say of a type that the specification does not have."""
     near = difflib.get_close_matches(event_type, TYPES.values(), n=1, cutoff=0.6)
-    hint = f"; did you mean {near[0]!r}?" if near else ""
+    hint = f"; did you mean {near[0]!r}?" if near else "."
     return f"{event_type!r} is no type of CDEvents v0.5.1{hint} A type of your own begins with dev.cdeventsx."
