@@ -22,6 +22,7 @@ WRONG = {
     "ASSAY_AUDIT_CLIENT_CERTIFICATE": "/nowhere/client.pem",
     "ASSAY_AUDIT_CLIENT_KEY": "/nowhere/client.key",
     "ASSAY_AUDIT_TIMEOUT": "soon",
+    "ASSAY_CORRELATION_ID": "two words",
 }
 SECRET = {"ASSAY_AUDIT_TOKEN": "s3cr…t"}
 TAKES_ANY_TEXT = {"ASSAY_REDACT_KEYS"}

@@ -100,6 +100,12 @@ def _printable(text: str) -> str:
     return text
 
 
+def _correlation_id(text: str) -> str:
+    if text and not re.fullmatch(r"[\x21-\x7e]{1,128}", text):
+        raise ValueError(text)
+    return text
+
+
 def _names(text: str) -> tuple[str, ...]:
     return tuple(filter(None, (part.strip() for part in text.split(","))))
 
@@ -194,6 +200,13 @@ TABLE = (
     Setting(
         "ASSAY_AUDIT_TIMEOUT", "10", "seconds, more than 0", "Longest wait for the audit endpoint.", _seconds
     ),
+    Setting(
+        "ASSAY_CORRELATION_ID",
+        "",
+        "1 to 128 printable ASCII characters, no blanks",
+        "Correlation id that this process goes on with; set for child processes. The bus reads it itself.",
+        _correlation_id,
+    ),
 )
 
 
@@ -215,6 +228,7 @@ class Settings:
     audit_client_certificate: str
     audit_client_key: str
     audit_timeout: float
+    correlation_id: str
 
 
 def read(environ: Mapping[str, str] | None = None) -> tuple[Settings, list[SettingError]]:

@@ -163,7 +163,7 @@ _as_uuid = lru_cache(256)(_as_uuid_text)
 
 
 def _read_environment() -> str | None:
-    given = os.environ.get(VARIABLE, "")
+    given = os.environ.get(VARIABLE, "").strip()
     return given if _is_acceptable(given) else None
 
 
