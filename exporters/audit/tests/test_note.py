@@ -6,6 +6,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from assay.exporters.audit.errors import KeyFormatError, SignatureError
+from assay.exporters.audit.keys import load_or_create, load_verifier
 from assay.exporters.audit.note import Checkpoint, VerifierKey, open_checkpoint, open_note, sign
 
 # The example of https://c2sp.org/signed-note, which Go's golang.org/x/mod/sumdb/note reads and writes.
@@ -106,3 +107,12 @@ def test_what_is_no_checkpoint_does_not_parse(text):
 def test_what_is_no_key_does_not_parse(text):
     with pytest.raises(KeyFormatError):
         VerifierKey.parse(text)
+
+
+def test_a_signing_key_given_for_the_verifier_key_is_not_shown(tmp_path):
+    signing = load_or_create(tmp_path / "signing.key")
+    assert signing
+    secret = (tmp_path / "signing.key").read_text().splitlines()[1]
+    with pytest.raises(KeyFormatError, match=r"signing\.key: no verifier key") as caught:
+        load_verifier(tmp_path / "signing.key")
+    assert secret not in str(caught.value)

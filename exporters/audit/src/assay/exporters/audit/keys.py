@@ -50,6 +50,8 @@ def load_verifier(path: Path) -> VerifierKey:
     """
     try:
         return VerifierKey.parse(path.read_text("utf-8"))
+    except KeyFormatError as error:
+        raise KeyFormatError(f"{path}: {error}") from error
     except UnicodeDecodeError as error:
         raise KeyFormatError(f"{path} is no verifier key: {error}") from error
     except OSError as error:
