@@ -60,7 +60,7 @@ class VerifierKey:
         if raw[:1] != _ED25519 or len(raw) != 1 + _KEY_LENGTH:
             # Without what it is: somebody may have given the signing key.
             raise KeyFormatError(
-                "no verifier key: it must be one line, name+id+key, of type Ed25519, as in the log's verifier.key"
+                "no verifier key: it must be one line, name+id+key (Ed25519), as in the log's verifier.key"
             )
         key = cls(check_name(name), raw[1:])
         if key_id != key.id.hex():
