@@ -1,7 +1,8 @@
 """One changed byte, and what the verifier says of it.
 
-The log's triggers refuse an UPDATE, so this does what somebody with the file would do: it drops them first.
-It works on a copy; the log that the demo leaves is untouched.
+The log's triggers refuse an UPDATE, so this does what somebody with the file would do: it drops them first,
+and puts them back, so that the changed letter is all there is to find. It works on a copy; the log that the
+demo leaves is untouched.
 """
 
 from __future__ import annotations
@@ -36,10 +37,12 @@ def caught(database: Path, verifier_key: Path) -> str:
 def _change_a_letter(database: Path) -> None:
     """Make the approver of an approval somebody else."""
     with closing(sqlite3.connect(database)) as log, log:
-        triggers = log.execute("SELECT name FROM sqlite_master WHERE type = 'trigger'").fetchall()
-        for (name,) in triggers:
+        triggers = log.execute("SELECT name, sql FROM sqlite_master WHERE type = 'trigger'").fetchall()
+        for name, _ in triggers:
             log.execute(f'DROP TRIGGER "{name}"')
         log.execute(
             "UPDATE audit_log SET actor_id = 'x' || substr(actor_id, 2)"
             " WHERE rowid = (SELECT max(rowid) FROM audit_log WHERE action = 'APPROVE')"
         )
+        for _, sql in triggers:
+            log.execute(sql)
