@@ -97,15 +97,19 @@ LIMITS = (
 )  # fmt: skip
 
 
-def _otlp(suffix: str, check: _Check) -> dict[str, _Check]:
-    names = ("", *(f"{signal}_" for signal in SIGNALS))
-    return {f"OTEL_EXPORTER_OTLP_{name}{suffix}": check for name in names}
+def _otlp(what: str, signal: str = "") -> str:
+    """The variable of a signal's OTLP exporter, or the one that the signals share."""
+    return "_".join(part for part in ("OTEL_EXPORTER_OTLP", signal, what) if part)
+
+
+def _each_otlp(what: str, check: _Check) -> dict[str, _Check]:
+    return {_otlp(what, signal): check for signal in ("", *SIGNALS)}
 
 
 CHECKS: Mapping[str, _Check] = {
-    **_otlp("ENDPOINT", _URL),
-    **_otlp("TIMEOUT", _SECONDS),
-    **_otlp("COMPRESSION", _COMPRESSION),
+    **_each_otlp("ENDPOINT", _URL),
+    **_each_otlp("TIMEOUT", _SECONDS),
+    **_each_otlp("COMPRESSION", _COMPRESSION),
     "OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE": _TEMPORALITY,
     "OTEL_EXPORTER_PROMETHEUS_PORT": _PORT,
     "OTEL_METRIC_EXPORT_INTERVAL": _MILLISECONDS,
@@ -132,7 +136,7 @@ def set_defaults() -> None:
 
 def _set_default_endpoint(signal: str) -> None:
     """A signal with a protocol of its own has a port of its own too: where the Collector takes that one."""
-    name, own = f"OTEL_EXPORTER_OTLP_{signal}_ENDPOINT", protocol(signal)
+    name, own = _otlp("ENDPOINT", signal), protocol(signal)
     if own in ENDPOINTS and own != protocol() and not os.environ.get(name, "").strip():
         os.environ[name] = ENDPOINTS[own] + (f"/v1/{signal.lower()}" if own == HTTP else "")
 
@@ -144,8 +148,8 @@ def _signal(name: str) -> str:
 
 def protocol(signal: str = "") -> str:
     """The OTLP protocol of a signal, or of the signals that have none of their own."""
-    own = os.environ.get(f"OTEL_EXPORTER_OTLP_{signal}_PROTOCOL", "").strip() if signal else ""
-    return own or os.environ.get("OTEL_EXPORTER_OTLP_PROTOCOL", HTTP).strip()
+    own = os.environ.get(_otlp("PROTOCOL", signal), "").strip()
+    return own or os.environ.get(_otlp("PROTOCOL"), HTTP).strip()
 
 
 def is_disabled() -> bool:
@@ -171,11 +175,8 @@ def mended() -> tuple[dict[str, str | None], list[SettingError]]:
     _mend_detectors(changes, errors)
     for processor in ("BSP", "BLRP"):
         _mend_batch(f"OTEL_{processor}", changes, errors)
-    for name in (
-        "OTEL_EXPORTER_OTLP_PROTOCOL",
-        *(f"OTEL_EXPORTER_OTLP_{signal}_PROTOCOL" for signal in SIGNALS),
-    ):
-        _mend_protocol(name, changes, errors)
+    for signal in ("", *SIGNALS):
+        _mend_protocol(signal, changes, errors)
     _mend_compression(changes, errors)
     return changes, errors
 
@@ -245,10 +246,10 @@ def _mend_batch(processor: str, changes: dict[str, str | None], errors: list[Set
 def _mend_compression(changes: dict[str, str | None], errors: list[SettingError]) -> None:
     """The gRPC exporters know gzip alone, and no name for none."""
     for signal in ("", *SIGNALS):
-        name = f"OTEL_EXPORTER_OTLP_{signal}_COMPRESSION".replace("__", "_")
+        name = _otlp("COMPRESSION", signal)
         text = os.environ.get(name, "").strip()
         grpc = any(
-            changes.get(f"OTEL_EXPORTER_OTLP_{one}_PROTOCOL", protocol(one)) == GRPC
+            changes.get(_otlp("PROTOCOL", one), protocol(one)) == GRPC
             for one in ([signal] if signal else SIGNALS)
         )
         if grpc and name not in changes and text and text.lower() != "gzip":
@@ -257,7 +258,8 @@ def _mend_compression(changes: dict[str, str | None], errors: list[SettingError]
                 errors.append(SettingError(name, text, "none or gzip over gRPC", "none"))
 
 
-def _mend_protocol(name: str, changes: dict[str, str | None], errors: list[SettingError]) -> None:
+def _mend_protocol(signal: str, changes: dict[str, str | None], errors: list[SettingError]) -> None:
+    name, endpoint = _otlp("PROTOCOL", signal), _otlp("ENDPOINT", signal)
     text = os.environ.get(name, "").strip()
     if text in {"", HTTP}:
         return
@@ -269,6 +271,5 @@ def _mend_protocol(name: str, changes: dict[str, str | None], errors: list[Setti
         allowed = f"{HTTP} or grpc"
     errors.append(SettingError(name, text, allowed, HTTP))
     changes[name] = HTTP
-    endpoint = name.replace("_PROTOCOL", "_ENDPOINT")
     if os.environ.get(endpoint) == ENDPOINTS[GRPC]:
         changes[endpoint] = DEFAULTS.get(endpoint)
