@@ -68,7 +68,7 @@ def command() -> None:
     \b
     Example:
       assay audit verify --db audit/log.db --key audit/verifier.key
-    """  # noqa: D301  click wants the character
+    """
 
 
 @command.command("query")
@@ -88,7 +88,7 @@ def query_command(db: Path, form: str, **what: Any) -> None:  # noqa: ANN401  th
     \b
     Example:
       assay audit query --db audit/log.db --actor alice@example.com --since 7d --format jsonl
-    """  # noqa: D301  click wants the character
+    """
     with _told():
         _print(
             query(db, Query(**what)),
@@ -114,7 +114,7 @@ def verify_command(db: Path, key: Path, checkpoint: Path | None) -> None:
     \b
     Example:
       assay audit verify --db audit/log.db --key audit/verifier.key --checkpoint /media/safe/checkpoint
-    """  # noqa: D301  click wants the character
+    """
     beside = db.with_name("checkpoint")
     kept = checkpoint or (beside if beside.is_file() else None)
     with _told(), _progress() as progress:
@@ -146,7 +146,7 @@ def prove_command(db: Path, record_id: str, output: Any) -> None:  # noqa: ANN40
     \b
     Example:
       assay audit prove 6f1c… --db audit/log.db -o proof.json
-    """  # noqa: D301  click wants the character
+    """
     with _told():
         output.write(prove(db, record_id))
 
@@ -160,7 +160,7 @@ def verify_proof_command(proof: Any, key: Path) -> None:  # noqa: ANN401  click.
     \b
     Example:
       assay audit verify-proof proof.json --key audit/verifier.key
-    """  # noqa: D301  click wants the character
+    """
     with _told():
         proven = verify_proof(proof.read(), load_verifier(key))
     checkpoint = proven.checkpoint
@@ -177,7 +177,7 @@ def checkpoint_command(db: Path) -> None:
     \b
     Example:
       assay audit checkpoint --db audit/log.db > /media/safe/checkpoint
-    """  # noqa: D301  click wants the character
+    """
     with _told():
         click.echo(newest_checkpoint(db), nl=False)
 
@@ -195,7 +195,7 @@ def quarantine_command(db: Path, form: str, payload: int | None) -> None:
     Example:
       assay audit quarantine --db audit/log.db
       assay audit quarantine --db audit/log.db --payload 17 > entry.bin
-    """  # noqa: D301  click wants the character
+    """
     with _told():
         if payload is not None:
             sys.stdout.buffer.write(quarantined_payload(db, payload))

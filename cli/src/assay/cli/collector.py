@@ -43,7 +43,7 @@ def command() -> None:
     Example:
       assay collector validate
       ASSAY_AUDIT_TOKEN=… assay collector run all-in-one
-    """  # noqa: D301  click keeps what follows a backspace as it is
+    """
 
 
 @command.command("build")
@@ -55,7 +55,7 @@ def build() -> None:
     \b
     Example:
       assay collector build
-    """  # noqa: D301  click keeps what follows a backspace as it is
+    """
     from assay.cli._collector.build import build_collector  # noqa: PLC0415  needs fcntl, the rest does not
 
     go = shutil.which("go")
@@ -73,7 +73,7 @@ def path() -> None:
     \b
     Example:
       "$(assay collector path)" components
-    """  # noqa: D301  click keeps what follows a backspace as it is
+    """
     click.echo(_found(PRESENT).path)
 
 
@@ -90,7 +90,7 @@ def check(compositions: tuple[str, ...], configs: tuple[Path, ...]) -> None:
     Example:
       assay collector validate
       assay collector validate gateway --config mine.yaml
-    """  # noqa: D301  click keeps what follows a backspace as it is
+    """
     chosen = [COMPOSITIONS[name] for name in compositions]
     if not chosen and not configs:
         chosen = list(COMPOSITIONS.values())
@@ -125,7 +125,7 @@ def run(composition: str, configs: tuple[Path, ...]) -> None:
     Example:
       ASSAY_AUDIT_TOKEN=… assay collector run
       assay collector run gateway --config mine.yaml
-    """  # noqa: D301  click keeps what follows a backspace as it is
+    """
     chosen = COMPOSITIONS[composition]
     if missing := [name for name in chosen.required if not os.environ.get(name)]:
         raise CollectorError(f"{composition} needs {', '.join(missing)}: set and export it")

@@ -42,7 +42,7 @@ def command(directory: Path | None, mode: Mode, *, as_json: bool) -> None:
     Example:
       assay demo
       assay demo --json --keep ./demo > demo.json
-    """  # noqa: D301  click keeps what follows a backspace as it is
+    """
     root = _prepared(directory)
     # As Ctrl-C: what was started is stopped.
     signal.signal(signal.SIGTERM, signal.default_int_handler)

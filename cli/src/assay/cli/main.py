@@ -66,4 +66,4 @@ def main() -> None:
       assay doctor      what would be instrumented here, and what can be reached
 
     ASSAY_DEBUG=1 shows the traceback of an error.
-    """  # noqa: D301  click keeps what follows a backspace as it is
+    """

@@ -38,7 +38,7 @@ def command(directory: Path, mode: Mode, *, free_ports: bool) -> None:
     Example:
       assay up --keep ./assay-data
       . ./assay-data/environment && opentelemetry-instrument python app.py      (in another terminal)
-    """  # noqa: D301  click keeps what follows a backspace as it is
+    """
     folder = Folder(made_folder(directory))
     binary = find_collector(mode, report=say)
     stack = (
