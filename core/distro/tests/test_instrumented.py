@@ -338,6 +338,25 @@ def test_a_registry_with_an_error_is_said_and_the_rest_works(instrumented, recei
     assert receiver.spans()
 
 
+def test_a_registry_of_ones_own_may_refer_to_ours(instrumented, receiver, tmp_path):
+    (tmp_path / "shop.yaml").write_text(
+        "file_format: definition/2\n"
+        "events:\n"
+        "  - name: shop.order.taken\n"
+        "    brief: An order was taken.\n"
+        "    stability: development\n"
+        "    attributes:\n"
+        "      - ref: flowstone.asset\n"
+        "        requirement_level: required\n"
+    )
+    program = "from assay.telemetry import execute\nexecute('shop.order.taken', None, {'asset': 'orders'})"
+    done = instrumented(program, env={"ASSAY_REGISTRY": str(tmp_path / "shop.yaml")})
+    assert "ASSAY_REGISTRY" not in done.stderr
+    (record,) = receiver.logs()
+    assert record.event_name == "shop.order.taken"
+    assert {a.key: a.value.string_value for a in record.attributes}["flowstone.asset"] == "orders"
+
+
 def test_the_sdk_can_be_disabled(instrumented, receiver):
     done = instrumented(BUSY, env={"OTEL_SDK_DISABLED": "true"})
     assert done.returncode == 0

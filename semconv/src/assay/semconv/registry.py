@@ -3,10 +3,9 @@
 ```python
 from pathlib import Path
 
-from assay.semconv import CATALOGUE
-from assay.semconv.registry import load
+from assay.semconv.registry import extended
 
-catalogue = CATALOGUE.merged(load(Path("shop.yaml"), base=CATALOGUE))
+catalogue = extended(Path("shop.yaml"))
 ```
 
 The files are OpenTelemetry semantic conventions (`file_format: definition/2`). What that format has no place
@@ -18,13 +17,13 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from assay.semconv import _grammar
+from assay.semconv import CATALOGUE, _grammar
 from assay.semconv._compile import Definitions, compile_catalogue
 from assay.semconv._document import read
 from assay.semconv.catalogue import Catalogue
 from assay.semconv.errors import RegistryError, SemconvError
 
-__all__ = ["RegistryError", "SemconvError", "definitions", "load"]
+__all__ = ["RegistryError", "SemconvError", "definitions", "extended", "load"]
 
 MANIFESTS = frozenset({"manifest.yaml", "registry_manifest.yaml"})
 
@@ -43,6 +42,15 @@ def load(*paths: str | os.PathLike[str], base: Catalogue | None = None) -> Catal
     """
     base = base or Catalogue()
     return compile_catalogue(definitions(*paths, base=base), base)
+
+
+def extended(*paths: str | os.PathLike[str]) -> Catalogue:
+    """Return Assay's catalogue with registry files of one's own, which may refer to what Assay defines.
+
+    Raises:
+        RegistryError: As `load`.
+    """
+    return CATALOGUE.merged(load(*paths, base=CATALOGUE)) if paths else CATALOGUE
 
 
 def definitions(*paths: str | os.PathLike[str], base: Catalogue | None = None) -> Definitions:

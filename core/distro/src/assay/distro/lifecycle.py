@@ -135,10 +135,10 @@ def catalogue(registry: tuple[str, ...]) -> Catalogue:
         return CATALOGUE
     import logging  # noqa: PLC0415 - rarely needed
 
-    from assay.semconv.registry import load  # noqa: PLC0415 - needs a YAML parser
+    from assay.semconv.registry import extended  # noqa: PLC0415 - needs a YAML parser
 
     try:
-        return CATALOGUE.merged(load(*registry))
+        return extended(*registry)
     except Exception as error:  # noqa: BLE001 - a wrong registry must not stop the app
         logging.getLogger("assay.distro").warning("ASSAY_REGISTRY is not used: %s", error)
         return CATALOGUE

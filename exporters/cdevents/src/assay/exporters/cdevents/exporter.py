@@ -25,9 +25,8 @@ from assay.exporters.cdevents.outbox import Letter, Outbox
 from assay.exporters.cdevents.records import Record, ended_spans, log_events
 from assay.exporters.cdevents.sinks import Sink
 from assay.host import Batch, Retry, Signal
-from assay.semconv import CATALOGUE
 from assay.semconv.catalogue import Catalogue
-from assay.semconv.registry import load
+from assay.semconv.registry import extended
 
 _log = logging.getLogger("assay.cdevents")
 _PRUNE_EVERY = 60.0
@@ -195,7 +194,7 @@ def _fault(envelope: object) -> str:
 def _catalogue(paths: Sequence[Path]) -> Catalogue:
     named = [Path(path) for path in os.environ.get("ASSAY_REGISTRY", "").split(os.pathsep) if path]
     files = [*paths, *(path for path in named if path not in paths)]
-    return CATALOGUE.merged(load(*files, base=CATALOGUE)) if files else CATALOGUE
+    return extended(*files)
 
 
 def _sink(settings: FileSettings | HTTPSettings) -> Sink:
