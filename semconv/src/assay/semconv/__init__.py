@@ -8,10 +8,29 @@ assert event.audit is not None
 assert attributes.FLOWSTONE_ASSET == "flowstone.asset"
 ```
 
-`assay.semconv.registry.load` reads registry files of your own.
+Importing the package loads none of them; each name loads its own module when it is first used.
+`assay.semconv.registry.load` reads your own registry files.
 """
 
-from assay.semconv._generated import attributes, events, metrics, spans
-from assay.semconv._generated.catalogue import CATALOGUE
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from assay.semconv._generated import attributes, events, metrics, spans
+    from assay.semconv._generated.catalogue import CATALOGUE
 
 __all__ = ["CATALOGUE", "attributes", "events", "metrics", "spans"]
+
+
+def __getattr__(name: str) -> object:
+    """Return an exported name, and load its module (PEP 562)."""
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    if name == "CATALOGUE":
+        return import_module("assay.semconv._generated.catalogue").CATALOGUE
+    return import_module(f"assay.semconv._generated.{name}")
+
+
+def __dir__() -> list[str]:
+    """Return the exported names beside the loaded ones."""
+    return sorted({*globals(), *__all__})

@@ -10,8 +10,8 @@ a value has: the key on the bus, which is also its label on a metric, and the at
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 Scalar = str | int | float | bool
@@ -213,3 +213,44 @@ class Catalogue:
             events={**self.events, **other.events},
             metrics={**self.metrics, **other.metrics},
         )
+
+    def of(self, *subsystems: str) -> Catalogue:
+        """Return the part of the catalogue that concerns the bus events of some subsystems.
+
+        The part holds their spans and events, and each metric that records at least one of their events, with
+        the recordings of their events only. So `of` and `without` the same subsystems divide the recordings
+        between them, also those of a metric that several subsystems feed. A metric that no bus event feeds
+        belongs to the subsystem of its own name. Attributes are vocabulary: every part holds them all.
+
+        Args:
+            subsystems: First segments of names, such as `flowstone`.
+        """
+        return self._part(lambda name: _subsystem(name) in subsystems)
+
+    def without(self, *subsystems: str) -> Catalogue:
+        """Return the part of the catalogue that `of` the same subsystems leaves."""
+        return self._part(lambda name: _subsystem(name) not in subsystems)
+
+    def _part(self, belongs: Callable[[str], bool]) -> Catalogue:
+        return Catalogue(
+            attributes=self.attributes,
+            spans={name: span for name, span in self.spans.items() if belongs(name)},
+            events={name: event for name, event in self.events.items() if belongs(name)},
+            metrics={
+                name: part
+                for name, metric in self.metrics.items()
+                if (part := _metric_part(metric, belongs)) is not None
+            },
+        )
+
+
+def _subsystem(name: str) -> str:
+    return name.partition(".")[0]
+
+
+def _metric_part(metric: Metric, belongs: Callable[[str], bool]) -> Metric | None:
+    """Return the metric with the recordings of the events that belong to a part, or `None` if it has none."""
+    if not metric.recordings:
+        return metric if belongs(metric.name) else None
+    recordings = tuple(each for each in metric.recordings if belongs(each.event))
+    return replace(metric, recordings=recordings) if recordings else None
