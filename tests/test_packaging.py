@@ -14,6 +14,7 @@ REPOSITORY = Path(__file__).parents[1]
 
 DISTRIBUTIONS = {
     "semconv": ("assay-semconv", "assay.semconv"),
+    "core/endpoints": ("assay-endpoints", "assay.endpoints"),
     "core/telemetry": ("assay-telemetry", "assay.telemetry"),
     "core/audit": ("assay-audit", "assay.audit"),
     "core/distro": ("assay-distro", "assay.distro"),

@@ -1,0 +1,32 @@
+"""Checks of URLs, addresses, tokens and `Retry-After`, for everything in Assay that sends or listens.
+
+    from assay.endpoints import EndpointError, check_confidential, without_credentials
+
+    try:
+        check_confidential(url)
+    except EndpointError as error:
+        raise ConfigurationError(f"endpoint {without_credentials(url)!r}: {error}") from error
+
+A check returns the value it was given, or raises `EndpointError`. The message says what is expected and
+never contains the value, which may be a secret.
+"""
+
+from assay.endpoints.addresses import Address, is_loopback, parse_address
+from assay.endpoints.display import without_credentials
+from assay.endpoints.errors import EndpointError
+from assay.endpoints.retries import retry_after
+from assay.endpoints.tokens import check_token
+from assay.endpoints.urls import check_confidential, check_http_url, check_no_credentials
+
+__all__ = [
+    "Address",
+    "EndpointError",
+    "check_confidential",
+    "check_http_url",
+    "check_no_credentials",
+    "check_token",
+    "is_loopback",
+    "parse_address",
+    "retry_after",
+    "without_credentials",
+]

@@ -1,0 +1,26 @@
+"""Texts with URLs in them, as messages may show them."""
+
+from __future__ import annotations
+
+import re
+
+HIDDEN = "***"
+
+# A password with a slash in it ends the authority early; a port in its place is a number.
+_USERINFO = re.compile(r"(^|://)(?:[^\s/@]*|[^\s/:@\[]*:(?!\d*/)[^\s@]*)@")
+# The query of a URL, or of a path alone as in an HTTP client's errors, without the punctuation after it.
+_QUERY = re.compile(r"(?<=\S)\?(\S*[^\s?'\"()<>\[\].,;:!])")
+_VALUE = re.compile(r"(^|&|;)([^&;=#]*=)?[^&;#]+")
+
+
+def without_credentials(text: str) -> str:
+    """Return a text without the user names, the passwords and the query values of the URLs in it.
+
+    The names of a query's parameters stay: `https://host/?token=***`. A URL without its scheme is recognized
+    at the start of the text only.
+    """
+    return _QUERY.sub(lambda match: f"?{_hidden(match[1])}", _USERINFO.sub(r"\1", text))
+
+
+def _hidden(query: str) -> str:
+    return _VALUE.sub(lambda match: f"{match[1]}{match[2] or ''}{HIDDEN}", query)
