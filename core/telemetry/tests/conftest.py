@@ -3,6 +3,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 import pytest
+from opentelemetry.context import Context
+from opentelemetry.context import attach as attach_context
 from opentelemetry.sdk._logs import LoggerProvider
 from opentelemetry.sdk._logs.export import InMemoryLogRecordExporter, SimpleLogRecordProcessor
 from opentelemetry.sdk.metrics import MeterProvider
@@ -12,21 +14,31 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from assay.semconv.catalogue import Attribute, Audit, Catalogue, Event, Metric, Recording, Span
-from assay.telemetry import attach, bus, detach, filters, redaction, sampling
+from assay.telemetry import _pipeline, attach, bus, detach, redaction, sampling
+from assay.telemetry import bridge as bridges
+from assay.telemetry._bridge import open_spans
 from assay.telemetry.bridge import Bridge
 
 
 @pytest.fixture(autouse=True)
 def clean_bus():
     yield
+    for one in bridges.attached():
+        one.detach()
     bus.unsubscribe({handler.id for handler in bus.list_handlers()})
-    filters.describe(frozenset(), {})
+    for spans in open_spans._by_event.values():
+        spans.by_key.clear()
+        spans.evicted.clear()
+        spans.limit = open_spans.OPEN_LIMIT
+    attach_context(Context())
+    _pipeline.describe(frozenset(), {})
+    bridges.set_defaults(None)
     sampling.clear()
     redaction.configure()
 
 
 class Seen(list):
-    """What a handler was told."""
+    """The events that a handler got."""
 
     def __call__(self, event, measurements, metadata, config):
         self.append((event, dict(measurements), dict(metadata)))
@@ -114,7 +126,7 @@ CATALOGUE = Catalogue(
 
 @dataclass
 class Telemetry:
-    """An SDK that keeps what it gets, and a bridge into it."""
+    """An SDK that exports to memory, and a bridge into it."""
 
     spans_exporter: InMemorySpanExporter = field(default_factory=InMemorySpanExporter)
     logs_exporter: InMemoryLogRecordExporter = field(default_factory=InMemoryLogRecordExporter)
@@ -181,3 +193,25 @@ def otel():
     telemetry.tracers.shutdown()
     telemetry.meters.shutdown()
     telemetry.loggers.shutdown()
+
+
+@pytest.fixture
+def new_telemetry():
+    """Return a function that makes an SDK in memory with an attached bridge for a catalogue."""
+    made = []
+
+    def make(catalogue, **kwargs):
+        telemetry = Telemetry()
+        telemetry.bridge = telemetry.make_bridge(catalogue, **kwargs)
+        telemetry.bridge.attach()
+        made.append(telemetry)
+        return telemetry
+
+    yield make
+    for telemetry in made:
+        telemetry.meters.shutdown()
+
+
+@pytest.fixture
+def catalogue():
+    return CATALOGUE

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from assay.telemetry import (
     HandlerExistsError,
     PatternError,
+    _breaker,
     attach,
     attach_many,
-    breaker,
     bus,
     detach,
     execute,
@@ -152,7 +152,7 @@ class TestFailure:
 
     def test_the_breaker_cuts_a_handler_out_and_tries_it_again(self, monkeypatch, seen):
         clock = [1000.0]
-        monkeypatch.setattr(breaker, "monotonic", lambda: clock[0])
+        monkeypatch.setattr(_breaker, "monotonic", lambda: clock[0])
         calls, works = [], [False]
 
         def handler(*_):
@@ -163,20 +163,20 @@ class TestFailure:
         attach("bad", "a.b", handler)
         for _ in range(20):
             execute("a.b")
-        assert len(calls) == breaker.FAILURE_THRESHOLD
+        assert len(calls) == _breaker.FAILURE_THRESHOLD
         assert [h.is_cut for h in list_handlers("a.b")] == [True]
         assert seen[-2][2].get("breaker", "open") == "open"
 
-        clock[0] += breaker.RETRY_AFTER + 1
+        clock[0] += _breaker.RETRY_AFTER + 1
         for _ in range(3):
             execute("a.b")
-        assert len(calls) == breaker.FAILURE_THRESHOLD + 1, "half-open lets one call through"
+        assert len(calls) == _breaker.FAILURE_THRESHOLD + 1, "half-open lets one call through"
 
         works[0] = True
-        clock[0] += 2 * breaker.RETRY_AFTER + 1
+        clock[0] += 2 * _breaker.RETRY_AFTER + 1
         for _ in range(3):
             execute("a.b")
-        assert len(calls) == breaker.FAILURE_THRESHOLD + 4, "closed again"
+        assert len(calls) == _breaker.FAILURE_THRESHOLD + 4, "closed again"
         assert [h.is_cut for h in list_handlers("a.b")] == [False]
 
     def test_recursion_is_bounded(self, seen):

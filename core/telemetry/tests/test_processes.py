@@ -12,7 +12,10 @@ import threading
 
 import pytest
 
+from opentelemetry import trace
+
 from assay.telemetry import attach, bus, execute, span
+from assay.telemetry._bridge.open_spans import open_spans
 
 forks = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork")
 # From 3.12 on Python warns of forking with threads; that is what is shown to work.
@@ -64,16 +67,53 @@ def test_a_child_goes_on_though_a_thread_held_the_lock_at_the_fork():
 @forks_with_threads
 def test_a_child_s_spans_are_children_of_the_parent_s_which_it_does_not_end(otel):
     with span("f.outer"):
+        [key] = open_spans("f.outer").by_key
 
         def body():
             with span("f.make"):
                 pass
             [made] = otel.spans
-            execute("f.outer.stop", None, {"telemetry_span_context": 1})
+            execute("f.outer.stop", {"duration": 5}, {"telemetry_span_context": key})
             return made.name == "f.make" and made.parent is not None and len(otel.spans) == 1
 
         assert in_child(body) == 0
     assert [s.name for s in otel.spans] == ["f.outer"]
+
+
+@forks
+@forks_with_threads
+@pytest.mark.parametrize("leave", [sys.exit, lambda: None])
+def test_a_child_that_leaves_its_parent_s_span_ends_nothing(otel, seen, leave):
+    def body():
+        try:
+            with span("f.outer"):
+                if (child := os.fork()) == 0:
+                    leave()
+        except SystemExit:
+            pass
+        if child == 0:
+            inside = trace.get_current_span().get_span_context().is_valid
+            os._exit(3 if inside or otel.spans or len(seen) != 1 else 0)
+        _, status = os.waitpid(child, 0)
+        return os.waitstatus_to_exitcode(status) == 0 and len(otel.spans) == 1
+
+    assert body()
+    assert otel.span("f.outer").status.is_ok
+
+
+@forks
+@forks_with_threads
+def test_a_child_counts_from_zero(otel):
+    execute("f.make.stop", {"duration": 1}, {"asset": "x"})
+
+    def body():
+        before = otel.values("f.make.count")
+        execute("f.make.stop", {"duration": 1}, {"asset": "x"})
+        key = (("asset", "x"),)
+        return before == {key: 0} and otel.values("f.make.count") == {key: 1}
+
+    assert in_child(body) == 0
+    assert otel.values("f.make.count") == {(("asset", "x"),): 1}
 
 
 @forks

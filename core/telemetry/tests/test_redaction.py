@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from assay.telemetry import attach, execute, redact, redaction, span
 from assay.telemetry.redaction import hits, redact_text
-from assay.telemetry.shapes import REDACTED, SHAPES, is_secret_key
+from assay.telemetry._shapes import REDACTED, SHAPES, is_secret_key
 
 
 def _b64(text):

@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from assay.telemetry import (
     PatternError,
     TelemetryError,
+    _pipeline,
     execute,
-    filters,
     sampling,
     set_limit,
     set_rate,
@@ -82,7 +82,7 @@ def test_an_exception_always_passes_and_stands_for_itself(seen):
 
 
 def test_errors_and_audit_events_always_pass(seen):
-    filters.describe(frozenset({"a.audited"}), {})
+    _pipeline.describe(frozenset({"a.audited"}), {})
     set_rate("*", 1e-9)
     execute("a.audited")
     execute("a.b", None, {"severity": "error"})
@@ -145,3 +145,52 @@ def test_a_key_s_share_is_a_share_and_stays(keys):
 def test_shares_are_spread_evenly():
     shares = [sampling._share(number) for number in range(10_000)]
     assert 900 < sum(share < 0.1 for share in shares) < 1100
+
+
+class TestDecisionsOfOpenSpans:
+    def test_a_span_leaves_none_behind(self, seen):
+        set_limit("a.b", 1e-9, 50)
+        for number in range(200):
+            with span("a.b") as one:
+                if number % 2:
+                    one.metadata["late"] = "x"
+        assert seen.names == ["a.b.start", "a.b.stop"] * 50
+        assert len(sampling.decisions) == 0
+
+    def test_a_live_span_s_end_follows_its_start_however_many_others_there_are(self, seen, monkeypatch):
+        monkeypatch.setattr(sampling, "DECISION_LIMIT", 100)
+        set_limit("a.b", 1e-9, 1)
+        with span("a.b") as live:
+            for number in range(1000):
+                execute("a.b.start", None, {"telemetry_span_context": number})
+            live.metadata["late"] = "x"
+        assert seen.names == ["a.b.start", "a.b.stop"]
+        assert len(sampling.decisions) <= 100
+
+    def test_bare_events_that_are_kept_survive_those_that_are_dropped(self, seen, monkeypatch):
+        monkeypatch.setattr(sampling, "DECISION_LIMIT", 100)
+        set_limit("a.b", 1e-9, 1)
+        execute("a.b.start", None, {"telemetry_span_context": "kept"})
+        for number in range(1000):
+            execute("a.b.start", None, {"telemetry_span_context": number})
+        execute("a.b.stop", None, {"telemetry_span_context": "kept"})
+        assert seen.names == ["a.b.start", "a.b.stop"]
+        assert len(sampling.decisions) <= 200
+
+    def test_two_spans_with_one_key_decide_apart(self, seen):
+        set_limit("a.b", 1e-9, 1)
+        set_limit("c.d", 1e-9, 1)
+        execute("a.b")
+        for phase in ("start", "stop"):
+            for event in ("a.b", "c.d"):
+                execute(f"{event}.{phase}", None, {"telemetry_span_context": 1})
+        assert [name for name in seen.names if name.startswith("c.")] == ["c.d.start", "c.d.stop"]
+
+    def test_a_start_of_another_name_decides_too(self, seen):
+        _pipeline.describe(frozenset(), {"a.r.init": "a.r", "a.r.done": "a.r"}, {"a.r.init"})
+        set_limit("a.r", 1e-9, 1)
+        for key in (1, 2):
+            execute("a.r.init", None, {"telemetry_span_context": key})
+        for key in (2, 1):
+            execute("a.r.done", None, {"telemetry_span_context": key})
+        assert [(e, d["telemetry_span_context"]) for e, _, d in seen] == [("a.r.init", 1), ("a.r.done", 1)]

@@ -7,7 +7,7 @@ from contextvars import ContextVar
 
 import pytest
 
-from assay.telemetry import attach, bus, span
+from assay.telemetry import Phases, attach, bus, span
 from assay.telemetry.ambient import correlation_id
 
 VALUE = ContextVar("VALUE", default="outside")
@@ -149,7 +149,7 @@ class TestDecorator:
         assert asyncio.run(work()) == 5
         assert seen.names == ["a.b.start", "a.b.stop"]
 
-    def test_a_cancelled_coroutine_is_an_exception(self, seen):
+    def test_a_cancelled_coroutine_ends_as_canceled_without_an_error(self, seen):
         @span("a.b")
         async def work():
             await asyncio.sleep(60)
@@ -162,7 +162,8 @@ class TestDecorator:
                 await task
 
         asyncio.run(main())
-        assert seen.of("a.b.exception")[1]["kind"].endswith("CancelledError")
+        assert seen.names == ["a.b.start", "a.b.stop"]
+        assert seen.of("a.b.stop")[1]["status"] == "canceled"
 
     def test_tasks_do_not_share_what_is_current(self, seen):
         @span("a.b")
@@ -361,7 +362,7 @@ class TestAsyncGenerator:
 
         asyncio.run(main())
         assert cancelled == [1]
-        assert seen.names == ["a.b.start", "a.b.exception"]
+        assert seen.names == ["a.b.start", "a.b.stop"]
 
     def test_nothing_leaks_to_the_consumer_between_steps(self):
         attach("one", "*", lambda *_: None)
@@ -407,3 +408,64 @@ def test_a_span_may_end_with_another_phase(seen):
     ended, described = seen.of("shop.sale.canceled")
     assert ended["duration"] >= 0
     assert described["till"] == 1
+
+
+class TestPhases:
+    def test_the_events_have_the_names_of_the_phases(self, seen):
+        phases = Phases("init", "complete", "error", canceled="aborted")
+        with span("a.reader", phases=phases, asset="x") as reader:
+            reader.emit("read", items=3)
+        with pytest.raises(LookupError), span("a.reader", phases=phases):
+            raise LookupError
+        assert seen.names == ["a.reader.init", "a.reader.read", "a.reader.complete", "a.reader.init", "a.reader.error"]
+        read = seen.of("a.reader.read")[1]
+        assert (read["asset"], read["items"]) == ("x", 3)
+        assert "telemetry_span_context" not in read
+        assert seen.of("a.reader.error")[1]["kind"] == "LookupError"
+
+    def test_a_cancellation_ends_with_its_phase(self, seen):
+        with pytest.raises(asyncio.CancelledError), span("a.run", phases=Phases(canceled="canceled")):
+            raise asyncio.CancelledError
+        assert seen.names == ["a.run.start", "a.run.canceled"]
+
+    def test_a_decorated_function_has_them_too(self, seen):
+        span("a.reader", phases=Phases("init", "complete", "error"))(lambda: None)()
+        assert seen.names == ["a.reader.init", "a.reader.complete"]
+
+
+@pytest.mark.parametrize(
+    ("raised", "end"),
+    [
+        (SystemExit(), "stop"),
+        (SystemExit(0), "stop"),
+        (SystemExit(3), "exception"),
+        (SystemExit("usage"), "exception"),
+        (GeneratorExit(), "stop"),
+        (KeyboardInterrupt(), "exception"),
+    ],
+)
+def test_an_end_of_the_program_is_an_error_only_if_it_says_so(seen, raised, end):
+    with pytest.raises(type(raised)), span("a.b"):
+        raise raised
+    assert seen.names == ["a.b.start", f"a.b.{end}"]
+
+
+def test_a_span_that_is_entered_twice_is_two_spans(seen):
+    twice = span("a.b", asset="x")
+    with twice as outer:
+        outer.metadata["which"] = "outer"
+        with twice as inner:
+            inner.metadata["which"] = "inner"
+    keys = [(event, d["telemetry_span_context"], d.get("which")) for event, _, d in seen]
+    first, second = keys[0][1], keys[1][1]
+    assert first != second
+    assert keys[2:] == [("a.b.stop", second, "inner"), ("a.b.stop", first, "outer")]
+    assert correlation_id.get() is None
+
+
+def test_a_span_may_be_entered_again_after_it_was_left(seen):
+    again = span("a.b")
+    for _ in range(2):
+        with again:
+            pass
+    assert seen.names == ["a.b.start", "a.b.stop"] * 2

@@ -1,4 +1,4 @@
-"""What the running code is part of: the correlation id that events get when nothing closer gives one."""
+"""The correlation id of the running code, for events that carry none and have none in the baggage."""
 
 from __future__ import annotations
 

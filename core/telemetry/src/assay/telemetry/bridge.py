@@ -1,4 +1,4 @@
-"""From the bus to OpenTelemetry: spans, instruments, log events, and records for an audit trail.
+"""The bridge from the bus to OpenTelemetry: spans, instruments, log events, and records for an audit trail.
 
 ```python
 from assay.semconv import CATALOGUE
@@ -7,52 +7,97 @@ from assay.telemetry.bridge import Bridge
 Bridge(CATALOGUE).attach()
 ```
 
-A sampled event carries its weight (metadata `telemetry_weight`, 1/rate): counters add it; a histogram records
-the value that many times, a fraction by chance, so that count, sum and quantiles stay unbiased; gauges and
-log events take no notice. Nothing is recorded while OpenTelemetry's `suppress_instrumentation` holds, but
-audit records, which nothing may suppress.
+Several bridges may be attached side by side, each with its own providers, if no two of them handle the same
+event: `Bridge(CATALOGUE.of("flowstone"), tracer_provider=…)`.
 
-To begin a span under a remote parent, attach its context (`opentelemetry.propagate.extract`) around the event
+A sampled event carries its weight (metadata `telemetry_weight`, 1/rate). Counters add the weight; a histogram
+records the value that many times, a fraction by chance, so that count, sum and quantiles are unbiased; gauges
+and log events ignore it. While OpenTelemetry's `suppress_instrumentation` is in force, only audit records are
+emitted: nothing suppresses those.
+
+To start a span under a remote parent, attach its context (`opentelemetry.propagate.extract`) around the event
 that starts the span.
+
+The SDK takes locks. An event that is emitted while its thread is inside a bridge's handler, by a signal handler
+or a `__del__`, is therefore deferred until that handler ends. An event that interrupts the application's own
+call into the SDK is not deferred: it can deadlock if that call holds a lock that the event's signals need,
+such as that of the batch processor's queue. Counters need no lock.
 """
 
 from __future__ import annotations
 
-import os
+import threading
 from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import Any
-from weakref import WeakSet
 
 from opentelemetry._logs import LoggerProvider, get_logger
+from opentelemetry.context import Context
 from opentelemetry.metrics import MeterProvider
 from opentelemetry.trace import TracerProvider, get_tracer
 
 from assay.semconv.catalogue import Catalogue
-from assay.telemetry import bus, filters
-from assay.telemetry.audits import Auditor, audit_writer
-from assay.telemetry.closing import closing_handler
-from assay.telemetry.instruments import Instruments, Recorded, Recorder, recorder
-from assay.telemetry.opened import OpenSpans
-from assay.telemetry.opening import opening_handler
-from assay.telemetry.plan import Plan, compile_plans, exempt_events, phases
-from assay.telemetry.runtime import get_current
-from assay.telemetry.scope import VERSION, scope_name
-from assay.telemetry.telling import Telling, plain_handler
+from assay.telemetry import _pipeline, bus
+from assay.telemetry._bridge.audit_records import Auditor, audit_writer
+from assay.telemetry._bridge.metrics import (
+    InstrumentRecording,
+    Instruments,
+    RecordMeasurements,
+    create_redaction_hits,
+    recorder,
+)
+from assay.telemetry._bridge.open_spans import open_spans
+from assay.telemetry._bridge.plan import Plan, compile_plans, exempt_events, span_of_phases, start_events
+from assay.telemetry._bridge.reentrancy import run_deferring
+from assay.telemetry._bridge.scope import OWN_SCOPE, Scope
+from assay.telemetry._bridge.signals import Relay, Signals, event_handler
+from assay.telemetry._bridge.span_end import end_handler
+from assay.telemetry._bridge.span_start import start_handler
+from assay.telemetry._otel_context import get_current
+from assay.telemetry.errors import BridgeConflictError, HandlerExistsError
+
+__all__ = [
+    "Auditor",
+    "Bridge",
+    "Defaults",
+    "Scope",
+    "attached",
+    "defaults",
+    "record",
+    "relay_recordings",
+    "set_defaults",
+]
 
 HANDLER_ID = "assay.bridge"
+_DRAINING_ID = "assay.bridge.draining"
+
+
+@dataclass(frozen=True, slots=True)
+class Defaults:
+    """What a distro gives to the bridges of this process.
+
+    Args:
+        catalogue: The registry, with the user's own; None: the generated one.
+        audit: Accepts audit records; None: there is no audit trail.
+        records: Whether this process records measurements.
+    """
+
+    catalogue: Catalogue | None = None
+    audit: Auditor | None = None
+    records: bool = True
 
 
 class Bridge:
-    """Turns bus events into OpenTelemetry's signals, as the catalogue says.
+    """Emits OpenTelemetry signals for bus events, as a catalogue defines them.
 
     Args:
-        catalogue: What becomes of which event. Compiled here, once.
-        tracer_provider: Takes the spans; None is the global one.
-        meter_provider: Takes the measurements; None is the global one.
-        logger_provider: Takes the log events; None is the global one.
-        audit: Takes the audit records; None: there are none.
-        instruments: Whether this process records measurements. A child process that hands its events to its
-            parent does not, so that each series has one writer; the parent gives them to `record`.
+        catalogue: The definitions. They are compiled here, once.
+        scope: The instrumentation scope of all signals.
+        tracer_provider: None is the global one.
+        meter_provider: None is the global one.
+        logger_provider: None is the global one.
+        audit: Accepts audit records; None: there is no audit trail.
+        records: Whether this process records measurements; see `relay_recordings`.
 
     Raises:
         PlanError: The catalogue contradicts itself.
@@ -62,123 +107,229 @@ class Bridge:
         self,
         catalogue: Catalogue,
         *,
+        scope: Scope = OWN_SCOPE,
         tracer_provider: TracerProvider | None = None,
         meter_provider: MeterProvider | None = None,
         logger_provider: LoggerProvider | None = None,
         audit: Auditor | None = None,
-        instruments: bool = True,
+        records: bool = True,
     ) -> None:
         self._catalogue = catalogue
+        self._scope = scope
         self._tracer_provider = tracer_provider
+        self._meter_provider = meter_provider
         self._logger_provider = logger_provider
         self._audit = audit
-        self._instruments = Instruments(meter_provider) if instruments else None
         self._plans = compile_plans(catalogue)
-        self._exempt, self._phases = exempt_events(catalogue), phases(catalogue)
-        self._open = OpenSpans()
-        self._recorded: dict[str, tuple[Recorded, ...]] = {}
-        self._recorders: dict[str, Recorder] = {}
-        self._subscriptions: list[bus.Subscription] = []
-        for plan in self._plans.values():
-            self._recorded[plan.name] = self._instruments.make(plan.records) if self._instruments else ()
-            self._subscribe(plan)
-        _bridges.add(self)
+        self._records = records
+        self._relay: Relay | None = None
+        self._instruments: Instruments | None = None
+        self._recordings: dict[str, tuple[InstrumentRecording, ...]] = {}
+        self._recorders: dict[str, RecordMeasurements] = {}
+        self._subscriptions = [self._subscription(plan) for plan in self._plans.values() if _causes(plan)]
+        if records:
+            create_redaction_hits(meter_provider, OWN_SCOPE)
 
     def attach(self) -> None:
-        """Listen to the bus.
+        """Handle the catalogue's events.
 
         Raises:
-            HandlerExistsError: A bridge is attached already.
+            BridgeConflictError: Another attached bridge handles one of them.
         """
-        global _current  # noqa: PLW0603 - the bus is one to a process, and so is its bridge
-        bus.subscribe(self._subscriptions)
-        filters.describe(self._exempt, self._phases)
-        _current = self
+        with _lock:
+            # The open spans of a bridge that was detached are now this one's to end.
+            bus.unsubscribe(f"{_DRAINING_ID}:{name}" for name in self._plans)
+            try:
+                bus.subscribe(self._subscriptions)
+            except HandlerExistsError as error:
+                raise BridgeConflictError(
+                    f"{error}: another bridge handles this event; detach it, or give each bridge its own part "
+                    "of the catalogue (Catalogue.of)"
+                ) from error
+            _attached.append(self)
+            _describe_events()
 
     def detach(self) -> None:
-        """Listen no more. Spans that are open are lost; in this thread none stays current."""
-        global _current  # noqa: PLW0603 - as above
-        if _current is self:
-            bus.unsubscribe(s.id for s in self._subscriptions)
-            filters.describe(frozenset(), {})
-            _current = None
-        self._open.abandon()
+        """Stop handling events. Open spans still end with their last event, which causes nothing else then."""
+        with _lock:
+            if self not in _attached:
+                return
+            _attached.remove(self)
+            bus.unsubscribe(subscription.id for subscription in self._subscriptions)
+            _describe_events()
+            self._forget_handlers()
+            self._drain()
 
     @property
-    def recorded_events(self) -> tuple[str, ...]:
-        """The bus events that instruments record: what a child process hands to its parent."""
-        return tuple(name for name, plan in self._plans.items() if plan.records)
+    def recorded_events(self) -> frozenset[str]:
+        """The events that instruments record."""
+        return frozenset(name for name, plan in self._plans.items() if plan.recordings)
 
-    def without_instruments(self) -> Bridge:
-        """Return a bridge like this one that records nothing, for a child process whose parent does."""
-        return Bridge(
-            self._catalogue,
-            tracer_provider=self._tracer_provider,
-            logger_provider=self._logger_provider,
-            audit=self._audit,
-            instruments=False,
-        )
+    def relay_recordings(self, relay: Relay) -> None:
+        """Pass recorded events to `relay(event, measurements, metadata, context)`, and record nothing here."""
+        self._relay, self._records = relay, False
+        self._forget_handlers()
 
     def record(
-        self, event: str, measurements: Mapping[str, Any] | None, metadata: Mapping[str, Any] | None
+        self,
+        event: str,
+        measurements: Mapping[str, Any],
+        metadata: Mapping[str, Any],
+        context: Context | None = None,
     ) -> None:
-        """Record an event in its instruments and nowhere else: one that another process has told.
+        """Record an event's measurements, and cause no other signal: for an event that another process emitted.
 
         Args:
             event: Its name.
-            measurements: As they were on the bus.
-            metadata: As handlers got it in that process.
+            measurements: Its measurements.
+            metadata: Its metadata as that process's handlers got it.
+            context: The context for exemplars; None: the current one.
         """
-        record = self._recorders.get(event)
-        if record is None:
-            record = self._recorders[event] = recorder(self._recorded.get(event, ()))
-        record(measurements or {}, metadata or {}, get_current())
+        function = self._recorders.get(event)
+        if function is None:
+            function = self._recorders[event] = recorder(self._recordings_of(event))
+        function(measurements, metadata, get_current() if context is None else context)
 
-    def _subscribe(self, plan: Plan) -> None:
-        """Listen to the plan's event; its handler is written when it is told the first time."""
-        recorded = self._recorded[plan.name]
-        if not (plan.opens or plan.closes or recorded or plan.log):
-            return
+    def _subscription(self, plan: Plan) -> bus.Subscription:
+        subscription = bus.Subscription(f"{HANDLER_ID}:{plan.name}", (plan.name,), self._generate, None)
+        subscription.config = subscription  # a deferred event finds its handler there
+        return subscription
 
-        def write_handler(
-            event: str, measurements: Mapping[str, Any], metadata: Mapping[str, Any], config: object
-        ) -> None:
-            subscription.handler = self._write_handler(plan)
-            subscription.handler(event, measurements, metadata, config)
+    def _generate(
+        self, event: str, measurements: Mapping[str, Any], metadata: Mapping[str, Any], config: bus.Subscription
+    ) -> None:
+        """Handle an event for the first time: generate its handler."""
 
-        subscription = bus.Subscription(f"{HANDLER_ID}:{plan.name}", (plan.name,), write_handler, None)
-        self._subscriptions.append(subscription)
+        def generate() -> None:
+            config.handler = self._handler(self._plans[event])
 
-    def _write_handler(self, plan: Plan) -> bus.Handler:
-        logger = audit = None
+        if run_deferring(generate, event, measurements, metadata, config):
+            config.handler(event, measurements, metadata, config)
+
+    def _forget_handlers(self) -> None:
+        """Generate all handlers anew when they are needed; their source text goes with them."""
+        for subscription in self._subscriptions:
+            subscription.handler = self._generate
+
+    def _handler(self, plan: Plan) -> bus.Handler:
+        signals = Signals(log=plan.log)
+        if plan.recordings:
+            recordings = self._recordings_of(plan.name) if self._records else ()
+            signals = replace(signals, recordings=recordings, relay=self._relay)
         if plan.log is not None:
-            logger = get_logger(scope_name(plan.name), VERSION, self._logger_provider)
+            logger = get_logger(
+                self._scope.name, self._scope.version, self._logger_provider, self._scope.schema_url
+            )
+            write_audit = None
             if self._audit is not None and plan.log.audit is not None:
-                audit = audit_writer(self._audit, plan.log, plan.log.audit)
-        telling = Telling(self._recorded[plan.name], plan.log, logger, audit)
-        span = plan.opens or plan.closes
+                write_audit = audit_writer(self._audit, plan.log, plan.log.audit)
+            signals = replace(signals, logger=logger, write_audit=write_audit)
+        return self._handler_of(plan, signals)
+
+    def _handler_of(self, plan: Plan, signals: Signals) -> bus.Handler:
+        span = plan.starts or plan.ends
         if span is None:
-            return plain_handler(telling)
-        tracer = get_tracer(scope_name(span.event), VERSION, self._tracer_provider)
-        if plan.opens:
-            return opening_handler(tracer, span, telling, self._open)
-        return closing_handler(tracer, span, telling, self._open, is_failure=plan.is_failure)
+            return event_handler(signals)
+        tracer = get_tracer(
+            self._scope.name, self._scope.version, self._tracer_provider, self._scope.schema_url
+        )
+        spans = open_spans(span.event)
+        if plan.starts:
+            return start_handler(tracer, span, signals, spans)
+        return end_handler(tracer, span, signals, spans, is_failure=plan.is_failure)
+
+    def _recordings_of(self, event: str) -> tuple[InstrumentRecording, ...]:
+        found = self._recordings.get(event)
+        if found is None:
+            if self._instruments is None:
+                self._instruments = Instruments(self._meter_provider, self._scope)
+            plan = self._plans.get(event)
+            found = self._instruments.prepare(plan.recordings if plan else ())
+            self._recordings[event] = found
+        return found
+
+    def _drain(self) -> None:
+        """Keep handlers that only end the spans that are open now."""
+        for plan in self._plans.values():
+            if plan.ends is not None and len(open_spans(plan.ends.event)):
+                bus.subscribe([self._draining(plan, plan.ends.event)])
+
+    def _draining(self, plan: Plan, span: str) -> bus.Subscription:
+        handler = self._handler_of(plan, Signals())
+        spans = open_spans(span)
+        phases = [f"{_DRAINING_ID}:{name}" for name, other in self._plans.items() if other.ends is plan.ends]
+
+        def drain(
+            event: str, measurements: Mapping[str, Any], metadata: Mapping[str, Any], config: bus.Subscription
+        ) -> None:
+            if metadata.get("telemetry_span_context") in spans.by_key:
+                handler(event, measurements, metadata, config)
+            if not spans.by_key:
+                bus.unsubscribe(phases)
+
+        subscription = bus.Subscription(f"{_DRAINING_ID}:{plan.name}", (plan.name,), drain, None)
+        subscription.config = subscription
+        return subscription
 
 
-def current() -> Bridge | None:
-    """Return the bridge that is attached."""
-    return _current
+def attached() -> tuple[Bridge, ...]:
+    """Return the attached bridges."""
+    return tuple(_attached)
 
 
-_current: Bridge | None = None
-_bridges: WeakSet[Bridge] = WeakSet()
+def record(
+    event: str,
+    measurements: Mapping[str, Any],
+    metadata: Mapping[str, Any],
+    context: Context | None = None,
+) -> None:
+    """Record an event that another process emitted, in the attached bridge that has instruments for it.
+
+    Args: as `Bridge.record`.
+    """
+    for bridge in _attached:
+        if event in bridge.recorded_events:
+            bridge.record(event, measurements, metadata, context)
 
 
-def _reset_after_fork() -> None:
-    """Spans that are open in the parent are the parent's to end; here they are only parents of new ones."""
-    for bridge in _bridges:
-        bridge._open.clear()  # noqa: SLF001 # pyright: ignore[reportPrivateUsage] - this module's own class
+def relay_recordings(relay: Relay) -> None:
+    """Let another process record what this one measures, so that each series has one writer.
+
+    Args:
+        relay: Takes the event, its measurements, its metadata and the context for exemplars; to be handed to
+            `record` in the other process.
+    """
+    for bridge in _attached:
+        bridge.relay_recordings(relay)
 
 
-if hasattr(os, "register_at_fork"):  # not on Windows
-    os.register_at_fork(after_in_child=_reset_after_fork)
+def set_defaults(given: Defaults | None) -> None:
+    """Set what the instrumentors' bridges of this process get; None: nothing."""
+    global _defaults  # noqa: PLW0603 - one to a process
+    _defaults = given or Defaults()
+
+
+def defaults() -> Defaults:
+    """Return what the instrumentors' bridges of this process get; the catalogue is never None."""
+    if _defaults.catalogue is not None:
+        return _defaults
+    from assay.semconv import CATALOGUE  # noqa: PLC0415 - large, and not needed if a distro brings its own
+
+    return replace(_defaults, catalogue=CATALOGUE)
+
+
+_lock = threading.RLock()
+_attached: list[Bridge] = []
+_defaults = Defaults()
+
+
+def _causes(plan: Plan) -> bool:
+    return bool(plan.starts or plan.ends or plan.recordings or plan.log)
+
+
+def _describe_events() -> None:
+    """Tell the filters what the attached bridges' catalogues define."""
+    catalogue = Catalogue()
+    for bridge in _attached:
+        catalogue = catalogue.merged(bridge._catalogue)  # noqa: SLF001 # pyright: ignore[reportPrivateUsage] - this module's own class
+    _pipeline.describe(exempt_events(catalogue), span_of_phases(catalogue), start_events(catalogue))

@@ -1,9 +1,9 @@
-"""The event bus: who listens to which event, and telling them.
+"""The event bus: attaches handlers to events, and calls them when an event is executed.
 
-The contract is that of the BEAM's `:telemetry`. It knows nothing of OpenTelemetry.
+The contract is that of the BEAM's `:telemetry`. This module does not know OpenTelemetry.
 
-Tables are copied on write, so that emitting takes no lock: it may happen in a `__del__`, in a signal handler
-or while another thread attaches.
+The handler tables are copied on write, so emitting takes no lock and may happen while another thread
+attaches a handler.
 """
 
 from __future__ import annotations
@@ -18,43 +18,45 @@ from itertools import count
 from time import monotonic_ns, time_ns
 from typing import Any, Protocol, TypeAlias
 
-from assay.telemetry.breaker import Breaker
+from assay.telemetry._breaker import Breaker
 from assay.telemetry.errors import HandlerExistsError, PatternError
 
 Measurements: TypeAlias = Mapping[str, Any]
 Metadata: TypeAlias = Mapping[str, Any]
 Handler: TypeAlias = Callable[[str, Measurements, Metadata, Any], object]
 Filter: TypeAlias = Callable[[dict[str, Any]], Metadata | None]
-"""Takes an event's metadata, its own to change; returns what handlers get, or None to drop the event."""
+"""Takes an event's metadata, which it may change; returns the metadata for the handlers, or None to drop the
+event."""
 
 
-class Tell(Protocol):
-    """Tells one event to its handlers."""
+class Dispatch(Protocol):
+    """Pass one event to its filter and then to its handlers."""
 
     def __call__(
-        self, measurements: Measurements, metadata: Metadata, screen: Filter | None = ..., /
+        self, measurements: Measurements, metadata: Metadata, event_filter: Filter | None = ..., /
     ) -> Metadata | None:
-        """Return the metadata that the handlers got, or None if the event was dropped.
+        """Return the metadata that the handlers got, or None if the filter dropped the event.
 
         Args:
-            measurements: The event's.
-            metadata: The event's: a dict of its own; any mapping where it has passed the filter already.
-            screen: The filter; left out, the event's own; None where the metadata has passed it already.
+            measurements: The event's measurements.
+            metadata: The event's metadata: a dict that the filter may change; any mapping if there is no
+                filter.
+            event_filter: Replaces the event's own filter; None skips filtering.
         """
 
 
 FAILURE_EVENT = "telemetry.handler.failure"
 FILTER_ID = "telemetry.filter"
 RECURSION_LIMIT = 8
-"""How deep a handler may be inside itself before it is stopped."""
+"""How many times a handler may be active in one thread before further calls are refused."""
 CACHE_LIMIT = 4096
-"""How many event names are remembered; programs that make up names lose the memory, nothing else."""
+"""How many event names are cached. A program that generates names loses the cache, nothing else."""
 
 _logger = logging.getLogger("assay.telemetry")
 
 
 class Subscription:
-    """One attached handler: what it listens to, and how it fares."""
+    """One attached handler: its patterns and its state."""
 
     __slots__ = ("breaker", "busy", "config", "failing", "handler", "id", "patterns", "reported", "serial")
 
@@ -72,15 +74,15 @@ class Subscription:
 
 @dataclass(frozen=True)
 class HandlerInfo:
-    """What `list_handlers` says of one handler.
+    """One row of `list_handlers`.
 
     Args:
         id: As given to `attach`.
         event: The event or pattern.
         handler: The function.
-        config: Handed to it with each event.
-        failures: Its failures since it last succeeded.
-        is_cut: Its breaker is open.
+        config: The fourth argument of each call.
+        failures: Consecutive failures since the last success.
+        is_cut: The breaker is open.
     """
 
     id: str
@@ -92,7 +94,7 @@ class HandlerInfo:
 
 
 class _Table:
-    """Who is attached, and the routes found so far. Only `routes` changes after it was made."""
+    """The attached handlers, and the routes resolved so far. Only `routes` changes after construction."""
 
     __slots__ = ("by_id", "by_name", "routes")
 
@@ -105,27 +107,29 @@ class _Table:
         self.routes: dict[str, Route] = {}
 
 
-Route: TypeAlias = Tell | tuple[()]
+Route: TypeAlias = Dispatch | tuple[()]
 
 _serials = count()
 _write_lock = threading.RLock()
 _table = _Table({})
 routes = _table.routes
-"""By event, what tells it to its handlers; see `resolve`."""
+"""Dispatch function by event name; see `resolve`."""
 _compile_filter: Callable[[str], Filter | None] | None = None
 _depths = threading.local()
 
 
 def execute(event: str, measurements: Measurements | None = None, metadata: Metadata | None = None) -> None:
-    """Tell every handler of `event`.
+    """Emit an event: call every handler that is attached to it.
 
-    With no handler it costs one dict lookup. What a handler raises never reaches the caller (what is no
-    `Exception`, such as `KeyboardInterrupt`, does); it is told as event `telemetry.handler.failure`, with
-    measurements `system_time`, `monotonic_time` and `failures`, and metadata `handler_id`, `event_name`,
-    `kind`, `reason`, `stacktrace` and `breaker` (`open` or `closed`). A handler that keeps failing is cut out
-    for a while.
+    With no handler this costs one dict lookup. An `Exception` that a handler raises never reaches the caller;
+    the bus emits `telemetry.handler.failure` instead, with measurements `system_time`, `monotonic_time` and
+    `failures`, and metadata `handler_id`, `event_name`, `kind`, `reason`, `stacktrace` and `breaker` (`open` or
+    `closed`). Other `BaseException`s, such as `KeyboardInterrupt`, propagate. A breaker stops calls to a
+    handler that fails repeatedly, and retries it later.
 
-    Takes no lock: safe in `__del__` and in signal handlers.
+    The bus takes no lock, so an event may be emitted in `__del__` and in a signal handler. A handler that
+    takes a lock of its own must not be interrupted by itself; the bridge to OpenTelemetry defers such an
+    event (see `assay.telemetry.bridge`).
 
     Args:
         event: Dotted name, such as `flowstone.sensor.poll`.
@@ -142,14 +146,14 @@ def execute(event: str, measurements: Measurements | None = None, metadata: Meta
 def attach(handler_id: str, event: str, handler: Handler, config: object = None) -> None:
     """Call `handler(event, measurements, metadata, config)` for each event that matches.
 
-    Handlers run in the emitting thread, in the order they were attached. What they are handed is shared: they
-    read it and do not change it.
+    Handlers run in the emitting thread, in the order in which they were attached. They share their arguments
+    and must not change them.
 
     Args:
-        handler_id: Unique; what `detach` takes.
+        handler_id: Unique; the argument of `detach`.
         event: An event's name; or a pattern: `flowstone.*` is every event below `flowstone`, `*` every event.
         handler: The function.
-        config: Handed to it.
+        config: Passed to each call.
 
     Raises:
         HandlerExistsError: The id is taken.
@@ -159,7 +163,7 @@ def attach(handler_id: str, event: str, handler: Handler, config: object = None)
 
 
 def attach_many(handler_id: str, events: Iterable[str], handler: Handler, config: object = None) -> None:
-    """Attach one handler to several events or patterns; an event that several match is told once.
+    """Attach one handler to several events or patterns; it is called once for an event that several match.
 
     Raises:
         HandlerExistsError: The id is taken.
@@ -173,8 +177,8 @@ def subscribe(subscriptions: Iterable[Subscription]) -> None:
     """Attach many handlers in one step.
 
     Raises:
-        HandlerExistsError: An id is taken; none is attached.
-        PatternError: One listens to what is neither a name nor a pattern; none is attached.
+        HandlerExistsError: An id is taken; no handler is attached.
+        PatternError: One of the patterns is invalid; no handler is attached.
     """
     added = list(subscriptions)
     for subscription in added:
@@ -185,19 +189,19 @@ def subscribe(subscriptions: Iterable[Subscription]) -> None:
         for subscription in added:
             if subscription.id in by_id:
                 raise HandlerExistsError(
-                    f"a handler {subscription.id!r} is attached already; detach it first or take another id"
+                    f"a handler {subscription.id!r} is already attached; detach it first or use another id"
                 )
             by_id[subscription.id] = subscription
         _replace(by_id)
 
 
 def detach(handler_id: str) -> bool:
-    """Detach a handler; return whether there was one."""
+    """Detach a handler; return whether it was attached."""
     return unsubscribe((handler_id,)) == 1
 
 
 def unsubscribe(handler_ids: Iterable[str]) -> int:
-    """Detach many handlers in one step; return how many there were."""
+    """Detach many handlers in one step; return how many were attached."""
     gone = set(handler_ids)
     with _write_lock:
         left = {key: value for key, value in _table.by_id.items() if key not in gone}
@@ -208,7 +212,7 @@ def unsubscribe(handler_ids: Iterable[str]) -> int:
 
 
 def list_handlers(prefix: str = "") -> list[HandlerInfo]:
-    """Return the handlers whose event or pattern starts with `prefix`, in the order they are called."""
+    """Return the handlers whose event or pattern starts with `prefix`, in calling order."""
     return [
         HandlerInfo(s.id, pattern, s.handler, s.config, s.breaker.failures, s.breaker.is_open)
         for s in _table.by_id.values()
@@ -218,11 +222,11 @@ def list_handlers(prefix: str = "") -> list[HandlerInfo]:
 
 
 def set_filter(compile_filter: Callable[[str], Filter | None] | None) -> None:
-    """Put a filter before the handlers.
+    """Install the filter that runs before the handlers.
 
     Args:
-        compile_filter: Given an event's name, returns its filter, or None for an event that passes as it is.
-            Called once for each name and again after `refresh`.
+        compile_filter: Takes an event's name and returns its filter, or None for no filter. Called once for
+            each name, and again after `refresh`.
     """
     global _compile_filter  # noqa: PLW0603 - the bus is one to a process
     with _write_lock:
@@ -231,13 +235,13 @@ def set_filter(compile_filter: Callable[[str], Filter | None] | None) -> None:
 
 
 def refresh() -> None:
-    """Forget the routes, so that filters are compiled anew."""
+    """Clear the cached routes, so that filters are compiled again."""
     with _write_lock:
         _replace(_table.by_id)
 
 
 def resolve(event: str) -> Route:
-    """Return what tells an event to its handlers, () if it has none; remember it."""
+    """Return the dispatch function of an event, or () if it has no handler; cache it."""
     table = _table
     route = table.routes.get(event)
     if route is not None:
@@ -256,25 +260,27 @@ def resolve(event: str) -> Route:
     return route
 
 
-def _compile_route(event: str, event_filter: Filter | None, subscriptions: tuple[Subscription, ...]) -> Tell:
-    def tell(
-        measurements: Measurements, metadata: Metadata, screen: Filter | None = event_filter
+def _compile_route(
+    event: str, own_filter: Filter | None, subscriptions: tuple[Subscription, ...]
+) -> Dispatch:
+    def dispatch(
+        measurements: Measurements, metadata: Metadata, event_filter: Filter | None = own_filter
     ) -> Metadata | None:
-        if screen is not None:
+        if event_filter is not None:
             try:
-                screened = screen(metadata)  # type: ignore[arg-type] # a dict, as Tell says
+                filtered = event_filter(metadata)  # type: ignore[arg-type] # a dict, as Dispatch says
             except Exception as error:  # noqa: BLE001 - an event must not break its emitter
                 report_failure(FILTER_ID, event, error)
                 return None
-            if screened is None:
+            if filtered is None:
                 return None
-            metadata = screened
+            metadata = filtered
         for subscription in subscriptions:
             if subscription.busy or subscription.failing:
                 _call_guarded(subscription, event, measurements, metadata)
                 continue
-            # A plain flag tells the usual case (nobody is in this handler) from the rare ones, which are then
-            # counted by thread: recursion, and two threads in one handler.
+            # The flag separates the common case (the handler is idle) from the rare ones, which are counted
+            # by thread: recursion, and two threads in one handler.
             subscription.busy = True
             try:
                 subscription.handler(event, measurements, metadata, subscription.config)
@@ -284,7 +290,7 @@ def _compile_route(event: str, event_filter: Filter | None, subscriptions: tuple
                 subscription.busy = False
         return metadata
 
-    return tell
+    return dispatch
 
 
 def _call_guarded(
@@ -312,7 +318,9 @@ def _call_guarded(
 
 def _check_depth(subscription: Subscription, event: str, depth: int) -> None:
     if depth >= RECURSION_LIMIT:
-        raise RecursionError(f"handler {subscription.id!r} is {depth} deep in itself; it is not told {event}")
+        raise RecursionError(
+            f"handler {subscription.id!r} is active {depth} times in this thread; {event} was not passed to it"
+        )
 
 
 def _failed(subscription: Subscription, event: str, error: Exception) -> None:
@@ -324,14 +332,14 @@ def _failed(subscription: Subscription, event: str, error: Exception) -> None:
             "telemetry handler %r failed on %s%s",
             subscription.id,
             event,
-            "; it is cut out for a while" if opened else "",
+            "; calls to it are suspended for a while" if opened else "",
             exc_info=error,
         )
     report_failure(subscription.id, event, error, subscription.breaker)
 
 
 def report_failure(handler_id: str, event: str, error: Exception, breaker: Breaker | None = None) -> None:
-    """Execute `telemetry.handler.failure`; but not of a handler of that event, which would never end."""
+    """Emit `telemetry.handler.failure`, unless a handler of that very event failed: that would never end."""
     if event == FAILURE_EVENT:
         return
     execute(
@@ -346,15 +354,22 @@ def report_failure(handler_id: str, event: str, error: Exception, breaker: Break
             "event_name": event,
             "kind": type(error).__qualname__,
             "reason": error,
-            "stacktrace": "".join(traceback.format_exception(type(error), error, error.__traceback__)),
+            "stacktrace": _format(error),
             "breaker": "open" if breaker and breaker.is_open else "closed",
         },
     )
 
 
+def _format(error: Exception) -> str:
+    try:
+        return "".join(traceback.format_exception(type(error), error, error.__traceback__))
+    except Exception:  # noqa: BLE001 - an error's own __str__ may raise
+        return ""
+
+
 def _replace(by_id: dict[str, Subscription]) -> None:
-    """Make a new table current; a thread still resolving against the old one fills the old one's routes."""
-    global _table, routes  # noqa: PLW0603 - swapped whole, never changed in place
+    """Publish a new table; a thread that still resolves against the old one fills the old one's routes."""
+    global _table, routes  # noqa: PLW0603 - replaced as a whole, never changed in place
     table = _Table(by_id)
     _table = table
     routes = table.routes
@@ -376,13 +391,13 @@ def check_pattern(pattern: str) -> None:
     if pattern == "*" or (stem and "*" not in stem and all(stem.split("."))):
         return
     raise PatternError(
-        f"{pattern!r} is no event name and no pattern; write a dotted name such as 'flowstone.sensor.poll', "
+        f"{pattern!r} is not an event name or a pattern; write a dotted name such as 'flowstone.sensor.poll', "
         "'flowstone.*' for every event below it, or '*' for every event"
     )
 
 
 def _reset_after_fork() -> None:
-    """Another thread may have held the lock, or been in a handler, when the process forked."""
+    """Replace state that another thread of the parent may have held when the process forked."""
     global _write_lock, _depths  # noqa: PLW0603 - the child's own
     _write_lock = threading.RLock()
     _depths = threading.local()

@@ -1,16 +1,16 @@
-"""The correlation id: one name for all that happens because of one thing, in whatever process.
+"""The correlation id: joins all events with one cause, across processes.
 
 ```python
-with correlation("order-17"):  # every event inside carries it, and so do outgoing requests, as baggage
+with correlation("order-17"):  # every event inside carries it, and outgoing requests do, as baggage
     execute("shop.cart.emptied")
 ```
 
-An event that is not given one (metadata `correlation_id`) gets, in this order: that of OpenTelemetry's
-baggage (`assay.correlation_id`), that of the enclosing `correlation` or span, that of the process's
-environment (`ASSAY_CORRELATION_ID`), the current trace's id as a UUID, a new UUID.
+An event without an id (metadata `correlation_id`) gets the first that exists of: the id in OpenTelemetry's
+baggage (`assay.correlation_id`); the id of the enclosing `correlation` or span; the id in the process's
+environment (`ASSAY_CORRELATION_ID`); the current trace's id as a UUID; a new UUID.
 
-Over a border: asyncio tasks have it by themselves; for a thread, `carry(function)`; for a process,
-`environment()`; for a message or a call, `inject(headers)` and `extract(headers)`.
+Across borders: asyncio tasks inherit it; for a thread use `carry(function)`, for a process `environment()`,
+for a message or a call `inject(headers)` and `extract(headers)`.
 """
 
 from __future__ import annotations
@@ -26,10 +26,9 @@ from typing import Any, ParamSpec, TypeVar, cast
 
 from opentelemetry import baggage, trace
 
+from assay.telemetry._otel_context import BAGGAGE_KEY as _BAGGAGE
+from assay.telemetry._otel_context import OPEN_SPAN_KEY, attach, get_current
 from assay.telemetry.ambient import correlation_id as _ambient
-from assay.telemetry.opened import OPENED_KEY
-from assay.telemetry.runtime import BAGGAGE_KEY as _BAGGAGE
-from assay.telemetry.runtime import attach, get_current
 
 BAGGAGE_KEY = "assay.correlation_id"
 HEADER = "x-snakepit-correlation-id"
@@ -39,23 +38,23 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 _ACCEPTABLE = re.compile(r"[\x21-\x7e]{1,128}")
-_random = random.Random()  # noqa: S311 - its own, so that a program's random.seed() makes no two ids the same
+_random = random.Random()  # noqa: S311 - its own, so that a program's random.seed() does not repeat ids
 
 
 @contextmanager
 def correlation(correlation_id: str | None = None) -> Generator[str]:
-    """Give a correlation id to everything inside; yield it.
+    """Set the correlation id for the block; yield it.
 
     Args:
         correlation_id: 1 to 128 printable ASCII characters, no blanks. None: the current one, else a new one.
 
     Raises:
-        ValueError: Other characters, or too many.
+        ValueError: It has other characters, or too many.
     """
     chosen = current() if correlation_id is None else correlation_id
-    if not _is_acceptable(chosen):
+    if not is_correlation_id(chosen):
         raise ValueError(
-            f"{chosen!r} is no correlation id: give 1 to 128 printable ASCII characters, no blanks"
+            f"{chosen!r} is not a correlation id: give 1 to 128 printable ASCII characters, no blanks"
         )
     before, outside = _ambient.get(), get_current()
     inside = baggage.set_baggage(BAGGAGE_KEY, chosen, outside)
@@ -72,30 +71,30 @@ def correlation(correlation_id: str | None = None) -> Generator[str]:
 
 
 def current() -> str:
-    """Return the correlation id that an event would get here; a new one if nothing gives one."""
+    """Return the correlation id that an event emitted here would get; a new one if there is none."""
     context = get_current()
     entries: Any = context.get(_BAGGAGE)
     if entries:
         given = entries.get(BAGGAGE_KEY)
-        if given is not None and _is_acceptable(given):
+        if given is not None and is_correlation_id(given):
             return given
     found = _ambient.get()
     if found is not None:
         return found
-    opened: Any = context.get(OPENED_KEY)
-    if opened is not None and not opened.closed and "correlation_id" in opened.metadata:
-        return opened.metadata["correlation_id"]
+    open_span: Any = context.get(OPEN_SPAN_KEY)
+    if open_span is not None and not open_span.closed and "correlation_id" in open_span.metadata:
+        return open_span.metadata["correlation_id"]
     if _inherited is not None:
         return _inherited
     span = trace.get_current_span(context)
     if span is trace.INVALID_SPAN:
-        return _made()
+        return _new()
     trace_id = span.get_span_context().trace_id
-    return _as_uuid(trace_id) if trace_id else _made()
+    return _as_uuid(trace_id) if trace_id else _new()
 
 
 def carry(function: Callable[P, T]) -> Callable[P, T]:
-    """Return `function` so that it runs with the correlation id and the span that are current now.
+    """Return a function that runs `function` with the correlation id and the span that are current now.
 
     ```python
     executor.submit(carry(work), order)
@@ -111,10 +110,10 @@ def carry(function: Callable[P, T]) -> Callable[P, T]:
 
 
 def environment(variables: Mapping[str, str] | None = None) -> dict[str, str]:
-    """Return environment variables for a process that goes on with the current correlation id.
+    """Return environment variables that pass the current correlation id to a child process.
 
     Args:
-        variables: What else they hold; None is this process's own.
+        variables: Further variables; None: those of this process.
     """
     return {**(os.environ if variables is None else variables), VARIABLE: current()}
 
@@ -125,22 +124,23 @@ def inject(carrier: MutableMapping[str, str]) -> None:
 
 
 def extract(carrier: Mapping[str, Any] | Iterable[tuple[str, Any]]) -> str | None:
-    """Return the correlation id of a message's headers; None if there is none, or one that cannot be.
+    """Return the correlation id of a message's headers; None if there is none or it is malformed.
 
     Args:
-        carrier: Headers as a mapping or as pairs, in any case; values may be bytes or lists.
+        carrier: Headers as a mapping or as pairs; names in any case; values may be bytes or lists.
     """
     pairs = cast("Iterable[tuple[object, Any]]", carrier.items() if isinstance(carrier, Mapping) else carrier)
     for name, value in pairs:
         if _string(name).lower() == HEADER:
             given = _string(value[0] if value.__class__ in {list, tuple} and value else value)
-            if _is_acceptable(given):
+            if is_correlation_id(given):
                 return given
     return None
 
 
 @lru_cache(256)
-def _is_acceptable(correlation_id: object) -> bool:
+def is_correlation_id(correlation_id: object) -> bool:
+    """Return whether a value is 1 to 128 printable ASCII characters without blanks."""
     return isinstance(correlation_id, str) and _ACCEPTABLE.fullmatch(correlation_id) is not None
 
 
@@ -148,7 +148,7 @@ def _string(value: object) -> str:
     return value.decode("latin-1") if isinstance(value, bytes) else str(value)
 
 
-def _made() -> str:
+def _new() -> str:
     """Return a new UUID, version 4 (RFC 9562, section 5.4)."""
     bits = _random.getrandbits(128) & ~(0xF << 76) & ~(0x3 << 62) | (0x4 << 76) | (0x2 << 62)
     return _as_uuid_text(bits)
@@ -164,7 +164,7 @@ _as_uuid = lru_cache(256)(_as_uuid_text)
 
 def _read_environment() -> str | None:
     given = os.environ.get(VARIABLE, "").strip()
-    return given if _is_acceptable(given) else None
+    return given if is_correlation_id(given) else None
 
 
 _inherited = _read_environment()

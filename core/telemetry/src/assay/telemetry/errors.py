@@ -1,4 +1,4 @@
-"""What can go wrong in asking something of the bus; emitting raises nothing."""
+"""The errors of this package. Emitting an event raises none of them, except inside `fail_closed`."""
 
 from __future__ import annotations
 
@@ -8,16 +8,24 @@ class TelemetryError(Exception):
 
 
 class PatternError(TelemetryError, ValueError):
-    """A name that is neither an event nor a pattern."""
+    """A string is neither an event name nor a pattern."""
 
 
 class HandlerExistsError(TelemetryError, ValueError):
-    """A handler of that id is attached already."""
+    """A handler with that id is already attached."""
 
 
 class RateError(TelemetryError, ValueError):
-    """A sampling rate or a rate limit out of its range."""
+    """A sampling rate or a rate limit is out of range."""
 
 
 class PlanError(TelemetryError, ValueError):
-    """A catalogue that the bridge cannot compile."""
+    """The bridge cannot compile a catalogue."""
+
+
+class BridgeConflictError(HandlerExistsError):
+    """Another attached bridge already handles one of the events."""
+
+
+class AuditNotAcceptedError(TelemetryError):
+    """An audit record that the caller required was not accepted; the cause says why."""

@@ -1,7 +1,7 @@
-"""Takes secrets out of what is told: by key, and by the shape of a value.
+"""Redact secrets: by the name of a key, and by the shape of a value.
 
-`redact(value)` does it to any value; the bus does it to each event's metadata before the handlers get it. The
-README lists the keys and the shapes. What was found is counted by rule (`hits`), never kept.
+`redact(value)` redacts any value; the bus redacts each event's metadata before the handlers get it. The README
+lists the keys and the shapes. Findings are counted by rule (`hits`) and never stored.
 """
 
 from __future__ import annotations
@@ -10,12 +10,12 @@ from collections.abc import Iterable, Mapping
 from re import Pattern
 from typing import Any
 
-from assay.telemetry.shapes import REDACTED, SHAPES, SUSPECT, is_secret_key
+from assay.telemetry._shapes import REDACTED, SHAPES, SUSPECT, is_secret_key
 
 DEPTH_LIMIT = 12
-"""How deep a nested value is looked into; what is deeper is replaced."""
+"""Levels of nesting that are searched; deeper values are replaced."""
 TEXT_LIMIT = 1_048_576
-"""Characters of a text that are looked at; the rest is cut off."""
+"""Characters of a text that are searched; the rest is cut off."""
 TOO_DEEP = "[TOO DEEP]"
 UNREADABLE = "[UNREADABLE]"
 
@@ -24,14 +24,16 @@ KEY_RULE = "key"
 _MEMORY = 8192
 _MEMORABLE_LENGTH = 200
 PLAIN_TYPES = frozenset({int, float, bool, type(None), complex})
-"""Types whose values hold no secret."""
+"""Types whose values cannot hold a secret."""
+
+_CONTAINERS = frozenset({dict, list, tuple, set, frozenset})
 
 _hits: dict[str, int] = {}
-# Verdicts on what is told again and again: sets, because looking up in one is all that the usual value costs.
+# Verdicts on recurring keys and texts: sets, because one look-up is all that the common value costs.
 plain_keys: set[str] = set()
-"""Keys known to hold no secret. Read it only; it is empty while redaction is off."""
+"""Keys known not to hold a secret. Read only; empty while redaction is off."""
 clean_texts: set[str] = set()
-"""Short texts known to hold none. Likewise."""
+"""Short texts known to be free of secrets. Read only; empty while redaction is off."""
 _own_keys: frozenset[str] = frozenset()
 _own_shapes: dict[str, Pattern[str]] = {}
 _is_on = True
@@ -40,14 +42,14 @@ _is_on = True
 def configure(
     *, enabled: bool = True, keys: Iterable[str] = (), shapes: Mapping[str, Pattern[str]] | None = None
 ) -> None:
-    """Say what is redacted beside what the README lists.
+    """Configure redaction beyond what the README lists.
 
     Args:
-        enabled: Whether anything is.
-        keys: Names of keys that hold secrets, in any case.
-        shapes: By name: expressions that find secrets in texts.
+        enabled: Whether anything is redacted.
+        keys: Names of further keys that hold secrets, in any case.
+        shapes: Further expressions that match secrets in texts, by rule name.
     """
-    global _is_on, _own_keys, _own_shapes  # noqa: PLW0603 - one redaction to a process
+    global _is_on, _own_keys, _own_shapes  # noqa: PLW0603 - one configuration to a process
     _own_keys = frozenset(key.lower() for key in keys)
     _own_shapes = dict(shapes or {})
     _is_on = enabled
@@ -56,15 +58,16 @@ def configure(
 
 
 def hits() -> dict[str, int]:
-    """Return how often each rule has found something in this process."""
+    """Return the number of findings in this process, by rule."""
     return dict(_hits)
 
 
-def redact(value: Any) -> Any:  # noqa: ANN401 - gives back what it takes
+def redact(value: Any) -> Any:  # noqa: ANN401 - returns the type that it takes
     """Return the value without secrets; the same object if it has none.
 
-    Looks into mappings, lists, tuples and sets. An exception becomes its message. Other objects are left as
-    they are: who turns one into text redacts the text.
+    Searches mappings, lists, tuples and sets. An exception becomes its message. An object of another type is
+    returned as it is, and so is one of a subclass that cannot be iterated: whoever turns it into text redacts
+    the text.
     """
     return _redact(value, 0) if _is_on else value
 
@@ -110,11 +113,18 @@ def _redact(value: Any, depth: int) -> Any:  # noqa: ANN401, PLR0911 - as redact
             return UNREADABLE
     if isinstance(value, (bytes, bytearray)):
         return _redact_bytes(value)
-    if isinstance(value, Mapping):
-        return TOO_DEEP if depth >= DEPTH_LIMIT else _redact_mapping(value, depth)  # pyright: ignore[reportUnknownArgumentType]
-    if isinstance(value, (list, tuple, set, frozenset)):
-        return TOO_DEEP if depth >= DEPTH_LIMIT else _redact_items(value, depth)  # pyright: ignore[reportUnknownArgumentType]
-    return value
+    if not isinstance(value, (Mapping, list, tuple, set, frozenset)):
+        return value
+    if depth >= DEPTH_LIMIT:
+        return TOO_DEEP
+    try:
+        if isinstance(value, Mapping):
+            return _redact_mapping(value, depth)  # pyright: ignore[reportUnknownArgumentType]
+        return _redact_items(value, depth)  # pyright: ignore[reportUnknownArgumentType]
+    except Exception:
+        if value.__class__ in _CONTAINERS:
+            raise
+        return value  # a subclass that refuses iteration is one value
 
 
 def _redact_mapping(value: Mapping[Any, Any], depth: int) -> Mapping[Any, Any]:

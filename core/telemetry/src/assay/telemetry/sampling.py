@@ -1,20 +1,20 @@
-"""Fewer events where there are many: a rate, or a limit a second, for a name or a pattern.
+"""Sampling and rate limits, for an event or a pattern.
 
 ```python
 set_rate("snakepit.heartbeat.*", 0.1)  # one in ten
 set_limit("snakepit.pool.*", 100)  # a hundred a second
 ```
 
-What is kept says in metadata `telemetry_weight` how many events it stands for: 1/rate; and after a limit has
-dropped some, those and itself. So sums of weights stay right (what a limit dropped counts as soon as one of
-the same name passes). Errors and audit events always pass, with no weight. A span's events share one
-decision.
+A kept event carries in metadata `telemetry_weight` the number of events that it represents: 1/rate; after a
+limit has dropped events, the dropped ones and itself. Sums of weights are therefore unbiased (dropped events
+count as soon as the next event of the same name is kept). Errors and audit events are always kept, with weight
+1. One decision holds for all events of a span: if its start is kept, its end is kept.
 """
 
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from time import monotonic
 from typing import Any, TypeAlias
 
@@ -24,18 +24,63 @@ from assay.telemetry.errors import RateError
 Decide: TypeAlias = Callable[[Mapping[str, Any]], float]
 """Takes an event's metadata; returns its weight, 0 to drop it."""
 
-OPEN_LIMIT = 10_000
-"""Spans whose decision a limit remembers."""
+WEIGHT = "telemetry_weight"
+"""Metadata key: how many events a kept event represents."""
+DECISION_LIMIT = 10_000
+"""How many decisions on open spans a limit remembers, of kept and of dropped spans each."""
 
 _SEVERE = frozenset({"error", "critical"})
+
+
+class Decisions:
+    """What limits decided at the start of spans that are still open, by event and `telemetry_span_context`.
+
+    A span that is emitted with `assay.telemetry.span` carries its decision itself and is forgotten at its
+    end. Spans emitted as bare events are remembered here until their end. Beyond `DECISION_LIMIT` the oldest
+    decision is discarded: of the dropped spans or of the kept ones, whichever has too many.
+    """
+
+    def __init__(self) -> None:
+        self._kept: dict[Hashable, float] = {}
+        self._dropped: dict[Hashable, float] = {}
+
+    def __bool__(self) -> bool:
+        return bool(self._kept or self._dropped)
+
+    def __len__(self) -> int:
+        return len(self._kept) + len(self._dropped)
+
+    def remember(self, event: str, context: Hashable, weight: float) -> None:
+        """Store the weight that a span's start got."""
+        decisions = self._kept if weight else self._dropped
+        while len(decisions) >= DECISION_LIMIT:
+            try:
+                decisions.pop(next(iter(decisions)))
+            except (KeyError, StopIteration, RuntimeError):  # another thread changed it meanwhile
+                break
+        decisions[event, context] = weight
+
+    def forget(self, event: str, context: Hashable) -> float | None:
+        """Remove and return the weight of a span, None if there is none."""
+        key = event, context
+        weight = self._kept.pop(key, None)
+        return self._dropped.pop(key, None) if weight is None else weight
+
+    def clear(self) -> None:
+        """Remove all."""
+        self._kept.clear()
+        self._dropped.clear()
+
+
+decisions = Decisions()
 _rates: dict[str, float] = {}
 _limits: dict[str, _Bucket] = {}
 
 
 class _Bucket:
-    """A token bucket. No lock: two threads may now and then take the same token."""
+    """A token bucket. It has no lock: two threads may occasionally take the same token."""
 
-    __slots__ = ("_at", "_burst", "_per_second", "_tokens", "decided", "missed")
+    __slots__ = ("_at", "_burst", "_per_second", "_tokens", "missed")
 
     def __init__(self, per_second: float, burst: float) -> None:
         self._per_second = per_second
@@ -43,10 +88,9 @@ class _Bucket:
         self._tokens = burst
         self._at = monotonic()
         self.missed: dict[str, int] = {}
-        self.decided: dict[Any, float] = {}
 
     def takes(self) -> bool:
-        """Return whether there is a token, and take it."""
+        """Take a token; return whether there was one."""
         now = monotonic()
         tokens = min(self._burst, self._tokens + (now - self._at) * self._per_second)
         self._at = now
@@ -55,14 +99,14 @@ class _Bucket:
 
 
 def set_rate(pattern: str, rate: float) -> None:
-    """Keep this share of the events of a name or pattern; the most specific pattern holds.
+    """Keep this share of the events of a name or pattern; the most specific pattern applies.
 
     Args:
-        pattern: An event, a span's event (all its phases), or a pattern ending in `.*`.
+        pattern: An event, a span's event (for all its phases), or a pattern ending in `.*`.
         rate: Above 0, up to 1.
 
     Raises:
-        RateError: Another rate.
+        RateError: The rate is out of range.
         PatternError: `pattern` is neither a name nor a pattern.
     """
     bus.check_pattern(pattern)
@@ -73,15 +117,15 @@ def set_rate(pattern: str, rate: float) -> None:
 
 
 def set_limit(pattern: str, per_second: float, burst: float | None = None) -> None:
-    """Keep at most so many of the events of a name or pattern together; the most specific pattern holds.
+    """Limit the events of a name or pattern together; the most specific pattern applies.
 
     Args:
         pattern: As for `set_rate`.
         per_second: Events a second, in the long run.
-        burst: Events at once; None is one second's.
+        burst: Events at once; None: one second's.
 
     Raises:
-        RateError: Not above 0, or a burst below 1.
+        RateError: `per_second` is not above 0, or `burst` is below 1.
         PatternError: `pattern` is neither a name nor a pattern.
     """
     bus.check_pattern(pattern)
@@ -96,25 +140,27 @@ def set_limit(pattern: str, per_second: float, burst: float | None = None) -> No
 
 
 def clear() -> None:
-    """Forget all rates and limits."""
+    """Remove all rates and limits."""
     _rates.clear()
     _limits.clear()
+    decisions.clear()
     bus.refresh()
 
 
-def compile_decision(event: str, span: str | None) -> Decide | None:
-    """Return what decides on an event, or None if all are kept.
+def compile_decision(event: str, span: str | None, *, is_start: bool) -> Decide | None:
+    """Return the function that decides on an event, or None if all are kept.
 
     Args:
         event: Its name.
-        span: The span of which it is a phase: the phases share one decision, so the span's name counts.
+        span: The span of which it is a phase. The phases share one decision, so the span's name is matched.
+        is_start: The event starts that span.
     """
     rate = _most_specific(_rates, span or event)
     bucket = _most_specific(_limits, span or event)
     if bucket is None:
         return None if rate is None or rate == 1 else _by_rate(rate)
     by_rate = _by_rate(rate) if rate is not None else None
-    return _by_limit(span or event, bucket, by_rate, is_start=span is not None and event.endswith(".start"))
+    return _by_limit(span or event, bucket, by_rate, is_start=is_start)
 
 
 def _most_specific(rules: Mapping[str, Any], name: str) -> Any:  # noqa: ANN401 - a rate or a bucket
@@ -137,13 +183,13 @@ def _by_rate(rate: float) -> Decide:
         if metadata.get("severity") in _SEVERE:
             return 1
         key = metadata.get("telemetry_span_context")
-        return weight if (random.random() if key is None else _share(key)) < rate else 0  # noqa: S311 - no secret
+        return weight if (random.random() if key is None else _share(key)) < rate else 0  # noqa: S311 - sampling
 
     return decide
 
 
 def _share(key: object) -> float:
-    """Return a number from 0 to 1 that is spread evenly, and the same for the same key (splitmix64)."""
+    """Return an evenly distributed number from 0 to 1, the same for the same key (splitmix64)."""
     mixed = (hash(key) + 0x9E3779B97F4A7C15) & 0xFFFFFFFFFFFFFFFF
     mixed = ((mixed ^ (mixed >> 30)) * 0xBF58476D1CE4E5B9) & 0xFFFFFFFFFFFFFFFF
     mixed = ((mixed ^ (mixed >> 27)) * 0x94D049BB133111EB) & 0xFFFFFFFFFFFFFFFF
@@ -154,9 +200,11 @@ def _by_limit(name: str, bucket: _Bucket, by_rate: Decide | None, *, is_start: b
     def decide(metadata: Mapping[str, Any]) -> float:
         if metadata.get("severity") in _SEVERE:
             return 1
-        key = metadata.get("telemetry_span_context")
-        if key is not None and not is_start and key in bucket.decided:
-            return bucket.decided.pop(key)
+        context = metadata.get("telemetry_span_context")
+        if context is not None and not is_start:
+            decided = decisions.forget(name, context)
+            if decided is not None:
+                return decided
         weight = by_rate(metadata) if by_rate else 1
         if weight:
             if bucket.takes():
@@ -164,10 +212,8 @@ def _by_limit(name: str, bucket: _Bucket, by_rate: Decide | None, *, is_start: b
             else:
                 bucket.missed[name] = bucket.missed.get(name, 0) + 1
                 weight = 0
-        if is_start and key is not None:
-            if len(bucket.decided) >= OPEN_LIMIT:
-                bucket.decided.clear()
-            bucket.decided[key] = weight
+        if is_start and context is not None:
+            decisions.remember(name, context, weight)
         return weight
 
     return decide

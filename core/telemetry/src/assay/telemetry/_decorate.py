@@ -1,4 +1,4 @@
-"""Makes each call of a function an operation: of functions, coroutines, generators and async generators."""
+"""Wrap functions, coroutines, generators and async generators so that each call is an operation."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from typing import Any, TypeAlias, cast
 
 Function: TypeAlias = Callable[..., Any]
 Begin: TypeAlias = Callable[[], AbstractContextManager[object]]
-"""Returns an operation that is entered when the function begins, and left when it ends."""
+"""Returns an operation: entered when the function begins, left when it ends."""
 
 
-def decorate(begin: Begin, function: Any) -> Any:  # noqa: ANN401 - gives back the kind of thing that it takes
+def decorate(begin: Begin, function: Any) -> Any:  # noqa: ANN401 - returns the kind of object that it takes
     """Return the function with an operation around each call.
 
-    Each step of a generator runs in a context of its own, so that what is current inside it does not leak to
-    its consumer between two steps.
+    Each step of a generator runs in a context of its own, so what is current inside it does not leak to its
+    consumer between two steps.
 
     Args:
         begin: Makes the operation of a call.
-        function: A function of any kind; static and class methods too.
+        function: A function of any kind, also a static or class method.
     """
     if isinstance(function, staticmethod):
         return staticmethod(decorate(begin, cast("Function", function.__func__)))
@@ -71,7 +71,7 @@ def _decorate_generator(begin: Begin, function: Function) -> Function:
                 try:
                     argument = yield item
                     step = inner.send
-                except BaseException as thrown:  # noqa: BLE001 - all of it is the inner generator's, also its close
+                except BaseException as thrown:  # noqa: BLE001 - everything goes to the inner generator, its close too
                     step, argument = inner.throw, thrown
         except StopIteration as stop:
             context.run(operation.__exit__, None, None, None)
@@ -98,7 +98,7 @@ def _decorate_async_generator(begin: Begin, function: Function) -> Function:
                 try:
                     argument = yield item
                     step = inner.asend
-                except BaseException as thrown:  # noqa: BLE001 - all of it is the inner generator's, also its close
+                except BaseException as thrown:  # noqa: BLE001 - everything goes to the inner generator, its close too
                     step, argument = inner.athrow, thrown
         except StopAsyncIteration:
             context.run(operation.__exit__, None, None, None)
@@ -123,7 +123,7 @@ class _InContext:
 
 
 def _steps(inner: Generator[Any, Any, Any], context: Context) -> Generator[Any, Any, Any]:
-    """Be `inner`, each step of it run in `context`."""
+    """Iterate `inner`, running each of its steps in `context`."""
     step: Callable[[Any], Any] = inner.send
     argument: Any = None
     while True:
@@ -134,5 +134,5 @@ def _steps(inner: Generator[Any, Any, Any], context: Context) -> Generator[Any, 
         try:
             argument = yield item
             step = inner.send
-        except BaseException as thrown:  # noqa: BLE001 - all of it is the inner generator's, also its close
+        except BaseException as thrown:  # noqa: BLE001 - everything goes to the inner generator, its close too
             step, argument = inner.throw, thrown

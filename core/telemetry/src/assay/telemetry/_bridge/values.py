@@ -1,12 +1,13 @@
-"""From what the bus carries to what OpenTelemetry takes: strings, numbers, booleans, lists of them."""
+"""Convert values of the bus to those that OpenTelemetry accepts: strings, numbers, booleans, lists of them."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeAlias
 
 from assay.semconv.catalogue import Attribute
-from assay.telemetry.redaction import redact_text
+from assay.telemetry.redaction import UNREADABLE, redact_text
 
 Converter: TypeAlias = Callable[[Any], Any]
 
@@ -25,30 +26,33 @@ def text(value: object) -> str:
     elif isinstance(value, bytes):
         string = redact_text(value.decode(errors="replace"))
     else:
-        string = redact_text(str(value))
+        try:
+            string = redact_text(str(value))
+        except Exception:  # noqa: BLE001 - an object's own __str__ may raise
+            string = UNREADABLE
     return string if len(string) <= STRING_LIMIT else string[: STRING_LIMIT - 1] + "…"
 
 
 def integer(value: object) -> int | str:
-    """Return a value as an integer; as text where it is none."""
+    """Return a value as an integer; as text if it is not a number."""
     if isinstance(value, int):
         return int(value)
     try:
-        return round(float(value))  # type: ignore[arg-type] # what float() does not take is caught
-    except (TypeError, ValueError, OverflowError):
+        return round(float(value))  # type: ignore[arg-type] # a type that float() rejects is caught
+    except Exception:  # noqa: BLE001 - an object's own __float__ may raise anything
         return text(value)
 
 
 def double(value: object) -> float | str:
-    """Return a value as a float; as text where it is none."""
+    """Return a value as a float; as text if it is not a number."""
     try:
-        return float(value)  # type: ignore[arg-type] # as above
-    except (TypeError, ValueError, OverflowError):
+        return float(value)  # type: ignore[arg-type] # as in `integer`
+    except Exception:  # noqa: BLE001 - as in `integer`
         return text(value)
 
 
 def boolean(value: object) -> bool | str:
-    """Return a value as a boolean; as text where it is none."""
+    """Return a value as a boolean; as text if it is not one."""
     if isinstance(value, (bool, int)):
         return bool(value)
     known = {"true": True, "false": False}
@@ -60,7 +64,7 @@ _CONVERTERS: Mapping[str, Converter] = {"string": text, "int": integer, "double"
 
 
 def converter(attribute: Attribute) -> Converter:
-    """Return what turns a value on the bus into the attribute's: scaled, and of its type."""
+    """Return the function that converts a value on the bus to the attribute's type and scale."""
     kind = attribute.type.removesuffix("[]")
     convert = _CONVERTERS.get(kind, text)
     if attribute.scale != 1.0:
@@ -71,15 +75,23 @@ def converter(attribute: Attribute) -> Converter:
 
 
 def number(value: object) -> int | float | None:
-    """Return what an instrument can record; None if `value` is no number. A boolean is 1 or 0."""
+    """Return a value that an instrument can record, None if it is not a number. A boolean is 1 or 0."""
     if isinstance(value, bool):
         return int(value)
     if isinstance(value, (int, float)):
         return value
-    try:
-        return float(value)  # type: ignore[arg-type] # numpy's, Decimal; what float() does not take is caught
-    except (TypeError, ValueError, OverflowError):
+    if value is None:
         return None
+    try:
+        return float(value)  # type: ignore[arg-type] # numpy's, Decimal; a type that float() rejects is caught
+    except Exception:  # noqa: BLE001 - as in `integer`
+        return None
+
+
+def nanoseconds(value: object) -> int | None:
+    """Return a duration as a whole number of nanoseconds, None if it is not a finite number."""
+    measured = number(value)
+    return int(measured) if measured is not None and math.isfinite(measured) else None
 
 
 def _scaled(convert: Converter, scale: float) -> Converter:
@@ -96,11 +108,14 @@ def _each(convert: Converter) -> Converter:
             return [convert(value)]
         items: Iterable[Any] = value  # pyright: ignore[reportUnknownVariableType]
         kept: list[Any] = []
-        for item in items:
-            if len(kept) == LIST_LIMIT:
-                break
-            if item is not None:
-                kept.append(convert(item))
+        try:
+            for item in items:
+                if len(kept) == LIST_LIMIT:
+                    break
+                if item is not None:
+                    kept.append(convert(item))
+        except Exception:  # noqa: BLE001 - an object's own __iter__ may raise
+            return [UNREADABLE]
         return kept
 
     return convert_each

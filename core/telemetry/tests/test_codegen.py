@@ -4,7 +4,7 @@ import traceback
 
 import pytest
 
-from assay.telemetry.source import Source
+from assay.telemetry._bridge.codegen import CodegenError, Source
 
 
 def test_what_is_written_runs():
@@ -32,7 +32,7 @@ def test_names_are_each_other_s_neither_in_one_function_nor_in_two():
 def test_a_name_means_one_thing():
     source = Source("f")
     source.write("return a", a=1)
-    with pytest.raises(ValueError, match="a is bound twice in f"):
+    with pytest.raises(CodegenError, match="a is defined twice in f"):
         source.write("return a", a=2)
 
 

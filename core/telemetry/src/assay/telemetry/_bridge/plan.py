@@ -1,7 +1,4 @@
-"""Compiles the catalogue into one plan for each bus event.
-
-A plan holds everything that the bridge needs at run time, so that an event is no lookup in the registry.
-"""
+"""Compile a catalogue into one plan for each bus event, so that the bridge needs no look-up at run time."""
 
 from __future__ import annotations
 
@@ -12,12 +9,12 @@ from assay.telemetry.errors import PlanError
 
 
 @dataclass(frozen=True, slots=True)
-class Record:
+class MetricRecording:
     """One way from an event into an instrument.
 
     Args:
         metric: The instrument.
-        recording: Which value, and when.
+        recording: Which value is recorded, and when.
     """
 
     metric: Metric
@@ -26,27 +23,27 @@ class Record:
 
 @dataclass(slots=True)
 class Plan:
-    """What becomes of one bus event.
+    """The signals that one bus event causes.
 
     Args:
         name: The bus event.
-        opens: The span that it starts.
-        closes: The span that it ends.
+        starts: The span that it starts.
+        ends: The span that it ends.
         is_failure: It ends the span with an error.
-        records: What it adds to instruments.
+        recordings: The measurements that it makes.
         log: The log event that it becomes.
     """
 
     name: str
-    opens: Span | None = None
-    closes: Span | None = None
+    starts: Span | None = None
+    ends: Span | None = None
     is_failure: bool = False
-    records: list[Record] = field(default_factory=list[Record])
+    recordings: list[MetricRecording] = field(default_factory=list[MetricRecording])
     log: Event | None = None
 
 
 def compile_plans(catalogue: Catalogue) -> dict[str, Plan]:
-    """Return a plan for each bus event that the catalogue makes something of.
+    """Return a plan for each bus event that causes a signal.
 
     Raises:
         PlanError: Two spans claim one bus event.
@@ -57,23 +54,23 @@ def compile_plans(catalogue: Catalogue) -> dict[str, Plan]:
         return plans.setdefault(name, Plan(name))
 
     for span in catalogue.spans.values():
-        _claim(plan(f"{span.event}.{span.start}"), span).opens = span
+        _claim(plan(f"{span.event}.{span.start}"), span).starts = span
         for phase in (*span.stops, *span.exceptions):
-            _claim(plan(f"{span.event}.{phase}"), span).closes = span
+            _claim(plan(f"{span.event}.{phase}"), span).ends = span
         for phase in span.exceptions:
             plan(f"{span.event}.{phase}").is_failure = True
     for event in catalogue.events.values():
         plan(event.name).log = event
     for metric in catalogue.metrics.values():
         for recording in metric.recordings:
-            plan(recording.event).records.append(Record(metric, recording))
+            plan(recording.event).recordings.append(MetricRecording(metric, recording))
     return plans
 
 
 def exempt_events(catalogue: Catalogue) -> frozenset[str]:
-    """Return the bus events that are neither sampled nor limited: errors, audited ones, a span's failures.
+    """Return the bus events that are neither sampled nor limited: errors, audited events, failures of spans.
 
-    A span of which one phase is audited is exempt with all its phases, so that what was opened is closed.
+    If one phase of a span is audited, all its phases are exempt, so that every started span ends.
     """
     exempt = {
         event.name
@@ -88,8 +85,8 @@ def exempt_events(catalogue: Catalogue) -> frozenset[str]:
     return frozenset(exempt)
 
 
-def phases(catalogue: Catalogue) -> dict[str, str]:
-    """Return, by bus event, the span of which it is a phase."""
+def span_of_phases(catalogue: Catalogue) -> dict[str, str]:
+    """Return the span of which a bus event is a phase, by bus event."""
     return {
         f"{span.event}.{phase}": span.event
         for span in catalogue.spans.values()
@@ -97,8 +94,13 @@ def phases(catalogue: Catalogue) -> dict[str, str]:
     }
 
 
+def start_events(catalogue: Catalogue) -> frozenset[str]:
+    """Return the bus events that start a span."""
+    return frozenset(f"{span.event}.{span.start}" for span in catalogue.spans.values())
+
+
 def _claim(plan: Plan, span: Span) -> Plan:
-    other = plan.opens or plan.closes
+    other = plan.starts or plan.ends
     if other is not None and other is not span:
         raise PlanError(
             f"the bus event {plan.name} is a phase of two spans, {other.event} and {span.event}; "

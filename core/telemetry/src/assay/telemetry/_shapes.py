@@ -1,7 +1,7 @@
-"""What a secret looks like: the keys that hold one, and the shapes of value that are one.
+"""The rules that recognise secrets: names of keys, and shapes of values.
 
-Every expression runs in time linear in the text: no repeat stands inside another, and each is bounded or ends
-at a character that it cannot contain.
+Every expression runs in time linear in the text: no repetition is nested in another, and each is bounded or
+ends at a character that it cannot contain.
 """
 
 from __future__ import annotations
@@ -16,17 +16,17 @@ SECRET_WORDS = frozenset({
     "password", "passwd", "pwd", "passphrase", "passcode", "secret", "secrets", "authorization", "cookie",
     "cookies", "credential", "credentials", "apikey", "privatekey", "accesskey", "secretkey", "jwt", "otp",
 })  # fmt: skip
-"""A key that has one of these words holds a secret: `db_password`, `X-Client-Secret`, `setCookie`."""
+"""A key with one of these words holds a secret: `db_password`, `X-Client-Secret`, `setCookie`."""
 
 SECRET_LAST_WORDS = frozenset({"token", "auth", "bearer", "dsn", "pin", "signature"})
-"""A key that ends in one of these words holds one: `access_token`, but not `token_count`."""
+"""A key that ends in one of these words holds a secret: `access_token`, but not `token_count`."""
 
 SECRET_PAIRS = frozenset({
     ("api", "key"), ("private", "key"), ("access", "key"), ("secret", "key"), ("signing", "key"),
     ("encryption", "key"), ("account", "key"), ("shared", "key"), ("ssh", "key"), ("master", "key"),
     ("auth", "key"), ("session", "key"), ("connection", "string"),
 })  # fmt: skip
-"""A key that has these two words side by side holds one: `aws_access_key_id`."""
+"""A key with these two words side by side holds a secret: `aws_access_key_id`."""
 
 _NAMED = (
     r"pass(?:word|wd|phrase)|pwd|secret(?:[_-]?access)?(?:[_-]?key)?"
@@ -79,15 +79,15 @@ SHAPES: dict[str, tuple[Pattern[str], str]] = {
         rf"\1\2{REDACTED}",
     ),
 }
-"""By name: what finds a secret in a text, and what stands in its place."""
+"""By rule: the expression that matches a secret, and its replacement."""
 
 
 def _either_case(*words: str) -> str:
-    # Spelt out by first letter, so that the engine can skip to one of these letters.
+    # The first letter is spelt out in both cases, so that the engine can skip to one of these letters.
     return "|".join(f"{w[0].upper()}(?i:{w[1:]})|{w[0].lower()}(?i:{w[1:]})" for w in words)
 
 
-# A text in which this finds nothing holds no shape: each shape has one of these in it.
+# Every shape contains one of these; a text without any of them needs no further search.
 _TOKENS = (
     "eyJ|AKIA|ASIA|ABIA|ACCA|AIza|ghp_|gho_|ghu_|ghs_|ghr_|github_|glpat|xox|xapp-|hooks\\.slack|ya29|GOCSPX"
 )
@@ -97,7 +97,7 @@ _KEY_WORDS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+")
 
 
 def is_secret_key(key: str) -> bool:
-    """Return whether a key's name says that its value is a secret."""
+    """Return whether the name of a key marks its value as a secret."""
     words = [word.lower() for word in _KEY_WORDS.findall(key)]
     return (
         not SECRET_WORDS.isdisjoint(words)

@@ -1,10 +1,10 @@
-"""Cuts out a handler that keeps failing, and tries it again later.
+"""A circuit breaker: stops calls to a handler that keeps failing, and tries it again later.
 
-A handler fails `FAILURE_THRESHOLD` times in a row: the breaker opens and the handler is passed over. After
-`RETRY_AFTER` seconds one call is let through (half-open). If it succeeds the breaker closes; if it fails, the
-wait doubles, up to `RETRY_AFTER_MOST`.
+After `FAILURE_THRESHOLD` failures in a row the breaker opens and the handler is skipped. After `RETRY_AFTER`
+seconds the breaker allows one call (half-open). If it succeeds, the breaker closes; if it fails, the wait
+doubles, up to `RETRY_AFTER_MOST`.
 
-No lock: the fields are single words, and two threads that both take the trial call harm nobody.
+There is no lock: each field is written as a whole, and two threads that both make the trial call do no harm.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ RETRY_AFTER_MOST = 300.0
 
 
 class Breaker:
-    """Whether a handler may be called.
+    """Decides whether a handler may be called.
 
     Attributes:
         failures: Failures since the last success.
-        retry_at: When an open breaker lets one call through, in seconds of the monotonic clock; 0: closed.
+        retry_at: When an open breaker allows one call, in seconds of the monotonic clock; 0: closed.
     """
 
     __slots__ = ("_wait", "failures", "retry_at")
@@ -33,11 +33,11 @@ class Breaker:
 
     @property
     def is_open(self) -> bool:
-        """Whether calls are passed over."""
+        """Whether calls are skipped."""
         return self.retry_at > 0
 
     def allows(self) -> bool:
-        """Return whether a call may be made now; of an open breaker, one call for each waiting time."""
+        """Return whether a call may be made now; an open breaker allows one call per waiting time."""
         if not self.retry_at:
             return True
         now = monotonic()
