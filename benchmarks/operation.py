@@ -19,6 +19,7 @@ from opentelemetry.sdk._logs import LoggerProvider, LogRecordProcessor, ReadWrit
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor, TracerProvider
+from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, ALWAYS_ON, Sampler
 
 from assay.semconv.catalogue import Attribute, Catalogue, Event, Metric, Recording, Span
 from assay.telemetry import correlation, span
@@ -74,15 +75,22 @@ CATALOGUE = Catalogue(
 
 
 def run(rounds: int = 5) -> list[Row]:
-    """Measure an operation through the bus against the same written by hand."""
+    """Measure an operation through the bus against the same written by hand, sampled and not."""
+    note = "times the same by hand: span, histogram, counter, log event"
+    return [
+        Row("one instrumented operation", _measure(rounds, ALWAYS_ON), BOUND, "at most", rounds, note),
+        Row("the same, trace not sampled", _measure(rounds, ALWAYS_OFF), BOUND, "at most", rounds, note),
+    ]
+
+
+def _measure(rounds: int, sampler: Sampler) -> float:
     ratios: list[float] = []
-    with _both() as (by_hand, by_bus):
+    with _both(sampler) as (by_hand, by_bus):
         _alternate(by_hand, by_bus, OPERATIONS // 4)
         for _ in range(rounds):
             hand, bus = _alternate(by_hand, by_bus, OPERATIONS)
             ratios.append(bus / hand)
-    note = "times the same by hand: span, histogram, counter, log event"
-    return [Row("one instrumented operation", median(ratios), BOUND, "at most", rounds, note)]
+    return median(ratios)
 
 
 class _Spans(SpanProcessor):
@@ -112,9 +120,9 @@ class _Logs(LogRecordProcessor):
 
 
 @contextmanager
-def _both() -> Generator[tuple[Callable[[int], None], Callable[[int], None]]]:
+def _both(sampler: Sampler) -> Generator[tuple[Callable[[int], None], Callable[[int], None]]]:
     """Yield the operation by hand and by the bus, on providers of their own; check that they did the same."""
-    hand, bus = _Providers(), _Providers()
+    hand, bus = _Providers(sampler), _Providers(sampler)
     bridge = Bridge(
         CATALOGUE, tracer_provider=bus.tracer, meter_provider=bus.meter, logger_provider=bus.logger
     )
@@ -124,7 +132,8 @@ def _both() -> Generator[tuple[Callable[[int], None], Callable[[int], None]]]:
             yield _by_hand(hand), _by_bus
     finally:
         bridge.detach()
-    assert hand.spans.count == bus.spans.count > 0, (hand.spans.count, bus.spans.count)
+    assert hand.spans.count == bus.spans.count, (hand.spans.count, bus.spans.count)
+    assert bool(bus.spans.count) == (sampler is ALWAYS_ON), bus.spans.count
     assert hand.logs.count == bus.logs.count > 0, (hand.logs.count, bus.logs.count)
     hand.shutdown()
     bus.shutdown()
@@ -133,9 +142,9 @@ def _both() -> Generator[tuple[Callable[[int], None], Callable[[int], None]]]:
 class _Providers:
     """One SDK."""
 
-    def __init__(self) -> None:
+    def __init__(self, sampler: Sampler) -> None:
         self.spans, self.logs = _Spans(), _Logs()
-        self.tracer = TracerProvider(shutdown_on_exit=False)
+        self.tracer = TracerProvider(sampler, shutdown_on_exit=False)
         self.tracer.add_span_processor(self.spans)
         self.meter = MeterProvider([InMemoryMetricReader()], shutdown_on_exit=False)
         self.logger = LoggerProvider(shutdown_on_exit=False)

@@ -13,10 +13,9 @@ from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
 from opentelemetry.trace import SpanKind, StatusCode
 
 from assay.semconv.catalogue import Catalogue, Span
-from assay.telemetry import carry, correlation, execute, list_handlers, redact, set_rate, span
+from assay.telemetry import carry, correlation, execute, redact, set_rate, span
 from assay.telemetry._bridge.open_spans import open_spans
-from assay.telemetry.bridge import Scope, attached, record, relay_recordings
-from assay.telemetry.errors import BridgeConflictError, PlanError
+from assay.telemetry.errors import PlanError
 
 
 def inside():
@@ -306,6 +305,7 @@ class TestInstruments:
         before = otel.values("assay.redaction.hits").get((("rule", "key"),), 0)
         redact({"password": "x"})
         assert otel.values("assay.redaction.hits")[(("rule", "key"),)] == before + 1
+
 
 class TestLogs:
     def test_events_belong_to_their_span(self, otel):

@@ -42,7 +42,10 @@ def test_each_has_its_own_providers_and_one_that_goes_leaves_the_others(otel, se
 def test_the_scope_is_that_of_the_instrumentation(second):
     with span("g.work"):
         execute("g.failed")
-    for scope in (second.spans[0].instrumentation_scope, second.logs_exporter.get_finished_logs()[0].instrumentation_scope):
+    for scope in (
+        second.spans[0].instrumentation_scope,
+        second.logs_exporter.get_finished_logs()[0].instrumentation_scope,
+    ):
         assert (scope.name, scope.version, scope.schema_url) == ("g", "1.2", "https://example.org/schema")
 
 
@@ -128,7 +131,9 @@ class TestRelay:
             pass
         made = otel.span("f.make")
         assert [event for event, _ in relayed] == ["f.make.start", "f.make.stop"]
-        assert {trace.get_current_span(c).get_span_context().span_id for _, c in relayed} == {made.context.span_id}
+        assert {trace.get_current_span(c).get_span_context().span_id for _, c in relayed} == {
+            made.context.span_id
+        }
         assert otel.points("f.make.count") == otel.points("f.make.duration") == []
         assert [log.event_name for log in otel.logs] == ["f.make.start", "f.make.stop"]
 

@@ -11,7 +11,6 @@ import textwrap
 import threading
 
 import pytest
-
 from opentelemetry import trace
 
 from assay.telemetry import attach, bus, execute, span

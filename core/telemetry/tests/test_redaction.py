@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from assay.telemetry import attach, execute, redact, redaction, span
-from assay.telemetry.redaction import hits, redact_text
 from assay.telemetry._shapes import REDACTED, SHAPES, is_secret_key
+from assay.telemetry.redaction import hits, redact_text
 
 
 def _b64(text):
@@ -261,3 +261,16 @@ def test_a_handler_that_is_attached_later_gets_the_redacted_too():
     attach("late", "a.b", lambda _e, _m, d, _c: got.append(d["password"]))
     execute("a.b", None, {"password": "x"})
     assert got == [REDACTED]
+
+
+@pytest.mark.parametrize("base", [tuple, list, dict, set, frozenset])
+def test_a_container_that_refuses_iteration_is_one_value(base):
+    class Refuses(base):
+        def __iter__(self):
+            raise RuntimeError("no")
+
+        def items(self):
+            raise RuntimeError("no")
+
+    refuses = Refuses()
+    assert redact({"extra": refuses, "password": "hunter2"}) == {"extra": refuses, "password": "[REDACTED]"}

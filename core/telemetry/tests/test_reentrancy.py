@@ -1,4 +1,4 @@
-"""Events that interrupt their own thread inside a handler of the bridge: from a signal handler or `__del__`."""
+"""Events that interrupt their own thread inside a handler: from a signal handler or `__del__`."""
 
 from __future__ import annotations
 
@@ -59,7 +59,10 @@ def quiet(new_telemetry, catalogue):
     """Return telemetry without exporters of spans and logs."""
     telemetry = new_telemetry(catalogue)
     telemetry.bridge.detach()
-    telemetry.tracers, telemetry.loggers = TracerProvider(shutdown_on_exit=False), LoggerProvider(shutdown_on_exit=False)
+    telemetry.tracers, telemetry.loggers = (
+        TracerProvider(shutdown_on_exit=False),
+        LoggerProvider(shutdown_on_exit=False),
+    )
     telemetry.bridge = telemetry.make_bridge(catalogue)
     telemetry.bridge.attach()
     return telemetry
@@ -72,7 +75,9 @@ def test_a_signal_handler_may_record_the_histogram_that_it_interrupts(quiet):
         bodies.append(1)
         execute("f.make.stop", {"duration": 1_000_000}, {"asset": "x"})
 
-    came = interrupt_while(body, lambda: execute("f.make.stop", {"duration": 1_000_000}, {"asset": "x"}), 1500)
+    came = interrupt_while(
+        body, lambda: execute("f.make.stop", {"duration": 1_000_000}, {"asset": "x"}), 1500
+    )
     assert quiet.values("f.make.count") == {(("asset", "x"),): len(bodies) + came}
     assert quiet.points("f.make.duration")[0].count == len(bodies) + came
 
@@ -119,7 +124,9 @@ def test_a_deferred_event_belongs_to_the_context_in_which_it_was_emitted(otel):
             if not Emits.emitted:
                 Emits.emitted = True
                 execute("f.note", None, {"note": "from on_end"})
-                assert not otel.logs or otel.logs[-1].event_name != "f.note", "deferred until the handler has ended"
+                assert not otel.logs or otel.logs[-1].event_name != "f.note", (
+                    "deferred until the handler has ended"
+                )
 
     otel.tracers.add_span_processor(Emits())
     with span("f.outer"), span("f.make"):

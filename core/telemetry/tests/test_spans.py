@@ -417,7 +417,13 @@ class TestPhases:
             reader.emit("read", items=3)
         with pytest.raises(LookupError), span("a.reader", phases=phases):
             raise LookupError
-        assert seen.names == ["a.reader.init", "a.reader.read", "a.reader.complete", "a.reader.init", "a.reader.error"]
+        assert seen.names == [
+            "a.reader.init",
+            "a.reader.read",
+            "a.reader.complete",
+            "a.reader.init",
+            "a.reader.error",
+        ]
         read = seen.of("a.reader.read")[1]
         assert (read["asset"], read["items"]) == ("x", 3)
         assert "telemetry_span_context" not in read

@@ -51,8 +51,8 @@ def fail_closed() -> Generator[None]:
         ) from error
     if not ledger.accepted:
         raise AuditNotAcceptedError(
-            "no audit record was emitted: configure an audit trail (the Assay distro does), and check that the "
-            "event is marked for audit in the registry"
+            "no audit record was emitted: configure an audit trail (the Assay distro does), and check that "
+            "the event is marked for audit in the registry"
         )
 
 

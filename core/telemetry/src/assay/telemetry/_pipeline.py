@@ -27,7 +27,7 @@ def describe(exempt: Iterable[str], spans: Mapping[str, str], starts: Iterable[s
         spans: The span of which an event is a phase, by event.
         starts: The events that start these spans.
     """
-    global _exempt, _spans, _starts  # noqa: PLW0603 - the bus is one to a process
+    global _exempt, _spans, _starts
     _exempt, _spans, _starts = frozenset(exempt), dict(spans), frozenset(starts)
     bus.refresh()
 

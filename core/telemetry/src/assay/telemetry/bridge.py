@@ -18,10 +18,10 @@ emitted: nothing suppresses those.
 To start a span under a remote parent, attach its context (`opentelemetry.propagate.extract`) around the event
 that starts the span.
 
-The SDK takes locks. An event that is emitted while its thread is inside a bridge's handler, by a signal handler
-or a `__del__`, is therefore deferred until that handler ends. An event that interrupts the application's own
-call into the SDK is not deferred: it can deadlock if that call holds a lock that the event's signals need,
-such as that of the batch processor's queue. Counters need no lock.
+The SDK takes locks. An event that a signal handler or a `__del__` emits while its thread is inside a bridge's
+handler is therefore deferred until that handler ends. An event that interrupts the application's own call
+into the SDK is not deferred: it can deadlock if that call holds a lock that the event's signals need, such as
+that of the batch processor's queue. Counters need no lock.
 """
 
 from __future__ import annotations
@@ -143,14 +143,14 @@ class Bridge:
                 bus.subscribe(self._subscriptions)
             except HandlerExistsError as error:
                 raise BridgeConflictError(
-                    f"{error}: another bridge handles this event; detach it, or give each bridge its own part "
-                    "of the catalogue (Catalogue.of)"
+                    f"{error}: another bridge handles this event; detach it, or give each bridge its own "
+                    "part of the catalogue (Catalogue.of)"
                 ) from error
             _attached.append(self)
             _describe_events()
 
     def detach(self) -> None:
-        """Stop handling events. Open spans still end with their last event, which causes nothing else then."""
+        """Stop handling events. The last event of an open span still ends it, and causes nothing else."""
         with _lock:
             if self not in _attached:
                 return
@@ -166,7 +166,7 @@ class Bridge:
         return frozenset(name for name, plan in self._plans.items() if plan.recordings)
 
     def relay_recordings(self, relay: Relay) -> None:
-        """Pass recorded events to `relay(event, measurements, metadata, context)`, and record nothing here."""
+        """Record nothing here; pass the events to `relay(event, measurements, metadata, context)`."""
         self._relay, self._records = relay, False
         self._forget_handlers()
 
@@ -177,7 +177,7 @@ class Bridge:
         metadata: Mapping[str, Any],
         context: Context | None = None,
     ) -> None:
-        """Record an event's measurements, and cause no other signal: for an event that another process emitted.
+        """Record the measurements of an event that another process emitted; cause no other signal.
 
         Args:
             event: Its name.
@@ -196,7 +196,11 @@ class Bridge:
         return subscription
 
     def _generate(
-        self, event: str, measurements: Mapping[str, Any], metadata: Mapping[str, Any], config: bus.Subscription
+        self,
+        event: str,
+        measurements: Mapping[str, Any],
+        metadata: Mapping[str, Any],
+        config: bus.Subscription,
     ) -> None:
         """Handle an event for the first time: generate its handler."""
 

@@ -123,8 +123,8 @@ def execute(event: str, measurements: Measurements | None = None, metadata: Meta
 
     With no handler this costs one dict lookup. An `Exception` that a handler raises never reaches the caller;
     the bus emits `telemetry.handler.failure` instead, with measurements `system_time`, `monotonic_time` and
-    `failures`, and metadata `handler_id`, `event_name`, `kind`, `reason`, `stacktrace` and `breaker` (`open` or
-    `closed`). Other `BaseException`s, such as `KeyboardInterrupt`, propagate. A breaker stops calls to a
+    `failures`, and metadata `handler_id`, `event_name`, `kind`, `reason`, `stacktrace` and `breaker` (`open`
+    or `closed`). Other `BaseException`s, such as `KeyboardInterrupt`, propagate. A breaker stops calls to a
     handler that fails repeatedly, and retries it later.
 
     The bus takes no lock, so an event may be emitted in `__del__` and in a signal handler. A handler that
@@ -319,7 +319,7 @@ def _call_guarded(
 def _check_depth(subscription: Subscription, event: str, depth: int) -> None:
     if depth >= RECURSION_LIMIT:
         raise RecursionError(
-            f"handler {subscription.id!r} is active {depth} times in this thread; {event} was not passed to it"
+            f"handler {subscription.id!r} is active {depth} times in this thread; it did not get {event}"
         )
 
 
@@ -391,8 +391,8 @@ def check_pattern(pattern: str) -> None:
     if pattern == "*" or (stem and "*" not in stem and all(stem.split("."))):
         return
     raise PatternError(
-        f"{pattern!r} is not an event name or a pattern; write a dotted name such as 'flowstone.sensor.poll', "
-        "'flowstone.*' for every event below it, or '*' for every event"
+        f"{pattern!r} is not an event name or a pattern; write a dotted name such as "
+        "'flowstone.sensor.poll', 'flowstone.*' for every event below it, or '*' for every event"
     )
 
 

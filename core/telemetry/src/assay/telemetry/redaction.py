@@ -1,14 +1,14 @@
 """Redact secrets: by the name of a key, and by the shape of a value.
 
-`redact(value)` redacts any value; the bus redacts each event's metadata before the handlers get it. The README
-lists the keys and the shapes. Findings are counted by rule (`hits`) and never stored.
+`redact(value)` redacts any value; the bus redacts each event's metadata before the handlers get it. The
+README lists the keys and the shapes. Findings are counted by rule (`hits`) and never stored.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from re import Pattern
-from typing import Any
+from typing import Any, cast
 
 from assay.telemetry._shapes import REDACTED, SHAPES, SUSPECT, is_secret_key
 
@@ -113,16 +113,17 @@ def _redact(value: Any, depth: int) -> Any:  # noqa: ANN401, PLR0911 - as redact
             return UNREADABLE
     if isinstance(value, (bytes, bytearray)):
         return _redact_bytes(value)
-    if not isinstance(value, (Mapping, list, tuple, set, frozenset)):
-        return value
-    if depth >= DEPTH_LIMIT:
-        return TOO_DEEP
+    if isinstance(value, (Mapping, list, tuple, set, frozenset)):
+        return TOO_DEEP if depth >= DEPTH_LIMIT else _redact_container(value, depth)  # pyright: ignore[reportUnknownArgumentType]
+    return value
+
+
+def _redact_container(value: Any, depth: int) -> Any:  # noqa: ANN401 - as redact
+    kind = cast("type[Any]", value.__class__)
     try:
-        if isinstance(value, Mapping):
-            return _redact_mapping(value, depth)  # pyright: ignore[reportUnknownArgumentType]
-        return _redact_items(value, depth)  # pyright: ignore[reportUnknownArgumentType]
+        return (_redact_mapping if issubclass(kind, Mapping) else _redact_items)(value, depth)
     except Exception:
-        if value.__class__ in _CONTAINERS:
+        if kind in _CONTAINERS:
             raise
         return value  # a subclass that refuses iteration is one value
 

@@ -7,14 +7,15 @@ set_limit("snakepit.pool.*", 100)  # a hundred a second
 
 A kept event carries in metadata `telemetry_weight` the number of events that it represents: 1/rate; after a
 limit has dropped events, the dropped ones and itself. Sums of weights are therefore unbiased (dropped events
-count as soon as the next event of the same name is kept). Errors and audit events are always kept, with weight
-1. One decision holds for all events of a span: if its start is kept, its end is kept.
+count as soon as the next event of the same name is kept). Errors and audit events are always kept and have
+weight 1. One decision holds for all events of a span: if its start is kept, its end is kept.
 """
 
 from __future__ import annotations
 
 import random
 from collections.abc import Callable, Hashable, Mapping
+from contextlib import suppress
 from time import monotonic
 from typing import Any, TypeAlias
 
@@ -53,11 +54,9 @@ class Decisions:
     def remember(self, event: str, context: Hashable, weight: float) -> None:
         """Store the weight that a span's start got."""
         decisions = self._kept if weight else self._dropped
-        while len(decisions) >= DECISION_LIMIT:
-            try:
+        if len(decisions) >= DECISION_LIMIT:
+            with suppress(KeyError, StopIteration, RuntimeError):  # another thread changed it meanwhile
                 decisions.pop(next(iter(decisions)))
-            except (KeyError, StopIteration, RuntimeError):  # another thread changed it meanwhile
-                break
         decisions[event, context] = weight
 
     def forget(self, event: str, context: Hashable) -> float | None:

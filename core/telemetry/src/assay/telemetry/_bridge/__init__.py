@@ -1,1 +1,4 @@
-"""Compile a catalogue into the handlers that emit OpenTelemetry signals. `assay.telemetry.bridge` is the public side."""
+"""Generate the handlers that emit OpenTelemetry signals, from a catalogue.
+
+`assay.telemetry.bridge` is the public side.
+"""

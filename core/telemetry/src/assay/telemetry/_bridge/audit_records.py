@@ -11,9 +11,10 @@ from assay.semconv import attributes as names
 from assay.semconv.catalogue import Attribute, Audit, Event
 from assay.telemetry import bus
 from assay.telemetry._acceptance import note_accepted, note_failure
-from assay.telemetry._bridge.attributes import CORRELATION_ATTRIBUTE, Extract, extractor
+from assay.telemetry._bridge.attributes import Extract, extractor
 from assay.telemetry._bridge.values import text
 from assay.telemetry._otel_context import attach, get_current
+from assay.telemetry.correlation import BAGGAGE_KEY as CORRELATION_ATTRIBUTE
 
 AUDIT_HANDLER_ID = "assay.bridge.audit"
 OUTCOMES = frozenset({"success", "failure", "unknown"})
@@ -41,8 +42,8 @@ WriteRecord: TypeAlias = Callable[[Mapping[str, Any], Mapping[str, Any], int, Co
 def audit_writer(auditor: Auditor, event: Event, audit: Audit) -> WriteRecord:
     """Return a function that hands an event's record to the auditor.
 
-    An actor that the event does not name is left to the auditor. The body holds the event's other values under
-    their bus keys.
+    An actor that the event does not name is left to the auditor. The body holds the event's other values
+    under their bus keys.
 
     A record that is not accepted is reported as a handler failure and breaks neither the emitter nor the
     span. Inside `fail_closed` the block raises.
@@ -59,7 +60,9 @@ def audit_writer(auditor: Auditor, event: Event, audit: Audit) -> WriteRecord:
             attributes = describe(measurements, metadata)
             body: dict[str, Any] = {}
             extract_body(measurements, metadata, body)
-            attach(context)  # the record's trace and actor are those of the event, also when its span has ended
+            attach(
+                context
+            )  # the record's trace and actor are those of the event, also when its span has ended
             auditor(name, attributes, body or None, time_unix_nano=time_unix_nano)
         except Exception as error:  # noqa: BLE001 - breaks neither the emitter nor the span
             note_failure(error)

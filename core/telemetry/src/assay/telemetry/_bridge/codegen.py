@@ -68,7 +68,7 @@ class Source:
             raise CodegenError(f"{', '.join(taken)} is defined twice in {self._name}")
         self._variables.update(names)
 
-    def write(self, text: str, **bound: object) -> None:
+    def write(self, text: str, /, **bound: object) -> None:
         """Add lines.
 
         Args:

@@ -19,7 +19,9 @@ _SEVERITIES: Mapping[str, tuple[SeverityNumber, str]] = {
 }
 
 
-def write_log(source: Source, logger: Logger, event: Event, span: Span | None = None, extra: str = "") -> None:
+def write_log(
+    source: Source, logger: Logger, event: Event, span: Span | None = None, extra: str = ""
+) -> None:
     """Write the code that emits a log event.
 
     Args:

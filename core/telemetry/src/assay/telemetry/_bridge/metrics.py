@@ -140,7 +140,9 @@ def write_recordings(source: Source, recordings: Iterable[InstrumentRecording]) 
 def _write_group(source: Source, group: list[InstrumentRecording], weight: str) -> None:
     """Write the recordings of one set of labels."""
     sums = [one for one in group if one.sum is not None]
-    row = _write_row(source, Rows(group[0].labels, tuple(one.sum for one in sums if one.sum)), group[0].labels)
+    row = _write_row(
+        source, Rows(group[0].labels, tuple(one.sum for one in sums if one.sum)), group[0].labels
+    )
     for one in group:
         if one.sum is not None:
             _write_sum(source, one, f"{row}[{sums.index(one) + 1}]", weight)
@@ -149,6 +151,9 @@ def _write_group(source: Source, group: list[InstrumentRecording], weight: str) 
 
 
 def _write_row(source: Source, rows: Rows, labels: LabelSet) -> str:
+    """Write the look-up of the event's row; return its variable."""
+    if not labels.names:
+        return source.bind("row", rows.find((), {}))
     row, values = source.name("row"), source.name("values")
     known, find = source.bind("known", rows.known), source.bind("find", rows.find)
     keys = "".join(f"metadata.get({key!r})," for key in labels.names)

@@ -149,7 +149,8 @@ class OpenSpans:
 
     Attributes:
         limit: How many there may be.
-        by_key: The spans. Whoever adds one calls `make_room` before if its key is taken or there are too many.
+        by_key: The spans. Before one is added, `make_room` is called if its key is taken or there are too
+            many.
         evicted: Keys of spans that were ended for lack of their end event.
         inherited: In a forked child, the parent's open spans, which the parent ends.
     """

@@ -2,7 +2,8 @@
 
 OpenTelemetry's SDK takes locks that a thread cannot take twice. A signal handler, or a `__del__` that the
 garbage collector runs, may interrupt a thread that holds such a lock and emit an event: the event's handler
-would wait for its own thread for ever. Such an event is stored, and handled when the interrupted handler ends.
+would wait for its own thread for ever. Such an event is stored, and handled when the interrupted handler
+ends.
 """
 
 from __future__ import annotations

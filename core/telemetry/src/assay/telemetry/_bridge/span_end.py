@@ -30,7 +30,7 @@ OTHER_ERROR = "_OTHER"
 STACKTRACE_LIMIT = 16_384
 """Characters that are kept of a stack trace: its end, where the error is. It is cut after redaction."""
 EXCEPTION_OPT_IN = "OTEL_SEMCONV_EXCEPTION_SIGNAL_OPT_IN"
-"""`logs`: exceptions are recorded in log events only; `logs/dup`: in log events and on spans; else on spans."""
+"""`logs` records exceptions in log events only, `logs/dup` in both, any other value on spans only."""
 
 IGNORED: Final = object.__new__(OpenSpan)
 """The span of an end event that causes nothing: a forked child's, whose parent ends the span."""
@@ -95,7 +95,7 @@ def _write_take(  # noqa: PLR0913 - as end_handler
 
 
 def _write_time(source: Source) -> None:
-    """Write the code that sets the end's `time`: by the event's own clock, so that its length is `duration`."""
+    """Write the code that sets the end's `time`: the start's plus `duration`."""
     source.use("open_span", "measurements")
     source.define("time", "context", "span", "known")
     duration = source.name("duration")

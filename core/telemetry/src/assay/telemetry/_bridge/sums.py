@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from typing import Any, TypeAlias
 from weakref import WeakKeyDictionary, WeakSet
 
@@ -78,12 +78,12 @@ class SumInstrument:
     """A counter or an up-down-counter."""
 
     def __init__(self) -> None:
-        self._series: dict[tuple[Any, ...], Sum] = {}
+        self._series: dict[tuple[Hashable, ...], Sum] = {}
         _instruments.add(self)
 
     def series(self, labels: Mapping[str, Any]) -> Sum:
         """Return the sum with these labels."""
-        key = tuple(tuple(value) if isinstance(value, list) else value for value in labels.values())
+        key = tuple(map(_hashable, labels.values()))
         found = self._series.get(key)
         # setdefault is atomic: of two threads that make the same series, both get the first one's.
         return found if found is not None else self._series.setdefault(key, Sum(labels))
@@ -96,6 +96,10 @@ class SumInstrument:
         """Set every series to 0."""
         for one in self._series.values():
             one.reset()
+
+
+def _hashable(value: Any) -> Hashable:  # noqa: ANN401 - a label's value
+    return tuple(value) if isinstance(value, list) else value  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]
 
 
 class SumInstruments:

@@ -1,4 +1,4 @@
-"""Convert values of the bus to those that OpenTelemetry accepts: strings, numbers, booleans, lists of them."""
+"""Convert values of the bus to OpenTelemetry's types: strings, numbers, booleans, and lists of them."""
 
 from __future__ import annotations
 
