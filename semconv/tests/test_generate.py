@@ -2,7 +2,7 @@
 
 import pytest
 
-from assay.semconv import attributes, events, generate, metrics, spans, upstream
+from assay.semconv import _upstream, attributes, events, generate, metrics, spans
 from assay.semconv._generated.upstream import ATTRIBUTES
 
 
@@ -33,12 +33,12 @@ def test_constants():
 
 
 def test_upstream_attributes_exist():
-    assert upstream.published() >= ATTRIBUTES
-    assert "http.response.status_code" in upstream.published()
+    assert _upstream.published() >= ATTRIBUTES
+    assert "http.response.status_code" in _upstream.published()
 
 
 def test_an_upstream_attribute_that_there_is_not(monkeypatch, capsys):
-    monkeypatch.setattr(upstream, "published", lambda: frozenset({"error.type"}))
+    monkeypatch.setattr(_upstream, "published", lambda: frozenset({"error.type"}))
     assert generate.main(["--check"]) == 1
     assert "vcs.repository.name" in capsys.readouterr().err
 

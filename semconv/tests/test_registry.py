@@ -6,7 +6,7 @@ import textwrap
 import pytest
 
 from assay.semconv import CATALOGUE
-from assay.semconv.catalogue import Audit
+from assay.semconv.catalogue import Audit, Topic
 from assay.semconv.registry import RegistryError, SemconvError, load
 
 ORDER = textwrap.dedent("""\
@@ -77,7 +77,7 @@ def test_what_an_event_becomes(write):
     event = load(write(ORDER, textwrap.indent(textwrap.dedent(extra), "    "))).events["shop.order.placed"]
     assert event.severity == "warning"
     assert event.audit == Audit("CREATE", "success", "order", "order_id")
-    assert event.topics == ("order:{order_id}",)
+    assert event.topics == (Topic("order:{order_id}"),)
     assert event.cdevents[0].subject == "pkg:generic/{shop.order_id}"
 
 
@@ -91,6 +91,113 @@ def test_attributes_and_events_of_ours_can_be_used(write):
     catalogue = load(write(ours, metric), base=CATALOGUE)
     assert [each.name for each in catalogue.events["shop.order.placed"].attributes] == ["asset", "http_route"]
     assert catalogue.metrics["shop.orders"].recordings[0].event == "flowstone.io.load.stop"
+
+
+def test_the_messages_of_an_event(write):
+    topics = """\
+        annotations:
+          assay:
+            when: {order_id: o-1}
+            topics:
+              - orders
+              - topic: "order:{order_id}"
+                message: order_placed
+                payload: [kind, order_id, timestamp]
+                constants: {kind: new}
+    """
+    event = load(write(ORDER, textwrap.indent(textwrap.dedent(topics), "    "))).events["shop.order.placed"]
+    assert event.when == {"order_id": "o-1"}
+    assert event.topics == (
+        Topic("orders"),
+        Topic("order:{order_id}", "order_placed", ("kind", "order_id", "timestamp"), {"kind": "new"}),
+    )
+
+
+SPAN = textwrap.dedent("""\
+    spans:
+      - type: shop.delivery
+        kind: server
+        name: {note: "RUN {order_id}"}
+        brief: A delivery.
+        stability: development
+        attributes:
+          - ref: shop.order_id
+          - ref: cicd.pipeline.result
+            annotations: {assay: {by_phase: {stop: success, lost: failure}}}
+          - ref: error.type
+            annotations: {assay: {phase: end}}
+        annotations: {assay: {name: "RUN {order_id}", phases: {exceptions: [lost]}}}
+    """)
+
+
+def test_a_span_with_a_name_of_its_own(write):
+    span = load(write(ORDER, SPAN)).spans["shop.delivery"]
+    assert span.name == "RUN {order_id}"
+    assert [each.key for each in span.set_at("start")] == ["shop.order_id"]
+    assert [(each.key, each.constant) for each in span.set_at("lost")] == [
+        ("error.type", None),
+        ("cicd.pipeline.result", "failure"),
+    ]
+    assert span.phases == ("start", "stop", "lost")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "problem"),
+    [
+        ('name: "RUN {order_id}"', 'name: "RUN {order}"', "the name of `shop.delivery`"),
+        ('name: "RUN {order_id}"', 'name: "{error_type}"', "cannot fill: `{error_type}`"),
+        ("lost: failure", "start: failure", "does not end the span: `start`"),
+        ("lost: failure", "lost: [failure]", "the value at `lost` must be text"),
+    ],
+)
+def test_rejected_annotations_of_a_span(write, old, new, problem):
+    with pytest.raises(RegistryError, match=re.escape(problem)):
+        load(write(ORDER, SPAN.replace(old, new)))
+
+
+def test_a_metric_with_upstreams_labels(write):
+    metric = """\
+    metrics:
+      - name: cicd.pipeline.run.duration
+        brief: Duration.
+        instrument: histogram
+        unit: s
+        stability: development
+        attributes:
+          - ref: shop.order_id
+            requirement_level: required
+          - ref: cicd.pipeline.result
+            requirement_level: required
+          - ref: cicd.pipeline.run.state
+            requirement_level: required
+          - ref: error.type
+            requirement_level: {conditionally_required: it failed}
+        annotations:
+          assay:
+            labels: keys
+            record:
+              - {event: shop.delivery.lost, value: duration, defaults: {cicd.pipeline.run.state: executing}}
+    """
+    found = load(write(ORDER, SPAN, textwrap.dedent(metric))).metrics["cicd.pipeline.run.duration"]
+    assert [(each.name, each.source, each.optional) for each in found.labels] == [
+        ("shop.order_id", "order_id", False),
+        ("cicd.pipeline.result", "", False),
+        ("cicd.pipeline.run.state", "", False),
+        ("error.type", "error_type", True),
+    ]
+    assert found.recordings[0].defaults == {
+        "cicd.pipeline.result": "failure",
+        "cicd.pipeline.run.state": "executing",
+    }
+
+
+def test_a_recording_of_events_outside_spans(write):
+    metric = METRIC.replace(
+        "- event: shop.order.placed",
+        "- {event: shop.order.placed, when: {telemetry_span_context: null}}",
+    )
+    found = load(write(ORDER, metric)).metrics["shop.orders"]
+    assert found.recordings[0].when == {"telemetry_span_context": None}
 
 
 def test_several_files_and_folders(write, tmp_path):
@@ -172,7 +279,7 @@ def _wrong(old, new="", text=ORDER + METRIC):
         pytest.param(
             _wrong("event: shop.order.placed", "event: shop.order.placed\n            when: {paid: true}"),
             25,
-            "no attribute of `shop.order.placed`: `paid`",
+            "reads what `shop.order.placed` lacks: `paid`",
             "it has: duration, order_id",
             id="recorded-when",
         ),
@@ -181,7 +288,7 @@ def _wrong(old, new="", text=ORDER + METRIC):
                 "event: shop.order.placed", "event: shop.order.placed\n            defaults: {ordre_id: x}"
             ),
             25,
-            "names no label of it: `ordre_id`",
+            "names a label that it lacks: `ordre_id`",
             "`order_id`",
             id="recorded-default",
         ),
@@ -246,6 +353,11 @@ def test_rejected(write, text, line, problem, remedy):
         ("{cdevents: [{type: t, subject: x, when: {a: 1}}]}", "`when` of a CDEvent"),
         ("{cdevents: [x]}", "must be a mapping"),
         ("{audits: {}}", "unknown key `audits`"),
+        ("{when: {paid: true}}", "a key that it does not carry: `paid`"),
+        ('{topics: [{topic: "order:{order}"}]}', "a placeholder that it cannot fill: `{order}`"),
+        ("{topics: [{message: placed}]}", "has no `topic`"),
+        ("{topics: [{topic: t, payload: [order]}]}", "a key that the event does not carry: `order`"),
+        ("{topics: [{topic: t, constants: {kind: x}}]}", "`kind`, which is not in its `payload`"),
     ],
 )
 def test_rejected_annotations_of_an_event(write, annotations, problem):

@@ -66,7 +66,7 @@ def test_each_row_is_valid(official, name):
     ],
 )
 def test_an_end_has_its_outcome_and_a_failure_its_error(name, outcome):
-    [document] = become(name, {**attributes(name), "error.message": "disk on fire"})
+    [document] = become(name, {**attributes(name), "assay.error.message": "disk on fire"})
     content = document["subject"]["content"]
     assert content["outcome"] == outcome
     assert content.get("errors") == ("disk on fire" if outcome == "failure" else None)

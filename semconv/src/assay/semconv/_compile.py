@@ -1,394 +1,225 @@
-"""From checked definitions to the catalogue.
-
-References are resolved here, and what contradicts itself is rejected.
-"""
+"""Compiles checked definitions into a catalogue: resolves references and rejects contradictions."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
-from typing import Any
+from collections.abc import Collection, Iterable
+from dataclasses import replace
 
-from assay.semconv import _grammar, upstream
+from assay.semconv import _grammar
+from assay.semconv._attributes import Attributes
+from assay.semconv._definitions import Definitions
 from assay.semconv._document import Node
+from assay.semconv._errors import nearest
 from assay.semconv._grammar import assay_annotations
-from assay.semconv.catalogue import Attribute, Audit, Catalogue, CDEventRule, Event, Metric, Recording, Span
-from assay.semconv.errors import nearest
-from assay.semconv.prometheus import series_name
+from assay.semconv._metrics import Metrics
+from assay.semconv.catalogue import Attribute, Audit, Catalogue, CDEventRule, Event, Span, Topic
 
-CORRELATION_ID = "assay.correlation_id"  # the bridge sets it on everything, so no event lists it
+CORRELATION_ID = "assay.correlation_id"
+"""The bridge sets this attribute on every signal, so no event lists it."""
 _PLACEHOLDER = re.compile(r"\{([^{}]*)\}")
 _OUTCOMES = ("success", "failure", "unknown")
-_ENUM_TYPES = {str: "string", int: "int", bool: "boolean"}
-_DURATION = "duration"  # the bus measures it at the end of every span
-# The bus adds these to the phase that ends in an error.
-_OF_EXCEPTIONS = (
-    Attribute(key="exception.kind", name="kind"),
-    Attribute(key="exception.reason", name="reason"),
-)
-
-
-@dataclass(frozen=True, slots=True)
-class Definitions:
-    """The definitions of all files, by section and name, in the order of the files."""
-
-    sections: dict[str, dict[str, Node]] = field(
-        default_factory=lambda: {section: {} for section in _grammar.SECTIONS}
-    )
-
-    def add(self, document: Node, base: Catalogue) -> None:
-        """Take in a checked file.
-
-        Raises:
-            RegistryError: It defines a name that is taken.
-        """
-        for section, (name, _) in _grammar.SECTIONS.items():
-            taken: Mapping[str, object] = getattr(base, section, {})
-            for definition in document.items(section):
-                key = definition[name].value
-                if key in self.sections[section]:
-                    first = self.sections[section][key]
-                    place = f"{first.path}:{first.line}"
-                    raise definition.error(
-                        f"duplicate name `{key}` in `{section}`, first at {place}", "rename one"
-                    )
-                if key in taken:
-                    remedy = "choose a name of your own" + (
-                        ", or use it by `ref`" * (section == "attributes")
-                    )
-                    raise definition.error(f"duplicate name `{key}` in `{section}`: Assay defines it", remedy)
-                self.sections[section][key] = definition
+_DURATION = "duration"
+"""Measurement that the bus adds at the end of every span."""
+_TIMESTAMP = "timestamp"
+"""Payload key that stands for the time of the event."""
 
 
 def compile_catalogue(definitions: Definitions, base: Catalogue) -> Catalogue:
-    """Return the catalogue of the definitions, which may refer to those of `base`."""
+    """Return the catalogue of the definitions, which may refer to those of `base`.
+
+    Raises:
+        RegistryError: A definition refers to an unknown name, or contradicts another.
+    """
     return _Compiler(definitions, base).catalogue()
 
 
 class _Compiler:
-    """Compiles one set of definitions; holds what references may name."""
+    """Compiles one set of definitions."""
 
     def __init__(self, definitions: Definitions, base: Catalogue) -> None:
-        self._definitions = definitions.sections
+        self._definitions = definitions
         self._base = base
-        self._attributes = {
-            key: _defined_attribute(node) for key, node in self._definitions["attributes"].items()
-        }
-        self._spans: dict[str, Span] = {}
-        self._events: dict[str, Event] = {}
+        self._attributes = Attributes(definitions, base.attributes)
 
     def catalogue(self) -> Catalogue:
-        for name, node in self._definitions["spans"].items():
-            self._spans[name] = self._span(name, node)
-        for name, node in self._definitions["events"].items():
-            self._events[name] = self._event(name, node)
-        metrics = {name: self._metric(name, node) for name, node in self._definitions["metrics"].items()}
-        self._check_others()
-        return Catalogue(self._attributes, self._spans, self._events, metrics)
-
-    # Attributes
-
-    def _references(self, node: Node, part: str = "attributes") -> Iterator[Node]:
-        groups = self._definitions["attribute_groups"]
-        for reference in node.items(part):
-            if "ref" in reference:
-                yield reference
-                continue
-            group = reference["ref_group"]
-            if group.value not in groups:
-                raise group.error(f"unknown attribute group `{group.value}`", nearest(group.value, groups))
-            yield from self._references(groups[group.value])
-
-    def _attribute(self, reference: Node) -> Attribute:
-        """Return the attribute that is referred to, with what the reference changes."""
-        found = self._find(reference["ref"])
-        changes = dict(assay_annotations(reference).plain())
-        changes.pop("phase", None)
-        if "also" in changes:
-            changes["also"] = assay_annotations(reference).texts(f"`{found.key}`", "also")
-        return replace(found, **changes)
-
-    def _find(self, reference: Node) -> Attribute:
-        key = reference.value
-        if key in self._attributes:
-            return self._attributes[key]
-        if key in self._base.attributes:
-            return self._base.attributes[key]
-        if upstream.known(key):
-            return self._attributes.setdefault(key, Attribute(key, key.replace(".", "_")))
-        known = {*self._attributes, *self._base.attributes, *upstream.published()}
-        remedy = nearest(key, known) or "define it under `attributes:`"
-        raise reference.error(f"unknown attribute `{key}`", remedy)
-
-    def _attributes_of(self, name: str, node: Node) -> list[tuple[Node, Attribute]]:
-        """Return a signal's references and attributes, of which no two may share a key or a bus key."""
-        found: list[tuple[Node, Attribute]] = []
-        for reference in self._references(node):
-            attribute = self._attribute(reference)
-            for _, other in found:
-                if attribute.key == other.key or attribute.name == other.name:
-                    problem = (
-                        f"`{name}` has `{attribute.key}` and `{other.key}`, both named `{attribute.name}`"
-                    )
-                    raise reference.error(
-                        problem, "remove one, or rename it with `annotations: {assay: {name: …}}`"
-                    )
-            found.append((reference, attribute))
-        return found
-
-    # Spans and events
+        sections = self._definitions.sections
+        spans = {name: self._span(name, node) for name, node in sections["spans"].items()}
+        events = {name: self._event(name, node) for name, node in sections["events"].items()}
+        metrics = Metrics(
+            self._attributes, {**self._base.spans, **spans}, {**self._base.events, **events}
+        ).compile(sections["metrics"])
+        self._check_groups_and_entities()
+        return Catalogue(self._attributes.defined, spans, events, metrics)
 
     def _span(self, name: str, node: Node) -> Span:
         own = assay_annotations(node)
         phases = own["phases"] if "phases" in own else Node({}, node.path, node.line)
         phases.check(f"`phases` of `{name}`", _grammar.PHASES)
-        first: list[Attribute] = []
-        last: list[Attribute] = []
-        for reference, attribute in self._attributes_of(name, node):
-            default = "end" if attribute.measurement else "start"
-            phase = assay_annotations(reference).get("phase", default)
-            (last if phase == "end" else first).append(attribute)
-        return Span(
+        span = Span(
             event=name,
+            name=own.get("name", ""),
             kind=node["kind"].value,
             start=phases.get("start", "start"),
             stops=phases.texts("phases", "stops") or ("stop",),
             exceptions=phases.texts("phases", "exceptions") or ("exception",),
+        )
+        span = self._with_attributes(span, node)
+        if "name" in own:
+            _check_placeholders(own["name"], span.name, _bus_keys(span.attributes), f"the name of `{name}`")
+        every = [*span.attributes, *span.stop_attributes]
+        every += [each for phase in span.phase_attributes.values() for each in phase]
+        return replace(span, cdevents=_cdevents(name, own, every))
+
+    def _with_attributes(self, span: Span, node: Node) -> Span:
+        """Return the span with its attributes, divided by when they are set."""
+        first: list[Attribute] = []
+        last: list[Attribute] = []
+        by_phase: dict[str, list[Attribute]] = {}
+        for reference, attribute in self._attributes.of(span.event, node):
+            own = assay_annotations(reference)
+            if "by_phase" in own:
+                for phase, value in own["by_phase"].value.items():
+                    _check_ending_phase(value, phase, span)
+                    value.expect(f"the value at `{phase}`", str, int, float, bool)
+                    by_phase.setdefault(phase, []).append(replace(attribute, constant=value.value))
+                continue
+            default = "end" if attribute.measurement else "start"
+            (last if own.get("phase", default) == "end" else first).append(attribute)
+        return replace(
+            span,
             attributes=tuple(first),
             stop_attributes=tuple(last),
-            cdevents=self._cdevents(name, own, [*first, *last]),
+            phase_attributes={phase: tuple(each) for phase, each in by_phase.items()},
         )
 
     def _event(self, name: str, node: Node) -> Event:
         own = assay_annotations(node)
-        attributes = [attribute for _, attribute in self._attributes_of(name, node)]
-        keys = {attribute.name for attribute in attributes} | {a.source for a in attributes if a.source}
-        topics = own.texts(f"`{name}`", "topics")
-        for topic in own.items("topics"):
-            self._check_placeholders(topic, topic.value, keys, f"a topic of `{name}`")
+        attributes = [attribute for _, attribute in self._attributes.of(name, node)]
+        keys = _bus_keys(attributes)
+        for key in own["when"].value if "when" in own else ():
+            if key not in keys:
+                problem = f"`when` of `{name}` names a key that it does not carry: `{key}`"
+                raise own["when"][key].error(problem, _remedy(key, keys))
         return Event(
             name=name,
             severity=own.get("severity", "info"),
             body=own.get("body", node["brief"].value.strip().rstrip(".")),
             log=own.get("log", ""),
+            when=own.get("when", {}),
             attributes=tuple(attributes),
-            audit=self._audit(name, own["audit"], keys) if "audit" in own else None,
-            topics=topics,
-            cdevents=self._cdevents(name, own, attributes),
+            audit=_audit(name, own["audit"], keys) if "audit" in own else None,
+            topics=tuple(_topic(name, each, keys) for each in own.items("topics")),
+            cdevents=_cdevents(name, own, attributes),
         )
 
-    def _audit(self, name: str, node: Node, keys: set[str]) -> Audit:
-        node.check(f"`audit` of `{name}`", _grammar.AUDIT)
-        for field_name in ("target", "actor"):
-            if field_name in node and node[field_name].value not in keys:
-                value = node[field_name]
-                remedy = nearest(value.value, keys) or f"the event has: {', '.join(sorted(keys))}"
-                problem = f"`{field_name}` of the audit record of `{name}` is no attribute: `{value.value}`"
-                raise value.error(problem, remedy)
-        outcome = node["outcome"]
-        if "{" in outcome.value:
-            self._check_placeholders(outcome, outcome.value, keys, f"the audit outcome of `{name}`")
-        elif outcome.value not in _OUTCOMES:
-            problem = f"the audit outcome of `{name}` is unknown: `{outcome.value}`"
-            raise outcome.error(problem, f"it is one of: {', '.join(_OUTCOMES)}")
-        return Audit(**node.plain())
-
-    def _cdevents(self, name: str, own: Node, attributes: Iterable[Attribute]) -> tuple[CDEventRule, ...]:
-        keys = {CORRELATION_ID}
-        for attribute in attributes:
-            keys |= {attribute.key, *attribute.also}
-        rules: list[CDEventRule] = []
-        for node in own.items("cdevents"):
-            node.check(f"a CDEvent of `{name}`", _grammar.CDEVENT)
-            for part in ("subject", "content", "chain"):
-                if part in node:
-                    self._check_template(node[part], keys, f"`{part}` of a CDEvent of `{name}`")
-            for key in node["when"].value if "when" in node else ():
-                if key not in keys:
-                    problem = f"`when` of a CDEvent of `{name}` names no attribute of it: `{key}`"
-                    raise node["when"][key].error(problem, nearest(key, keys))
-            rules.append(CDEventRule(**node.plain()))
-        return tuple(rules)
-
-    def _check_template(self, node: Node, keys: set[str], what: str) -> None:
-        if isinstance(node.value, str):
-            self._check_placeholders(node, node.value, keys, what)
-        elif isinstance(node.value, dict | list):
-            for part in node.parts():
-                self._check_template(part, keys, what)
-
-    @staticmethod
-    def _check_placeholders(node: Node, text: str, keys: set[str], what: str) -> None:
-        for key in _PLACEHOLDER.findall(text):
-            if key not in keys:
-                remedy = nearest(key, keys) or f"it may name: {', '.join(sorted(keys))}"
-                raise node.error(f"{what} names no attribute of it: `{{{key}}}`", remedy)
-
-    # Metrics
-
-    def _metric(self, name: str, node: Node) -> Metric:
-        own = assay_annotations(node)
-        unit, instrument = node["unit"], node["instrument"].value
-        if not unit.value.strip():
-            raise unit.error(f"metric `{name}` has no unit", "give a UCUM unit, such as `ms` or `{item}`")
-        series = series_name(name, unit.value, instrument)
-        if "series" in own and own["series"].value != series:
-            problem = (
-                f"`{name}` cannot appear as `{own['series'].value}`: name, unit and kind make it `{series}`"
-            )
-            raise own["series"].error(problem, "change the name or the unit, or leave `series` out")
-        labels = self._attributes_of(name, node)
-        recorded = [(each, self._recording(name, each)) for each in own.items("record")]
-        carried = [(each, recording, self._carried(each["event"])) for each, recording in recorded]
-        for each, recording, attributes in carried:
-            _check_recording(name, each, recording, {label.name for _, label in labels}, attributes)
-        return Metric(
-            name=name,
-            instrument=instrument,
-            unit=unit.value,
-            description=node["brief"].value.strip(),
-            labels=tuple(_label(name, reference, label, carried) for reference, label in labels),
-            recordings=tuple(
-                _with_constants(recording, labels, attributes) for _, recording, attributes in carried
-            ),
-            buckets=_buckets(name, own, instrument),
-            series=series,
-        )
-
-    def _recording(self, name: str, node: Node) -> Recording:
-        node.check(f"a recording of `{name}`", _grammar.RECORD)
-        return Recording(**node.plain())
-
-    def _carried(self, event: Node) -> tuple[Attribute, ...]:
-        """Return the attributes of a bus event: those of its log event and of the span whose phase it is."""
-        name: str = event.value
-        spans, events = {**self._base.spans, **self._spans}, {**self._base.events, **self._events}
-        found: tuple[Attribute, ...] = ()
-        prefix, _, phase = name.rpartition(".")
-        span = spans.get(prefix)
-        is_phase = span is not None and phase in (span.start, *span.stops, *span.exceptions)
-        if name in events:
-            found += events[name].attributes
-        if span is not None and is_phase:
-            found += span.attributes if phase == span.start else (*span.attributes, *span.stop_attributes)
-            found += _OF_EXCEPTIONS if phase in span.exceptions else ()
-        if name in events or is_phase:
-            return found
-        known = {*events}
-        for each in spans.values():
-            known.update(f"{each.event}.{phase}" for phase in (each.start, *each.stops, *each.exceptions))
-        raise event.error(f"unknown event `{name}`", nearest(name, known) or "define it under `events:`")
-
-    # What the catalogue does not hold, but must be right
-
-    def _check_others(self) -> None:
-        for group in self._definitions["attribute_groups"].values():
-            for reference in self._references(group):
-                self._attribute(reference)
-        for entity in self._definitions["entities"].values():
+    def _check_groups_and_entities(self) -> None:
+        """Check what the catalogue does not hold but must be right."""
+        sections, references = self._definitions.sections, self._definitions.references
+        for group in sections["attribute_groups"].values():
+            for reference in references(group):
+                self._attributes.resolve(reference)
+        for entity in sections["entities"].values():
             for part in ("identity", "description"):
-                for reference in self._references(entity, part):
-                    self._attribute(reference)
-        entities = self._definitions["entities"]
+                for reference in references(entity, part):
+                    self._attributes.resolve(reference)
         for section in ("spans", "events", "metrics"):
-            for node in self._definitions[section].values():
+            for node in sections[section].values():
                 for each in node.items("entity_associations"):
-                    if (
-                        isinstance(each.value, str)
-                        and each.value not in entities
-                        and not self._base.attributes
-                    ):
-                        raise each.error(f"unknown entity `{each.value}`", nearest(each.value, entities))
+                    self._check_entity(each)
+
+    def _check_entity(self, node: Node) -> None:
+        entities = self._definitions.sections["entities"]
+        # The catalogue holds no entities, so those of a base are unknown here.
+        if isinstance(node.value, str) and node.value not in entities and not self._base.attributes:
+            raise node.error(f"unknown entity `{node.value}`", nearest(node.value, entities))
 
 
-def _defined_attribute(node: Node) -> Attribute:
-    key = node["key"].value
-    kind: Any = node["type"]
-    kind = _ENUM_TYPES[type(kind["members"].value[0]["value"].value)] if "members" in kind else kind.value
-    own: dict[str, Any] = dict(assay_annotations(node).plain())
-    own["also"] = assay_annotations(node).texts(f"`{key}`", "also")
-    for each in assay_annotations(node).items("also"):
-        if not upstream.known(each.value):
-            problem = f"`also` of `{key}` is no attribute of OpenTelemetry: `{each.value}`"
-            raise each.error(problem, nearest(each.value, upstream.published()))
-    # Without its namespace: `alumiini.repo.name` is `repo_name` on the bus.
-    short = key.partition(".")[2].replace(".", "_") or key
-    return replace(Attribute(key, short, kind), **own)
+def _audit(name: str, node: Node, keys: Collection[str]) -> Audit:
+    node.check(f"`audit` of `{name}`", _grammar.AUDIT)
+    for part in ("target", "actor"):
+        if part in node and node[part].value not in keys:
+            value = node[part]
+            problem = f"`{part}` of the audit record of `{name}` is not one of its keys: `{value.value}`"
+            raise value.error(problem, _remedy(value.value, keys))
+    outcome = node["outcome"]
+    if "{" in outcome.value:
+        _check_placeholders(outcome, outcome.value, keys, f"the audit outcome of `{name}`")
+    elif outcome.value not in _OUTCOMES:
+        problem = f"the audit outcome of `{name}` is unknown: `{outcome.value}`"
+        raise outcome.error(problem, f"it is one of: {', '.join(_OUTCOMES)}")
+    return Audit(**node.plain())
 
 
-def _label(
-    metric: str,
-    reference: Node,
-    label: Attribute,
-    carried: list[tuple[Node, Recording, tuple[Attribute, ...]]],
-) -> Attribute:
-    """Return the label as the recorded events carry it; raise if one of them does not."""
-    sources: set[tuple[str, bool, float]] = set()
-    for _, recording, attributes in carried:
-        same = [each for each in attributes if each.name == label.name]
-        if not same:
-            names = {each.name for each in attributes}
-            has = ", ".join(sorted(names))
-            remedy = nearest(label.name, names) or f"add it to the event, or remove the label; it has: {has}"
-            problem = (
-                f"label `{label.name}` of `{metric}` is no attribute of `{recording.event}`, which records it"
-            )
-            raise reference.error(problem, remedy)
-        if same[0].constant is None:
-            sources.add((same[0].source, same[0].measurement, same[0].scale))
-    if len(sources) > 1:
-        raise reference.error(
-            f"label `{label.name}` of `{metric}` has several keys on the bus",
-            "give it the same key in each event",
-        )
-    for source, measurement, scale in sources:
-        return replace(label, source=source, measurement=measurement, scale=scale)
-    return label
+def _topic(name: str, node: Node, keys: Collection[str]) -> Topic:
+    """Return a topic, given by its name alone or as a mapping."""
+    what = f"a topic of `{name}`"
+    node.expect(what, str, dict)
+    if isinstance(node.value, str):
+        _check_placeholders(node, node.value, keys, what)
+        return Topic(node.value)
+    node.check(what, _grammar.TOPIC)
+    _check_placeholders(node["topic"], node["topic"].value, keys, what)
+    topic = Topic(
+        topic=node["topic"].value,
+        message=node.get("message", ""),
+        payload=node.texts(what, "payload"),
+        constants=node.get("constants", {}),
+    )
+    for each in node.items("payload"):
+        if each.value not in {*keys, *topic.constants, _TIMESTAMP}:
+            problem = f"`payload` of {what} names a key that the event does not carry: `{each.value}`"
+            raise each.error(problem, _remedy(each.value, keys))
+    for key in topic.constants:
+        if key not in topic.payload:
+            problem = f"`constants` of {what} names `{key}`, which is not in its `payload`"
+            raise node["constants"][key].error(problem, "add it to `payload`, or remove it")
+    return topic
 
 
-def _check_recording(
-    metric: str, node: Node, recording: Recording, labels: set[str], attributes: tuple[Attribute, ...]
-) -> None:
-    """Raise if a recording reads what its event does not carry, or fills in a label that there is not."""
-    keys = {
-        _DURATION,
-        *(each.source or each.name for each in attributes),
-        *(each.name for each in attributes),
-    }
-    read = [("when", key) for key in recording.when]
-    if recording.value:
-        read.append(("value", recording.value))
-    for part, key in read:
+def _cdevents(name: str, own: Node, attributes: Iterable[Attribute]) -> tuple[CDEventRule, ...]:
+    keys = {CORRELATION_ID}
+    for attribute in attributes:
+        keys |= {attribute.key, *attribute.also}
+    rules: list[CDEventRule] = []
+    for node in own.items("cdevents"):
+        node.check(f"a CDEvent of `{name}`", _grammar.CDEVENT)
+        for part in ("subject", "content", "chain"):
+            if part in node:
+                _check_template(node[part], keys, f"`{part}` of a CDEvent of `{name}`")
+        for key in node["when"].value if "when" in node else ():
+            if key not in keys:
+                problem = f"`when` of a CDEvent of `{name}` names an attribute that it lacks: `{key}`"
+                raise node["when"][key].error(problem, _remedy(key, keys))
+        rules.append(CDEventRule(**node.plain()))
+    return tuple(rules)
+
+
+def _check_template(node: Node, keys: Collection[str], what: str) -> None:
+    if isinstance(node.value, str):
+        _check_placeholders(node, node.value, keys, what)
+    elif isinstance(node.value, dict | list):
+        for part in node.parts():
+            _check_template(part, keys, what)
+
+
+def _check_placeholders(node: Node, text: str, keys: Collection[str], what: str) -> None:
+    for key in _PLACEHOLDER.findall(text):
         if key not in keys:
-            problem = f"`{part}` of a recording of `{metric}` is no attribute of `{recording.event}`: `{key}`"
-            raise node[part].error(problem, nearest(key, keys) or f"it has: {', '.join(sorted(keys))}")
-    for key in recording.defaults:
-        if key not in labels:
-            problem = f"`defaults` of a recording of `{metric}` names no label of it: `{key}`"
-            raise node["defaults"].error(
-                problem, nearest(key, labels) or f"it has: {', '.join(sorted(labels))}"
-            )
+            problem = f"{what} has a placeholder that it cannot fill: `{{{key}}}`"
+            raise node.error(problem, _remedy(key, keys))
 
 
-def _with_constants(
-    recording: Recording, labels: list[tuple[Node, Attribute]], attributes: tuple[Attribute, ...]
-) -> Recording:
-    """Return the recording with the labels that its event's name says rather than its metadata."""
-    names = {label.name for _, label in labels}
-    constants = {
-        each.name: each.constant for each in attributes if each.constant is not None and each.name in names
-    }
-    return replace(recording, defaults={**constants, **recording.defaults}) if constants else recording
+def _check_ending_phase(node: Node, phase: str, span: Span) -> None:
+    ending = (*span.stops, *span.exceptions)
+    if phase not in ending:
+        problem = f"`by_phase` in `{span.event}` names a phase that does not end the span: `{phase}`"
+        raise node.error(problem, f"it is one of: {', '.join(ending)}")
 
 
-def _buckets(name: str, own: Node, instrument: str) -> tuple[float, ...]:
-    bounds: list[float] = []
-    for node in own.items("buckets"):
-        node.expect(f"a bucket of `{name}`", float)
-        if bounds and node.value <= bounds[-1]:
-            raise node.error(f"the buckets of `{name}` do not rise at `{node.value}`", "sort them")
-        bounds.append(float(node.value))
-    if bounds and instrument != "histogram":
-        raise own["buckets"].error(f"`{name}` is a {instrument} and has buckets", "only a histogram has them")
-    return tuple(bounds)
+def _bus_keys(attributes: Iterable[Attribute]) -> set[str]:
+    return {key for each in attributes for key in (each.name, each.source) if key}
+
+
+def _remedy(key: str, keys: Collection[str]) -> str:
+    return nearest(key, keys) or f"known here: {', '.join(sorted(keys))}"

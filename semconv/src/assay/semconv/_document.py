@@ -1,7 +1,7 @@
-"""YAML in which every value knows its line.
+"""Reads YAML and keeps the line of every value.
 
-A registry is written by people, so whatever is wrong in it is reported as `file:line`. PyYAML's composer
-keeps the marks that its constructor throws away; `Node` keeps them beside the value.
+People write registries, so every error in one is reported as `file:line`. PyYAML's composer has the line
+marks that its constructor discards; a `Node` keeps them beside the value.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from typing import Any, TypeGuard, cast
 
 import yaml
 
-from assay.semconv.errors import RegistryError, nearest
+from assay.semconv._errors import RegistryError, nearest
 
-_Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # ten times as fast where libyaml is there
+_Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # libyaml, if installed, is ten times as fast
 _LABELS: dict[type, str] = {
     str: "text",
     bool: "true or false",
@@ -28,12 +28,12 @@ _LABELS: dict[type, str] = {
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """What a mapping may hold under one key.
+    """The rule for one key of a mapping.
 
     Args:
         types: Python types that the value may have.
-        required: It must be there.
-        choices: The values that it may have; empty: any.
+        required: The key must be present.
+        choices: Allowed values; empty: any.
     """
 
     types: tuple[type, ...]
@@ -43,7 +43,7 @@ class Field:
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """A value of a YAML file and where it stands.
+    """A value of a YAML file and its place.
 
     Args:
         value: A scalar, a list of nodes, or a mapping of text to nodes.
@@ -56,7 +56,7 @@ class Node:
     line: int
 
     def error(self, problem: str, remedy: str = "") -> RegistryError:
-        """Return the error that names this place."""
+        """Return an error that names this place."""
         return RegistryError(problem, path=self.path, line=self.line, remedy=remedy)
 
     def __contains__(self, key: str) -> bool:
@@ -75,20 +75,36 @@ class Node:
         return self[key].plain() if key in self else default
 
     def plain(self) -> Any:  # noqa: ANN401 - whatever YAML can hold
-        """Return the value without its places."""
+        """Return the value without places."""
         if _is_mapping(self.value):
             return {key: node.plain() for key, node in self.value.items()}
         return [node.plain() for node in self.parts()] if isinstance(self.value, list) else self.value
 
     def expect(self, what: str, *types: type) -> None:
-        """Raise unless the value has one of the types; a bool is no int, an int is a float."""
+        """Check that the value has one of the types. A bool is not taken as an int; an int is as a float.
+
+        Args:
+            what: Name of the value in the error's message.
+            types: The types.
+
+        Raises:
+            RegistryError: It has none of them.
+        """
         fits = type(self.value) in types or (float in types and type(self.value) is int)
         if not fits:
             wanted = " or ".join(_LABELS[each] for each in types)
             raise self.error(f"{what} must be {wanted}, not {_describe(self.value)}", "correct the value")
 
     def check(self, what: str, fields: Mapping[str, Field]) -> None:
-        """Raise unless this is a mapping with the fields that it must have, of their types, and no others."""
+        """Check that this is a mapping with all required fields, of the right types, and no others.
+
+        Args:
+            what: Name of the mapping in the error's message.
+            fields: The rules, by key.
+
+        Raises:
+            RegistryError: It is not.
+        """
         self.expect(what, dict)
         for key, node in self.value.items():
             field = fields.get(key)
@@ -110,7 +126,11 @@ class Node:
         return cast("list[Node]", self.value)
 
     def texts(self, what: str, key: str) -> tuple[str, ...]:
-        """Return the list of texts under `key`; empty if it is absent."""
+        """Return the list of texts under `key`; empty if it is absent.
+
+        Raises:
+            RegistryError: An element is not a text.
+        """
         for node in self.items(key):
             node.expect(f"an element of `{key}` of {what}", str)
         return tuple(self.get(key, ()))
@@ -120,7 +140,7 @@ def read(path: Path) -> Node:
     """Return the content of a YAML file.
 
     Raises:
-        RegistryError: It cannot be read, is not UTF-8, not YAML, or is no single mapping.
+        RegistryError: It cannot be read, or is not one YAML mapping in UTF-8.
     """
     try:
         root = yaml.compose(path.read_bytes(), Loader=_Loader)
@@ -138,7 +158,7 @@ def read(path: Path) -> Node:
             f"is not YAML: {error.problem}",
             path=path,
             line=line,
-            remedy="mend the syntax at this line",
+            remedy="correct the syntax at this line",
         ) from error
     except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
         raise RegistryError(
@@ -159,7 +179,7 @@ def read(path: Path) -> Node:
 
 
 def _convert(node: yaml.Node, path: Path, above: frozenset[int]) -> Node:
-    """Turn PyYAML's node into ours; `above` holds the nodes that this one is in."""
+    """Return a PyYAML node as a `Node`; `above` holds the ids of the nodes around it."""
     line = node.start_mark.line + 1
     if id(node) in above:
         problem = "a YAML alias contains itself"
@@ -176,7 +196,7 @@ def _convert(node: yaml.Node, path: Path, above: frozenset[int]) -> Node:
                 problem = f"duplicate key `{key}`"
                 raise RegistryError(problem, path=path, line=key_line, remedy="keep one of them")
             value = _convert(value_node, path, within)
-            # The line of the key: an author looks for the word, not for where a block below it starts.
+            # The line of the key, not of the block below it: an author searches for the key.
             members[key] = Node(value.value, path, key_line)
         return Node(members, path, line)
     if isinstance(node, yaml.SequenceNode):

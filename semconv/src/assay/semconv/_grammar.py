@@ -1,7 +1,7 @@
-"""What a registry file may hold: the tables of `definition/2`, and of our annotations.
+"""Checks the form of a registry file: the tables of `definition/2`, and those of Assay's annotations.
 
-The first half is OpenTelemetry's (semantic-convention definition language, version 2); the second half is
-what Assay adds under `annotations: {assay: …}`, where that language leaves room.
+The first half is OpenTelemetry's semantic-convention definition language, version 2. The second half is what
+Assay adds under `annotations: {assay: …}`, where that language leaves room.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from assay.semconv.catalogue import Instrument, Severity, SpanKind
 FILE_FORMAT = "definition/2"
 _ANY = (str, int, float, bool, list, dict, type(None))
 _TEXT = Field((str,))
-_TEXTS = Field((list,))
+_LIST = Field((list,))
 _BOOL = Field((bool,))
 _NUMBER = Field((float,))
 _MAPPING = Field((dict,))
@@ -29,7 +29,7 @@ _DESCRIBED = {
     "deprecated": _MAPPING,
     "annotations": _MAPPING,
 }
-_SIGNAL = {**_DESCRIBED, "attributes": _TEXTS, "entity_associations": _TEXTS, "requirement_level": _TEXT}
+_SIGNAL = {**_DESCRIBED, "attributes": _LIST, "entity_associations": _LIST, "requirement_level": _TEXT}
 
 SECTIONS: dict[str, tuple[str, dict[str, Field]]] = {
     "attributes": (
@@ -42,7 +42,7 @@ SECTIONS: dict[str, tuple[str, dict[str, Field]]] = {
             **_DESCRIBED,
             "id": _KEY,
             "visibility": Field((str,), True, ("internal", "public")),
-            "attributes": _TEXTS,
+            "attributes": _LIST,
             "brief": _TEXT,
             "stability": Field((str,), False, _STABILITY.choices),
         },
@@ -53,7 +53,7 @@ SECTIONS: dict[str, tuple[str, dict[str, Field]]] = {
             **_DESCRIBED,
             "type": _KEY,
             "identity": Field((list,), required=True),
-            "description": _TEXTS,
+            "description": _LIST,
             "requirement_level": _TEXT,
         },
     ),
@@ -75,7 +75,7 @@ SECTIONS: dict[str, tuple[str, dict[str, Field]]] = {
 _UNREAD = ("imports", "entity_refinements", "event_refinements", "metric_refinements", "span_refinements")
 _TOP = {
     "file_format": Field((str,)),
-    **dict.fromkeys(SECTIONS, _TEXTS),
+    **dict.fromkeys(SECTIONS, _LIST),
     **dict.fromkeys(_UNREAD, Field(_ANY)),
 }
 _REFERENCE = {
@@ -91,13 +91,13 @@ _REFERENCE = {
     "sampling_relevant": _BOOL,
 }
 
-# From here on: what stands under `annotations: {assay: …}`.
+# From here on: the content of `annotations: {assay: …}`.
 _VALUE = {
     "name": _TEXT,
     "source": _TEXT,
     "scale": _NUMBER,
     "measurement": _BOOL,
-    "also": _TEXTS,
+    "also": _LIST,
     "type": Field((str,), False, _TYPES),
 }
 AUDIT = {
@@ -116,35 +116,47 @@ CDEVENT = {
     "draft": _BOOL,
     "chain": _TEXT,
 }
-RECORD = {"event": _KEY, "value": _TEXT, "scale": _NUMBER, "defaults": _MAPPING, "when": _MAPPING}
-PHASES = {"start": _TEXT, "stops": _TEXTS, "exceptions": _TEXTS}
+TOPIC = {"topic": _KEY, "message": _TEXT, "payload": _LIST, "constants": _MAPPING}
+RECORD = {
+    "event": _KEY,
+    "value": _TEXT,
+    "scale": _NUMBER,
+    "defaults": _MAPPING,
+    "when": _MAPPING,
+}
+PHASES = {"start": _TEXT, "stops": _LIST, "exceptions": _LIST}
 ANNOTATIONS: dict[str, dict[str, Field]] = {
     "attributes": _VALUE,
     "reference": {
         **_VALUE,
         "constant": Field((str, int, float, bool)),
         "phase": Field((str,), False, ("start", "end")),
+        "by_phase": _MAPPING,
     },
     "attribute_groups": dict.fromkeys(
         (
-            "role",
-            "real_sources",
-            "health",
-            "slos",
+            "actor_defaults",
             "alerts",
-            "severities",
-            "outcomes",
-            "triggers",
-            "subtypes",
+            "audit_log",
+            "callbacks",
+            "controls",
+            "counting",
+            "dashboard",
+            "errors",
+            "event_bus",
             "event_envelope",
+            "event_envelope_required",
+            "health",
             "integrations",
             "logs",
+            "outcomes",
+            "presence",
+            "real_sources",
+            "role",
+            "severities",
+            "slos",
             "topics",
-            "dashboard",
-            "controls",
-            "event_bus",
-            "errors",
-            "audit_log",
+            "triggers",
         ),
         Field(_ANY),
     ),
@@ -153,18 +165,28 @@ ANNOTATIONS: dict[str, dict[str, Field]] = {
         "severity": Field((str,), False, get_args(Severity)),
         "body": _TEXT,
         "log": _TEXT,
+        "when": _MAPPING,
         "audit": _MAPPING,
-        "topics": _TEXTS,
-        "cdevents": _TEXTS,
-        "subtypes": _TEXTS,
+        "topics": _LIST,
+        "cdevents": _LIST,
+        "subtypes": _LIST,
     },
-    "metrics": {"series": _TEXT, "buckets": _TEXTS, "record": Field((list,))},
-    "spans": {"phases": _MAPPING, "cdevents": _TEXTS, "topics": _TEXTS},
+    "metrics": {
+        "series": _TEXT,
+        "buckets": _LIST,
+        "labels": Field((str,), False, ("keys",)),
+        "record": _LIST,
+    },
+    "spans": {"name": _TEXT, "phases": _MAPPING, "cdevents": _LIST},
 }
 
 
 def check(document: Node) -> None:
-    """Raise unless the file has the form of `definition/2` with our annotations."""
+    """Check that a file has the form of `definition/2` with Assay's annotations.
+
+    Raises:
+        RegistryError: It does not; the message names the first line that is wrong.
+    """
     _check_format(document)
     document.check("the file", _TOP)
     for section, (name, fields) in SECTIONS.items():
@@ -181,7 +203,7 @@ def check(document: Node) -> None:
 
 
 def assay_annotations(node: Node) -> Node:
-    """Return what stands under `annotations: {assay: …}`; an empty mapping if nothing does."""
+    """Return the mapping under `annotations: {assay: …}`; an empty one if it is absent."""
     if "annotations" in node and "assay" in node["annotations"]:
         return node["annotations"]["assay"]
     return Node({}, node.path, node.line)
@@ -192,7 +214,7 @@ def _check_format(document: Node) -> None:
         raise document.error("the file has no `file_format`", f"start it with `file_format: {FILE_FORMAT}`")
     if document["file_format"].value != FILE_FORMAT:
         found = document["file_format"]
-        raise found.error(f"`file_format` is `{found.value}`", f"only `{FILE_FORMAT}` is understood")
+        raise found.error(f"`file_format` is `{found.value}`", f"only `{FILE_FORMAT}` is supported")
 
 
 def _check_reference(reference: Node, label: str) -> None:

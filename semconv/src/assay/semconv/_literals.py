@@ -1,4 +1,4 @@
-"""Catalogue entries as Python source: constructor calls that leave defaults out."""
+"""Writes catalogue entries as Python source: constructor calls without the defaults."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from assay.semconv.catalogue import Attribute
 
 
 def literal(value: object, names: Mapping[Attribute, str] | None = None) -> str:
-    """Return source that makes the value.
+    """Return the Python source of a value.
 
     Args:
         value: A scalar, tuple, list, mapping, or one of the catalogue's dataclasses.
-        names: Variables that hold attributes already made.
+        names: Variables of the attributes that have one.
     """
     names = names or {}
     if isinstance(value, Attribute) and value in names:

@@ -1,11 +1,11 @@
-"""What the registry says, in the form that programs use.
+"""The registry's content in the form that programs use.
 
-A `Catalogue` is compiled from registry files (`assay.semconv.registry`) or taken ready-made from the
-generated module (`assay.semconv.CATALOGUE`). The bridge, the JSON logs and the exporters read it; none of
-them reads YAML at run time unless a user brings a registry file of their own.
+A `Catalogue` is compiled from registry files (`assay.semconv.registry`), or comes ready-made from the
+generated module (`assay.semconv.CATALOGUE`). The bridge, the JSON logs and the exporters read it. None of
+them reads YAML at run time, unless a user brings a registry file.
 
-The bus speaks in short keys (`asset`), as the seed documents do. One `Attribute` joins the three names that
-a value has: the key on the bus, which is also its label on a metric, and the attribute on spans and events.
+The bus uses short keys (`asset`), as the seed documents do. An `Attribute` joins the three names of a value:
+its key on the bus, its label on metrics (the same short name), and its attribute on spans and events.
 """
 
 from __future__ import annotations
@@ -30,10 +30,11 @@ class Attribute:
         type: The registry's type: `string`, `int`, `double`, `boolean`, or one of them with `[]`. An enum
             has the type of its members.
         measurement: The bus carries the value among the measurements, not in the metadata.
-        source: Key on the bus where it is not `name`: a `duration_ms` comes from `duration`.
-        scale: What the value on the bus is multiplied by: 1e-6 where `duration` (ns) becomes `duration_ms`.
+        source: Key on the bus, if it is not `name`: a `duration_ms` comes from `duration`.
+        scale: Factor for the value on the bus: 1e-6 turns `duration` (ns) into `duration_ms`.
         also: Upstream attributes that get the same value, such as `vcs.repository.name`.
-        constant: The value itself, where the event's name says it all and the bus carries nothing.
+        constant: The value itself, if the event's name determines it and the bus carries nothing.
+        optional: A label that is left out if the event lacks the value; other labels are then `unknown`.
     """
 
     key: str
@@ -44,20 +45,22 @@ class Attribute:
     scale: float = 1.0
     also: tuple[str, ...] = ()
     constant: Scalar | None = None
+    optional: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Audit:
-    """How a bus event becomes an audit record; the attributes are those of audit.md.
+    """How a bus event becomes an audit record.
 
     Args:
-        action: Upper-case verb, such as `APPROVE`.
-        outcome: `success`, `failure` or `unknown`; or a bus key in braces (`{outcome}`) that holds one.
+        action: `audit.action`: an upper-case verb, such as `APPROVE`.
+        outcome: `audit.outcome`: `success`, `failure` or `unknown`; or a bus key in braces (`{outcome}`)
+            whose value is one of these.
         target_type: `audit.target.type`, such as `checkpoint`.
         target: Bus key whose value is `audit.target.id`.
-        actor: Bus key whose value is `audit.actor.id`; where the event lacks it, the bridge asks the
-            context (`assay.audit.actor`), else the actor is `unknown`.
-        actor_type: `user`, `service` or `system` for an actor that the event itself names.
+        actor: Bus key whose value is `audit.actor.id`. If the event lacks it, the actor of the context
+            (`assay.audit.actor`) is used, else the default actor.
+        actor_type: `audit.actor.type` of an actor that the event names: `user`, `service` or `system`.
     """
 
     action: str
@@ -70,19 +73,19 @@ class Audit:
 
 @dataclass(frozen=True, slots=True)
 class CDEventRule:
-    """One CDEvent that an event or an ended span becomes.
+    """A rule that turns a log event or an ended span into one CDEvent.
 
-    Templates are JSON-like values whose strings may hold `{attribute.key}`; a member whose only content is
-    an absent attribute is left out. The exporter fills and validates them.
+    Templates are JSON-like values whose strings may contain `{attribute.key}`. The exporter fills them and
+    validates the result. A member that contains only an absent attribute is left out.
 
     Args:
-        type: CDEvents type without version, such as `taskrun.started`, or a whole custom type
+        type: CDEvents type without version, such as `taskrun.started`, or a complete custom type
             (`dev.cdeventsx.flowstone-checkpoint.approved.0.1.0`).
         subject: Template of the subject's id.
         content: Template of the subject's content.
-        when: Attribute key to value that must be equal for the rule to apply.
-        draft: The type belongs to the specification's next version, behind a switch.
-        chain: Template of what joins the events of one run into a chain.
+        when: The values that attributes must have for the rule to apply, by attribute key.
+        draft: The type belongs to the specification's next version; the exporter sends it only if enabled.
+        chain: Template of the key that joins the events of one run into a chain.
     """
 
     type: str
@@ -94,28 +97,65 @@ class CDEventRule:
 
 
 @dataclass(frozen=True, slots=True)
-class Span:
-    """A span that the bus events `<event>.<phase>` open and close.
+class Topic:
+    """A topic of the live stream on which an event is published, and the message that subscribers get.
 
     Args:
-        event: Prefix of the bus events, and the name of the span.
+        topic: Name of the topic; `{key}` stands for the bus value of that key, as in `queue:{queue_id}`.
+        message: Name of the message, such as `label_submitted`; empty: the event's name.
+        payload: Bus keys of the message's values, in order; `timestamp` is the time of the event. Empty: all
+            of the event's attributes.
+        constants: Values of the message that the bus does not carry, by payload key.
+    """
+
+    topic: str
+    message: str = ""
+    payload: tuple[str, ...] = ()
+    constants: Mapping[str, Scalar] = field(default_factory=dict[str, Scalar])
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """A span that the bus events `<event>.<phase>` start and end.
+
+    Args:
+        event: Prefix of the bus events.
+        name: Template of the span's name, with bus keys in braces, such as `RUN {job}`; empty: `event` is the
+            name. The bridge leaves out a key that the event lacks, with the spaces before it; if nothing is
+            left, `event` is the name. With a template it sets the attribute `assay.span.event` to `event`.
         kind: OpenTelemetry's span kind.
-        start: Phase that opens the span.
-        stops: Phases that close it well.
-        exceptions: Phases that close it with an error.
+        start: Phase that starts the span.
+        stops: Phases that end it without an error.
+        exceptions: Phases that end it with an error.
         attributes: Set when the span starts.
-        stop_attributes: Set when it ends.
-        cdevents: What the ended span becomes, seen from an exporter.
+        stop_attributes: Set when it ends, by whichever phase.
+        phase_attributes: Set when this phase ends it, by phase: constants that say how the span ended.
+        cdevents: CDEvents that an exporter makes of the ended span.
     """
 
     event: str
+    name: str = ""
     kind: SpanKind = "internal"
     start: str = "start"
     stops: tuple[str, ...] = ("stop",)
     exceptions: tuple[str, ...] = ("exception",)
     attributes: tuple[Attribute, ...] = ()
     stop_attributes: tuple[Attribute, ...] = ()
+    phase_attributes: Mapping[str, tuple[Attribute, ...]] = field(
+        default_factory=dict[str, tuple[Attribute, ...]]
+    )
     cdevents: tuple[CDEventRule, ...] = ()
+
+    @property
+    def phases(self) -> tuple[str, ...]:
+        """All phases: the one that starts the span, then those that end it."""
+        return (self.start, *self.stops, *self.exceptions)
+
+    def set_at(self, phase: str) -> tuple[Attribute, ...]:
+        """Return the attributes that are set when a phase starts or ends the span."""
+        if phase == self.start:
+            return self.attributes
+        return (*self.stop_attributes, *self.phase_attributes.get(phase, ()))
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,60 +163,64 @@ class Event:
     """A bus event that becomes a log event of the same name.
 
     Args:
-        name: Name on the bus and `event_name` of the log record. The phases of a span have events of their
-            own where they are logged: `flowstone.materialization.start`.
+        name: Name on the bus and `event_name` of the log record. A phase of a span may have an event of its
+            own: `flowstone.materialization.start`.
         severity: Severity of the log record.
-        body: The message for people.
+        body: Message for people.
         log: The seed's `event` field in JSON logs, such as `materialization_start`; empty: the name.
-        attributes: What the log record carries.
-        audit: The audit record, if the event is one.
-        topics: Live-stream topics; a `{key}` is replaced by the bus value of that key.
-        cdevents: The CDEvents that the log event becomes.
+        when: The values that bus keys must have for the bus event to become a log event, an audit record and
+            messages, by bus key.
+        attributes: Attributes of the log record.
+        audit: The audit record, if the event is audited.
+        topics: Topics of the live stream on which it is published.
+        cdevents: CDEvents that an exporter makes of the log event.
     """
 
     name: str
     severity: Severity = "info"
     body: str = ""
     log: str = ""
+    when: Mapping[str, Scalar | None] = field(default_factory=dict[str, Scalar | None])
     attributes: tuple[Attribute, ...] = ()
     audit: Audit | None = None
-    topics: tuple[str, ...] = ()
+    topics: tuple[Topic, ...] = ()
     cdevents: tuple[CDEventRule, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Recording:
-    """One way into an instrument.
+    """A bus event that is recorded in an instrument.
 
     Args:
-        event: Bus event that is recorded (for a span, one phase: `flowstone.materialization.stop`).
-        value: Measurement or metadata key whose number is recorded; empty: 1.
-        scale: What the number is multiplied by: 1e-6 from the bus's nanoseconds to milliseconds. A boolean
-            is recorded as 1 or 0.
-        defaults: Label name to the value it has when the event carries none.
-        when: Bus key to the value that it must have for this event to be recorded.
+        event: The bus event (for a span, one of its phases: `flowstone.materialization.stop`).
+        value: Key of the measurement (or metadata) that is recorded; empty: 1 is recorded.
+        scale: Factor for the value: 1e-6 from the bus's nanoseconds to milliseconds. A boolean is recorded as
+            1 or 0.
+        defaults: Values of labels that the event lacks, by label name.
+        when: The values that bus keys must have for the event to be recorded, by bus key; None: the event
+            must not carry the key.
     """
 
     event: str
     value: str = ""
     scale: float = 1.0
     defaults: Mapping[str, Scalar] = field(default_factory=dict[str, Scalar])
-    when: Mapping[str, Scalar] = field(default_factory=dict[str, Scalar])
+    when: Mapping[str, Scalar | None] = field(default_factory=dict[str, Scalar | None])
 
 
 @dataclass(frozen=True, slots=True)
 class Metric:
-    """An instrument, and what is recorded in it.
+    """An instrument, and the bus events that are recorded in it.
 
     Args:
-        name: Instrument name, such as `flowstone.materialization.duration`.
-        instrument: Kind of instrument.
+        name: Name of the instrument, such as `flowstone.materialization.duration`.
+        instrument: Its kind.
         unit: UCUM unit, such as `ms` or `{materialization}`.
         description: One line for `# HELP`.
         labels: The labels; `Attribute.name` is the label's name.
-        recordings: The bus events that feed it.
+        recordings: The bus events that are recorded. None: the program itself records in the instrument.
         buckets: Upper bounds of the histogram's explicit buckets, in `unit`.
-        series: Name of the series on `/metrics`; for a histogram the base name.
+        series: Name of the series on `/metrics`; of a histogram the base name.
     """
 
     name: str
@@ -191,7 +235,7 @@ class Metric:
 
 @dataclass(frozen=True, slots=True)
 class Catalogue:
-    """Everything that one registry, or several, define.
+    """The definitions of one or several registries.
 
     Args:
         attributes: By attribute key.
@@ -206,7 +250,7 @@ class Catalogue:
     metrics: Mapping[str, Metric] = field(default_factory=dict[str, Metric])
 
     def merged(self, other: Catalogue) -> Catalogue:
-        """Return both as one; a name that both define is the other's."""
+        """Return both as one; of a name that both define, the other's definition counts."""
         return Catalogue(
             attributes={**self.attributes, **other.attributes},
             spans={**self.spans, **other.spans},
@@ -249,7 +293,7 @@ def _subsystem(name: str) -> str:
 
 
 def _metric_part(metric: Metric, belongs: Callable[[str], bool]) -> Metric | None:
-    """Return the metric with the recordings of the events that belong to a part, or `None` if it has none."""
+    """Return the metric with the recordings of the events that belong to a part, or None if it has none."""
     if not metric.recordings:
         return metric if belongs(metric.name) else None
     recordings = tuple(each for each in metric.recordings if belongs(each.event))

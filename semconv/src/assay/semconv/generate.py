@@ -1,8 +1,8 @@
-"""Write what is generated from the registry: `python -m assay.semconv.generate [--check]`.
+"""Generate files from the registry: `python -m assay.semconv.generate [--check]`.
 
-Reads `semconv/registry`, and writes typed constants and the catalogue to `assay/semconv/_generated` and
-reference pages to `docs/reference/semconv`. With `--check` nothing is written: each file that is stale is
-named, and the exit status is 1. It needs the extra `generate`, and no network.
+Reads `semconv/registry`. Writes typed constants and the catalogue to `assay/semconv/_generated`, and
+reference pages to `docs/reference/semconv`. With `--check` it writes nothing, names each stale file, and
+exits 1 if there is one. It needs the extra `generate`, and no network.
 """
 
 from __future__ import annotations
@@ -16,12 +16,13 @@ from typing import Any
 
 import jinja2
 
-from assay.semconv import reference, upstream
-from assay.semconv._compile import Definitions, compile_catalogue
+from assay.semconv import _reference, _upstream
+from assay.semconv._compile import compile_catalogue
+from assay.semconv._definitions import Definitions
 from assay.semconv._document import Node
+from assay.semconv._errors import SemconvError
 from assay.semconv._literals import literal
-from assay.semconv.catalogue import Attribute, Catalogue
-from assay.semconv.errors import SemconvError
+from assay.semconv.catalogue import Attribute, Catalogue, Span
 from assay.semconv.registry import definitions
 
 PACKAGE = Path(__file__).parent
@@ -31,12 +32,12 @@ PAGES = ROOT / "docs" / "reference" / "semconv"
 
 
 class UnknownUpstreamError(SemconvError):
-    """The registry names attributes as OpenTelemetry's that its package does not have."""
+    """The registry refers to attributes that OpenTelemetry's package does not define."""
 
     def __init__(self, keys: set[str]) -> None:
         super().__init__(
             f"not in opentelemetry-semantic-conventions: {', '.join(sorted(keys))};"
-            f" mend the `ref` or `also` in {REGISTRY}"
+            f" correct the `ref` or `also` in {REGISTRY}"
         )
 
 
@@ -44,8 +45,8 @@ def generate() -> dict[Path, str]:
     """Return the text of every generated file.
 
     Raises:
-        RegistryError: The registry is wrong.
-        UnknownUpstreamError: It names an upstream attribute that there is not.
+        RegistryError: The registry cannot be used.
+        UnknownUpstreamError: It refers to an upstream attribute that does not exist.
     """
     found = definitions(REGISTRY)
     catalogue = compile_catalogue(found, Catalogue())
@@ -59,18 +60,19 @@ def generate() -> dict[Path, str]:
         undefined=jinja2.StrictUndefined,
     )
     environment.filters["constant"] = _constant
+    environment.filters["attributes"] = _attributes
     files: dict[Path, str] = {}
     for name, context in _modules(found, catalogue, names).items():
         text = environment.get_template(f"{name}.py.j2").render(context)
         files[PACKAGE / "_generated" / f"{name}.py"] = text
-    for name, page in reference.pages(found, catalogue).items():
+    for name, page in _reference.pages(found, catalogue).items():
         text = environment.get_template(f"{page.template}.md.j2").render(page=page)
         files[PAGES / f"{name}.md"] = text
     return files
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Write the files, or with `--check` name those that are stale; return the exit status."""
+    """Write the files, or with `--check` name the stale ones; return the exit status."""
     parser = argparse.ArgumentParser(prog="python -m assay.semconv.generate", description=__doc__)
     parser.add_argument("--check", action="store_true", help="write nothing; exit 1 naming each stale file")
     options = parser.parse_args(arguments)
@@ -95,15 +97,15 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _left_over(folder: Path, files: Mapping[Path, str]) -> list[Path]:
-    """Return generated files whose subject has gone from the registry."""
+    """Return the generated files that the registry no longer asks for."""
     return [path for path in folder.glob("*.*") if path.suffix in {".py", ".md"} and path not in files]
 
 
 def _names(found: Definitions, catalogue: Catalogue) -> set[str]:
-    """Return the upstream attributes that the registry names."""
+    """Return the upstream attributes to which the registry refers."""
     names = catalogue.attributes.keys() - found.sections["attributes"].keys()
     names |= {also for attribute in catalogue.attributes.values() for also in attribute.also}
-    unknown = names - upstream.published()
+    unknown = names - _upstream.published()
     if unknown:
         raise UnknownUpstreamError(set(unknown))
     return set(names)
@@ -132,13 +134,21 @@ def _modules(found: Definitions, catalogue: Catalogue, names: set[str]) -> dict[
 
 
 def _variables(catalogue: Catalogue) -> dict[Attribute, str]:
-    """Return a variable for every different attribute, so that each is made once."""
+    """Return a variable for each distinct attribute, so that the catalogue creates each once."""
     signals = [*catalogue.events.values(), *catalogue.spans.values()]
     every = [*catalogue.attributes.values()]
     every += [each for signal in signals for each in signal.attributes]
-    every += [each for span in catalogue.spans.values() for each in span.stop_attributes]
+    for span in catalogue.spans.values():
+        every += span.stop_attributes
+        every += [each for phase in span.phase_attributes.values() for each in phase]
     every += [each for metric in catalogue.metrics.values() for each in metric.labels]
     return {attribute: f"_{number}" for number, attribute in enumerate(dict.fromkeys(every))}
+
+
+def _attributes(span: Span) -> list[Attribute]:
+    """Return the attributes of a span, each once, whichever phase sets it."""
+    by_key = {each.key: each for phase in span.phases for each in span.set_at(phase)}
+    return list(by_key.values())
 
 
 def _constant(name: str) -> str:

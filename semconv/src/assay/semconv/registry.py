@@ -1,4 +1,4 @@
-"""Load registry files: ours, and those in which users define events of their own.
+"""Load registry files: Assay's own, and those in which users define their events.
 
 ```python
 from pathlib import Path
@@ -8,8 +8,9 @@ from assay.semconv.registry import extended
 catalogue = extended(Path("shop.yaml"))
 ```
 
-The files are OpenTelemetry semantic conventions (`file_format: definition/2`). What that format has no place
-for stands under `annotations: {assay: …}`; `assay/semconv/definitions` holds the files of Assay to copy from.
+The files are OpenTelemetry semantic conventions (`file_format: definition/2`). Assay's additions to that
+format are under `annotations: {assay: …}`. The wheel holds Assay's own files in `assay/semconv/definitions`,
+as examples.
 """
 
 from __future__ import annotations
@@ -18,23 +19,25 @@ import os
 from pathlib import Path
 
 from assay.semconv import CATALOGUE, _grammar
-from assay.semconv._compile import Definitions, compile_catalogue
+from assay.semconv._compile import compile_catalogue
+from assay.semconv._definitions import Definitions
 from assay.semconv._document import read
+from assay.semconv._errors import RegistryError, SemconvError
 from assay.semconv.catalogue import Catalogue
-from assay.semconv.errors import RegistryError, SemconvError
 
 __all__ = ["RegistryError", "SemconvError", "definitions", "extended", "load"]
 
 MANIFESTS = frozenset({"manifest.yaml", "registry_manifest.yaml"})
+"""Files of a registry that define nothing."""
 
 
 def load(*paths: str | os.PathLike[str], base: Catalogue | None = None) -> Catalogue:
-    """Return what the registry files define.
+    """Return the catalogue of registry files.
 
     Args:
         paths: Files, or folders of `*.yaml` files.
-        base: A catalogue whose attributes and events the files may refer to and may not define again,
-            usually `assay.semconv.CATALOGUE`. Its content is not in what is returned: see
+        base: A catalogue, usually `assay.semconv.CATALOGUE`. The files may refer to its attributes and
+            events, and may not define its names again. The result does not include it: see
             `Catalogue.merged`.
 
     Raises:
@@ -45,10 +48,13 @@ def load(*paths: str | os.PathLike[str], base: Catalogue | None = None) -> Catal
 
 
 def extended(*paths: str | os.PathLike[str]) -> Catalogue:
-    """Return Assay's catalogue with registry files of one's own, which may refer to what Assay defines.
+    """Return Assay's catalogue together with that of further registry files.
+
+    Args:
+        paths: Files, or folders of `*.yaml` files. They may refer to Assay's attributes and events.
 
     Raises:
-        RegistryError: As `load`.
+        RegistryError: A file cannot be used; the message gives file, line and remedy.
     """
     return CATALOGUE.merged(load(*paths, base=CATALOGUE)) if paths else CATALOGUE
 
@@ -56,8 +62,12 @@ def extended(*paths: str | os.PathLike[str]) -> Catalogue:
 def definitions(*paths: str | os.PathLike[str], base: Catalogue | None = None) -> Definitions:
     """Return the checked definitions of registry files, with references not yet resolved.
 
+    Args:
+        paths: Files, or folders of `*.yaml` files.
+        base: A catalogue whose names the files may not define again.
+
     Raises:
-        RegistryError: A file has not the form of a registry, or a name is taken.
+        RegistryError: A file does not have the form of a registry, or defines a name twice.
     """
     found = Definitions()
     for path in paths:

@@ -1,7 +1,7 @@
-"""OpenTelemetry's own attributes, which a registry refers to and never defines.
+"""OpenTelemetry's own attributes, to which a registry refers without defining them.
 
-Those that Assay uses are known without any package (`assay.semconv._generated.upstream`); all others are
-known where `opentelemetry-semantic-conventions` is installed.
+The attributes that Assay uses are known without a further package (`assay.semconv._generated.upstream`). All
+others are known if `opentelemetry-semantic-conventions` is installed.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ _PACKAGES = ("opentelemetry.semconv.attributes", "opentelemetry.semconv._incubat
 
 
 def known(key: str) -> bool:
-    """Return whether OpenTelemetry defines the attribute, as far as one can know here."""
+    """Return whether OpenTelemetry is known to define the attribute."""
     return key in ATTRIBUTES or key in published()
 
 
 @functools.cache
 def published() -> frozenset[str]:
-    """Return the attributes of the installed `opentelemetry-semantic-conventions`; none if it is absent."""
+    """Return the attributes of `opentelemetry-semantic-conventions`; none if it is not installed."""
     keys: set[str] = set()
     for package in _PACKAGES:
         try:

@@ -1,4 +1,4 @@
-"""What can be wrong with a registry, and where."""
+"""Errors that name a place in a registry file."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ class SemconvError(Exception):
 
 
 class RegistryError(SemconvError):
-    """A registry file that cannot be used as it stands.
+    """A registry file cannot be used.
 
     Args:
-        problem: What is wrong.
+        problem: What is wrong; the file is the subject of the sentence.
         path: The file.
         line: The line, counted from 1.
-        remedy: What to do about it.
+        remedy: What the author can do.
     """
 
     def __init__(self, problem: str, *, path: Path, line: int, remedy: str = "") -> None:
@@ -30,6 +30,6 @@ class RegistryError(SemconvError):
 
 
 def nearest(word: str, known: Iterable[str]) -> str:
-    """Return `did you mean …?` with the known word that is nearest, or nothing when none is near."""
+    """Return `did you mean …?` with the most similar known word, or an empty text if none is similar."""
     close = difflib.get_close_matches(word, sorted(known), n=1, cutoff=0.6)
     return f"did you mean `{close[0]}`?" if close else ""

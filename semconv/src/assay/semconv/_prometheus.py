@@ -1,7 +1,7 @@
-"""The name that an instrument has on `/metrics`.
+"""Names of series on `/metrics`.
 
-Source: OpenTelemetry specification, "Prometheus and OpenMetrics Compatibility", metric metadata; and the
-translation that the Collector and the Python exporter share.
+Source: OpenTelemetry specification, "Prometheus and OpenMetrics Compatibility", section "Metric Metadata", as
+the Collector and the Python exporter apply it.
 """
 
 from __future__ import annotations
@@ -25,10 +25,15 @@ _UNITS = {
 
 
 def series_name(name: str, unit: str, instrument: str) -> str:
-    """Return the series name (for a histogram the base name) of an instrument.
+    """Return the name of an instrument's series (for a histogram the base name).
 
-    A unit in braces adds nothing, `1` adds `ratio` to a gauge, and a unit that the name already has among its
-    words is not added twice. A counter ends in `_total`.
+    A counter ends in `_total`. A unit in braces adds nothing; `1` adds `ratio` to a gauge. A unit that is
+    already one of the name's words is not added again.
+
+    Args:
+        name: Name of the instrument.
+        unit: Its UCUM unit.
+        instrument: Its kind, such as `counter`.
     """
     words = [word for word in re.split(r"[^a-zA-Z0-9:]+", name) if word]
     suffix = "ratio" if unit == "1" and instrument == "gauge" else _UNITS.get(unit, "")

@@ -1,11 +1,11 @@
-"""What the reference pages show: one page for each subsystem, and an index."""
+"""Prepares the reference pages: one for each namespace, and an index."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from typing import Any
 
-from assay.semconv._compile import Definitions
+from assay.semconv._definitions import Definitions
 from assay.semconv._document import Node
 from assay.semconv._grammar import assay_annotations
 from assay.semconv.catalogue import Attribute, Catalogue, Event, Metric, Span
@@ -16,11 +16,11 @@ class Page:
     """The content of one page.
 
     Args:
-        title: Its title; also the namespace, in lower case.
-        template: Its template.
-        about: What the registry says of the subsystem as a whole.
+        title: Its title.
+        template: Name of its template.
+        about: Brief and annotations of the namespace's attribute group.
         spans, events, metrics, attributes: Brief and entry, in the registry's order.
-        pages: For the index: the title of each page by name.
+        pages: On the index: the other pages, by name.
     """
 
     title: str
@@ -46,7 +46,12 @@ _TITLES = {
 
 
 def pages(found: Definitions, catalogue: Catalogue) -> dict[str, Page]:
-    """Return the pages by file name without suffix."""
+    """Return the pages, by file name without suffix.
+
+    Args:
+        found: The registry's definitions.
+        catalogue: Their catalogue.
+    """
     spaces = dict.fromkeys(key.partition(".")[0] for section in found.sections.values() for key in section)
     made = {space: _page(space, found, catalogue) for space in sorted(spaces)}
     return {"index": Page("Reference of the semantic conventions", "index", pages=made), **made}
