@@ -60,13 +60,12 @@ def generate() -> dict[Path, str]:
         undefined=jinja2.StrictUndefined,
     )
     environment.filters["constant"] = _constant
-    environment.filters["attributes"] = _attributes
     files: dict[Path, str] = {}
     for name, context in _modules(found, catalogue, names).items():
         text = environment.get_template(f"{name}.py.j2").render(context)
         files[PACKAGE / "_generated" / f"{name}.py"] = text
     for name, page in _reference.pages(found, catalogue).items():
-        text = environment.get_template(f"{page.template}.md.j2").render(page=page)
+        text = environment.get_template(f"{page.template}.md.j2").render(page=page, attributes_of=_attributes)
         files[PAGES / f"{name}.md"] = text
     return files
 
