@@ -7,6 +7,7 @@ from time import time_ns
 
 from opentelemetry.trace import SpanKind, Tracer
 
+from assay.semconv import attributes as names
 from assay.semconv.catalogue import Span
 from assay.telemetry import bus
 from assay.telemetry._bridge.attributes import write_attributes, write_correlation
@@ -22,8 +23,6 @@ from assay.telemetry._otel_context import (
     attach,
     get_current,
 )
-
-SPAN_EVENT = "assay.span.event"
 
 
 def start_handler(tracer: Tracer, span: Span, signals: Signals, spans: OpenSpans) -> bus.Handler:
@@ -101,12 +100,11 @@ def write_start(source: Source, tracer: Tracer, span: Span) -> None:
 
 def _write_name(source: Source, span: Span) -> str:
     """Write the code that fills in the span's name; return the expression for it."""
-    name = getattr(span, "name", "")
-    if not name:
+    if not span.name:
         return repr(span.event)
-    source.write(f"known[{SPAN_EVENT!r}] = {span.event!r}")
+    source.write(f"known[{names.ASSAY_SPAN_EVENT!r}] = {span.event!r}")
     parts: list[str] = []
-    for literal, key, _, _ in string.Formatter().parse(name):
+    for literal, key, _, _ in string.Formatter().parse(span.name):
         if literal:
             parts.append(repr(literal))
         if key:
