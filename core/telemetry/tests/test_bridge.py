@@ -12,7 +12,7 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
 from opentelemetry.trace import SpanKind, StatusCode
 
-from assay.semconv.catalogue import Catalogue, Span
+from assay.semconv.catalogue import Attribute, Audit, Catalogue, Event, Metric, Recording, Span
 from assay.telemetry import carry, correlation, execute, redact, set_rate, span
 from assay.telemetry._bridge.open_spans import open_spans
 from assay.telemetry.errors import PlanError
@@ -411,3 +411,66 @@ def test_two_spans_that_claim_one_event_are_refused(otel):
     catalogue = Catalogue(spans={"a": Span("a", start="b.start"), "a.b": Span("a.b")})
     with pytest.raises(PlanError, match=r"a\.b\.start"):
         otel.make_bridge(catalogue)
+
+
+class TestConditions:
+    EVENT = Event(
+        "g.done",
+        attributes=(Attribute("g.result", "result"),),
+        when={"result": "error", "span": None},
+        audit=Audit("DO", "failure", "thing", "thing"),
+    )
+
+    @pytest.mark.parametrize(
+        ("metadata", "holds"),
+        [
+            ({"result": "error"}, True),
+            ({"result": "ok"}, False),
+            ({}, False),
+            ({"result": "error", "span": 1}, False),
+        ],
+    )
+    def test_an_event_is_logged_and_audited_if_its_condition_holds(self, new_telemetry, metadata, holds):
+        records = []
+        telemetry = new_telemetry(
+            Catalogue(events={"g.done": self.EVENT}), audit=lambda *args, **_: records.append(args)
+        )
+        execute("g.done", None, metadata)
+        assert len(telemetry.logs) == len(records) == int(holds)
+
+    def test_a_label_may_be_left_out(self, new_telemetry):
+        labels = (
+            Attribute("error.type", "error.type", source="error_type", optional=True),
+            Attribute("a", "a"),
+        )
+        for instrument in ("counter", "histogram"):
+            metric = Metric("g.count", instrument, "1", labels=labels, recordings=(Recording("g.done"),))
+            telemetry = new_telemetry(Catalogue(metrics={"g.count": metric}))
+            execute("g.done", None, {"a": "x"})
+            execute("g.done", None, {"a": "x", "error_type": "E"})
+            assert [dict(p.attributes) for p in telemetry.points("g.count")] == [
+                {"a": "x"},
+                {"error.type": "E", "a": "x"},
+            ]
+            telemetry.bridge.detach()
+
+    def test_an_attribute_may_depend_on_the_phase(self, new_telemetry):
+        telemetry = new_telemetry(
+            Catalogue(
+                spans={
+                    "g.run": Span(
+                        "g.run",
+                        stops=("stop", "canceled"),
+                        phase_attributes={
+                            phase: (Attribute("g.result", "g.result", constant=result),)
+                            for phase, result in (("stop", "success"), ("canceled", "cancellation"))
+                        },
+                    )
+                }
+            )
+        )
+        with span("g.run"):
+            pass
+        with span("g.run") as run:
+            run.end_as("canceled")
+        assert [s.attributes["g.result"] for s in telemetry.spans] == ["success", "cancellation"]

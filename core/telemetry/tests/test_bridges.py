@@ -185,6 +185,6 @@ def test_a_span_s_name_may_be_filled_in(new_telemetry):
     with span("g.run"):
         pass
     first, second = telemetry.spans
-    assert (first.name, second.name) == ("RUN nightly", "RUN unknown")
+    assert (first.name, second.name) == ("RUN nightly", "RUN")
     assert first.attributes["assay.span.event"] == "g.run"
     assert first.kind is SpanKind.SERVER

@@ -240,7 +240,7 @@ class Bridge:
         spans = open_spans(span.event)
         if plan.starts:
             return start_handler(tracer, span, signals, spans)
-        return end_handler(tracer, span, signals, spans, is_failure=plan.is_failure)
+        return end_handler(tracer, span, plan.phase, signals, spans)
 
     def _recordings_of(self, event: str) -> tuple[InstrumentRecording, ...]:
         found = self._recordings.get(event)

@@ -12,6 +12,7 @@ from assay.semconv.catalogue import Attribute, Audit, Event
 from assay.telemetry import bus
 from assay.telemetry._acceptance import note_accepted, note_failure
 from assay.telemetry._bridge.attributes import Extract, extractor
+from assay.telemetry._bridge.conditions import condition
 from assay.telemetry._bridge.values import text
 from assay.telemetry._otel_context import attach, get_current
 from assay.telemetry.correlation import BAGGAGE_KEY as CORRELATION_ATTRIBUTE
@@ -50,11 +51,13 @@ def audit_writer(auditor: Auditor, event: Event, audit: Audit) -> WriteRecord:
     """
     describe = _describer(audit)
     extract_body = _body_extractor(event, audit)
-    name = event.name
+    name, holds = event.name, condition(event.when)
 
     def write(
         measurements: Mapping[str, Any], metadata: Mapping[str, Any], time_unix_nano: int, context: Context
     ) -> None:
+        if not holds(measurements, metadata):
+            return
         before = get_current()
         try:
             attributes = describe(measurements, metadata)

@@ -51,12 +51,16 @@ class LabelSet:
                 determined = False
             elif given is not None and given.__class__ is not str:
                 determined = False
-            labels[label.name] = default if value is None else convert(value)
+            if value is not None:
+                labels[label.name] = convert(value)
+            elif default is not None:
+                labels[label.name] = default
         return labels, determined
 
 
 def _default(label: Attribute, recording: Recording) -> Any:  # noqa: ANN401 - a label's value
+    """Return the value of a label that the event lacks, None to leave the label out."""
     value = recording.defaults.get(label.name, label.constant)
     if value is None:
-        return UNKNOWN
+        return None if label.optional else UNKNOWN
     return text(value) if isinstance(value, bool) else value

@@ -9,6 +9,7 @@ from opentelemetry._logs import Logger, LogRecord, SeverityNumber
 from assay.semconv.catalogue import Event, Span
 from assay.telemetry._bridge.attributes import write_attributes, write_correlation
 from assay.telemetry._bridge.codegen import Source
+from assay.telemetry._bridge.conditions import condition_head
 
 _SEVERITIES: Mapping[str, tuple[SeverityNumber, str]] = {
     "debug": (SeverityNumber.DEBUG, "DEBUG"),
@@ -32,6 +33,14 @@ def write_log(
             attributes that the span got from the same metadata, correlation id included, or None.
         extra: Variable with further attributes, or None.
     """
+    if event.when:
+        with source.block(condition_head(source, event.when)):
+            _write_log(source, logger, event, span, extra)
+    else:
+        _write_log(source, logger, event, span, extra)
+
+
+def _write_log(source: Source, logger: Logger, event: Event, span: Span | None, extra: str) -> None:
     source.use("context", "time")
     attributes, severity = source.name("attributes"), source.bind("severity", _SEVERITIES[event.severity][0])
     source.define(attributes)

@@ -11,13 +11,14 @@ from typing import Any, TypeAlias
 from opentelemetry.context import Context
 from opentelemetry.metrics import CallbackOptions, Meter, MeterProvider, Observation, get_meter
 
-from assay.semconv.catalogue import Metric, Recording, Scalar
+from assay.semconv.catalogue import Metric, Recording
 from assay.telemetry._bridge.codegen import Source
+from assay.telemetry._bridge.conditions import condition_head
 from assay.telemetry._bridge.labels import Key, LabelSet
 from assay.telemetry._bridge.plan import MetricRecording
 from assay.telemetry._bridge.scope import Scope
 from assay.telemetry._bridge.sums import PENDING_LIMIT, SumInstrument, sum_instruments
-from assay.telemetry._bridge.values import number, text
+from assay.telemetry._bridge.values import number
 from assay.telemetry.redaction import hits
 from assay.telemetry.sampling import WEIGHT
 
@@ -131,7 +132,7 @@ def write_recordings(source: Source, recordings: Iterable[InstrumentRecording]) 
     for group in groups.values():
         when = group[0].recording.when
         if when:
-            with source.block(f"if {source.bind('holds', _condition(when))}(measurements, metadata)"):
+            with source.block(condition_head(source, when)):
                 _write_group(source, group, weight)
         else:
             _write_group(source, group, weight)
@@ -233,17 +234,6 @@ def _write_value(source: Source, key: str) -> str:
         number=number,
     )
     return value
-
-
-def _condition(when: Mapping[str, Scalar]) -> Callable[[Mapping[str, Any], Mapping[str, Any]], bool]:
-    def holds(measurements: Mapping[str, Any], metadata: Mapping[str, Any]) -> bool:
-        for name, wanted in when.items():
-            value = metadata.get(name, measurements.get(name))
-            if value != wanted and (value is None or text(value) != text(wanted)):
-                return False
-        return True
-
-    return holds
 
 
 def _create(meter: Meter, metric: Metric) -> Record:

@@ -29,7 +29,7 @@ class Plan:
         name: The bus event.
         starts: The span that it starts.
         ends: The span that it ends.
-        is_failure: It ends the span with an error.
+        phase: The last part of its name, if it starts or ends a span.
         recordings: The measurements that it makes.
         log: The log event that it becomes.
     """
@@ -37,7 +37,7 @@ class Plan:
     name: str
     starts: Span | None = None
     ends: Span | None = None
-    is_failure: bool = False
+    phase: str = ""
     recordings: list[MetricRecording] = field(default_factory=list[MetricRecording])
     log: Event | None = None
 
@@ -57,8 +57,8 @@ def compile_plans(catalogue: Catalogue) -> dict[str, Plan]:
         _claim(plan(f"{span.event}.{span.start}"), span).starts = span
         for phase in (*span.stops, *span.exceptions):
             _claim(plan(f"{span.event}.{phase}"), span).ends = span
-        for phase in span.exceptions:
-            plan(f"{span.event}.{phase}").is_failure = True
+        for phase in span.phases:
+            plan(f"{span.event}.{phase}").phase = phase
     for event in catalogue.events.values():
         plan(event.name).log = event
     for metric in catalogue.metrics.values():

@@ -36,25 +36,24 @@ IGNORED: Final = object.__new__(OpenSpan)
 """The span of an end event that causes nothing: a forked child's, whose parent ends the span."""
 
 
-def end_handler(
-    tracer: Tracer, span: Span, signals: Signals, spans: OpenSpans, *, is_failure: bool
-) -> bus.Handler:
+def end_handler(tracer: Tracer, span: Span, phase: str, signals: Signals, spans: OpenSpans) -> bus.Handler:
     """Return the handler of a phase that ends a span.
 
     Args:
         tracer: Starts the span where only its end is emitted.
         span: The span's definition.
+        phase: The phase.
         signals: What else the event causes: inside the span.
         spans: Has the open span.
-        is_failure: The phase ends the span with an error.
     """
+    is_failure = phase in span.exceptions
     source = handler_source("on_span_end")
     with deferring(source):
         _write_take(source, tracer, span, signals, spans, is_failure=is_failure)
         _write_time(source)
         write_leave(source)
         with source.block("try"):
-            _write_last_attributes(source, span, is_failure=is_failure)
+            _write_last_attributes(source, span, phase)
         with source.block("finally"):
             with source.block("try"):
                 source.write("span.end(time)")
@@ -114,12 +113,12 @@ def _write_time(source: Source) -> None:
     )
 
 
-def _write_last_attributes(source: Source, span: Span, *, is_failure: bool) -> None:
+def _write_last_attributes(source: Source, span: Span, phase: str) -> None:
     """Write the code that sets what the last event adds to the span."""
     source.use("span", "known", "open_span", "measurements", "metadata")
     # None for a span that is not sampled.
     with source.block("if span.is_recording()"):
-        if is_failure:
+        if phase in span.exceptions:
             source.write("fail(open_span, metadata)", fail=_fail)
         with source.block("if known is None"):  # the event adds metadata
             source.write(
@@ -127,7 +126,7 @@ def _write_last_attributes(source: Source, span: Span, *, is_failure: bool) -> N
             )
         # One by one, which is cheaper than set_attributes for a few.
         source.write("set_attribute = span.set_attribute")
-        write_attributes(source, span.stop_attributes, "set_attribute({key}, {value})")
+        write_attributes(source, span.set_at(phase), "set_attribute({key}, {value})")
 
 
 def _changes(span: Span) -> Callable[..., None]:

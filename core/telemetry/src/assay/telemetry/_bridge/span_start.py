@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import string
+from collections.abc import Callable, Mapping
 from time import time_ns
+from typing import Any
 
 from opentelemetry.trace import SpanKind, Tracer
 
@@ -102,12 +104,26 @@ def _write_name(source: Source, span: Span) -> str:
     """Write the code that fills in the span's name; return the expression for it."""
     if not span.name:
         return repr(span.event)
+    source.use("metadata")
     source.write(f"known[{names.ASSAY_SPAN_EVENT!r}] = {span.event!r}")
-    parts: list[str] = []
-    for literal, key, _, _ in string.Formatter().parse(span.name):
-        if literal:
-            parts.append(repr(literal))
-        if key:
-            parts.append(f'text(metadata.get({key!r}, "unknown"))')
-    source.write("", text=text)
-    return " + ".join(parts)
+    return f"{source.bind('name_span', _namer(span))}(metadata)"
+
+
+def _namer(span: Span) -> Callable[[Mapping[str, Any]], str]:
+    """Return a function that fills in the template of a span's name.
+
+    A key that the event lacks is left out, with the spaces before it; if nothing is left, the name is the
+    span's event.
+    """
+    parts = [(literal, key) for literal, key, _, _ in string.Formatter().parse(span.name)]
+
+    def name_span(metadata: Mapping[str, Any]) -> str:
+        name = ""
+        for literal, key in parts:
+            name += literal
+            if key is not None:
+                value = metadata.get(key)
+                name = name.rstrip(" ") if value is None else name + text(value)
+        return name.strip() or span.event
+
+    return name_span

@@ -78,12 +78,12 @@ class SumInstrument:
     """A counter or an up-down-counter."""
 
     def __init__(self) -> None:
-        self._series: dict[tuple[Hashable, ...], Sum] = {}
+        self._series: dict[tuple[tuple[str, Hashable], ...], Sum] = {}
         _instruments.add(self)
 
     def series(self, labels: Mapping[str, Any]) -> Sum:
         """Return the sum with these labels."""
-        key = tuple(map(_hashable, labels.values()))
+        key = tuple((name, _hashable(value)) for name, value in labels.items())
         found = self._series.get(key)
         # setdefault is atomic: of two threads that make the same series, both get the first one's.
         return found if found is not None else self._series.setdefault(key, Sum(labels))
