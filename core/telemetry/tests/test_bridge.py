@@ -8,6 +8,7 @@ from time import time_ns
 import pytest
 from opentelemetry import context as otel_context
 from opentelemetry import trace
+from opentelemetry.sdk._logs import LoggerProvider, LogRecordProcessor
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
 from opentelemetry.trace import SpanKind, StatusCode
@@ -474,3 +475,59 @@ class TestConditions:
         with span("g.run") as run:
             run.end_as("canceled")
         assert [s.attributes["g.result"] for s in telemetry.spans] == ["success", "cancellation"]
+
+
+class Disabled(LogRecordProcessor):
+    """Wants no log event."""
+
+    emitted = 0
+
+    def on_emit(self, log_record):
+        self.emitted += 1
+
+    def enabled(self, **_kwargs):
+        return False
+
+    def shutdown(self):
+        pass
+
+    def force_flush(self, timeout_millis=30000):
+        return True
+
+
+class TestWhatNobodyWants:
+    def test_a_span_that_is_not_sampled_gets_no_attributes_at_its_end(self, otel):
+        asked = []
+
+        class Size:
+            def __int__(self):
+                asked.append(1)
+                return 1
+
+            __float__ = __int__
+
+        otel.bridge.detach()
+        otel.tracers = TracerProvider(sampler=ALWAYS_OFF, shutdown_on_exit=False)
+        otel.bridge = otel.make_bridge()
+        otel.bridge.attach()
+        with span("f.make", asset="x") as one:
+            one.measurements["size"] = Size()
+        assert not asked
+        assert otel.values("f.make.count") == {(("asset", "x"),): 1}
+
+    def test_a_log_event_that_no_processor_wants_is_not_built(self, new_telemetry, catalogue):
+        disabled, converted = Disabled(), []
+
+        class Note:
+            def __str__(self):
+                converted.append(1)
+                return "note"
+
+        telemetry = new_telemetry(catalogue)
+        telemetry.bridge.detach()
+        telemetry.loggers = LoggerProvider(shutdown_on_exit=False)
+        telemetry.loggers.add_log_record_processor(disabled)
+        telemetry.bridge = telemetry.make_bridge(catalogue)
+        telemetry.bridge.attach()
+        execute("f.note", None, {"note": Note()})
+        assert (disabled.emitted, converted) == (0, [])

@@ -42,7 +42,19 @@ def write_log(
 
 def _write_log(source: Source, logger: Logger, event: Event, span: Span | None, extra: str) -> None:
     source.use("context", "time")
-    attributes, severity = source.name("attributes"), source.bind("severity", _SEVERITIES[event.severity][0])
+    source.write("", severity=_SEVERITIES[event.severity][0])
+    enabled = getattr(logger, "enabled", None)  # not in the oldest supported API
+    if enabled is None:
+        _write_record(source, logger, event, span, extra)
+        return
+    source.write("", enabled=enabled)
+    with source.block(f"if enabled(context=context, severity_number=severity, event_name={event.name!r})"):
+        _write_record(source, logger, event, span, extra)
+
+
+def _write_record(source: Source, logger: Logger, event: Event, span: Span | None, extra: str) -> None:
+    """Write the code that makes the log record and emits it."""
+    attributes = source.name("attributes")
     source.define(attributes)
     statement = attributes + "[{key}] = {value}"
     if span is not None and set(span.attributes) <= set(event.attributes):
@@ -64,7 +76,7 @@ def _write_log(source: Source, logger: Logger, event: Event, span: Span | None, 
                 timestamp=time,
                 observed_timestamp=time,
                 context=context,
-                severity_number={severity},
+                severity_number=severity,
                 severity_text={_SEVERITIES[event.severity][1]!r},
                 body={event.body or event.name!r},
                 attributes={attributes},
