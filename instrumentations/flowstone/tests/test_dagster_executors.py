@@ -51,7 +51,8 @@ def test_everything_is_counted_once(dagster_telemetry, shop, instance, executor)
     assert not result.success
     counts = dagster_telemetry.counts
     assert counts("flowstone.materialization.start.count") == STARTS
-    assert counts("flowstone.materialization.stop.count") == {"seed": 1, "leaf": 1, "flaky": 1}
+    assert counts("flowstone.materialization.stop.count") == STARTS
+    assert counts("flowstone.materialization.stop.count", "status") == {"success": 3, "failure": 3}
     assert counts("flowstone.materialization.exception.count") == {"flaky": 1, "broken": 1, "refused": 1}
     assert counts("flowstone.materialization.duration") == STARTS
     assert counts("flowstone.io.load.count") == {"seed": 1, "leaf": 3}

@@ -171,7 +171,11 @@ def test_each_attempt_is_told_and_retries_are_retryable(dagster_telemetry, polic
 
     assert dagster_telemetry.counts("flowstone.materialization.start.count") == {"flaky": 3}
     assert dagster_telemetry.counts("flowstone.materialization.exception.count") == {"flaky": 2}
-    assert dagster_telemetry.counts("flowstone.materialization.stop.count") == {"flaky": 1}
+    assert dagster_telemetry.counts("flowstone.materialization.stop.count") == {"flaky": 3}
+    assert dagster_telemetry.counts("flowstone.materialization.stop.count", "status") == {
+        "success": 1,
+        "failure": 2,
+    }
     retries = dagster_telemetry.events("flowstone.materialization.retry")
     assert [retry["attempt"] for retry in retries] == [1, 2]
     assert dagster_telemetry.counts("flowstone.error.count", "retryable") == {"true": 2}

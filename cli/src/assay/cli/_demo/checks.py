@@ -42,7 +42,7 @@ def _expected_by_asset(report: Report) -> Iterator[tuple[str, Counter[str]]]:
 
     prefix = "flowstone_materialization"
     yield f"{prefix}_start_count_total", counted("started")
-    yield f"{prefix}_stop_count_total", counted("succeeded")
+    yield f"{prefix}_stop_count_total", counted("succeeded", "failed", "retried")
     yield f"{prefix}_exception_count_total", counted("failed", "retried")
     yield f"{prefix}_duration_milliseconds_count", counted("started")
     yield "flowstone_io_store_count_total", counted("stored")
