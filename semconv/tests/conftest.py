@@ -1,4 +1,4 @@
-"""What the tests of the registry share."""
+"""Fixtures of the registry's tests."""
 
 import os
 from pathlib import Path
@@ -16,9 +16,9 @@ def registry():
 
 @pytest.fixture(scope="session")
 def shared():
-    """The folder of designs and schemas beside the checkout."""
+    """Return the folder of designs and schemas beside the checkout."""
     if not SHARED.is_dir():
-        reason = f"{SHARED} is absent: designs and schemas stand beside a checkout, not in it"
+        reason = f"{SHARED} is absent: designs and schemas are beside a checkout, not in it"
         if os.environ.get("ASSAY_REQUIRE_SERVICES") == "1":
             pytest.fail(reason)
         pytest.skip(reason)

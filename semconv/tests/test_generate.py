@@ -1,4 +1,4 @@
-"""What is generated is fresh, and says when it is not."""
+"""The generated files are fresh, and the generator names stale ones."""
 
 import pytest
 
@@ -15,9 +15,9 @@ def test_a_stale_file_is_named(monkeypatch, capsys, tmp_path):
     monkeypatch.setattr(generate, "ROOT", tmp_path.anchor)
     (tmp_path / "gone.md").write_text("")
     assert generate.main(["--check"]) == 1
-    said = capsys.readouterr().err
-    assert "flowstone.md is stale" in said
-    assert "gone.md is stale" in said
+    reported = capsys.readouterr().err
+    assert "flowstone.md is stale" in reported
+    assert "gone.md is stale" in reported
     assert generate.main([]) == 0
     assert not (tmp_path / "gone.md").exists()
     assert generate.main(["--check"]) == 0
@@ -37,7 +37,7 @@ def test_upstream_attributes_exist():
     assert "http.response.status_code" in _upstream.published()
 
 
-def test_an_upstream_attribute_that_there_is_not(monkeypatch, capsys):
+def test_an_unknown_upstream_attribute(monkeypatch, capsys):
     monkeypatch.setattr(_upstream, "published", lambda: frozenset({"error.type"}))
     assert generate.main(["--check"]) == 1
     assert "vcs.repository.name" in capsys.readouterr().err

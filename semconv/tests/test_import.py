@@ -1,4 +1,4 @@
-"""The package loads what is used, and nothing else."""
+"""Importing the package loads only the modules that are used."""
 
 import json
 import subprocess

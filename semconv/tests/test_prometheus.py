@@ -1,4 +1,4 @@
-"""The series' names are those that OpenTelemetry's rules give."""
+"""Names of series follow OpenTelemetry's rules."""
 
 import pytest
 
@@ -18,7 +18,7 @@ from assay.semconv._prometheus import series_name
         ("a.duration", "s", "histogram", "a_duration_seconds"),
     ],
 )
-def test_rules(name, unit, instrument, series):
+def test_names_of_series(name, unit, instrument, series):
     assert series_name(name, unit, instrument) == series
 
 

@@ -1,4 +1,4 @@
-"""Loading registry files: what they become, and how what is wrong in them is reported."""
+"""Registry files become a catalogue; errors in them are reported with place and remedy."""
 
 import re
 import textwrap
@@ -49,11 +49,11 @@ def write(tmp_path):
     return _write
 
 
-def test_ours_is_what_was_generated(registry):
+def test_the_generated_catalogue_is_that_of_the_registry(registry):
     assert load(registry) == CATALOGUE
 
 
-def test_an_event_of_ones_own(write):
+def test_a_user_defined_event(write):
     path = write(ORDER, METRIC)
     catalogue = load(path, base=CATALOGUE)
     event = catalogue.events["shop.order.placed"]
@@ -64,7 +64,7 @@ def test_an_event_of_ones_own(write):
     assert "flowstone.error" in CATALOGUE.merged(catalogue).events
 
 
-def test_what_an_event_becomes(write):
+def test_the_annotations_of_an_event(write):
     extra = """\
             annotations:
               assay:
@@ -81,14 +81,14 @@ def test_what_an_event_becomes(write):
     assert event.cdevents[0].subject == "pkg:generic/{shop.order_id}"
 
 
-def test_attributes_and_events_of_ours_can_be_used(write):
-    ours = ORDER.replace(
+def test_users_may_refer_to_attributes_and_events_of_assay(write):
+    order = ORDER.replace(
         "      - ref: shop.order_id", "      - ref: flowstone.asset\n      - ref: http.route"
     )
     metric = METRIC.replace("shop.order_id", "flowstone.asset").replace(
         "shop.order.placed", "flowstone.io.load.stop"
     )
-    catalogue = load(write(ours, metric), base=CATALOGUE)
+    catalogue = load(write(order, metric), base=CATALOGUE)
     assert [each.name for each in catalogue.events["shop.order.placed"].attributes] == ["asset", "http_route"]
     assert catalogue.metrics["shop.orders"].recordings[0].event == "flowstone.io.load.stop"
 
@@ -367,7 +367,7 @@ def test_rejected_annotations_of_an_event(write, annotations, problem):
     assert caught.value.line == 13
 
 
-def test_a_name_that_two_files_define(write):
+def test_a_name_defined_in_two_files(write):
     first, second = write(ORDER), write(ORDER, name="other.yaml")
     with pytest.raises(RegistryError, match=re.escape(f"first at {first}:3")) as caught:
         load(first, second)
@@ -377,12 +377,12 @@ def test_a_name_that_two_files_define(write):
 @pytest.mark.parametrize(
     ("old", "new"), [("shop.order_id", "flowstone.asset"), ("shop.order.placed", "flowstone.error")]
 )
-def test_a_name_that_assay_defines(write, old, new):
+def test_a_name_defined_by_assay(write, old, new):
     with pytest.raises(RegistryError, match=f"`{new}`.*Assay defines it"):
         load(write(ORDER.replace(old, new)), base=CATALOGUE)
 
 
-def test_a_file_that_is_not_there(tmp_path):
+def test_a_missing_file(tmp_path):
     with pytest.raises(RegistryError, match="No such file"):
         load(tmp_path / "none.yaml")
 
@@ -395,7 +395,7 @@ def test_a_folder_without_files(tmp_path):
 @pytest.mark.parametrize(
     "content", [b"\xff\xfe\xfa", b"a: \x00", b"a: &x [*x]", b"[" * 5000, b"a: !!python/object:os.x {}"]
 )
-def test_bytes_that_are_no_registry(tmp_path, content):
+def test_bytes_that_are_not_a_registry(tmp_path, content):
     path = tmp_path / "x.yaml"
     path.write_bytes(content)
     with pytest.raises(RegistryError):

@@ -1,4 +1,4 @@
-"""The registry has the form that OpenTelemetry's schemas give."""
+"""The registry is valid under OpenTelemetry's schemas."""
 
 import json
 
@@ -21,15 +21,15 @@ def test_every_file_validates(registry, shared):
         validator.validate(yaml.safe_load(path.read_text()))
 
 
-def test_the_schema_rejects_what_is_no_registry(shared):
+def test_the_schema_rejects_an_older_format(shared):
     with pytest.raises(jsonschema.ValidationError):
         _schema(shared / "weaver" / "semconv.schema.v2.json").validate({"file_format": "definition/1"})
 
 
 def test_the_manifest_validates(registry, shared):
     manifest = yaml.safe_load((registry / "manifest.yaml").read_text())
-    # The published schema wants `{url: …}`; weaver's own parser and all its examples take the URL itself
-    # (weaver 0.25.1). The file is what weaver reads.
+    # The published schema requires `{url: …}`. Weaver's parser (0.25.1) and all its examples take the URL
+    # itself, so the file has that form.
     for each in (manifest, *manifest["dependencies"]):
         each["schema_url"] = {"url": each["schema_url"]}
     _schema(shared / "weaver" / "definition-manifest.v2.json").validate(manifest)

@@ -8,7 +8,7 @@ from assay.semconv._grammar import assay_annotations
 from assay.semconv.registry import definitions
 
 SUBSYSTEMS = ("flowstone", "alumiini", "ingot", "forge", "anvil", "snakepit")
-# OpenTelemetry deprecates `error.message` and asks for an attribute of one's own domain.
+# OpenTelemetry deprecates `error.message` and recommends an attribute of the domain instead.
 RENAMED = {"error.message": "assay.error.message"}
 # OpenTelemetry's conventions decide the kind of these spans; signals.yaml gives them none.
 UPSTREAM_KINDS = {"anvil.storage.query": "client"}
@@ -18,7 +18,7 @@ OWN_LENGTH = {"duration"}
 RECORD_FIELDS = {"id", "timestamp", "type", "severity"}
 # The JSON formatter adds these to every line.
 LINE_FIELDS = {"flowstone", "event"}
-# Compared by a test of their own; every other key stands unchanged on the subsystem's group.
+# Compared by other tests here; the subsystem's group holds every other key unchanged.
 COMPARED = {
     "attributes",
     "resource_attributes",

@@ -15,7 +15,7 @@ from assay.semconv.catalogue import Attribute
 
 _ENUM_TYPES = {str: "string", int: "int", bool: "boolean"}
 _OF_REFERENCES = ("phase", "by_phase")
-"""Annotations of a span's reference that say when the attribute is set."""
+"""Annotations of a span's reference that determine when the attribute is set."""
 
 
 class Attributes:

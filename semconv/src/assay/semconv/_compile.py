@@ -22,7 +22,7 @@ _OUTCOMES = ("success", "failure", "unknown")
 _DURATION = "duration"
 """Measurement that the bus adds at the end of every span."""
 _TIMESTAMP = "timestamp"
-"""Payload key that stands for the time of the event."""
+"""Payload key whose value is the time of the event."""
 
 
 def compile_catalogue(definitions: Definitions, base: Catalogue) -> Catalogue:
@@ -114,7 +114,7 @@ class _Compiler:
         )
 
     def _check_groups_and_entities(self) -> None:
-        """Check what the catalogue does not hold but must be right."""
+        """Check the definitions that the catalogue does not hold."""
         sections, references = self._definitions.sections, self._definitions.references
         for group in sections["attribute_groups"].values():
             for reference in references(group):

@@ -41,7 +41,7 @@ class Definitions:
                 self.sections[section][key] = definition
 
     def references(self, definition: Node, part: str = "attributes") -> Iterator[Node]:
-        """Yield a definition's references to attributes; a group stands for its own references.
+        """Yield a definition's references to attributes, and those of the groups to which it refers.
 
         Raises:
             RegistryError: A group is not defined.

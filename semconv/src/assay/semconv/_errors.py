@@ -15,10 +15,10 @@ class RegistryError(SemconvError):
     """A registry file cannot be used.
 
     Args:
-        problem: What is wrong; the file is the subject of the sentence.
+        problem: The problem, as a sentence whose subject is the file or a definition.
         path: The file.
         line: The line, counted from 1.
-        remedy: What the author can do.
+        remedy: The remedy, as an instruction to the author.
     """
 
     def __init__(self, problem: str, *, path: Path, line: int, remedy: str = "") -> None:

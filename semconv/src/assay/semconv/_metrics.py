@@ -20,7 +20,7 @@ _OF_EXCEPTIONS = (
     Attribute(key="exception.kind", name="kind"),
     Attribute(key="exception.reason", name="reason"),
 )
-"""What the bus adds to a phase that ends a span with an error."""
+"""Attributes that the bus adds to a phase that ends a span with an error."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +52,7 @@ class Metrics:
         """Return the metrics by name.
 
         Raises:
-            RegistryError: A metric cannot be what its definition says, or records what its events lack.
+            RegistryError: A definition contradicts itself, or reads a key that its events lack.
         """
         return {name: self._metric(name, node) for name, node in definitions.items()}
 

@@ -40,6 +40,9 @@ _TITLES = {
     "forge": "Forge",
     "anvil": "Anvil",
     "snakepit": "Snakepit",
+    "cicd": "OpenTelemetry's metrics of pipeline runs",
+    "db": "OpenTelemetry's metrics of database calls",
+    "rpc": "OpenTelemetry's metrics of RPCs",
     "assay": "Assay",
     "audit": "Audit records",
 }

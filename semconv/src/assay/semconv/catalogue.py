@@ -101,7 +101,7 @@ class Topic:
     """A topic of the live stream on which an event is published, and the message that subscribers get.
 
     Args:
-        topic: Name of the topic; `{key}` stands for the bus value of that key, as in `queue:{queue_id}`.
+        topic: Name of the topic; `{key}` is replaced by the bus value of that key, as in `queue:{queue_id}`.
         message: Name of the message, such as `label_submitted`; empty: the event's name.
         payload: Bus keys of the message's values, in order; `timestamp` is the time of the event. Empty: all
             of the event's attributes.
@@ -129,7 +129,7 @@ class Span:
         exceptions: Phases that end it with an error.
         attributes: Set when the span starts.
         stop_attributes: Set when it ends, by whichever phase.
-        phase_attributes: Set when this phase ends it, by phase: constants that say how the span ended.
+        phase_attributes: Constants set when this phase ends it, by phase.
         cdevents: CDEvents that an exporter makes of the ended span.
     """
 
