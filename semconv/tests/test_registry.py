@@ -191,13 +191,12 @@ def test_a_metric_with_upstreams_labels(write):
     }
 
 
-def test_a_recording_of_events_outside_spans(write):
+def test_a_recording_of_events_without_a_key(write):
     metric = METRIC.replace(
-        "- event: shop.order.placed",
-        "- {event: shop.order.placed, when: {telemetry_span_context: null}}",
+        "- event: shop.order.placed", "- {event: shop.order.placed, when: {order_id: null}}"
     )
     found = load(write(ORDER, metric)).metrics["shop.orders"]
-    assert found.recordings[0].when == {"telemetry_span_context": None}
+    assert found.recordings[0].when == {"order_id": None}
 
 
 def test_several_files_and_folders(write, tmp_path):

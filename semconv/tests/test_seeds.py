@@ -237,7 +237,7 @@ def test_a_completed_request_is_counted_once(designs):
         recordings = CATALOGUE.metrics[name].recordings
         alone = [each for each in recordings if each.event == "snakepit.request.completed"]
         assert alone
-        assert all(each.when["telemetry_span_context"] is None for each in alone)
+        assert all(each.when["in_span"] is None for each in alone)
 
 
 def _senders(entry):

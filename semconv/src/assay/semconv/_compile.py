@@ -19,8 +19,6 @@ CORRELATION_ID = "assay.correlation_id"
 """The bridge sets this attribute on every signal, so no event lists it."""
 _PLACEHOLDER = re.compile(r"\{([^{}]*)\}")
 _OUTCOMES = ("success", "failure", "unknown")
-_DURATION = "duration"
-"""Measurement that the bus adds at the end of every span."""
 _TIMESTAMP = "timestamp"
 """Payload key whose value is the time of the event."""
 

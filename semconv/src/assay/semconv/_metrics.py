@@ -13,9 +13,8 @@ from assay.semconv._grammar import assay_annotations
 from assay.semconv._prometheus import series_name
 from assay.semconv.catalogue import Attribute, Event, Metric, Recording, Span
 
-# Keys that the bus adds to the events of a span.
 _DURATION = "duration"
-_SPAN_CONTEXT = "telemetry_span_context"
+"""Measurement that the bus adds at the end of every span."""
 _OF_EXCEPTIONS = (
     Attribute(key="exception.kind", name="kind"),
     Attribute(key="exception.reason", name="reason"),
@@ -154,7 +153,7 @@ def _label(metric: str, reference: Node, label: Attribute, recorded: list[_Recor
 def _check_recording(metric: str, recorded: _Recorded, labels: set[str]) -> None:
     """Raise if a recording reads what its event lacks, or names a label that the metric lacks."""
     node, recording = recorded.node, recorded.recording
-    keys = {_DURATION, _SPAN_CONTEXT}
+    keys = {_DURATION}
     keys |= {key for each in recorded.attributes for key in (each.name, each.source) if key}
     read = [("when", key) for key in recording.when]
     if recording.value:

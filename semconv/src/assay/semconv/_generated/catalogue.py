@@ -143,71 +143,72 @@ _122 = Attribute(key='snakepit.command', name='command')
 _123 = Attribute(key='snakepit.pool_name', name='pool_name')
 _124 = Attribute(key='snakepit.worker_id', name='worker_id')
 _125 = Attribute(key='snakepit.success', name='success', type='boolean')
-_126 = Attribute(key='snakepit.session_id', name='session_id')
-_127 = Attribute(key='snakepit.status', name='status')
-_128 = Attribute(key='snakepit.reason', name='reason')
-_129 = Attribute(key='snakepit.tool', name='tool')
-_130 = Attribute(key='snakepit.method', name='method', also=('rpc.method', ))
-_131 = Attribute(key='snakepit.queue_time_ms', name='queue_time_ms', type='double', measurement=True, source='queue_time', scale=1e-06)
-_132 = Attribute(key='snakepit.duration_ms', name='duration_ms', type='double', measurement=True, source='duration', scale=1e-06)
-_133 = Attribute(key='snakepit.available_workers', name='available_workers', type='int', measurement=True)
-_134 = Attribute(key='snakepit.busy_workers', name='busy_workers', type='int', measurement=True)
-_135 = Attribute(key='snakepit.queue_size', name='queue_size', type='int', measurement=True)
-_136 = Attribute(key='snakepit.latency_ms', name='latency_ms', type='double', measurement=True, source='latency', scale=1e-06)
-_137 = Attribute(key='snakepit.memory_bytes', name='memory_bytes', type='int', measurement=True)
-_138 = Attribute(key='snakepit.cpu_percent', name='cpu_percent', type='double', measurement=True)
-_139 = Attribute(key='snakepit.collected', name='collected', type='int', measurement=True)
-_140 = Attribute(key='snakepit.size_bytes', name='size_bytes', type='int', measurement=True)
-_141 = Attribute(key='k8s.namespace.name', name='k8s_namespace_name')
-_142 = Attribute(key='error.type', name='error_type')
-_143 = Attribute(key='db.system.name', name='db_system_name')
-_144 = Attribute(key='db.collection.name', name='db_collection_name')
-_145 = Attribute(key='db.namespace', name='db_namespace')
-_146 = Attribute(key='server.address', name='server_address')
-_147 = Attribute(key='server.port', name='server_port')
-_148 = Attribute(key='db.response.status_code', name='db_response_status_code')
-_149 = Attribute(key='cicd.pipeline.result', name='cicd_pipeline_result')
-_150 = Attribute(key='rpc.system.name', name='rpc_system_name')
-_151 = Attribute(key='rpc.response.status_code', name='rpc_response_status_code')
-_152 = Attribute(key='db.operation.name', name='db_operation_name')
-_153 = Attribute(key='cicd.pipeline.name', name='cicd_pipeline_name')
-_154 = Attribute(key='cicd.pipeline.run.state', name='cicd_pipeline_run_state')
-_155 = Attribute(key='rpc.method', name='rpc_method')
-_156 = Attribute(key='user_agent.original', name='user_agent_original')
-_157 = Attribute(key='service.name', name='service_name')
-_158 = Attribute(key='service.instance.id', name='service_instance_id')
-_159 = Attribute(key='service.version', name='service_version')
-_160 = Attribute(key='k8s.cluster.name', name='k8s_cluster_name')
-_161 = Attribute(key='k8s.pod.name', name='k8s_pod_name')
-_162 = Attribute(key='k8s.node.name', name='k8s_node_name')
-_163 = Attribute(key='k8s.namespace.name', name='namespace')
-_164 = Attribute(key='assay.error.message', name='error_message', source='message')
-_165 = Attribute(key='error.type', name='error_type', source='type')
-_166 = Attribute(key='ingot.operation', name='operation', constant='get_sample')
-_167 = Attribute(key='ingot.result', name='result', constant='error')
-_168 = Attribute(key='ingot.operation', name='operation', constant='submit_label')
-_169 = Attribute(key='ingot.operation', name='operation', constant='fetch_assignment')
-_170 = Attribute(key='snakepit.duration_ms', name='duration_ms', type='double', measurement=True, source='duration_ms')
-_171 = Attribute(key='snakepit.queue_time_ms', name='queue_time_ms', type='double', measurement=True, source='queue_time_ms')
-_172 = Attribute(key='server.port', name='server_port', type='int')
-_173 = Attribute(key='rpc.system.name', name='rpc_system_name', constant='grpc')
-_174 = Attribute(key='cicd.pipeline.result', name='cicd_pipeline_result', constant='success')
-_175 = Attribute(key='cicd.pipeline.result', name='cicd_pipeline_result', constant='failure')
-_176 = Attribute(key='cicd.pipeline.result', name='cicd_pipeline_result', constant='cancellation')
-_177 = Attribute(key='db.system.name', name='db.system.name', source='db_system_name')
-_178 = Attribute(key='db.operation.name', name='db.operation.name', source='operation')
-_179 = Attribute(key='db.collection.name', name='db.collection.name', source='db_collection_name', optional=True)
-_180 = Attribute(key='db.namespace', name='db.namespace', source='db_namespace', optional=True)
-_181 = Attribute(key='error.type', name='error.type', source='error_type', optional=True)
-_182 = Attribute(key='cicd.pipeline.name', name='cicd.pipeline.name', source='job')
-_183 = Attribute(key='cicd.pipeline.run.state', name='cicd.pipeline.run.state')
-_184 = Attribute(key='cicd.pipeline.result', name='cicd.pipeline.result')
-_185 = Attribute(key='error.type', name='error.type', source='error_type')
-_186 = Attribute(key='rpc.system.name', name='rpc.system.name')
-_187 = Attribute(key='rpc.method', name='rpc.method', source='method', optional=True)
-_188 = Attribute(key='rpc.response.status_code', name='rpc.response.status_code', source='rpc_response_status_code', optional=True)
-_189 = Attribute(key='server.address', name='server.address', source='server_address', optional=True)
-_190 = Attribute(key='server.port', name='server.port', type='int', source='server_port', optional=True)
+_126 = Attribute(key='snakepit.in_span', name='in_span', type='boolean')
+_127 = Attribute(key='snakepit.session_id', name='session_id')
+_128 = Attribute(key='snakepit.status', name='status')
+_129 = Attribute(key='snakepit.reason', name='reason')
+_130 = Attribute(key='snakepit.tool', name='tool')
+_131 = Attribute(key='snakepit.method', name='method', also=('rpc.method', ))
+_132 = Attribute(key='snakepit.queue_time_ms', name='queue_time_ms', type='double', measurement=True, source='queue_time', scale=1e-06)
+_133 = Attribute(key='snakepit.duration_ms', name='duration_ms', type='double', measurement=True, source='duration', scale=1e-06)
+_134 = Attribute(key='snakepit.available_workers', name='available_workers', type='int', measurement=True)
+_135 = Attribute(key='snakepit.busy_workers', name='busy_workers', type='int', measurement=True)
+_136 = Attribute(key='snakepit.queue_size', name='queue_size', type='int', measurement=True)
+_137 = Attribute(key='snakepit.latency_ms', name='latency_ms', type='double', measurement=True, source='latency', scale=1e-06)
+_138 = Attribute(key='snakepit.memory_bytes', name='memory_bytes', type='int', measurement=True)
+_139 = Attribute(key='snakepit.cpu_percent', name='cpu_percent', type='double', measurement=True)
+_140 = Attribute(key='snakepit.collected', name='collected', type='int', measurement=True)
+_141 = Attribute(key='snakepit.size_bytes', name='size_bytes', type='int', measurement=True)
+_142 = Attribute(key='k8s.namespace.name', name='k8s_namespace_name')
+_143 = Attribute(key='error.type', name='error_type')
+_144 = Attribute(key='db.system.name', name='db_system_name')
+_145 = Attribute(key='db.collection.name', name='db_collection_name')
+_146 = Attribute(key='db.namespace', name='db_namespace')
+_147 = Attribute(key='server.address', name='server_address')
+_148 = Attribute(key='server.port', name='server_port')
+_149 = Attribute(key='db.response.status_code', name='db_response_status_code')
+_150 = Attribute(key='cicd.pipeline.result', name='cicd_pipeline_result')
+_151 = Attribute(key='rpc.system.name', name='rpc_system_name')
+_152 = Attribute(key='rpc.response.status_code', name='rpc_response_status_code')
+_153 = Attribute(key='db.operation.name', name='db_operation_name')
+_154 = Attribute(key='cicd.pipeline.name', name='cicd_pipeline_name')
+_155 = Attribute(key='cicd.pipeline.run.state', name='cicd_pipeline_run_state')
+_156 = Attribute(key='rpc.method', name='rpc_method')
+_157 = Attribute(key='user_agent.original', name='user_agent_original')
+_158 = Attribute(key='service.name', name='service_name')
+_159 = Attribute(key='service.instance.id', name='service_instance_id')
+_160 = Attribute(key='service.version', name='service_version')
+_161 = Attribute(key='k8s.cluster.name', name='k8s_cluster_name')
+_162 = Attribute(key='k8s.pod.name', name='k8s_pod_name')
+_163 = Attribute(key='k8s.node.name', name='k8s_node_name')
+_164 = Attribute(key='k8s.namespace.name', name='namespace')
+_165 = Attribute(key='assay.error.message', name='error_message', source='message')
+_166 = Attribute(key='error.type', name='error_type', source='type')
+_167 = Attribute(key='ingot.operation', name='operation', constant='get_sample')
+_168 = Attribute(key='ingot.result', name='result', constant='error')
+_169 = Attribute(key='ingot.operation', name='operation', constant='submit_label')
+_170 = Attribute(key='ingot.operation', name='operation', constant='fetch_assignment')
+_171 = Attribute(key='snakepit.duration_ms', name='duration_ms', type='double', measurement=True, source='duration_ms')
+_172 = Attribute(key='snakepit.queue_time_ms', name='queue_time_ms', type='double', measurement=True, source='queue_time_ms')
+_173 = Attribute(key='server.port', name='server_port', type='int')
+_174 = Attribute(key='rpc.system.name', name='rpc_system_name', constant='grpc')
+_175 = Attribute(key='cicd.pipeline.result', name='cicd_pipeline_result', constant='success')
+_176 = Attribute(key='cicd.pipeline.result', name='cicd_pipeline_result', constant='failure')
+_177 = Attribute(key='cicd.pipeline.result', name='cicd_pipeline_result', constant='cancellation')
+_178 = Attribute(key='db.system.name', name='db.system.name', source='db_system_name')
+_179 = Attribute(key='db.operation.name', name='db.operation.name', source='operation')
+_180 = Attribute(key='db.collection.name', name='db.collection.name', source='db_collection_name', optional=True)
+_181 = Attribute(key='db.namespace', name='db.namespace', source='db_namespace', optional=True)
+_182 = Attribute(key='error.type', name='error.type', source='error_type', optional=True)
+_183 = Attribute(key='cicd.pipeline.name', name='cicd.pipeline.name', source='job')
+_184 = Attribute(key='cicd.pipeline.run.state', name='cicd.pipeline.run.state')
+_185 = Attribute(key='cicd.pipeline.result', name='cicd.pipeline.result')
+_186 = Attribute(key='error.type', name='error.type', source='error_type')
+_187 = Attribute(key='rpc.system.name', name='rpc.system.name')
+_188 = Attribute(key='rpc.method', name='rpc.method', source='method', optional=True)
+_189 = Attribute(key='rpc.response.status_code', name='rpc.response.status_code', source='rpc_response_status_code', optional=True)
+_190 = Attribute(key='server.address', name='server.address', source='server_address', optional=True)
+_191 = Attribute(key='server.port', name='server.port', type='int', source='server_port', optional=True)
 
 CATALOGUE: Final = Catalogue(
     attributes={
@@ -337,93 +338,94 @@ CATALOGUE: Final = Catalogue(
         "snakepit.pool_name": _123,
         "snakepit.worker_id": _124,
         "snakepit.success": _125,
-        "snakepit.session_id": _126,
-        "snakepit.status": _127,
-        "snakepit.reason": _128,
-        "snakepit.tool": _129,
-        "snakepit.method": _130,
-        "snakepit.queue_time_ms": _131,
-        "snakepit.duration_ms": _132,
-        "snakepit.available_workers": _133,
-        "snakepit.busy_workers": _134,
-        "snakepit.queue_size": _135,
-        "snakepit.latency_ms": _136,
-        "snakepit.memory_bytes": _137,
-        "snakepit.cpu_percent": _138,
-        "snakepit.collected": _139,
-        "snakepit.size_bytes": _140,
-        "k8s.namespace.name": _141,
-        "error.type": _142,
-        "db.system.name": _143,
-        "db.collection.name": _144,
-        "db.namespace": _145,
-        "server.address": _146,
-        "server.port": _147,
-        "db.response.status_code": _148,
-        "cicd.pipeline.result": _149,
-        "rpc.system.name": _150,
-        "rpc.response.status_code": _151,
-        "db.operation.name": _152,
-        "cicd.pipeline.name": _153,
-        "cicd.pipeline.run.state": _154,
-        "rpc.method": _155,
-        "user_agent.original": _156,
-        "service.name": _157,
-        "service.instance.id": _158,
-        "service.version": _159,
-        "k8s.cluster.name": _160,
-        "k8s.pod.name": _161,
-        "k8s.node.name": _162,
+        "snakepit.in_span": _126,
+        "snakepit.session_id": _127,
+        "snakepit.status": _128,
+        "snakepit.reason": _129,
+        "snakepit.tool": _130,
+        "snakepit.method": _131,
+        "snakepit.queue_time_ms": _132,
+        "snakepit.duration_ms": _133,
+        "snakepit.available_workers": _134,
+        "snakepit.busy_workers": _135,
+        "snakepit.queue_size": _136,
+        "snakepit.latency_ms": _137,
+        "snakepit.memory_bytes": _138,
+        "snakepit.cpu_percent": _139,
+        "snakepit.collected": _140,
+        "snakepit.size_bytes": _141,
+        "k8s.namespace.name": _142,
+        "error.type": _143,
+        "db.system.name": _144,
+        "db.collection.name": _145,
+        "db.namespace": _146,
+        "server.address": _147,
+        "server.port": _148,
+        "db.response.status_code": _149,
+        "cicd.pipeline.result": _150,
+        "rpc.system.name": _151,
+        "rpc.response.status_code": _152,
+        "db.operation.name": _153,
+        "cicd.pipeline.name": _154,
+        "cicd.pipeline.run.state": _155,
+        "rpc.method": _156,
+        "user_agent.original": _157,
+        "service.name": _158,
+        "service.instance.id": _159,
+        "service.version": _160,
+        "k8s.cluster.name": _161,
+        "k8s.pod.name": _162,
+        "k8s.node.name": _163,
     },
     spans={
-        "alumiini.sync": Span(event='alumiini.sync', attributes=(_0, _5, _163, _3, _2, ), stop_attributes=(_7, _9, _142, _41, )),
-        "alumiini.git": Span(event='alumiini.git', attributes=(_0, _11, ), stop_attributes=(_9, _142, _41, )),
-        "alumiini.apply": Span(event='alumiini.apply', attributes=(_0, _12, _163, _13, ), stop_attributes=(_7, _9, _142, _41, )),
-        "anvil.label.submit": Span(event='anvil.label.submit', attributes=(_21, _23, ), stop_attributes=(_142, _41, )),
-        "anvil.assignment.dispatch": Span(event='anvil.assignment.dispatch', attributes=(_21, _32, ), stop_attributes=(_142, _41, )),
-        "anvil.agreement.compute": Span(event='anvil.agreement.compute', attributes=(_28, _29, ), stop_attributes=(_142, _41, )),
-        "anvil.export.generate": Span(event='anvil.export.generate', attributes=(_33, _21, ), stop_attributes=(_142, _41, )),
-        "anvil.storage.query": Span(event='anvil.storage.query', name='{operation} {db_collection_name}', kind='client', attributes=(_36, _143, _144, _145, _146, _172, ), stop_attributes=(_148, _142, _41, )),
-        "flowstone.run": Span(event='flowstone.run', name='RUN {job}', kind='server', stops=('stop', 'canceled', ), attributes=(_75, _76, _81, ), stop_attributes=(_142, _41, ), phase_attributes={'stop': (_174, ), 'exception': (_175, ), 'canceled': (_176, )}),
-        "flowstone.materialization": Span(event='flowstone.materialization', attributes=(_73, _74, _75, ), stop_attributes=(_91, _80, _89, _142, _41, )),
-        "flowstone.io.load": Span(event='flowstone.io.load', attributes=(_73, _74, _77, ), stop_attributes=(_92, _142, _41, )),
-        "flowstone.io.store": Span(event='flowstone.io.store', attributes=(_73, _74, _77, ), stop_attributes=(_92, _142, _41, )),
-        "flowstone.route": Span(event='flowstone.route', exceptions=('error', 'exception', ), attributes=(_75, _73, ), stop_attributes=(_142, _41, )),
-        "flowstone.parallel": Span(event='flowstone.parallel', exceptions=('error', 'exception', ), attributes=(_75, _73, ), stop_attributes=(_142, _41, )),
-        "flowstone.scatter": Span(event='flowstone.scatter', stops=('complete', 'cancel', 'stop', ), exceptions=('failed', 'exception', ), attributes=(_75, _73, ), stop_attributes=(_142, _41, )),
-        "flowstone.item_reader": Span(event='flowstone.item_reader', start='init', stops=('complete', 'stop', ), exceptions=('error', 'exception', ), attributes=(_75, _73, ), stop_attributes=(_142, _41, )),
-        "forge.pipeline": Span(event='forge.pipeline', attributes=(_98, ), stop_attributes=(_101, _142, _41, )),
-        "forge.stage": Span(event='forge.stage', attributes=(_100, _97, ), stop_attributes=(_101, _142, _41, )),
-        "forge.measurement": Span(event='forge.measurement', attributes=(_103, _97, ), stop_attributes=(_142, _41, )),
-        "ingot.live_view.mount": Span(event='ingot.live_view.mount', attributes=(_105, _106, _108, ), stop_attributes=(_142, _41, )),
-        "ingot.label.submit": Span(event='ingot.label.submit', attributes=(_106, _107, _108, _109, ), stop_attributes=(_116, _142, _41, )),
-        "ingot.forge_client.get_sample": Span(event='ingot.forge_client.get_sample', kind='client', attributes=(_166, _111, ), stop_attributes=(_112, _114, _115, _142, _41, )),
-        "ingot.anvil_client.submit_label": Span(event='ingot.anvil_client.submit_label', kind='client', attributes=(_168, _107, ), stop_attributes=(_112, _114, _142, _41, )),
-        "ingot.anvil_client.fetch_assignment": Span(event='ingot.anvil_client.fetch_assignment', kind='client', attributes=(_169, _107, ), stop_attributes=(_112, _114, _142, _41, )),
-        "ingot.component.render_sample": Span(event='ingot.component.render_sample', attributes=(_110, _111, ), stop_attributes=(_142, _41, )),
-        "snakepit.request": Span(event='snakepit.request', attributes=(_120, _121, _122, _123, _124, ), stop_attributes=(_125, _127, _131, _142, _41, )),
-        "snakepit.python.call": Span(event='snakepit.python.call', attributes=(_122, _124, ), stop_attributes=(_142, _41, )),
-        "snakepit.python.tool.execution": Span(event='snakepit.python.tool.execution', attributes=(_129, ), stop_attributes=(_142, _41, )),
-        "snakepit.grpc.call": Span(event='snakepit.grpc.call', name='{method}', kind='client', attributes=(_173, _130, _146, _172, _124, ), stop_attributes=(_151, _142, _41, )),
+        "alumiini.sync": Span(event='alumiini.sync', attributes=(_0, _5, _164, _3, _2, ), stop_attributes=(_7, _9, _143, _41, )),
+        "alumiini.git": Span(event='alumiini.git', attributes=(_0, _11, ), stop_attributes=(_9, _143, _41, )),
+        "alumiini.apply": Span(event='alumiini.apply', attributes=(_0, _12, _164, _13, ), stop_attributes=(_7, _9, _143, _41, )),
+        "anvil.label.submit": Span(event='anvil.label.submit', attributes=(_21, _23, ), stop_attributes=(_143, _41, )),
+        "anvil.assignment.dispatch": Span(event='anvil.assignment.dispatch', attributes=(_21, _32, ), stop_attributes=(_143, _41, )),
+        "anvil.agreement.compute": Span(event='anvil.agreement.compute', attributes=(_28, _29, ), stop_attributes=(_143, _41, )),
+        "anvil.export.generate": Span(event='anvil.export.generate', attributes=(_33, _21, ), stop_attributes=(_143, _41, )),
+        "anvil.storage.query": Span(event='anvil.storage.query', name='{operation} {db_collection_name}', kind='client', attributes=(_36, _144, _145, _146, _147, _173, ), stop_attributes=(_149, _143, _41, )),
+        "flowstone.run": Span(event='flowstone.run', name='RUN {job}', kind='server', stops=('stop', 'canceled', ), attributes=(_75, _76, _81, ), stop_attributes=(_143, _41, ), phase_attributes={'stop': (_175, ), 'exception': (_176, ), 'canceled': (_177, )}),
+        "flowstone.materialization": Span(event='flowstone.materialization', attributes=(_73, _74, _75, ), stop_attributes=(_91, _80, _89, _143, _41, )),
+        "flowstone.io.load": Span(event='flowstone.io.load', attributes=(_73, _74, _77, ), stop_attributes=(_92, _143, _41, )),
+        "flowstone.io.store": Span(event='flowstone.io.store', attributes=(_73, _74, _77, ), stop_attributes=(_92, _143, _41, )),
+        "flowstone.route": Span(event='flowstone.route', exceptions=('error', 'exception', ), attributes=(_75, _73, ), stop_attributes=(_143, _41, )),
+        "flowstone.parallel": Span(event='flowstone.parallel', exceptions=('error', 'exception', ), attributes=(_75, _73, ), stop_attributes=(_143, _41, )),
+        "flowstone.scatter": Span(event='flowstone.scatter', stops=('complete', 'cancel', 'stop', ), exceptions=('failed', 'exception', ), attributes=(_75, _73, ), stop_attributes=(_143, _41, )),
+        "flowstone.item_reader": Span(event='flowstone.item_reader', start='init', stops=('complete', 'stop', ), exceptions=('error', 'exception', ), attributes=(_75, _73, ), stop_attributes=(_143, _41, )),
+        "forge.pipeline": Span(event='forge.pipeline', attributes=(_98, ), stop_attributes=(_101, _143, _41, )),
+        "forge.stage": Span(event='forge.stage', attributes=(_100, _97, ), stop_attributes=(_101, _143, _41, )),
+        "forge.measurement": Span(event='forge.measurement', attributes=(_103, _97, ), stop_attributes=(_143, _41, )),
+        "ingot.live_view.mount": Span(event='ingot.live_view.mount', attributes=(_105, _106, _108, ), stop_attributes=(_143, _41, )),
+        "ingot.label.submit": Span(event='ingot.label.submit', attributes=(_106, _107, _108, _109, ), stop_attributes=(_116, _143, _41, )),
+        "ingot.forge_client.get_sample": Span(event='ingot.forge_client.get_sample', kind='client', attributes=(_167, _111, ), stop_attributes=(_112, _114, _115, _143, _41, )),
+        "ingot.anvil_client.submit_label": Span(event='ingot.anvil_client.submit_label', kind='client', attributes=(_169, _107, ), stop_attributes=(_112, _114, _143, _41, )),
+        "ingot.anvil_client.fetch_assignment": Span(event='ingot.anvil_client.fetch_assignment', kind='client', attributes=(_170, _107, ), stop_attributes=(_112, _114, _143, _41, )),
+        "ingot.component.render_sample": Span(event='ingot.component.render_sample', attributes=(_110, _111, ), stop_attributes=(_143, _41, )),
+        "snakepit.request": Span(event='snakepit.request', attributes=(_120, _121, _122, _123, _124, ), stop_attributes=(_125, _128, _132, _143, _41, )),
+        "snakepit.python.call": Span(event='snakepit.python.call', attributes=(_122, _124, ), stop_attributes=(_143, _41, )),
+        "snakepit.python.tool.execution": Span(event='snakepit.python.tool.execution', attributes=(_130, ), stop_attributes=(_143, _41, )),
+        "snakepit.grpc.call": Span(event='snakepit.grpc.call', name='{method}', kind='client', attributes=(_174, _131, _147, _173, _124, ), stop_attributes=(_152, _143, _41, )),
     },
     events={
-        "alumiini.sync_started": Event(name='alumiini.sync_started', body='Sync started', attributes=(_0, _163, _10, _5, _9, _1, _2, _3, _4, _20, ), audit=Audit(action='START', outcome='success', target_type='repository', target='repo_name'), cdevents=(CDEventRule(type='dev.cdeventsx.alumiini-deployment.started.0.1.0', subject='{alumiini.repo.name}', content={'repository': '{alumiini.repo.name}', 'revision': '{alumiini.repo.commit}', 'environment': {'id': '{k8s.namespace.name}'}, 'trigger': '{alumiini.sync.trigger}', 'rolloutRef': '{alumiini.rollout_ref}'}, chain='{assay.correlation_id}'), )),
-        "alumiini.sync_completed": Event(name='alumiini.sync_completed', body='Sync completed', attributes=(_0, _163, _10, _5, _9, _1, _2, _3, _4, _8, _6, _7, _20, ), audit=Audit(action='SYNC', outcome='success', target_type='repository', target='repo_name'), cdevents=(CDEventRule(type='dev.cdeventsx.alumiini-deployment.finished.0.1.0', subject='{alumiini.repo.name}', content={'repository': '{alumiini.repo.name}', 'revision': '{alumiini.repo.commit}', 'environment': {'id': '{k8s.namespace.name}'}, 'outcome': 'success', 'rolloutRef': '{alumiini.rollout_ref}'}, chain='{assay.correlation_id}'), CDEventRule(type='service.deployed', subject='{alumiini.repo.name}', content={'environment': {'id': '{k8s.namespace.name}'}, 'artifactId': 'pkg:generic/{alumiini.repo.name}@{alumiini.repo.commit}'}, when={'alumiini.sync.change': 'deployed'}, chain='{assay.correlation_id}'), CDEventRule(type='service.upgraded', subject='{alumiini.repo.name}', content={'environment': {'id': '{k8s.namespace.name}'}, 'artifactId': 'pkg:generic/{alumiini.repo.name}@{alumiini.repo.commit}'}, when={'alumiini.sync.change': 'upgraded'}, chain='{assay.correlation_id}'), CDEventRule(type='service.rolledback', subject='{alumiini.repo.name}', content={'environment': {'id': '{k8s.namespace.name}'}, 'artifactId': 'pkg:generic/{alumiini.repo.name}@{alumiini.repo.commit}'}, when={'alumiini.sync.change': 'rolledback'}, chain='{assay.correlation_id}'), )),
-        "alumiini.sync_failed": Event(name='alumiini.sync_failed', severity='error', body='Sync failed', attributes=(_0, _163, _10, _5, _9, _1, _2, _3, _4, _142, _41, _6, _7, _20, ), audit=Audit(action='SYNC', outcome='failure', target_type='repository', target='repo_name'), topics=(Topic(topic='errors:global'), ), cdevents=(CDEventRule(type='dev.cdeventsx.alumiini-deployment.failed.0.1.0', subject='{alumiini.repo.name}', content={'repository': '{alumiini.repo.name}', 'revision': '{alumiini.repo.commit}', 'environment': {'id': '{k8s.namespace.name}'}, 'outcome': 'failure', 'errors': '{assay.error.message}', 'rolloutRef': '{alumiini.rollout_ref}'}, chain='{assay.correlation_id}'), )),
-        "alumiini.git_fetched": Event(name='alumiini.git_fetched', body='Git fetched', attributes=(_0, _163, _10, _5, _9, _1, _2, _3, _4, _6, ), cdevents=(CDEventRule(type='dev.cdeventsx.alumiini-repository.changed.0.1.0', subject='{alumiini.repo.name}', content={'repository': '{alumiini.repo.name}', 'revision': '{alumiini.repo.commit}'}, chain='{assay.correlation_id}'), CDEventRule(type='repository.modified', subject='{alumiini.repo.name}', content={'name': '{alumiini.repo.name}', 'uri': '{alumiini.repo.url}'}, chain='{assay.correlation_id}'), )),
-        "alumiini.git_cloned": Event(name='alumiini.git_cloned', body='Git cloned', attributes=(_0, _163, _10, _5, _9, _1, _2, _3, _4, _6, )),
-        "alumiini.apply_started": Event(name='alumiini.apply_started', body='Apply started', attributes=(_0, _163, _10, _5, _9, _1, _2, _3, _4, _12, _13, )),
-        "alumiini.apply_completed": Event(name='alumiini.apply_completed', body='Apply completed', attributes=(_0, _163, _10, _5, _9, _1, _2, _3, _4, _12, _13, _6, _7, ), audit=Audit(action='APPLY', outcome='success', target_type='repository', target='repo_name')),
-        "alumiini.apply_failed": Event(name='alumiini.apply_failed', severity='error', body='Apply failed', attributes=(_0, _163, _10, _5, _9, _1, _2, _3, _4, _12, _13, _142, _41, _6, _7, ), audit=Audit(action='APPLY', outcome='failure', target_type='repository', target='repo_name'), topics=(Topic(topic='errors:global'), )),
-        "alumiini.drift_detected": Event(name='alumiini.drift_detected', severity='warning', body='Drift detected', attributes=(_0, _163, _10, _5, _9, _1, _2, _3, _4, _12, _13, ), audit=Audit(action='DETECT', outcome='success', target_type='repository', target='repo_name'), cdevents=(CDEventRule(type='dev.cdeventsx.alumiini-drift.detected.0.1.0', subject='{alumiini.repo.name}', content={'repository': '{alumiini.repo.name}', 'environment': {'id': '{k8s.namespace.name}'}, 'resource': {'kind': '{alumiini.resource.kind}', 'name': '{alumiini.resource.name}'}}, chain='{assay.correlation_id}'), )),
-        "alumiini.drift_corrected": Event(name='alumiini.drift_corrected', body='Drift corrected', attributes=(_0, _163, _10, _5, _9, _1, _2, _3, _4, _12, _13, ), audit=Audit(action='CORRECT', outcome='success', target_type='repository', target='repo_name'), cdevents=(CDEventRule(type='dev.cdeventsx.alumiini-drift.corrected.0.1.0', subject='{alumiini.repo.name}', content={'repository': '{alumiini.repo.name}', 'environment': {'id': '{k8s.namespace.name}'}, 'resource': {'kind': '{alumiini.resource.kind}', 'name': '{alumiini.resource.name}'}}, chain='{assay.correlation_id}'), CDEventRule(type='environment.modified', subject='{k8s.namespace.name}', content={'name': '{k8s.namespace.name}'}, chain='{assay.correlation_id}'), )),
-        "alumiini.worker_started": Event(name='alumiini.worker_started', body='Worker started', attributes=(_0, _163, _10, _5, _9, _1, _2, _3, _4, _16, ), cdevents=(CDEventRule(type='dev.cdeventsx.alumiini-worker.started.0.1.0', subject='{alumiini.repo.name}', content={'repository': '{alumiini.repo.name}', 'worker': '{alumiini.worker.id}'}, chain='{assay.correlation_id}'), )),
-        "alumiini.worker_stopped": Event(name='alumiini.worker_stopped', body='Worker stopped', attributes=(_0, _163, _10, _5, _9, _1, _2, _3, _4, _16, ), cdevents=(CDEventRule(type='dev.cdeventsx.alumiini-worker.stopped.0.1.0', subject='{alumiini.repo.name}', content={'repository': '{alumiini.repo.name}', 'worker': '{alumiini.worker.id}'}, chain='{assay.correlation_id}'), )),
-        "alumiini.webhook_received": Event(name='alumiini.webhook_received', body='Webhook received', attributes=(_0, _163, _10, _5, _9, _1, _2, _3, _4, _17, ), audit=Audit(action='RECEIVE', outcome='success', target_type='repository', target='repo_name')),
+        "alumiini.sync_started": Event(name='alumiini.sync_started', body='Sync started', attributes=(_0, _164, _10, _5, _9, _1, _2, _3, _4, _20, ), audit=Audit(action='START', outcome='success', target_type='repository', target='repo_name'), cdevents=(CDEventRule(type='dev.cdeventsx.alumiini-deployment.started.0.1.0', subject='{alumiini.repo.name}', content={'repository': '{alumiini.repo.name}', 'revision': '{alumiini.repo.commit}', 'environment': {'id': '{k8s.namespace.name}'}, 'trigger': '{alumiini.sync.trigger}', 'rolloutRef': '{alumiini.rollout_ref}'}, chain='{assay.correlation_id}'), )),
+        "alumiini.sync_completed": Event(name='alumiini.sync_completed', body='Sync completed', attributes=(_0, _164, _10, _5, _9, _1, _2, _3, _4, _8, _6, _7, _20, ), audit=Audit(action='SYNC', outcome='success', target_type='repository', target='repo_name'), cdevents=(CDEventRule(type='dev.cdeventsx.alumiini-deployment.finished.0.1.0', subject='{alumiini.repo.name}', content={'repository': '{alumiini.repo.name}', 'revision': '{alumiini.repo.commit}', 'environment': {'id': '{k8s.namespace.name}'}, 'outcome': 'success', 'rolloutRef': '{alumiini.rollout_ref}'}, chain='{assay.correlation_id}'), CDEventRule(type='service.deployed', subject='{alumiini.repo.name}', content={'environment': {'id': '{k8s.namespace.name}'}, 'artifactId': 'pkg:generic/{alumiini.repo.name}@{alumiini.repo.commit}'}, when={'alumiini.sync.change': 'deployed'}, chain='{assay.correlation_id}'), CDEventRule(type='service.upgraded', subject='{alumiini.repo.name}', content={'environment': {'id': '{k8s.namespace.name}'}, 'artifactId': 'pkg:generic/{alumiini.repo.name}@{alumiini.repo.commit}'}, when={'alumiini.sync.change': 'upgraded'}, chain='{assay.correlation_id}'), CDEventRule(type='service.rolledback', subject='{alumiini.repo.name}', content={'environment': {'id': '{k8s.namespace.name}'}, 'artifactId': 'pkg:generic/{alumiini.repo.name}@{alumiini.repo.commit}'}, when={'alumiini.sync.change': 'rolledback'}, chain='{assay.correlation_id}'), )),
+        "alumiini.sync_failed": Event(name='alumiini.sync_failed', severity='error', body='Sync failed', attributes=(_0, _164, _10, _5, _9, _1, _2, _3, _4, _143, _41, _6, _7, _20, ), audit=Audit(action='SYNC', outcome='failure', target_type='repository', target='repo_name'), topics=(Topic(topic='errors:global'), ), cdevents=(CDEventRule(type='dev.cdeventsx.alumiini-deployment.failed.0.1.0', subject='{alumiini.repo.name}', content={'repository': '{alumiini.repo.name}', 'revision': '{alumiini.repo.commit}', 'environment': {'id': '{k8s.namespace.name}'}, 'outcome': 'failure', 'errors': '{assay.error.message}', 'rolloutRef': '{alumiini.rollout_ref}'}, chain='{assay.correlation_id}'), )),
+        "alumiini.git_fetched": Event(name='alumiini.git_fetched', body='Git fetched', attributes=(_0, _164, _10, _5, _9, _1, _2, _3, _4, _6, ), cdevents=(CDEventRule(type='dev.cdeventsx.alumiini-repository.changed.0.1.0', subject='{alumiini.repo.name}', content={'repository': '{alumiini.repo.name}', 'revision': '{alumiini.repo.commit}'}, chain='{assay.correlation_id}'), CDEventRule(type='repository.modified', subject='{alumiini.repo.name}', content={'name': '{alumiini.repo.name}', 'uri': '{alumiini.repo.url}'}, chain='{assay.correlation_id}'), )),
+        "alumiini.git_cloned": Event(name='alumiini.git_cloned', body='Git cloned', attributes=(_0, _164, _10, _5, _9, _1, _2, _3, _4, _6, )),
+        "alumiini.apply_started": Event(name='alumiini.apply_started', body='Apply started', attributes=(_0, _164, _10, _5, _9, _1, _2, _3, _4, _12, _13, )),
+        "alumiini.apply_completed": Event(name='alumiini.apply_completed', body='Apply completed', attributes=(_0, _164, _10, _5, _9, _1, _2, _3, _4, _12, _13, _6, _7, ), audit=Audit(action='APPLY', outcome='success', target_type='repository', target='repo_name')),
+        "alumiini.apply_failed": Event(name='alumiini.apply_failed', severity='error', body='Apply failed', attributes=(_0, _164, _10, _5, _9, _1, _2, _3, _4, _12, _13, _143, _41, _6, _7, ), audit=Audit(action='APPLY', outcome='failure', target_type='repository', target='repo_name'), topics=(Topic(topic='errors:global'), )),
+        "alumiini.drift_detected": Event(name='alumiini.drift_detected', severity='warning', body='Drift detected', attributes=(_0, _164, _10, _5, _9, _1, _2, _3, _4, _12, _13, ), audit=Audit(action='DETECT', outcome='success', target_type='repository', target='repo_name'), cdevents=(CDEventRule(type='dev.cdeventsx.alumiini-drift.detected.0.1.0', subject='{alumiini.repo.name}', content={'repository': '{alumiini.repo.name}', 'environment': {'id': '{k8s.namespace.name}'}, 'resource': {'kind': '{alumiini.resource.kind}', 'name': '{alumiini.resource.name}'}}, chain='{assay.correlation_id}'), )),
+        "alumiini.drift_corrected": Event(name='alumiini.drift_corrected', body='Drift corrected', attributes=(_0, _164, _10, _5, _9, _1, _2, _3, _4, _12, _13, ), audit=Audit(action='CORRECT', outcome='success', target_type='repository', target='repo_name'), cdevents=(CDEventRule(type='dev.cdeventsx.alumiini-drift.corrected.0.1.0', subject='{alumiini.repo.name}', content={'repository': '{alumiini.repo.name}', 'environment': {'id': '{k8s.namespace.name}'}, 'resource': {'kind': '{alumiini.resource.kind}', 'name': '{alumiini.resource.name}'}}, chain='{assay.correlation_id}'), CDEventRule(type='environment.modified', subject='{k8s.namespace.name}', content={'name': '{k8s.namespace.name}'}, chain='{assay.correlation_id}'), )),
+        "alumiini.worker_started": Event(name='alumiini.worker_started', body='Worker started', attributes=(_0, _164, _10, _5, _9, _1, _2, _3, _4, _16, ), cdevents=(CDEventRule(type='dev.cdeventsx.alumiini-worker.started.0.1.0', subject='{alumiini.repo.name}', content={'repository': '{alumiini.repo.name}', 'worker': '{alumiini.worker.id}'}, chain='{assay.correlation_id}'), )),
+        "alumiini.worker_stopped": Event(name='alumiini.worker_stopped', body='Worker stopped', attributes=(_0, _164, _10, _5, _9, _1, _2, _3, _4, _16, ), cdevents=(CDEventRule(type='dev.cdeventsx.alumiini-worker.stopped.0.1.0', subject='{alumiini.repo.name}', content={'repository': '{alumiini.repo.name}', 'worker': '{alumiini.worker.id}'}, chain='{assay.correlation_id}'), )),
+        "alumiini.webhook_received": Event(name='alumiini.webhook_received', body='Webhook received', attributes=(_0, _164, _10, _5, _9, _1, _2, _3, _4, _17, ), audit=Audit(action='RECEIVE', outcome='success', target_type='repository', target='repo_name')),
         "alumiini.cache.access": Event(name='alumiini.cache.access', severity='debug', body='Cache accessed', attributes=(_14, _15, )),
         "alumiini.worker.count": Event(name='alumiini.worker.count', severity='debug', body='Workers sampled', attributes=(_18, _19, )),
         "alumiini.worker.restart": Event(name='alumiini.worker.restart', severity='warning', body='Worker restarted', attributes=(_0, _16, )),
-        "alumiini.error": Event(name='alumiini.error', severity='error', body='ALUMIINI error', attributes=(_0, _142, _164, ), topics=(Topic(topic='errors:global'), )),
+        "alumiini.error": Event(name='alumiini.error', severity='error', body='ALUMIINI error', attributes=(_0, _143, _165, ), topics=(Topic(topic='errors:global'), )),
         "anvil.label.submitted": Event(name='anvil.label.submitted', body='Label submitted (Anvil)', attributes=(_21, _22, _23, _24, _39, ), audit=Audit(action='SUBMIT', outcome='success', target_type='assignment', target='assignment_id', actor='labeler_id'), topics=(Topic(topic='queue:{queue_id}', message='label_submitted', payload=('assignment_id', 'labeler_id', )), Topic(topic='admin:global', message='label_submitted', payload=('queue_id', 'assignment_id', )), )),
         "anvil.assignment.completed": Event(name='anvil.assignment.completed', body='Assignment completed', attributes=(_21, _22, _23, ), audit=Audit(action='COMPLETE', outcome='success', target_type='assignment', target='assignment_id', actor='labeler_id')),
         "anvil.queue.stats_updated": Event(name='anvil.queue.stats_updated', severity='debug', body='Queue figures updated', attributes=(_21, _25, _26, _27, ), topics=(Topic(topic='queue:{queue_id}', message='stats_updated', payload=('total', 'completed', 'remaining', )), Topic(topic='admin:global', message='queue_stats_updated', payload=('queue_id', 'total', 'completed', 'remaining', )), )),
@@ -437,18 +439,18 @@ CATALOGUE: Final = Catalogue(
         "anvil.agreement.low_score": Event(name='anvil.agreement.low_score', severity='warning', body='The agreement between labelers is low', attributes=(_21, _28, _29, _30, )),
         "anvil.export.progress": Event(name='anvil.export.progress', severity='debug', body='An export made progress', attributes=(_34, _21, _33, _35, ), audit=Audit(action='EXPORT', outcome='unknown', target_type='export', target='export_id')),
         "anvil.export.completed": Event(name='anvil.export.completed', body='An export was completed', attributes=(_34, _21, _33, ), audit=Audit(action='EXPORT', outcome='success', target_type='export', target='export_id'), cdevents=(CDEventRule(type='artifact.published', subject='pkg:generic/anvil-export/{anvil.export_id}', chain='{assay.correlation_id}'), )),
-        "anvil.export.failed": Event(name='anvil.export.failed', severity='error', body='An export failed', attributes=(_34, _21, _33, _142, _41, ), audit=Audit(action='EXPORT', outcome='failure', target_type='export', target='export_id')),
+        "anvil.export.failed": Event(name='anvil.export.failed', severity='error', body='An export failed', attributes=(_34, _21, _33, _143, _41, ), audit=Audit(action='EXPORT', outcome='failure', target_type='export', target='export_id')),
         "anvil.schema.validation": Event(name='anvil.schema.validation', body='A label schema was validated', attributes=(_37, )),
         "anvil.schema.migration": Event(name='anvil.schema.migration', body='Labels were migrated to a new schema', attributes=(_37, )),
         "flowstone.run.queued": Event(name='flowstone.run.queued', body='Run queued', attributes=(_75, _76, _81, ), audit=Audit(action='QUEUE', outcome='success', target_type='run', target='run_id', actor='actor'), topics=(Topic(topic='run:{run_id}'), ), cdevents=(CDEventRule(type='pipelinerun.queued', subject='{flowstone.run_id}', content={'pipelineName': '{flowstone.job}', 'uri': 'urn:flowstone:run:{flowstone.run_id}'}, chain='{flowstone.run_id}'), )),
         "flowstone.run.start": Event(name='flowstone.run.start', body='Run started', attributes=(_75, _76, _81, ), audit=Audit(action='START', outcome='success', target_type='run', target='run_id', actor='actor'), topics=(Topic(topic='run:{run_id}'), ), cdevents=(CDEventRule(type='pipelinerun.started', subject='{flowstone.run_id}', content={'pipelineName': '{flowstone.job}', 'uri': 'urn:flowstone:run:{flowstone.run_id}'}, chain='{flowstone.run_id}'), )),
         "flowstone.run.stop": Event(name='flowstone.run.stop', body='Run completed', attributes=(_75, _76, _81, _93, ), audit=Audit(action='EXECUTE', outcome='success', target_type='run', target='run_id', actor='actor'), topics=(Topic(topic='run:{run_id}'), ), cdevents=(CDEventRule(type='pipelinerun.finished', subject='{flowstone.run_id}', content={'pipelineName': '{flowstone.job}', 'uri': 'urn:flowstone:run:{flowstone.run_id}', 'outcome': 'success'}, chain='{flowstone.run_id}'), )),
-        "flowstone.run.exception": Event(name='flowstone.run.exception', severity='error', body='Run failed', attributes=(_75, _76, _81, _93, _142, _41, ), audit=Audit(action='EXECUTE', outcome='failure', target_type='run', target='run_id', actor='actor'), topics=(Topic(topic='run:{run_id}'), ), cdevents=(CDEventRule(type='pipelinerun.finished', subject='{flowstone.run_id}', content={'pipelineName': '{flowstone.job}', 'uri': 'urn:flowstone:run:{flowstone.run_id}', 'outcome': 'failure', 'errors': '{assay.error.message}'}, chain='{flowstone.run_id}'), )),
+        "flowstone.run.exception": Event(name='flowstone.run.exception', severity='error', body='Run failed', attributes=(_75, _76, _81, _93, _143, _41, ), audit=Audit(action='EXECUTE', outcome='failure', target_type='run', target='run_id', actor='actor'), topics=(Topic(topic='run:{run_id}'), ), cdevents=(CDEventRule(type='pipelinerun.finished', subject='{flowstone.run_id}', content={'pipelineName': '{flowstone.job}', 'uri': 'urn:flowstone:run:{flowstone.run_id}', 'outcome': 'failure', 'errors': '{assay.error.message}'}, chain='{flowstone.run_id}'), )),
         "flowstone.run.canceled": Event(name='flowstone.run.canceled', severity='warning', body='Run canceled', attributes=(_75, _76, _81, ), audit=Audit(action='CANCEL', outcome='success', target_type='run', target='run_id', actor='actor'), topics=(Topic(topic='run:{run_id}'), ), cdevents=(CDEventRule(type='pipelinerun.finished', subject='{flowstone.run_id}', content={'pipelineName': '{flowstone.job}', 'uri': 'urn:flowstone:run:{flowstone.run_id}', 'outcome': 'cancel'}, chain='{flowstone.run_id}'), )),
         "flowstone.materialization.start": Event(name='flowstone.materialization.start', body='Materialization started', log='materialization_start', attributes=(_73, _74, _75, ), topics=(Topic(topic='materializations', message='materialization_started', payload=('asset', 'partition', 'run_id', )), Topic(topic='asset:{asset}'), Topic(topic='run:{run_id}'), ), cdevents=(CDEventRule(type='taskrun.started', subject='{flowstone.run_id}/{flowstone.asset}', content={'taskName': '{flowstone.asset}', 'pipelineRun': {'id': '{flowstone.run_id}'}}, chain='{flowstone.run_id}'), )),
         "flowstone.materialization.stop": Event(name='flowstone.materialization.stop', body='Materialization completed', log='materialization_complete', attributes=(_73, _74, _75, _93, ), topics=(Topic(topic='materializations'), Topic(topic='asset:{asset}'), Topic(topic='run:{run_id}'), ), cdevents=(CDEventRule(type='taskrun.finished', subject='{flowstone.run_id}/{flowstone.asset}', content={'taskName': '{flowstone.asset}', 'pipelineRun': {'id': '{flowstone.run_id}'}, 'outcome': 'success'}, chain='{flowstone.run_id}'), )),
-        "flowstone.materialization.exception": Event(name='flowstone.materialization.exception', severity='error', body='Materialization failed', log='materialization_failed', attributes=(_73, _74, _75, _142, _41, _89, ), topics=(Topic(topic='materializations'), Topic(topic='asset:{asset}'), Topic(topic='run:{run_id}'), ), cdevents=(CDEventRule(type='taskrun.finished', subject='{flowstone.run_id}/{flowstone.asset}', content={'taskName': '{flowstone.asset}', 'pipelineRun': {'id': '{flowstone.run_id}'}, 'outcome': 'failure', 'errors': '{assay.error.message}'}, chain='{flowstone.run_id}'), )),
-        "flowstone.materialization.retry": Event(name='flowstone.materialization.retry', severity='warning', body='Materialization will be retried', attributes=(_73, _74, _75, _90, _142, ), topics=(Topic(topic='materializations'), Topic(topic='asset:{asset}'), Topic(topic='run:{run_id}'), )),
+        "flowstone.materialization.exception": Event(name='flowstone.materialization.exception', severity='error', body='Materialization failed', log='materialization_failed', attributes=(_73, _74, _75, _143, _41, _89, ), topics=(Topic(topic='materializations'), Topic(topic='asset:{asset}'), Topic(topic='run:{run_id}'), ), cdevents=(CDEventRule(type='taskrun.finished', subject='{flowstone.run_id}/{flowstone.asset}', content={'taskName': '{flowstone.asset}', 'pipelineRun': {'id': '{flowstone.run_id}'}, 'outcome': 'failure', 'errors': '{assay.error.message}'}, chain='{flowstone.run_id}'), )),
+        "flowstone.materialization.retry": Event(name='flowstone.materialization.retry', severity='warning', body='Materialization will be retried', attributes=(_73, _74, _75, _90, _143, ), topics=(Topic(topic='materializations'), Topic(topic='asset:{asset}'), Topic(topic='run:{run_id}'), )),
         "flowstone.asset_check.evaluated": Event(name='flowstone.asset_check.evaluated', body='Asset check evaluated', attributes=(_73, _87, _88, _75, ), topics=(Topic(topic='asset:{asset}'), Topic(topic='run:{run_id}'), )),
         "flowstone.checkpoint.requested": Event(name='flowstone.checkpoint.requested', body='Checkpoint pending approval', log='checkpoint_pending', attributes=(_79, _78, _80, _81, ), audit=Audit(action='REQUEST', outcome='success', target_type='checkpoint', target='approval_id', actor='actor'), topics=(Topic(topic='checkpoints'), ), cdevents=(CDEventRule(type='dev.cdeventsx.flowstone-checkpoint.requested.0.1.0', subject='{flowstone.approval_id}', content={'checkpoint': '{flowstone.checkpoint}', 'status': '{flowstone.status}', 'actor': '{flowstone.actor}'}, chain='{assay.correlation_id}'), CDEventRule(type='approval.created', subject='{flowstone.approval_id}', content={'approvalDetailsUrl': 'urn:flowstone:approval:{flowstone.approval_id}', 'resourceTargetUrl': 'urn:flowstone:checkpoint:{flowstone.checkpoint}', 'requestor': 'urn:flowstone:actor:{flowstone.actor}'}, draft=True, chain='{assay.correlation_id}'), )),
         "flowstone.checkpoint.approved": Event(name='flowstone.checkpoint.approved', body='Checkpoint approved', attributes=(_79, _78, _80, _81, _82, _94, ), audit=Audit(action='APPROVE', outcome='success', target_type='checkpoint', target='approval_id', actor='actor'), topics=(Topic(topic='checkpoints'), ), cdevents=(CDEventRule(type='dev.cdeventsx.flowstone-checkpoint.approved.0.1.0', subject='{flowstone.approval_id}', content={'checkpoint': '{flowstone.checkpoint}', 'status': '{flowstone.status}', 'actor': '{flowstone.actor}', 'reason': '{flowstone.reason}'}, chain='{assay.correlation_id}'), CDEventRule(type='approval.closed', subject='{flowstone.approval_id}', content={'approvalDetailsUrl': 'urn:flowstone:approval:{flowstone.approval_id}', 'resourceTargetUrl': 'urn:flowstone:checkpoint:{flowstone.checkpoint}', 'responder': 'urn:flowstone:actor:{flowstone.actor}', 'decision': 'approved', 'status': 'approved'}, draft=True, chain='{assay.correlation_id}'), )),
@@ -458,7 +460,7 @@ CATALOGUE: Final = Catalogue(
         "flowstone.sensor.poll": Event(name='flowstone.sensor.poll', severity='debug', body='Sensor polled', attributes=(_85, )),
         "flowstone.sensor.trigger": Event(name='flowstone.sensor.trigger', body='Sensor triggered', attributes=(_85, _75, ), audit=Audit(action='TRIGGER', outcome='success', target_type='sensor', target='sensor')),
         "flowstone.schedule.tick": Event(name='flowstone.schedule.tick', body='Schedule ticked', attributes=(_86, _75, )),
-        "flowstone.error": Event(name='flowstone.error', severity='error', body='FlowStone error', attributes=(_165, _164, _73, _74, _75, _89, ), topics=(Topic(topic='errors:global'), )),
+        "flowstone.error": Event(name='flowstone.error', severity='error', body='FlowStone error', attributes=(_166, _165, _73, _74, _75, _89, ), topics=(Topic(topic='errors:global'), )),
         "flowstone.signal_gate.create": Event(name='flowstone.signal_gate.create', body='A gate started to wait for a signal', attributes=(_75, _73, _95, )),
         "flowstone.signal_gate.signal": Event(name='flowstone.signal_gate.signal', body='A gate received its signal', attributes=(_75, _73, _95, )),
         "flowstone.signal_gate.timeout": Event(name='flowstone.signal_gate.timeout', severity='warning', body='A gate timed out', attributes=(_75, _73, _95, )),
@@ -470,70 +472,70 @@ CATALOGUE: Final = Catalogue(
         "flowstone.rate_limit.slot_released": Event(name='flowstone.rate_limit.slot_released', severity='debug', body='A step released its slot of a rate limit', attributes=(_75, _73, _96, )),
         "flowstone.parallel.branch_start": Event(name='flowstone.parallel.branch_start', body='A branch started', attributes=(_75, _73, )),
         "flowstone.parallel.branch_complete": Event(name='flowstone.parallel.branch_complete', body='A branch succeeded', attributes=(_75, _73, )),
-        "flowstone.parallel.branch_fail": Event(name='flowstone.parallel.branch_fail', severity='error', body='A branch failed', attributes=(_75, _73, _142, )),
+        "flowstone.parallel.branch_fail": Event(name='flowstone.parallel.branch_fail', severity='error', body='A branch failed', attributes=(_75, _73, _143, )),
         "flowstone.scatter.instance_complete": Event(name='flowstone.scatter.instance_complete', severity='debug', body='An item of a scatter succeeded', attributes=(_75, _73, )),
-        "flowstone.scatter.instance_fail": Event(name='flowstone.scatter.instance_fail', severity='error', body='An item of a scatter failed', attributes=(_75, _73, _142, )),
+        "flowstone.scatter.instance_fail": Event(name='flowstone.scatter.instance_fail', severity='error', body='An item of a scatter failed', attributes=(_75, _73, _143, )),
         "flowstone.scatter.gather_ready": Event(name='flowstone.scatter.gather_ready', body='All results of a scatter are ready to be gathered', attributes=(_75, _73, )),
         "flowstone.scatter.batch_create": Event(name='flowstone.scatter.batch_create', severity='debug', body='A batch of items was created', attributes=(_75, _73, )),
         "flowstone.scatter.batch_start": Event(name='flowstone.scatter.batch_start', severity='debug', body='A batch of items started', attributes=(_75, _73, )),
         "flowstone.scatter.batch_complete": Event(name='flowstone.scatter.batch_complete', severity='debug', body='A batch of items succeeded', attributes=(_75, _73, )),
-        "flowstone.scatter.batch_fail": Event(name='flowstone.scatter.batch_fail', severity='error', body='A batch of items failed', attributes=(_75, _73, _142, )),
+        "flowstone.scatter.batch_fail": Event(name='flowstone.scatter.batch_fail', severity='error', body='A batch of items failed', attributes=(_75, _73, _143, )),
         "flowstone.item_reader.read": Event(name='flowstone.item_reader.read', severity='debug', body='Items were read', attributes=(_75, _73, )),
         "forge.pipeline.start": Event(name='forge.pipeline.start', body='Pipeline started', attributes=(_98, ), cdevents=(CDEventRule(type='pipelinerun.started', subject='{assay.correlation_id}', content={'pipelineName': '{forge.pipeline_id}', 'uri': 'urn:forge:pipeline:{forge.pipeline_id}'}, chain='{assay.correlation_id}'), )),
         "forge.pipeline.executed": Event(name='forge.pipeline.executed', body='Pipeline executed', attributes=(_98, _101, ), cdevents=(CDEventRule(type='pipelinerun.finished', subject='{assay.correlation_id}', content={'pipelineName': '{forge.pipeline_id}', 'uri': 'urn:forge:pipeline:{forge.pipeline_id}', 'outcome': '{forge.outcome}'}, chain='{assay.correlation_id}'), )),
         "forge.sample.created": Event(name='forge.sample.created', body='Sample created', attributes=(_97, _98, ), audit=Audit(action='CREATE', outcome='success', target_type='sample', target='sample_id'), topics=(Topic(topic='admin:global', message='sample_created', payload=('sample_id', 'pipeline_id', )), )),
         "forge.artifact.uploaded": Event(name='forge.artifact.uploaded', body='Artifact uploaded', attributes=(_99, _97, _102, ), audit=Audit(action='UPLOAD', outcome='success', target_type='artifact', target='artifact_id'), cdevents=(CDEventRule(type='artifact.published', subject='pkg:generic/forge/{forge.artifact_id}', chain='{assay.correlation_id}'), )),
-        "forge.stage.retry": Event(name='forge.stage.retry', severity='warning', body='Stage retried', attributes=(_100, _97, _142, )),
-        "forge.dlq.enqueue": Event(name='forge.dlq.enqueue', severity='error', body='Sample moved to the dead-letter queue', attributes=(_100, _97, _142, )),
+        "forge.stage.retry": Event(name='forge.stage.retry', severity='warning', body='Stage retried', attributes=(_100, _97, _143, )),
+        "forge.dlq.enqueue": Event(name='forge.dlq.enqueue', severity='error', body='Sample moved to the dead-letter queue', attributes=(_100, _97, _143, )),
         "forge.storage.sample_write": Event(name='forge.storage.sample_write', severity='debug', body='A sample was written', attributes=(_97, )),
         "forge.storage.artifact_upload": Event(name='forge.storage.artifact_upload', severity='debug', body='An artifact was uploaded to the store', attributes=(_99, _102, )),
         "forge.storage.artifact_download": Event(name='forge.storage.artifact_download', severity='debug', body='An artifact was downloaded from the store', attributes=(_99, _102, )),
         "forge.measurement.batch_complete": Event(name='forge.measurement.batch_complete', body='A batch of measurements was completed', attributes=(_103, _104, )),
         "ingot.live_view.mount.stop": Event(name='ingot.live_view.mount.stop', body='LiveView mounted', attributes=(_105, _106, _108, _117, )),
-        "ingot.forge_client.get_sample.stop": Event(name='ingot.forge_client.get_sample.stop', severity='warning', body='ForgeClient error', when={'result': 'error'}, attributes=(_166, _111, _112, _114, _117, ), topics=(Topic(topic='errors:global', message='error', payload=('type', 'operation', 'sample_id', 'reason', 'timestamp', ), constants={'type': 'forge_client_error'}), )),
-        "ingot.forge_client.get_sample.exception": Event(name='ingot.forge_client.get_sample.exception', severity='warning', body='ForgeClient error', attributes=(_166, _111, _167, _114, _117, ), topics=(Topic(topic='errors:global', message='error', payload=('type', 'operation', 'sample_id', 'reason', 'timestamp', ), constants={'type': 'forge_client_error'}), )),
-        "ingot.anvil_client.submit_label.stop": Event(name='ingot.anvil_client.submit_label.stop', severity='warning', body='AnvilClient error', when={'result': 'error'}, attributes=(_168, _107, _112, _114, _117, ), topics=(Topic(topic='errors:global', message='error', payload=('type', 'operation', 'assignment_id', 'reason', 'timestamp', ), constants={'type': 'anvil_client_error'}), )),
-        "ingot.anvil_client.submit_label.exception": Event(name='ingot.anvil_client.submit_label.exception', severity='warning', body='AnvilClient error', attributes=(_168, _107, _167, _114, _117, ), topics=(Topic(topic='errors:global', message='error', payload=('type', 'operation', 'assignment_id', 'reason', 'timestamp', ), constants={'type': 'anvil_client_error'}), )),
-        "ingot.anvil_client.fetch_assignment.stop": Event(name='ingot.anvil_client.fetch_assignment.stop', severity='warning', body='AnvilClient error', when={'result': 'error'}, attributes=(_169, _107, _112, _114, _117, ), topics=(Topic(topic='errors:global', message='error', payload=('type', 'operation', 'assignment_id', 'reason', 'timestamp', ), constants={'type': 'anvil_client_error'}), )),
-        "ingot.anvil_client.fetch_assignment.exception": Event(name='ingot.anvil_client.fetch_assignment.exception', severity='warning', body='AnvilClient error', attributes=(_169, _107, _167, _114, _117, ), topics=(Topic(topic='errors:global', message='error', payload=('type', 'operation', 'assignment_id', 'reason', 'timestamp', ), constants={'type': 'anvil_client_error'}), )),
+        "ingot.forge_client.get_sample.stop": Event(name='ingot.forge_client.get_sample.stop', severity='warning', body='ForgeClient error', when={'result': 'error'}, attributes=(_167, _111, _112, _114, _117, ), topics=(Topic(topic='errors:global', message='error', payload=('type', 'operation', 'sample_id', 'reason', 'timestamp', ), constants={'type': 'forge_client_error'}), )),
+        "ingot.forge_client.get_sample.exception": Event(name='ingot.forge_client.get_sample.exception', severity='warning', body='ForgeClient error', attributes=(_167, _111, _168, _114, _117, ), topics=(Topic(topic='errors:global', message='error', payload=('type', 'operation', 'sample_id', 'reason', 'timestamp', ), constants={'type': 'forge_client_error'}), )),
+        "ingot.anvil_client.submit_label.stop": Event(name='ingot.anvil_client.submit_label.stop', severity='warning', body='AnvilClient error', when={'result': 'error'}, attributes=(_169, _107, _112, _114, _117, ), topics=(Topic(topic='errors:global', message='error', payload=('type', 'operation', 'assignment_id', 'reason', 'timestamp', ), constants={'type': 'anvil_client_error'}), )),
+        "ingot.anvil_client.submit_label.exception": Event(name='ingot.anvil_client.submit_label.exception', severity='warning', body='AnvilClient error', attributes=(_169, _107, _168, _114, _117, ), topics=(Topic(topic='errors:global', message='error', payload=('type', 'operation', 'assignment_id', 'reason', 'timestamp', ), constants={'type': 'anvil_client_error'}), )),
+        "ingot.anvil_client.fetch_assignment.stop": Event(name='ingot.anvil_client.fetch_assignment.stop', severity='warning', body='AnvilClient error', when={'result': 'error'}, attributes=(_170, _107, _112, _114, _117, ), topics=(Topic(topic='errors:global', message='error', payload=('type', 'operation', 'assignment_id', 'reason', 'timestamp', ), constants={'type': 'anvil_client_error'}), )),
+        "ingot.anvil_client.fetch_assignment.exception": Event(name='ingot.anvil_client.fetch_assignment.exception', severity='warning', body='AnvilClient error', attributes=(_170, _107, _168, _114, _117, ), topics=(Topic(topic='errors:global', message='error', payload=('type', 'operation', 'assignment_id', 'reason', 'timestamp', ), constants={'type': 'anvil_client_error'}), )),
         "ingot.assignment.abandoned": Event(name='ingot.assignment.abandoned', body='Assignment abandoned', attributes=(_106, _107, _108, )),
         "ingot.pubsub.delivered": Event(name='ingot.pubsub.delivered', severity='debug', body='Message delivered', attributes=(_118, _119, )),
         "ingot.client.round_trip": Event(name='ingot.client.round_trip', severity='debug', body='Round trip measured', attributes=(_105, _119, )),
         "ingot.label.submit.stop": Event(name='ingot.label.submit.stop', body='Label submitted', attributes=(_106, _107, _108, _109, _117, _116, ), audit=Audit(action='SUBMIT', outcome='success', target_type='assignment', target='assignment_id', actor='user_id'), topics=(Topic(topic='queue:{queue_id}'), )),
-        "ingot.label.submit.exception": Event(name='ingot.label.submit.exception', severity='error', body='Label submission failed', attributes=(_106, _107, _108, _109, _117, _142, _41, ), audit=Audit(action='SUBMIT', outcome='failure', target_type='assignment', target='assignment_id', actor='user_id'), topics=(Topic(topic='queue:{queue_id}'), Topic(topic='errors:global'), )),
-        "snakepit.request.completed": Event(name='snakepit.request.completed', body='Request completed', attributes=(_120, _121, _122, _123, _124, _125, _127, _170, _171, )),
+        "ingot.label.submit.exception": Event(name='ingot.label.submit.exception', severity='error', body='Label submission failed', attributes=(_106, _107, _108, _109, _117, _143, _41, ), audit=Audit(action='SUBMIT', outcome='failure', target_type='assignment', target='assignment_id', actor='user_id'), topics=(Topic(topic='queue:{queue_id}'), Topic(topic='errors:global'), )),
+        "snakepit.request.completed": Event(name='snakepit.request.completed', body='Request completed', attributes=(_120, _121, _122, _123, _124, _125, _128, _126, _171, _172, )),
         "snakepit.pool.init_started": Event(name='snakepit.pool.init_started', body='The start of a pool began', attributes=(_123, )),
         "snakepit.pool.init_complete": Event(name='snakepit.pool.init_complete', body='The workers of a pool were started', attributes=(_123, )),
         "snakepit.pool.initialized": Event(name='snakepit.pool.initialized', body='A pool is ready', attributes=(_123, )),
-        "snakepit.pool.status": Event(name='snakepit.pool.status', severity='debug', body='The workers and requests of a pool were counted', attributes=(_123, _133, _134, _135, )),
-        "snakepit.pool.queue.enqueued": Event(name='snakepit.pool.queue.enqueued', severity='debug', body='A request waits for a worker', attributes=(_123, _120, _135, )),
-        "snakepit.pool.queue.dequeued": Event(name='snakepit.pool.queue.dequeued', severity='debug', body='A request was given to a worker', attributes=(_123, _120, _135, )),
+        "snakepit.pool.status": Event(name='snakepit.pool.status', severity='debug', body='The workers and requests of a pool were counted', attributes=(_123, _134, _135, _136, )),
+        "snakepit.pool.queue.enqueued": Event(name='snakepit.pool.queue.enqueued', severity='debug', body='A request waits for a worker', attributes=(_123, _120, _136, )),
+        "snakepit.pool.queue.dequeued": Event(name='snakepit.pool.queue.dequeued', severity='debug', body='A request was given to a worker', attributes=(_123, _120, _136, )),
         "snakepit.pool.queue.timeout": Event(name='snakepit.pool.queue.timeout', severity='warning', body='A request timed out while it waited for a worker', attributes=(_123, _120, )),
         "snakepit.pool.worker.spawn_started": Event(name='snakepit.pool.worker.spawn_started', body='The start of a worker began', attributes=(_123, _124, )),
         "snakepit.pool.worker.spawned": Event(name='snakepit.pool.worker.spawned', body='A worker was started', attributes=(_123, _124, )),
         "snakepit.pool.worker_ready": Event(name='snakepit.pool.worker_ready', body='A worker is ready', attributes=(_123, _124, )),
-        "snakepit.pool.worker.spawn_failed": Event(name='snakepit.pool.worker.spawn_failed', severity='error', body='A worker could not be started', attributes=(_123, _124, _128, )),
-        "snakepit.pool.worker.terminated": Event(name='snakepit.pool.worker.terminated', body='A worker was terminated', attributes=(_123, _124, _128, )),
-        "snakepit.pool.worker.restarted": Event(name='snakepit.pool.worker.restarted', severity='warning', body='A worker of a pool was restarted', attributes=(_123, _124, _128, )),
-        "snakepit.worker.recycled": Event(name='snakepit.worker.recycled', body='A worker was recycled as planned', attributes=(_123, _124, _128, )),
-        "snakepit.worker.crash": Event(name='snakepit.worker.crash', severity='error', body='A worker crashed', attributes=(_123, _124, _128, _142, _41, ), cdevents=(CDEventRule(type='incident.detected', subject='{snakepit.worker_id}', content={'description': 'worker {snakepit.worker_id} crashed', 'environment': {'id': '{snakepit.pool_name}'}}, chain='{assay.correlation_id}'), )),
-        "snakepit.worker.tainted": Event(name='snakepit.worker.tainted', severity='warning', body='A worker was marked as tainted and gets no more requests', attributes=(_123, _124, _128, )),
-        "snakepit.worker.restarted": Event(name='snakepit.worker.restarted', severity='warning', body='A worker was restarted', attributes=(_123, _124, _128, )),
-        "snakepit.session.created": Event(name='snakepit.session.created', body='A session was created', attributes=(_126, ), audit=Audit(action='CREATE', outcome='success', target_type='session', target='session_id')),
-        "snakepit.session.destroyed": Event(name='snakepit.session.destroyed', body='A session was destroyed', attributes=(_126, ), audit=Audit(action='DELETE', outcome='success', target_type='session', target='session_id')),
-        "snakepit.session.affinity.assigned": Event(name='snakepit.session.affinity.assigned', body='A session was assigned to a worker', attributes=(_126, _124, ), audit=Audit(action='ASSIGN', outcome='success', target_type='session', target='session_id')),
-        "snakepit.session.affinity.broken": Event(name='snakepit.session.affinity.broken', severity='warning', body='A session lost its worker', attributes=(_126, _124, ), audit=Audit(action='UNASSIGN', outcome='success', target_type='session', target='session_id')),
+        "snakepit.pool.worker.spawn_failed": Event(name='snakepit.pool.worker.spawn_failed', severity='error', body='A worker could not be started', attributes=(_123, _124, _129, )),
+        "snakepit.pool.worker.terminated": Event(name='snakepit.pool.worker.terminated', body='A worker was terminated', attributes=(_123, _124, _129, )),
+        "snakepit.pool.worker.restarted": Event(name='snakepit.pool.worker.restarted', severity='warning', body='A worker of a pool was restarted', attributes=(_123, _124, _129, )),
+        "snakepit.worker.recycled": Event(name='snakepit.worker.recycled', body='A worker was recycled as planned', attributes=(_123, _124, _129, )),
+        "snakepit.worker.crash": Event(name='snakepit.worker.crash', severity='error', body='A worker crashed', attributes=(_123, _124, _129, _143, _41, ), cdevents=(CDEventRule(type='incident.detected', subject='{snakepit.worker_id}', content={'description': 'worker {snakepit.worker_id} crashed', 'environment': {'id': '{snakepit.pool_name}'}}, chain='{assay.correlation_id}'), )),
+        "snakepit.worker.tainted": Event(name='snakepit.worker.tainted', severity='warning', body='A worker was marked as tainted and gets no more requests', attributes=(_123, _124, _129, )),
+        "snakepit.worker.restarted": Event(name='snakepit.worker.restarted', severity='warning', body='A worker was restarted', attributes=(_123, _124, _129, )),
+        "snakepit.session.created": Event(name='snakepit.session.created', body='A session was created', attributes=(_127, ), audit=Audit(action='CREATE', outcome='success', target_type='session', target='session_id')),
+        "snakepit.session.destroyed": Event(name='snakepit.session.destroyed', body='A session was destroyed', attributes=(_127, ), audit=Audit(action='DELETE', outcome='success', target_type='session', target='session_id')),
+        "snakepit.session.affinity.assigned": Event(name='snakepit.session.affinity.assigned', body='A session was assigned to a worker', attributes=(_127, _124, ), audit=Audit(action='ASSIGN', outcome='success', target_type='session', target='session_id')),
+        "snakepit.session.affinity.broken": Event(name='snakepit.session.affinity.broken', severity='warning', body='A session lost its worker', attributes=(_127, _124, ), audit=Audit(action='UNASSIGN', outcome='success', target_type='session', target='session_id')),
         "snakepit.heartbeat.monitor_started": Event(name='snakepit.heartbeat.monitor_started', body="The monitor of a worker's heartbeat started", attributes=(_124, _123, )),
         "snakepit.heartbeat.monitor_stopped": Event(name='snakepit.heartbeat.monitor_stopped', body="The monitor of a worker's heartbeat stopped", attributes=(_124, _123, )),
-        "snakepit.heartbeat.monitor_failure": Event(name='snakepit.heartbeat.monitor_failure', severity='error', body="The monitor of a worker's heartbeat failed", attributes=(_124, _123, _128, )),
+        "snakepit.heartbeat.monitor_failure": Event(name='snakepit.heartbeat.monitor_failure', severity='error', body="The monitor of a worker's heartbeat failed", attributes=(_124, _123, _129, )),
         "snakepit.heartbeat.ping_sent": Event(name='snakepit.heartbeat.ping_sent', severity='debug', body='A ping was sent to a worker', attributes=(_124, _123, )),
-        "snakepit.heartbeat.pong_received": Event(name='snakepit.heartbeat.pong_received', severity='debug', body='A worker answered a ping', attributes=(_124, _123, _136, )),
+        "snakepit.heartbeat.pong_received": Event(name='snakepit.heartbeat.pong_received', severity='debug', body='A worker answered a ping', attributes=(_124, _123, _137, )),
         "snakepit.heartbeat.heartbeat_timeout": Event(name='snakepit.heartbeat.heartbeat_timeout', severity='warning', body='A worker did not answer a ping in time', attributes=(_124, _123, )),
-        "snakepit.python.memory.sampled": Event(name='snakepit.python.memory.sampled', severity='debug', body='The memory of a worker was sampled', attributes=(_124, _137, )),
-        "snakepit.python.cpu.sampled": Event(name='snakepit.python.cpu.sampled', severity='debug', body='The processor time of a worker was sampled', attributes=(_124, _138, )),
-        "snakepit.python.gc.completed": Event(name='snakepit.python.gc.completed', severity='debug', body='A garbage collection of a worker completed', attributes=(_124, _139, )),
-        "snakepit.python.error.occurred": Event(name='snakepit.python.error.occurred', severity='error', body='Python code in a worker raised an error', attributes=(_124, _122, _142, _41, )),
-        "snakepit.python.tool.result_size": Event(name='snakepit.python.tool.result_size', severity='debug', body="The size of a tool's result was measured", attributes=(_129, _140, )),
+        "snakepit.python.memory.sampled": Event(name='snakepit.python.memory.sampled', severity='debug', body='The memory of a worker was sampled', attributes=(_124, _138, )),
+        "snakepit.python.cpu.sampled": Event(name='snakepit.python.cpu.sampled', severity='debug', body='The processor time of a worker was sampled', attributes=(_124, _139, )),
+        "snakepit.python.gc.completed": Event(name='snakepit.python.gc.completed', severity='debug', body='A garbage collection of a worker completed', attributes=(_124, _140, )),
+        "snakepit.python.error.occurred": Event(name='snakepit.python.error.occurred', severity='error', body='Python code in a worker raised an error', attributes=(_124, _122, _143, _41, )),
+        "snakepit.python.tool.result_size": Event(name='snakepit.python.tool.result_size', severity='debug', body="The size of a tool's result was measured", attributes=(_130, _141, )),
     },
     metrics={
         "alumiini.syncs": Metric(name='alumiini.syncs', instrument='counter', unit='{sync}', description='Syncs that ended, by outcome.', labels=(_0, _5, _9, ), recordings=(Recording(event='alumiini.sync.stop', defaults={'outcome': 'success'}), Recording(event='alumiini.sync.exception', defaults={'outcome': 'failure'}), ), series='alumiini_syncs_total'),
@@ -545,7 +547,7 @@ CATALOGUE: Final = Catalogue(
         "alumiini.workers.memory": Metric(name='alumiini.workers.memory', instrument='gauge', unit='By', description="Memory of the controller's worker processes.", recordings=(Recording(event='alumiini.worker.count', value='memory_bytes'), ), series='alumiini_workers_memory_bytes'),
         "alumiini.workers.restarts": Metric(name='alumiini.workers.restarts', instrument='counter', unit='{restart}', description='Restarts of workers.', labels=(_0, ), recordings=(Recording(event='alumiini.worker.restart'), ), series='alumiini_workers_restarts_total'),
         "alumiini.cache": Metric(name='alumiini.cache', instrument='counter', unit='{access}', description='Cache accesses, by result.', labels=(_14, _15, ), recordings=(Recording(event='alumiini.cache.access'), ), series='alumiini_cache_total'),
-        "alumiini.errors": Metric(name='alumiini.errors', instrument='counter', unit='{error}', description='Errors, by type.', labels=(_0, _142, ), recordings=(Recording(event='alumiini.error'), ), series='alumiini_errors_total'),
+        "alumiini.errors": Metric(name='alumiini.errors', instrument='counter', unit='{error}', description='Errors, by type.', labels=(_0, _143, ), recordings=(Recording(event='alumiini.error'), ), series='alumiini_errors_total'),
         "alumiini.apply.duration": Metric(name='alumiini.apply.duration', instrument='histogram', unit='ms', description='Duration of applying resources.', labels=(_0, _12, ), recordings=(Recording(event='alumiini.apply.stop', value='duration', scale=1e-06), Recording(event='alumiini.apply.exception', value='duration', scale=1e-06), ), buckets=(10.0, 50.0, 100.0, 250.0, 500.0, 1000.0, 2500.0, 5000.0, 10000.0, 30000.0, 60000.0, ), series='alumiini_apply_duration_milliseconds'),
         "anvil.labels.submitted": Metric(name='anvil.labels.submitted', instrument='counter', unit='{label}', description='Submitted labels.', labels=(_21, ), recordings=(Recording(event='anvil.label.submitted'), ), series='anvil_labels_submitted_total'),
         "anvil.label.submit.duration": Metric(name='anvil.label.submit.duration', instrument='histogram', unit='s', description='Duration of label submissions.', labels=(_21, ), recordings=(Recording(event='anvil.label.submit.stop', value='duration', scale=1e-09), Recording(event='anvil.label.submit.exception', value='duration', scale=1e-09), ), buckets=(0.025, 0.05, 0.1, 0.25, 0.5, 1.0, ), series='anvil_label_submit_duration_seconds'),
@@ -553,7 +555,7 @@ CATALOGUE: Final = Catalogue(
         "anvil.assignment.dispatch.duration": Metric(name='anvil.assignment.dispatch.duration', instrument='histogram', unit='s', description='Duration of the dispatch of assignments.', labels=(_21, _32, ), recordings=(Recording(event='anvil.assignment.dispatch.stop', value='duration', scale=1e-09), Recording(event='anvil.assignment.dispatch.exception', value='duration', scale=1e-09), ), buckets=(0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, ), series='anvil_assignment_dispatch_duration_seconds'),
         "anvil.queue.remaining": Metric(name='anvil.queue.remaining', instrument='gauge', unit='{assignment}', description='Remaining assignments of a queue.', labels=(_21, ), recordings=(Recording(event='anvil.queue.stats_updated', value='remaining'), ), series='anvil_queue_remaining'),
         "anvil.agreement.score": Metric(name='anvil.agreement.score', instrument='gauge', unit='{score}', description='Agreement between labelers, as last computed.', labels=(_21, _28, ), recordings=(Recording(event='anvil.agreement.calculated', value='score'), ), series='anvil_agreement_score'),
-        "db.client.operation.duration": Metric(name='db.client.operation.duration', instrument='histogram', unit='s', description='Duration of database calls.', labels=(_177, _178, _179, _180, _181, ), recordings=(Recording(event='anvil.storage.query.stop', value='duration', scale=1e-09), Recording(event='anvil.storage.query.exception', value='duration', scale=1e-09, defaults={'error.type': '_OTHER'}), ), buckets=(0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0, ), series='db_client_operation_duration_seconds'),
+        "db.client.operation.duration": Metric(name='db.client.operation.duration', instrument='histogram', unit='s', description='Duration of database calls.', labels=(_178, _179, _180, _181, _182, ), recordings=(Recording(event='anvil.storage.query.stop', value='duration', scale=1e-09), Recording(event='anvil.storage.query.exception', value='duration', scale=1e-09, defaults={'error.type': '_OTHER'}), ), buckets=(0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0, ), series='db_client_operation_duration_seconds'),
         "assay.redaction.hits": Metric(name='assay.redaction.hits', instrument='counter', unit='{secret}', description='Secrets redacted from events, by rule.', labels=(_43, ), series='assay_redaction_hits_total'),
         "assay.relay.dropped": Metric(name='assay.relay.dropped', instrument='counter', unit='{event}', description='Events of child processes that were not recorded.', series='assay_relay_dropped_total'),
         "assay.host.batches": Metric(name='assay.host.batches', instrument='counter', unit='{batch}', description='Batches handed to an exporter, by outcome.', labels=(_44, _46, _47, ), series='assay_host_batches_total'),
@@ -576,7 +578,7 @@ CATALOGUE: Final = Catalogue(
         "audit.sink.quarantined": Metric(name='audit.sink.quarantined', instrument='counter', unit='{entry}', description='Entries that the sink put into quarantine; alert on any.', labels=(_72, ), series='audit_sink_quarantined_total'),
         "flowstone.materialization.start.count": Metric(name='flowstone.materialization.start.count', instrument='counter', unit='{materialization}', description='Materializations that started.', labels=(_73, ), recordings=(Recording(event='flowstone.materialization.start'), ), series='flowstone_materialization_start_count_total'),
         "flowstone.materialization.stop.count": Metric(name='flowstone.materialization.stop.count', instrument='counter', unit='{materialization}', description='Materializations that ended, by status.', labels=(_73, _80, ), recordings=(Recording(event='flowstone.materialization.stop', defaults={'status': 'success'}), Recording(event='flowstone.materialization.exception', defaults={'status': 'failure'}), ), series='flowstone_materialization_stop_count_total'),
-        "flowstone.materialization.exception.count": Metric(name='flowstone.materialization.exception.count', instrument='counter', unit='{materialization}', description='Materializations that failed.', labels=(_73, _142, ), recordings=(Recording(event='flowstone.materialization.exception'), ), series='flowstone_materialization_exception_count_total'),
+        "flowstone.materialization.exception.count": Metric(name='flowstone.materialization.exception.count', instrument='counter', unit='{materialization}', description='Materializations that failed.', labels=(_73, _143, ), recordings=(Recording(event='flowstone.materialization.exception'), ), series='flowstone_materialization_exception_count_total'),
         "flowstone.materialization.duration": Metric(name='flowstone.materialization.duration', instrument='histogram', unit='ms', description='Duration of materializations, failures included.', labels=(_73, ), recordings=(Recording(event='flowstone.materialization.stop', value='duration', scale=1e-06), Recording(event='flowstone.materialization.exception', value='duration', scale=1e-06), ), buckets=(10.0, 50.0, 100.0, 250.0, 500.0, 1000.0, 2500.0, 5000.0, 10000.0, 30000.0, 60000.0, 300000.0, 900000.0, 3600000.0, ), series='flowstone_materialization_duration_milliseconds'),
         "flowstone.io.load.count": Metric(name='flowstone.io.load.count', instrument='counter', unit='{operation}', description='Load operations of IO managers, failures included.', labels=(_73, _77, ), recordings=(Recording(event='flowstone.io.load.stop'), Recording(event='flowstone.io.load.exception'), ), series='flowstone_io_load_count_total'),
         "flowstone.io.load.duration": Metric(name='flowstone.io.load.duration', instrument='histogram', unit='ms', description='Duration of load operations, failures included.', labels=(_73, _77, ), recordings=(Recording(event='flowstone.io.load.stop', value='duration', scale=1e-06), Recording(event='flowstone.io.load.exception', value='duration', scale=1e-06), ), buckets=(1.0, 5.0, 10.0, 25.0, 50.0, 100.0, 250.0, 500.0, 1000.0, 2500.0, 5000.0, 10000.0, 30000.0, 60000.0, ), series='flowstone_io_load_duration_milliseconds'),
@@ -589,10 +591,10 @@ CATALOGUE: Final = Catalogue(
         "flowstone.checkpoint.rejected.count": Metric(name='flowstone.checkpoint.rejected.count', instrument='counter', unit='{checkpoint}', description='Checkpoints that were rejected.', labels=(_78, ), recordings=(Recording(event='flowstone.checkpoint.rejected'), ), series='flowstone_checkpoint_rejected_count_total'),
         "flowstone.checkpoint.timeout.count": Metric(name='flowstone.checkpoint.timeout.count', instrument='counter', unit='{checkpoint}', description='Checkpoints that timed out without a decision.', labels=(_78, ), recordings=(Recording(event='flowstone.checkpoint.timeout'), ), series='flowstone_checkpoint_timeout_count_total'),
         "flowstone.checkpoint.approval_time": Metric(name='flowstone.checkpoint.approval_time', instrument='histogram', unit='s', description='Time from the request of a decision to the decision, or to the timeout.', labels=(_78, ), recordings=(Recording(event='flowstone.checkpoint.approved', value='approval_time', scale=1e-09), Recording(event='flowstone.checkpoint.rejected', value='approval_time', scale=1e-09), Recording(event='flowstone.checkpoint.timeout', value='approval_time', scale=1e-09), ), buckets=(1.0, 5.0, 15.0, 60.0, 300.0, 900.0, 3600.0, 14400.0, 43200.0, 86400.0, 259200.0, 604800.0, ), series='flowstone_checkpoint_approval_time_seconds'),
-        "flowstone.error.count": Metric(name='flowstone.error.count', instrument='counter', unit='{error}', description='Errors.', labels=(_73, _165, _89, ), recordings=(Recording(event='flowstone.error'), ), series='flowstone_error_count_total'),
+        "flowstone.error.count": Metric(name='flowstone.error.count', instrument='counter', unit='{error}', description='Errors.', labels=(_73, _166, _89, ), recordings=(Recording(event='flowstone.error'), ), series='flowstone_error_count_total'),
         "flowstone.resource.healthy": Metric(name='flowstone.resource.healthy', instrument='gauge', unit='{healthy}', description='1 if the resource passed its last health check, else 0.', labels=(_83, ), recordings=(Recording(event='flowstone.resource.health_check', value='healthy'), ), series='flowstone_resource_healthy'),
-        "cicd.pipeline.run.duration": Metric(name='cicd.pipeline.run.duration', instrument='histogram', unit='s', description='Duration of pipeline runs, by pipeline, state and result.', labels=(_182, _183, _184, _181, ), recordings=(Recording(event='flowstone.run.stop', value='duration', scale=1e-09, defaults={'cicd.pipeline.result': 'success', 'cicd.pipeline.run.state': 'executing'}), Recording(event='flowstone.run.exception', value='duration', scale=1e-09, defaults={'cicd.pipeline.result': 'failure', 'cicd.pipeline.run.state': 'executing', 'error.type': '_OTHER'}), Recording(event='flowstone.run.canceled', value='duration', scale=1e-09, defaults={'cicd.pipeline.result': 'cancellation', 'cicd.pipeline.run.state': 'executing'}), ), buckets=(1.0, 5.0, 10.0, 30.0, 60.0, 300.0, 600.0, 1800.0, 3600.0, 7200.0, 14400.0, 43200.0, 86400.0, ), series='cicd_pipeline_run_duration_seconds'),
-        "cicd.pipeline.run.errors": Metric(name='cicd.pipeline.run.errors', instrument='counter', unit='{error}', description='Errors that ended pipeline runs.', labels=(_182, _185, ), recordings=(Recording(event='flowstone.run.exception', defaults={'error.type': '_OTHER'}), ), series='cicd_pipeline_run_errors_total'),
+        "cicd.pipeline.run.duration": Metric(name='cicd.pipeline.run.duration', instrument='histogram', unit='s', description='Duration of pipeline runs, by pipeline, state and result.', labels=(_183, _184, _185, _182, ), recordings=(Recording(event='flowstone.run.stop', value='duration', scale=1e-09, defaults={'cicd.pipeline.result': 'success', 'cicd.pipeline.run.state': 'executing'}), Recording(event='flowstone.run.exception', value='duration', scale=1e-09, defaults={'cicd.pipeline.result': 'failure', 'cicd.pipeline.run.state': 'executing', 'error.type': '_OTHER'}), Recording(event='flowstone.run.canceled', value='duration', scale=1e-09, defaults={'cicd.pipeline.result': 'cancellation', 'cicd.pipeline.run.state': 'executing'}), ), buckets=(1.0, 5.0, 10.0, 30.0, 60.0, 300.0, 600.0, 1800.0, 3600.0, 7200.0, 14400.0, 43200.0, 86400.0, ), series='cicd_pipeline_run_duration_seconds'),
+        "cicd.pipeline.run.errors": Metric(name='cicd.pipeline.run.errors', instrument='counter', unit='{error}', description='Errors that ended pipeline runs.', labels=(_183, _186, ), recordings=(Recording(event='flowstone.run.exception', defaults={'error.type': '_OTHER'}), ), series='cicd_pipeline_run_errors_total'),
         "forge.samples.created": Metric(name='forge.samples.created', instrument='counter', unit='{sample}', description='Created samples.', labels=(_98, ), recordings=(Recording(event='forge.sample.created'), ), series='forge_samples_created_total'),
         "forge.artifacts.uploaded": Metric(name='forge.artifacts.uploaded', instrument='counter', unit='{artifact}', description='Uploaded artifacts.', recordings=(Recording(event='forge.artifact.uploaded'), ), series='forge_artifacts_uploaded_total'),
         "forge.pipeline.duration": Metric(name='forge.pipeline.duration', instrument='histogram', unit='s', description='Duration of pipelines.', labels=(_98, _101, ), recordings=(Recording(event='forge.pipeline.stop', value='duration', scale=1e-09, defaults={'outcome': 'success'}), Recording(event='forge.pipeline.exception', value='duration', scale=1e-09, defaults={'outcome': 'failure'}), ), buckets=(0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0, 30.0, 60.0, 300.0, 900.0, 3600.0, ), series='forge_pipeline_duration_seconds'),
@@ -610,14 +612,14 @@ CATALOGUE: Final = Catalogue(
         "ingot.assignments.abandoned": Metric(name='ingot.assignments.abandoned', instrument='counter', unit='{assignment}', description='Assignments that were mounted or fetched and never submitted.', labels=(_106, ), recordings=(Recording(event='ingot.assignment.abandoned'), ), series='ingot_assignments_abandoned_total'),
         "ingot.pubsub.latency": Metric(name='ingot.pubsub.latency', instrument='histogram', unit='s', description='Time from the publication of a message to its delivery.', labels=(_118, ), recordings=(Recording(event='ingot.pubsub.delivered', value='latency', scale=1e-09), ), buckets=(0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0, ), series='ingot_pubsub_latency_seconds'),
         "ingot.client.latency": Metric(name='ingot.client.latency', instrument='histogram', unit='s', description='Round-trip time between browser and server.', labels=(_105, ), recordings=(Recording(event='ingot.client.round_trip', value='latency', scale=1e-09), ), buckets=(0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 5.0, ), series='ingot_client_latency_seconds'),
-        "snakepit.requests": Metric(name='snakepit.requests', instrument='counter', unit='{request}', description='Completed requests, by status.', labels=(_123, _122, _127, ), recordings=(Recording(event='snakepit.request.stop', defaults={'status': 'success'}), Recording(event='snakepit.request.exception', defaults={'status': 'error'}), Recording(event='snakepit.request.completed', defaults={'status': 'success'}, when={'telemetry_span_context': None, 'success': True}), Recording(event='snakepit.request.completed', defaults={'status': 'error'}, when={'telemetry_span_context': None, 'success': False}), Recording(event='snakepit.request.completed', when={'telemetry_span_context': None, 'success': None}), ), series='snakepit_requests_total'),
+        "snakepit.requests": Metric(name='snakepit.requests', instrument='counter', unit='{request}', description='Completed requests, by status.', labels=(_123, _122, _128, ), recordings=(Recording(event='snakepit.request.stop', defaults={'status': 'success'}), Recording(event='snakepit.request.exception', defaults={'status': 'error'}), Recording(event='snakepit.request.completed', defaults={'status': 'success'}, when={'in_span': None, 'success': True}), Recording(event='snakepit.request.completed', defaults={'status': 'error'}, when={'in_span': None, 'success': False}), Recording(event='snakepit.request.completed', when={'in_span': None, 'success': None}), ), series='snakepit_requests_total'),
         "snakepit.pool.available_workers": Metric(name='snakepit.pool.available_workers', instrument='gauge', unit='{worker}', description='Available workers.', labels=(_123, ), recordings=(Recording(event='snakepit.pool.status', value='available_workers'), ), series='snakepit_pool_available_workers'),
         "snakepit.pool.busy_workers": Metric(name='snakepit.pool.busy_workers', instrument='gauge', unit='{worker}', description='Busy workers.', labels=(_123, ), recordings=(Recording(event='snakepit.pool.status', value='busy_workers'), ), series='snakepit_pool_busy_workers'),
         "snakepit.pool.queue_size": Metric(name='snakepit.pool.queue_size', instrument='gauge', unit='{request}', description='Requests that wait for a worker.', labels=(_123, ), recordings=(Recording(event='snakepit.pool.status', value='queue_size'), ), series='snakepit_pool_queue_size'),
-        "snakepit.request.duration": Metric(name='snakepit.request.duration', instrument='histogram', unit='s', description='Duration of requests.', labels=(_123, _122, ), recordings=(Recording(event='snakepit.request.stop', value='duration', scale=1e-09), Recording(event='snakepit.request.exception', value='duration', scale=1e-09), Recording(event='snakepit.request.completed', value='duration_ms', scale=0.001, when={'telemetry_span_context': None}), ), buckets=(0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0, ), series='snakepit_request_duration_seconds'),
-        "snakepit.request.queue_time": Metric(name='snakepit.request.queue_time', instrument='histogram', unit='s', description='Time that requests waited for a worker.', labels=(_123, ), recordings=(Recording(event='snakepit.request.stop', value='queue_time', scale=1e-09), Recording(event='snakepit.request.exception', value='queue_time', scale=1e-09), Recording(event='snakepit.request.completed', value='queue_time_ms', scale=0.001, when={'telemetry_span_context': None}), ), buckets=(0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0, 30.0, ), series='snakepit_request_queue_time_seconds'),
+        "snakepit.request.duration": Metric(name='snakepit.request.duration', instrument='histogram', unit='s', description='Duration of requests.', labels=(_123, _122, ), recordings=(Recording(event='snakepit.request.stop', value='duration', scale=1e-09), Recording(event='snakepit.request.exception', value='duration', scale=1e-09), Recording(event='snakepit.request.completed', value='duration_ms', scale=0.001, when={'in_span': None}), ), buckets=(0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0, ), series='snakepit_request_duration_seconds'),
+        "snakepit.request.queue_time": Metric(name='snakepit.request.queue_time', instrument='histogram', unit='s', description='Time that requests waited for a worker.', labels=(_123, ), recordings=(Recording(event='snakepit.request.stop', value='queue_time', scale=1e-09), Recording(event='snakepit.request.exception', value='queue_time', scale=1e-09), Recording(event='snakepit.request.completed', value='queue_time_ms', scale=0.001, when={'in_span': None}), ), buckets=(0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0, 30.0, ), series='snakepit_request_queue_time_seconds'),
         "snakepit.heartbeat.latency": Metric(name='snakepit.heartbeat.latency', instrument='histogram', unit='s', description='Time that workers took to answer a heartbeat.', labels=(_124, ), recordings=(Recording(event='snakepit.heartbeat.pong_received', value='latency', scale=1e-09), ), buckets=(0.0005, 0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, ), series='snakepit_heartbeat_latency_seconds'),
-        "snakepit.worker.recycled": Metric(name='snakepit.worker.recycled', instrument='counter', unit='{worker}', description='Workers that were recycled as planned.', labels=(_123, _128, ), recordings=(Recording(event='snakepit.worker.recycled'), ), series='snakepit_worker_recycled_total'),
-        "rpc.client.call.duration": Metric(name='rpc.client.call.duration', instrument='histogram', unit='s', description='Duration of RPCs, seen from the client.', labels=(_186, _187, _188, _189, _190, _181, ), recordings=(Recording(event='snakepit.grpc.call.stop', value='duration', scale=1e-09, defaults={'rpc.system.name': 'grpc'}), Recording(event='snakepit.grpc.call.exception', value='duration', scale=1e-09, defaults={'rpc.system.name': 'grpc', 'error.type': '_OTHER'}), ), buckets=(0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0, ), series='rpc_client_call_duration_seconds'),
+        "snakepit.worker.recycled": Metric(name='snakepit.worker.recycled', instrument='counter', unit='{worker}', description='Workers that were recycled as planned.', labels=(_123, _129, ), recordings=(Recording(event='snakepit.worker.recycled'), ), series='snakepit_worker_recycled_total'),
+        "rpc.client.call.duration": Metric(name='rpc.client.call.duration', instrument='histogram', unit='s', description='Duration of RPCs, seen from the client.', labels=(_187, _188, _189, _190, _191, _182, ), recordings=(Recording(event='snakepit.grpc.call.stop', value='duration', scale=1e-09, defaults={'rpc.system.name': 'grpc'}), Recording(event='snakepit.grpc.call.exception', value='duration', scale=1e-09, defaults={'rpc.system.name': 'grpc', 'error.type': '_OTHER'}), ), buckets=(0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0, ), series='rpc_client_call_duration_seconds'),
     },
 )
