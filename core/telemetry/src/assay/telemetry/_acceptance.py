@@ -18,7 +18,7 @@ class _Ledger:
     failures: list[BaseException] = field(default_factory=list[BaseException])
 
 
-_ledger: ContextVar[_Ledger | None] = ContextVar("assay.audit.ledger", default=None)
+_ledger: ContextVar[_Ledger | None] = ContextVar("assay_audit_ledger", default=None)
 
 
 @contextmanager

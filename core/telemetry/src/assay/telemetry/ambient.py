@@ -4,4 +4,4 @@ from __future__ import annotations
 
 from contextvars import ContextVar
 
-correlation_id: ContextVar[str | None] = ContextVar("assay.correlation_id", default=None)
+correlation_id: ContextVar[str | None] = ContextVar("assay_correlation_id", default=None)
