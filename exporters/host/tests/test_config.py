@@ -90,6 +90,16 @@ def test_values_come_from_the_environment_and_from_files(load, tmp_path, monkeyp
             "lines.queue.batch: unknown key; did you mean 'batches'?",
         ),
         (
+            "path: lines",
+            "signals: [traces, audit], path: lines",
+            "exporters.lines.signals: 'otlp-lines' does not take audit; it takes logs, metrics, traces",
+        ),
+        (
+            "path: lines",
+            "signals: [], path: lines",
+            "exporters.lines.signals: Frozenset should have at least 1 item",
+        ),
+        (
             "exporters:",
             "limits: {depth: 1000}\nexporters:",
             "host.yaml:3: limits.depth: Input should be less",

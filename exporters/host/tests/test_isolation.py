@@ -39,6 +39,19 @@ def test_a_batch_goes_to_all_who_take_it_or_to_the_one_named(serve):
     assert counts == {"a": ["logs", "logs", "traces"], "b": ["logs"], "c": ["traces"]}
 
 
+def test_an_exporter_gets_the_signals_that_its_configuration_names(serve):
+    exporters = {
+        "spans": exporter("spans", signals=["traces"]),
+        "records": exporter("records", signals=["logs"]),
+    }
+    host = serve(exporters=exporters)
+    assert post(host).status_code == 200
+    assert post(host, path="/v1/traces", request=traces()).status_code == 200
+    signals = {name: [batch.signal for batch in host.exporter(name).batches] for name in exporters}
+    assert signals == {"spans": ["traces"], "records": ["logs"]}
+    assert post(host, "spans").status_code == 404
+
+
 def test_an_answer_waits_for_every_exporter_and_the_first_failure_is_told(serve):
     host = serve(exporters={"good": exporter("good"), "bad": exporter("bad")})
     host.exporter("bad").error = OSError("x")

@@ -61,6 +61,15 @@ def _check(found: Any, where: str, kind: str) -> None:  # noqa: ANN401  anything
         raise ConfigError(f"{where}: {kind!r} is no exporter, it lacks {'; '.join(missing)}")
 
 
+def _check_signals(name: str, settings: ExporterSettings, cls: Any) -> None:  # noqa: ANN401  a checked class
+    not_taken = sorted((settings.signals or frozenset()) - cls.signals)
+    if not_taken:
+        raise ConfigError(
+            f"exporters.{name}.signals: {settings.type!r} does not take {', '.join(not_taken)};"
+            f" it takes {', '.join(sorted(cls.signals))}"
+        )
+
+
 def validate(name: str, settings: ExporterSettings) -> Callable[[], Exporter]:
     """Check an exporter's settings; what is returned makes the exporter.
 
@@ -68,6 +77,7 @@ def validate(name: str, settings: ExporterSettings) -> Callable[[], Exporter]:
         ConfigError: The type or one of its settings does not hold.
     """
     cls = find(name, settings.type)
+    _check_signals(name, settings, cls)
     model: type[BaseModel] | None = getattr(cls, "Settings", None)
     if model is None:
         if settings.own:

@@ -50,7 +50,7 @@ class Host:
         """
         try:
             for name, factory in self._factories.items():
-                worker = Worker(name, factory, self.config.exporters[name].queue)
+                worker = Worker(name, factory, self.config.exporters[name])
                 await asyncio.to_thread(worker.start)
                 self._workers[name] = worker
             metrics.watch(lambda: {name: worker.depth for name, worker in self._workers.items()})

@@ -174,6 +174,8 @@ class ExporterSettings(BaseModel):
     model_config = ConfigDict(extra="allow", frozen=True, hide_input_in_errors=True)
 
     type: str = Field(min_length=1)
+    signals: frozenset[Signal] | None = Field(default=None, min_length=1)
+    """The signals that the exporter gets; None: all that its class takes."""
     queue: QueueSettings = QueueSettings()
 
     @property

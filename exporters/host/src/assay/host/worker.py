@@ -12,7 +12,7 @@ from concurrent.futures import Future
 from assay.host import metrics
 from assay.host.errors import Rejected, Retry, StartError
 from assay.host.exporter import Batch, Exporter, Result, Signal
-from assay.host.settings import QueueSettings
+from assay.host.settings import ExporterSettings
 
 logger = logging.getLogger(__name__)
 
@@ -35,14 +35,15 @@ class Worker:
         name: The exporter's name in the configuration.
         factory: Makes the exporter; called on its thread, as everything else of it, so that it may hold what
             belongs to one thread.
-        limits: How many batches and bytes may wait, the running one counted.
+        settings: How many batches and bytes may wait, the running one counted, and the signals to take.
     """
 
     exporter: Exporter
 
-    def __init__(self, name: str, factory: Callable[[], Exporter], limits: QueueSettings) -> None:
+    def __init__(self, name: str, factory: Callable[[], Exporter], settings: ExporterSettings) -> None:
         self.name = name
-        self.limits = limits
+        self.limits = settings.queue
+        self._chosen = settings.signals
         self.signals: frozenset[Signal] = frozenset()
         self.undecodable = False
         self.last_error = ""
@@ -83,7 +84,7 @@ class Worker:
             raise StartError(
                 f"exporters.{self.name}: cannot start: {type(error).__name__}: {error}"
             ) from error
-        self.signals = self.exporter.signals
+        self.signals = self.exporter.signals if self._chosen is None else self._chosen
         self.undecodable = bool(getattr(self.exporter, "undecodable", False))
 
     def submit(self, batch: Batch) -> Future[Result]:
