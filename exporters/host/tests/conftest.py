@@ -1,4 +1,4 @@
-"""A real host on real sockets, in a thread of its own, and exporters that can be told how to behave."""
+"""A real host on real sockets, on its own thread, and exporters whose behaviour a test controls."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from starlette.routing import Route
 from assay.host import Batch, Host, HostConfig, Rejected, Result, Retry, Signal
 
 
-class Recorder:
-    """Keeps what it gets; `gate` holds it up, `error` makes it fail."""
+class CapturingExporter:
+    """Stores its batches; clearing `gate` blocks `export`, and `export` raises `error` if it is set."""
 
     signals: frozenset[Signal] = frozenset({"traces", "metrics", "logs", "audit"})
-    made: dict[str, Recorder] = {}  # noqa: RUF012  filled by the host under test
+    made: dict[str, CapturingExporter] = {}  # noqa: RUF012  filled by the host under test
 
     class Settings(BaseModel, extra="forbid"):
         tag: str
@@ -53,22 +53,22 @@ class Recorder:
         ]
 
 
-class Keeper(Recorder):
-    """Takes what cannot be parsed, too."""
+class UndecodableExporter(CapturingExporter):
+    """Also accepts undecodable batches."""
 
     undecodable = True
 
 
-class TracesOnly(Recorder):
+class TracesOnly(CapturingExporter):
     signals: frozenset[Signal] = frozenset({"traces"})
 
 
-class LogsOnly(Recorder):
+class LogsOnly(CapturingExporter):
     signals: frozenset[Signal] = frozenset({"logs"})
 
 
-class Broken(Recorder):
-    def __init__(self, settings: Recorder.Settings) -> None:
+class Broken(CapturingExporter):
+    def __init__(self, settings: CapturingExporter.Settings) -> None:
         raise OSError(f"no room for {settings.tag}")
 
 
@@ -80,12 +80,12 @@ def grpc_(name: str = "grpc", **more: Any) -> dict[str, Any]:
     return {"name": name, "protocol": "grpc", "address": "127.0.0.1:0", **more}
 
 
-def exporter(tag: str, cls: type = Recorder, **more: Any) -> dict[str, Any]:
+def exporter(tag: str, cls: type = CapturingExporter, **more: Any) -> dict[str, Any]:
     return {"type": f"{cls.__module__}:{cls.__name__}", "tag": tag, **more}
 
 
 class Running:
-    """A host that runs, and how to reach it."""
+    """A running host and its addresses."""
 
     def __init__(self, host: Host, loop: asyncio.AbstractEventLoop) -> None:
         self.host = host
@@ -100,8 +100,8 @@ class Running:
         host, port = self.host.addresses[listener]
         return f"{host}:{port}"
 
-    def exporter(self, tag: str = "all") -> Recorder:
-        return Recorder.made[tag]
+    def exporter(self, tag: str = "all") -> CapturingExporter:
+        return CapturingExporter.made[tag]
 
     def call(self, coroutine: Any) -> Any:
         return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(60)
@@ -131,11 +131,11 @@ def running(config: dict[str, Any]) -> Iterator[Running]:
         try:
             yield host_running
         finally:
-            for made in Recorder.made.values():
+            for made in CapturingExporter.made.values():
                 made.gate.set()
             host_running.stop()
     finally:
-        Recorder.made.clear()
+        CapturingExporter.made.clear()
         loop.call_soon_threadsafe(loop.stop)
         thread.join(10)
         loop.close()
@@ -143,7 +143,7 @@ def running(config: dict[str, Any]) -> Iterator[Running]:
 
 @pytest.fixture
 def serve() -> Iterator[Callable[..., Running]]:
-    """Start a host with this configuration; without listeners or exporters it has one of each."""
+    """Start a host with a configuration; by default it has one exporter and a listener of each protocol."""
     with ExitStack() as stack:
         yield lambda **config: stack.enter_context(running(config))
 
@@ -166,7 +166,7 @@ def traces(count: int = 1) -> ExportTraceServiceRequest:
 
 
 def deep(levels: int) -> ExportLogsServiceRequest:
-    """A body of arrays in arrays: 5 + 2 * levels messages deep."""
+    """Return a request whose body is nested arrays: 5 + 2 * levels messages deep."""
     request = logs()
     value = request.resource_logs[0].scope_logs[0].log_records[0].body
     for _ in range(levels):

@@ -1,11 +1,11 @@
-"""A configuration that does not hold is refused with its file, line, key, and what to write instead."""
+"""An invalid configuration is reported with file, line, key and remedy."""
 
 import pytest
 from cryptography.hazmat.primitives import serialization
 from pydantic import ValidationError
 
 from assay.host import ConfigError, Host, HostConfig, load_config
-from assay.host.settings import TLSSettings
+from assay.host._settings import TLSSettings
 
 VALID = """\
 listeners:
@@ -49,7 +49,7 @@ def test_values_come_from_the_environment_and_from_files(load, tmp_path, monkeyp
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "says"),
+    ("old", "new", "message"),
     [
         ("exporters:", "exportrs:", "host.yaml:3: exportrs: unknown key; did you mean 'exporters'?"),
         ("exporters:", "exportrs:", "exporters: missing"),
@@ -64,13 +64,13 @@ def test_values_come_from_the_environment_and_from_files(load, tmp_path, monkeyp
             "host.yaml:2: listeners[0].protocol: Input should be 'grpc' or 'http'",
         ),
         ("127.0.0.1:0", "4327", "listeners[0].address: expected host:port"),
-        ("127.0.0.1:0", "0.0.0.0:0", "can be reached from other machines"),
+        ("127.0.0.1:0", "0.0.0.0:0", "other machines can reach 0.0.0.0:0 without authentication"),
         (':0"', ':0", auth: {bearer: ""}', "listeners[0].auth.bearer"),
         (':0"', ':0", auth: {baerer: x}', "listeners[0].auth.baerer: unknown key; did you mean 'bearer'?"),
         (':0"', ':0", tls: {certificate: /no, key: /no}', "cannot use /no, /no as PEM certificate"),
         (':0"', ':${env:NOT_SET_ANYWHERE}"', "address: the environment variable NOT_SET_ANYWHERE is not set"),
-        (':0"', ':${file:/no/such}"', "${file:/no/such} cannot be read"),
-        (':0"', ':${NAME}"', "${NAME} is not understood: write ${env:NAME}"),
+        (':0"', ':${file:/no/such}"', "cannot read ${file:/no/such}"),
+        (':0"', ':${NAME}"', "${NAME} is not a known reference: write ${env:NAME}"),
         (
             "type: otlp-lines",
             "type: otlp-line",
@@ -79,11 +79,11 @@ def test_values_come_from_the_environment_and_from_files(load, tmp_path, monkeyp
         (
             "type: otlp-lines",
             'type: "no.such:Class"',
-            "exporters.lines.type: 'no.such:Class' cannot be imported",
+            "exporters.lines.type: cannot import 'no.such:Class'",
         ),
-        ("type: otlp-lines", 'type: "json:JSONDecoder"', "is no exporter, it lacks export"),
+        ("type: otlp-lines", 'type: "json:JSONDecoder"', "is not an exporter: it lacks export"),
         ("path: lines", "paht: lines", "exporters.lines.paht: unknown key; did you mean 'path'?"),
-        ("path: lines", "path: x, path: lines", "host.yaml:4: exporters.lines.path: the key is there twice"),
+        ("path: lines", "path: x, path: lines", "host.yaml:4: exporters.lines.path: duplicate key"),
         (
             "path: lines",
             "queue: {batch: 3}, path: lines",
@@ -117,36 +117,36 @@ def test_values_come_from_the_environment_and_from_files(load, tmp_path, monkeyp
         ("exporters:", "exporters: [", "not valid YAML"),
         ("type: otlp-lines", "type: !lines x", "host.yaml:4: exporters.lines.type: could not determine"),
         ("path: lines", "path: 2026-99-99, p: lines", "host.yaml:4: exporters.lines.path: month must be"),
-        ("type: otlp-lines", 'type: ":Class"', "exporters.lines.type: ':Class' cannot be imported"),
+        ("type: otlp-lines", 'type: ":Class"', "exporters.lines.type: cannot import ':Class'"),
         (':0"', ':0", auth: {bearer: {a: same, b: same}}', "a and b have the same token"),
-        (':0"', ':0", auth: {bearer: "two words"}', "printable ASCII without spaces"),
-        (':0"', ':0", auth: {bearer: "gr\u00fcn"}', "printable ASCII without spaces"),
+        (':0"', ':0", auth: {bearer: "two words"}', "visible ASCII characters, without spaces"),
+        (':0"', ':0", auth: {bearer: "gr\u00fcn"}', "visible ASCII characters, without spaces"),
     ],
 )
-def test_what_is_wrong_is_named_with_the_nearest_right_key(load, monkeypatch, old, new, says):
+def test_each_mistake_is_reported_with_its_place_and_remedy(load, monkeypatch, old, new, message):
     monkeypatch.delenv("NOT_SET_ANYWHERE", raising=False)
-    assert says in problem(load, VALID.replace(old, new))
+    assert message in problem(load, VALID.replace(old, new))
 
 
-def test_an_empty_or_absent_file_is_named(load, tmp_path):
+def test_an_empty_or_missing_file_is_reported(load, tmp_path):
     assert "listeners: missing" in problem(load, "")
-    with pytest.raises(ConfigError, match=r"none\.yaml: cannot be read: .*No such file"):
+    with pytest.raises(ConfigError, match=r"none\.yaml: cannot read the file: .*No such file"):
         load_config(tmp_path / "none.yaml")
 
 
-def test_two_listeners_of_one_name_are_a_mistake(load):
+def test_two_listeners_with_one_name_are_an_error(load):
     twice = VALID.replace(
         "exporters:", '  - {name: direct, protocol: grpc, address: "127.0.0.1:0"}\nexporters:'
     )
     assert "two listeners are named direct" in problem(load, twice)
 
 
-def test_a_token_is_never_in_the_message(load):
+def test_no_message_contains_a_token(load):
     text = VALID.replace(':0"', ':0", auth: {bearer: {a: hunter2, b: [hunter2]}}')
     assert "hunter2" not in problem(load, text)
 
 
-def test_a_key_with_a_password_is_told_and_not_asked_for(tmp_path):
+def test_a_key_with_a_password_is_an_error_and_not_a_prompt(tmp_path):
     from .test_tls import make_certificates
 
     certificate = make_certificates(tmp_path)["server"]["certificate"]
@@ -158,7 +158,7 @@ def test_a_key_with_a_password_is_told_and_not_asked_for(tmp_path):
         TLSSettings(certificate=certificate, key=tmp_path / "locked.key")
 
 
-def test_mtls_is_authentication_enough(tmp_path):
+def test_client_certificates_are_sufficient_authentication(tmp_path):
     from .test_tls import make_certificates
 
     files = make_certificates(tmp_path)
@@ -171,15 +171,15 @@ def test_mtls_is_authentication_enough(tmp_path):
     HostConfig.model_validate({"listeners": [listener], "exporters": {"a": {"type": "x"}}})
 
 
-def test_only_causes_are_told(tmp_path):
-    """A list whose one item is wrong is not also too short."""
+def test_an_error_that_follows_from_another_is_not_reported(tmp_path):
+    """Pydantic also reports a list whose only item is invalid as too short."""
     file = tmp_path / "host.yaml"
     file.write_text(
         "listeners: [{name: a, protocol: grpc, adress: '127.0.0.1:0'}]\n"
         "exporters: {lines: {type: otlp-lines, path: x}}\n",
         encoding="utf-8",
     )
-    with pytest.raises(ConfigError) as told:
+    with pytest.raises(ConfigError) as caught:
         load_config(file)
-    assert "did you mean 'address'" in str(told.value)
-    assert "at least 1 item" not in str(told.value)
+    assert "did you mean 'address'" in str(caught.value)
+    assert "at least 1 item" not in str(caught.value)

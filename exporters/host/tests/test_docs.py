@@ -1,4 +1,4 @@
-"""The page that teaches to write an exporter shows a file that is, and that runs."""
+"""The page about writing an exporter shows the file in the package, and its examples run."""
 
 import re
 import resource
@@ -12,7 +12,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 
 import assay.host.otlp_lines
 from assay.host import otlp_json
-from assay.host.config import load_config
+from assay.host._config import load_config
 
 from .conftest import http, running, traces
 
@@ -27,11 +27,11 @@ def blocks():
     return dict(re.findall(r'```\w+ title="([^"]+)"\n(.*?)```', PAGE.read_text(), flags=re.DOTALL))
 
 
-def test_the_page_shows_the_file_itself(blocks):
+def test_the_page_shows_the_packaged_file(blocks):
     assert blocks["otlp_lines.py"] == Path(assay.host.otlp_lines.__file__).read_text()
 
 
-def test_what_the_page_shows_runs(blocks, tmp_path, monkeypatch):
+def test_the_examples_of_the_page_run(blocks, tmp_path, monkeypatch):
     (tmp_path / "otlp_lines.py").write_text(blocks["otlp_lines.py"])
     (tmp_path / "host.yaml").write_text(blocks["host.yaml"])
     monkeypatch.syspath_prepend(tmp_path)
@@ -50,7 +50,7 @@ def test_what_the_page_shows_runs(blocks, tmp_path, monkeypatch):
     assert [otlp_json.decode(line, ExportTraceServiceRequest, 64) for line in lines] == [traces(1), traces(2)]
 
 
-def test_what_does_not_fit_on_the_disk_leaves_no_half_line(tmp_path):
+def test_a_full_disk_leaves_no_incomplete_line(tmp_path):
     file = tmp_path / "lines.jsonl"
 
     def send(host, count):
@@ -74,7 +74,7 @@ def test_what_does_not_fit_on_the_disk_leaves_no_half_line(tmp_path):
     assert [otlp_json.decode(line, ExportTraceServiceRequest, 64) for line in lines] == [traces(1), traces(2)]
 
 
-def test_half_a_line_that_a_kill_left_spoils_no_other(tmp_path):
+def test_an_incomplete_last_line_is_removed_at_the_start(tmp_path):
     file = tmp_path / "lines.jsonl"
     whole = otlp_json.encode(traces(1)) + b"\n"
     for left in (b"", whole, whole + whole[:40], whole[:40]):

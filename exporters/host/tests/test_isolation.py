@@ -1,4 +1,4 @@
-"""One exporter's slowness or failure is its own; a full queue pushes back."""
+"""A slow or failing exporter does not affect the others; a full queue refuses batches."""
 
 import asyncio
 import time
@@ -9,9 +9,9 @@ import pytest
 import requests
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2_grpc import LogsServiceStub
 
-from assay.host import Host, HostConfig, Rejected, StartError, metrics
+from assay.host import Host, HostConfig, Rejected, StartError, _metrics
 
-from .conftest import Broken, LogsOnly, Recorder, TracesOnly, exporter, http, logs, running, traces
+from .conftest import Broken, CapturingExporter, LogsOnly, TracesOnly, exporter, http, logs, running, traces
 
 PROTOBUF = {"content-type": "application/x-protobuf"}
 
@@ -27,10 +27,10 @@ def wait_for(condition):
         if condition():
             return
         time.sleep(0.005)
-    raise AssertionError("it did not happen")
+    raise AssertionError("the condition never became true")
 
 
-def test_a_batch_goes_to_all_who_take_it_or_to_the_one_named(serve):
+def test_a_batch_goes_to_every_exporter_of_its_signal_or_to_the_named_one(serve):
     host = serve(exporters={"a": exporter("a"), "b": exporter("b", LogsOnly), "c": exporter("c", TracesOnly)})
     assert post(host).status_code == 200
     assert post(host, "a").status_code == 200
@@ -52,7 +52,7 @@ def test_an_exporter_gets_the_signals_that_its_configuration_names(serve):
     assert post(host, "spans").status_code == 404
 
 
-def test_an_answer_waits_for_every_exporter_and_the_first_failure_is_told(serve):
+def test_the_response_waits_for_every_exporter_and_reports_the_first_failure(serve):
     host = serve(exporters={"good": exporter("good"), "bad": exporter("bad")})
     host.exporter("bad").error = OSError("x")
     answer = post(host)
@@ -60,48 +60,48 @@ def test_an_answer_waits_for_every_exporter_and_the_first_failure_is_told(serve)
     assert b"exporter bad failed (OSError)" in answer.content
 
 
-def test_a_hanging_exporter_holds_up_nobody_else_and_its_queue_pushes_back(serve):
+def test_a_hanging_exporter_delays_no_other_and_its_full_queue_refuses_batches(serve):
     hanging = exporter("hanging", queue={"batches": 2})
     host = serve(exporters={"hanging": hanging, "quick": exporter("quick")})
     host.exporter("hanging").gate.clear()
     with ThreadPoolExecutor(2) as pool:
-        held = [pool.submit(post, host, "hanging") for _ in range(2)]
+        waiting = [pool.submit(post, host, "hanging") for _ in range(2)]
         wait_for(lambda: host.host._workers["hanging"].depth == 2)
         for _ in range(20):
             assert post(host, "quick").status_code == 200
         full = post(host, "hanging")
         assert full.status_code == 429
         assert full.headers["retry-after"] == "1"
-        assert b"exporter hanging is behind and its queue is full" in full.content
+        assert b"the queue of exporter hanging is full" in full.content
         with grpc.insecure_channel(host.target()) as channel, pytest.raises(grpc.RpcError) as caught:
             LogsServiceStub(channel).Export(logs(), metadata=(("assay-exporter", "hanging"),))
         assert caught.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
-        assert not any(future.done() for future in held)
+        assert not any(future.done() for future in waiting)
         host.exporter("hanging").gate.set()
-        assert [future.result().status_code for future in held] == [200, 200]
+        assert [future.result().status_code for future in waiting] == [200, 200]
     assert len(host.exporter("hanging").batches) == 2
 
 
-def test_who_has_an_answer_has_left_the_queue(serve, monkeypatch):
-    counted = metrics.exported
-    monkeypatch.setattr(metrics, "exported", lambda *what: (time.sleep(0.05), counted(*what)))
+def test_a_batch_leaves_the_queue_before_its_sender_gets_the_response(serve, monkeypatch):
+    record = _metrics.exported
+    monkeypatch.setattr(_metrics, "exported", lambda *call: (time.sleep(0.05), record(*call)))
     host = serve(exporters={"all": exporter("all", queue={"batches": 1})})
     assert [post(host).status_code for _ in range(5)] == [200] * 5
 
 
-def test_a_full_queue_of_one_means_that_none_gets_the_batch(serve):
+def test_when_one_queue_is_full_no_exporter_gets_the_batch(serve):
     host = serve(exporters={"full": exporter("full", queue={"batches": 1}), "quick": exporter("quick")})
     host.exporter("full").gate.clear()
     with ThreadPoolExecutor(1) as pool:
-        held = pool.submit(post, host, "full")
+        waiting = pool.submit(post, host, "full")
         wait_for(lambda: host.host._workers["full"].depth == 1)
         assert post(host).status_code == 429
         host.exporter("full").gate.set()
-        held.result()
+        waiting.result()
     assert host.exporter("quick").batches == []
 
 
-def test_a_sender_is_not_held_for_ever(serve):
+def test_a_sender_waits_at_most_export_timeout(serve):
     host = serve(limits={"export_timeout": 0.2})
     host.exporter().gate.clear()
     answer = post(host)
@@ -109,7 +109,7 @@ def test_a_sender_is_not_held_for_ever(serve):
     assert b"did not finish within 0.2 s" in answer.content
 
 
-def test_a_batch_that_nobody_waits_for_is_not_exported(serve):
+def test_a_batch_whose_sender_has_its_response_is_not_exported(serve):
     host = serve(limits={"export_timeout": 0.2})
     host.exporter().gate.clear()
     assert [post(host, request=logs(number)).status_code for number in (1, 2)] == [503, 503]
@@ -118,7 +118,7 @@ def test_a_batch_that_nobody_waits_for_is_not_exported(serve):
     assert [batch.request for batch in host.exporter().batches] == [logs(1), logs(3)]
 
 
-def test_health_says_who_is_ill(serve):
+def test_health_names_the_failing_exporter(serve):
     host = serve(health={"address": "127.0.0.1:0"}, exporters={"a": exporter("a"), "b": exporter("b")})
 
     def health(path):
@@ -151,7 +151,7 @@ def test_a_port_in_use_names_listener_and_port(serve):
                 pass
 
 
-def test_an_exporter_that_cannot_start_is_named():
+def test_a_start_error_names_the_exporter():
     with (
         pytest.raises(StartError, match=r"exporters\.all: cannot start: OSError: no room for x"),
         running({"exporters": {"all": exporter("x", Broken)}}),
@@ -159,29 +159,29 @@ def test_an_exporter_that_cannot_start_is_named():
         pass
 
 
-class BadRoutes(Recorder):
+class BadRoutes(CapturingExporter):
     def routes(self):
         raise OSError("no routes")
 
 
-def test_whatever_stops_the_start_stops_what_had_started():
+def test_a_failed_start_shuts_the_started_exporters_down():
     exporters = {"good": exporter("good"), "bad": exporter("bad", BadRoutes)}
     host = Host(HostConfig.model_validate({"listeners": [http()], "exporters": exporters, "health": None}))
     with pytest.raises(OSError, match="no routes"):
         asyncio.run(host.start())
-    assert [Recorder.made.pop(name).closed for name in ("good", "bad")] == [True, True]
+    assert [CapturingExporter.made.pop(name).closed for name in ("good", "bad")] == [True, True]
 
 
-def test_stop_answers_what_has_begun_and_shuts_down(serve):
+def test_stop_answers_requests_in_progress_and_shuts_exporters_down(serve):
     host = serve(listeners=[http()])
-    recorder = host.exporter()
-    recorder.gate.clear()
+    exporting = host.exporter()
+    exporting.gate.clear()
     with ThreadPoolExecutor(2) as pool:
-        held = pool.submit(post, host)
+        waiting = pool.submit(post, host)
         wait_for(lambda: host.host._workers["all"].depth == 1)
         stopping = pool.submit(host.stop)
-        recorder.gate.set()
-        assert held.result().status_code == 200
+        exporting.gate.set()
+        assert waiting.result().status_code == 200
         assert stopping.result() is True
-    assert len(recorder.batches) == 1
-    assert recorder.closed
+    assert len(exporting.batches) == 1
+    assert exporting.closed

@@ -1,4 +1,4 @@
-"""OTLP over gRPC, on real sockets, with the stubs that OpenTelemetry publishes."""
+"""OTLP over gRPC on real sockets, with OpenTelemetry's own stubs."""
 
 import zlib
 
@@ -11,7 +11,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2_grpc import TraceS
 
 from assay.host import Rejected, Retry
 
-from .conftest import Keeper, deep, exporter, grpc_, logs, traces
+from .conftest import UndecodableExporter, deep, exporter, grpc_, logs, traces
 
 EXPORT = "/opentelemetry.proto.collector.logs.v1.LogsService/Export"
 
@@ -47,7 +47,7 @@ def retry_after(error):
 
 
 @pytest.mark.parametrize("compression", [grpc.Compression.NoCompression, grpc.Compression.Gzip])
-def test_takes_logs_traces_and_audit(serve, connect, compression):
+def test_accepts_logs_traces_and_audit(serve, connect, compression):
     host = serve()
     channel = connect(host)
     LogsServiceStub(channel).Export(logs(100), compression=compression)
@@ -67,22 +67,22 @@ def test_an_empty_request_is_a_success(serve, connect):
 
 
 @pytest.mark.parametrize(
-    ("body", "says"),
+    ("body", "message"),
     [
         (b"\x0a\xff\xff", "not a protobuf ExportLogsServiceRequest"),
         (logs(name="ABCDE").SerializeToString().replace(b"ABCDE", b"AB\xff\xfeE"), "not a protobuf"),
         (deep(40).SerializeToString(), "nested deeper than 64"),
-        (b"\x1f\x8b no gzip", "said to be gzip and is not"),
+        (b"\x1f\x8b no gzip", "not valid gzip"),
     ],
 )
-def test_bad_content_is_invalid_argument(serve, connect, body, says):
+def test_bad_content_is_invalid_argument(serve, connect, body, message):
     error = refusal(lambda: connect(serve()).unary_unary(EXPORT)(body))
     assert error.code() is grpc.StatusCode.INVALID_ARGUMENT
-    assert says in error.details()
+    assert message in error.details()
     assert retry_after(error) is None
 
 
-def test_too_long_a_message_and_a_gzip_bomb_are_refused_for_good(serve, connect):
+def test_a_message_that_is_too_long_and_a_gzip_bomb_are_refused_permanently(serve, connect):
     host = serve(limits={"body_bytes": 4096, "buffered_bytes": 65536})
     send = connect(host).unary_unary(EXPORT)
     assert refusal(lambda: send(b"x" * 5000)).code() is grpc.StatusCode.RESOURCE_EXHAUSTED
@@ -95,7 +95,7 @@ def test_too_long_a_message_and_a_gzip_bomb_are_refused_for_good(serve, connect)
         assert retry_after(error) is None
 
 
-def test_an_unknown_method_names_those_that_are_there(serve, connect):
+def test_the_refusal_of_an_unknown_method_names_the_known_ones(serve, connect):
     error = refusal(
         lambda: connect(serve()).unary_unary("/opentelemetry.proto.collector.Profiles/Export")(b"")
     )
@@ -104,7 +104,7 @@ def test_an_unknown_method_names_those_that_are_there(serve, connect):
 
 
 @pytest.mark.parametrize("metadata", [(), (("authorization", "Bearer wrong"),)])
-def test_credentials_are_asked_for(serve, connect, metadata):
+def test_credentials_are_required(serve, connect, metadata):
     host = serve(listeners=[grpc_(auth={"bearer": "s3cret"})])
     stub = LogsServiceStub(connect(host))
     error = refusal(lambda: stub.Export(logs(), metadata=metadata))
@@ -124,7 +124,7 @@ def test_credentials_are_asked_for(serve, connect, metadata):
         (ValueError("hunter2"), grpc.StatusCode.UNAVAILABLE, 1),
     ],
 )
-def test_what_an_exporter_raises_is_answered(serve, connect, error, code, after):
+def test_an_exception_of_the_exporter_is_answered(serve, connect, error, code, after):
     host = serve()
     host.exporter().error = error
     answered = refusal(lambda: LogsServiceStub(connect(host)).Export(logs()))
@@ -133,10 +133,10 @@ def test_what_an_exporter_raises_is_answered(serve, connect, error, code, after)
     assert "hunter2" not in answered.details()
 
 
-def test_a_collector_keeps_what_is_not_wrong_in_itself(serve, connect):
+def test_a_collector_must_keep_a_batch_that_is_not_malformed(serve, connect):
     host = serve(
         listeners=[grpc_(peer="collector", auth={"bearer": "right"})],
-        exporters={"all": exporter("all", Keeper)},
+        exporters={"all": exporter("all", UndecodableExporter)},
     )
     channel = connect(host)
     error = refusal(lambda: LogsServiceStub(channel).Export(logs()))
@@ -146,7 +146,7 @@ def test_a_collector_keeps_what_is_not_wrong_in_itself(serve, connect):
     assert host.exporter().batches[0].error
 
 
-def test_a_mistake_of_ours_is_answered_so_that_the_batch_is_kept(serve, connect, monkeypatch):
+def test_a_defect_of_the_host_is_answered_as_retryable(serve, connect, monkeypatch):
     host = serve()
     monkeypatch.setattr(host.host._intake, "decode", None)
     error = refusal(lambda: LogsServiceStub(connect(host)).Export(logs()))

@@ -1,4 +1,4 @@
-"""OTLP over HTTP, on real sockets."""
+"""OTLP over HTTP on real sockets."""
 
 import gzip
 import socket
@@ -16,7 +16,7 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 
 from assay.host import Rejected, Retry, otlp_json
 
-from .conftest import Keeper, TracesOnly, deep, exporter, http, logs, traces
+from .conftest import TracesOnly, UndecodableExporter, deep, exporter, http, logs, traces
 
 PROTOBUF = {"content-type": "application/x-protobuf"}
 JSON = {"content-type": "application/json"}
@@ -38,7 +38,7 @@ def reason(response):
 )
 @pytest.mark.parametrize("compress", [False, True])
 @pytest.mark.parametrize("json", [False, True])
-def test_takes_every_signal_in_every_encoding(serve, signal, request_, compress, json):
+def test_accepts_every_signal_in_every_encoding(serve, signal, request_, compress, json):
     host = serve()
     payload = otlp_json.encode(request_) if json else request_.SerializeToString()
     headers = {**(JSON if json else PROTOBUF), **({"content-encoding": "gzip"} if compress else {})}
@@ -50,7 +50,7 @@ def test_takes_every_signal_in_every_encoding(serve, signal, request_, compress,
     assert (batch.encoding, batch.peer, batch.error) == ("json" if json else "protobuf", "direct", "")
 
 
-def test_takes_what_the_sdk_sends(serve):
+def test_accepts_the_requests_of_the_sdk(serve):
     host = serve()
     provider = TracerProvider()
     provider.add_span_processor(SimpleSpanProcessor(OTLPSpanExporter(host.url("/v1/traces"))))
@@ -62,14 +62,14 @@ def test_takes_what_the_sdk_sends(serve):
     assert (sent.name, int.from_bytes(sent.trace_id, "big")) == ("work", span.get_span_context().trace_id)
 
 
-def test_large_batches_are_parsed_off_the_loop_and_arrive_whole(serve):
+def test_a_large_batch_arrives_whole(serve):
     host = serve()
     request = logs(5000)
     assert post(host, data=request.SerializeToString()).status_code == 200
     assert host.exporter().batches[0].request == request
 
 
-def test_receipts_come_in_a_json_answer(serve):
+def test_a_json_response_contains_the_receipts(serve):
     host = serve()
     body = logs().SerializeToString()
     asked = post(host, "/v1/audit", body, {**PROTOBUF, "accept": "application/json"})
@@ -88,7 +88,7 @@ BAD_UTF8 = logs(name="ABCDE").SerializeToString().replace(b"ABCDE", b"AB\xff\xfe
 
 
 @pytest.mark.parametrize(
-    ("body", "headers", "says"),
+    ("body", "headers", "message"),
     [
         (b"\x0a\xff\xff", PROTOBUF, "not a protobuf ExportLogsServiceRequest"),
         (BAD_UTF8, PROTOBUF, "not a protobuf ExportLogsServiceRequest"),
@@ -105,21 +105,25 @@ BAD_UTF8 = logs(name="ABCDE").SerializeToString().replace(b"ABCDE", b"AB\xff\xfe
             JSON,
             "logRecords[0].traceId",
         ),
-        (b"no gzip", {**PROTOBUF, "content-encoding": "gzip"}, "is said to be gzip and is not"),
-        (gzip.compress(b"x" * 99)[:-9], {**PROTOBUF, "content-encoding": "gzip"}, "ends too early"),
+        (b"plain", {**PROTOBUF, "content-encoding": "gzip"}, "not valid gzip"),
+        (
+            gzip.compress(b"x" * 99)[:-9],
+            {**PROTOBUF, "content-encoding": "gzip"},
+            "the gzip body is incomplete",
+        ),
         (gzip.compress(b"") + b"x", {**PROTOBUF, "content-encoding": "gzip"}, "data follows the gzip body"),
     ],
 )
-def test_bad_content_is_400_and_says_what_is_wrong(serve, body, headers, says):
+def test_malformed_content_is_400_with_the_reason(serve, body, headers, message):
     host = serve()
     answer = post(host, data=body, headers=headers)
     assert answer.status_code == 400
     assert answer.headers["content-type"] == headers["content-type"]
-    assert says in reason(answer)
+    assert message in reason(answer)
     assert host.exporter().batches == []
 
 
-def test_depth_up_to_the_limit_is_taken(serve):
+def test_messages_nested_up_to_the_limit_are_accepted(serve):
     host = serve()
     at_the_limit = deep(29)
     assert post(host, data=at_the_limit.SerializeToString()).status_code == 200
@@ -127,7 +131,7 @@ def test_depth_up_to_the_limit_is_taken(serve):
     assert [batch.request for batch in host.exporter().batches] == [at_the_limit, at_the_limit]
 
 
-def test_too_long_a_body_is_413_announced_or_not(serve):
+def test_a_body_that_is_too_long_is_413_with_or_without_content_length(serve):
     host = serve(limits=SMALL)
     body = b"x" * 1_000_000
     chunked = requests.post(host.url("/v1/logs"), data=iter([b"x" * 3000] * 2), headers=PROTOBUF, timeout=30)
@@ -136,7 +140,7 @@ def test_too_long_a_body_is_413_announced_or_not(serve):
         assert "longer than 4096 bytes as sent" in reason(answer)
 
 
-def test_a_gzip_bomb_is_413_before_it_is_unpacked(serve):
+def test_a_gzip_bomb_is_413_before_it_is_decompressed(serve):
     host = serve(limits=SMALL)
     squeeze = zlib.compressobj(wbits=31)
     bomb = squeeze.compress(bytes(3_000_000)) + squeeze.flush()
@@ -146,29 +150,29 @@ def test_a_gzip_bomb_is_413_before_it_is_unpacked(serve):
 
 
 @pytest.mark.parametrize(
-    ("line", "headers", "status", "says"),
+    ("line", "headers", "status", "message"),
     [
         ("POST /v1/log", PROTOBUF, 404, "did you mean '/v1/logs'?"),
         ("POST /v1/logs/", PROTOBUF, 404, "did you mean '/v1/logs'?"),
         ("POST /", JSON, 404, "known here: /v1/audit"),
-        ("GET /v1/logs", {}, 405, "POST is"),
-        ("DELETE /v1/audit", {}, 405, "POST is"),
+        ("GET /v1/logs", {}, 405, "use POST"),
+        ("DELETE /v1/audit", {}, 405, "use POST"),
         ("POST /v1/logs", {}, 415, "send application/x-protobuf or application/json"),
         ("POST /v1/logs", {"content-type": "text/plain"}, 415, "'text/plain'"),
         ("POST /v1/logs", {**PROTOBUF, "content-encoding": "br"}, 415, "'br': send gzip or none"),
         ("POST /v1/logs", {**PROTOBUF, "assay-exporter": "none"}, 404, "named 'none'"),
     ],
 )
-def test_what_is_not_there_is_named(serve, line, headers, status, says):
+def test_an_unknown_path_method_type_or_exporter_is_named(serve, line, headers, status, message):
     method, path = line.split()
     answer = requests.request(method, serve().url(path), headers=headers, timeout=30)
     assert answer.status_code == status
-    assert says in reason(answer)
+    assert message in reason(answer)
     if status == 405:
         assert answer.headers["allow"] == "POST"
 
 
-def test_a_signal_that_no_exporter_takes_is_404(serve):
+def test_a_signal_that_no_exporter_accepts_is_404(serve):
     host = serve(exporters={"all": exporter("all", TracesOnly)})
     answer = post(host, "/v1/metrics")
     assert answer.status_code == 404
@@ -178,7 +182,7 @@ def test_a_signal_that_no_exporter_takes_is_404(serve):
 @pytest.mark.parametrize(
     "authorization", [None, "Bearer wrong", "Basic YTpi", "Bearer", "Bearer s3cret-and-more"]
 )
-def test_without_the_right_token_nothing_gets_in(serve, authorization):
+def test_a_request_without_the_right_token_is_refused(serve, authorization):
     host = serve(listeners=[http(auth={"bearer": "s3cret"})])
     headers = {**PROTOBUF, **({"authorization": authorization} if authorization else {})}
     for path in ("/v1/logs", "/receipts/1", "/nowhere"):
@@ -189,7 +193,7 @@ def test_without_the_right_token_nothing_gets_in(serve, authorization):
     assert host.exporter().batches == []
 
 
-def test_tokens_have_names_and_may_be_for_some_signals(serve):
+def test_a_named_token_may_be_limited_to_some_signals(serve):
     bearer = {"app": "one", "auditor": {"token": "two", "signals": ["audit"]}}
     host = serve(listeners=[http(auth={"bearer": bearer})])
 
@@ -211,7 +215,7 @@ def test_an_exporters_routes_are_served(serve):
 
 
 @pytest.mark.parametrize(
-    ("error", "expected", "says"),
+    ("error", "expected", "message"),
     [
         (Retry("disk full"), (503, "1"), "exporter all: disk full"),
         (Retry("busy", after=7.2), (429, "8"), "exporter all: busy"),
@@ -221,19 +225,19 @@ def test_an_exporters_routes_are_served(serve):
         (SystemExit(3), (503, "1"), "exporter all failed (SystemExit)"),
     ],
 )
-def test_what_an_exporter_raises_is_answered(serve, caplog, error, expected, says):
+def test_an_exception_of_the_exporter_is_answered(serve, caplog, error, expected, message):
     host = serve()
     host.exporter().error = error
     answer = post(host, data=logs().SerializeToString())
     assert (answer.status_code, answer.headers.get("retry-after")) == expected
-    assert says in reason(answer)
+    assert message in reason(answer)
     assert "hunter2" not in reason(answer) + caplog.text
     host.exporter().error = None
     assert post(host, data=logs().SerializeToString()).status_code == 200
 
 
 class TestCollector:
-    """It drops what is refused for good, so it is told to keep all but what is wrong in itself."""
+    """A Collector drops a batch that is refused permanently, so only malformed non-audit batches are."""
 
     listeners = [http(peer="collector", auth={"bearer": "right"})]  # noqa: RUF012
     right = {**PROTOBUF, "authorization": "Bearer right"}  # noqa: RUF012
@@ -247,14 +251,14 @@ class TestCollector:
             ("/v1/audit", {**right, "assay-exporter": "not-yet"}),
         ],
     )
-    def test_mistakes_of_configuration_can_be_mended_meanwhile(self, serve, path, headers):
+    def test_a_mistake_of_configuration_is_answered_as_retryable(self, serve, path, headers):
         answer = post(serve(listeners=self.listeners), path, logs().SerializeToString(), headers)
         assert answer.status_code == 503
         assert answer.headers["retry-after"]
-        assert "told as 503 so that the Collector keeps the batch" in reason(answer)
+        assert "sent as 503 so that the Collector keeps the batch" in reason(answer)
 
-    def test_what_cannot_be_parsed_goes_to_who_keeps_it(self, serve):
-        exporters = {"all": exporter("all", Keeper), "other": exporter("other")}
+    def test_an_undecodable_batch_goes_to_the_exporters_that_accept_it(self, serve):
+        exporters = {"all": exporter("all", UndecodableExporter), "other": exporter("other")}
         host = serve(listeners=self.listeners, exporters=exporters)
         assert post(host, "/v1/audit", b"\xff\xff", self.right).status_code == 200
         (batch,) = host.exporter().batches
@@ -263,20 +267,20 @@ class TestCollector:
         assert host.exporter("other").batches == []
 
     @pytest.mark.parametrize(("signal", "status"), [("logs", 400), ("audit", 503)])
-    def test_without_a_keeper_only_audit_stays_with_the_collector(self, serve, signal, status):
+    def test_without_such_an_exporter_only_an_audit_batch_is_retryable(self, serve, signal, status):
         host = serve(listeners=self.listeners)
         answer = post(host, f"/v1/{signal}", b"\xff\xff", self.right)
         assert answer.status_code == status
         assert "not a protobuf" in reason(answer)
 
     @pytest.mark.parametrize(("signal", "status"), [("logs", 400), ("audit", 503)])
-    def test_an_audit_batch_is_never_rejected(self, serve, signal, status):
+    def test_the_rejection_of_an_audit_batch_is_answered_as_retryable(self, serve, signal, status):
         host = serve(listeners=self.listeners)
         host.exporter().error = Rejected("no")
         assert post(host, f"/v1/{signal}", logs().SerializeToString(), self.right).status_code == status
 
     @pytest.mark.parametrize(("signal", "status"), [("logs", 413), ("audit", 503)])
-    def test_a_body_that_is_too_long_stays_with_the_collector_if_it_is_audit(self, serve, signal, status):
+    def test_an_audit_body_that_is_too_long_is_answered_as_retryable(self, serve, signal, status):
         host = serve(listeners=self.listeners, limits=SMALL)
         assert post(host, f"/v1/{signal}", b"x" * 5000, self.right).status_code == status
 
@@ -286,7 +290,7 @@ def connect(host):
     return socket.create_connection((name, port), timeout=20)
 
 
-def test_a_client_that_sends_its_headers_slowly_is_cut_off(serve):
+def test_a_client_that_sends_its_headers_slowly_is_disconnected(serve):
     host = serve(limits={"read_timeout": 0.3})
     with connect(host) as silent, connect(host) as slow:
         slow.sendall(b"POST /v1/logs HTTP/1.1\r\nHost: x\r\n")
@@ -294,7 +298,7 @@ def test_a_client_that_sends_its_headers_slowly_is_cut_off(serve):
         assert silent.recv(100) == b""
 
 
-def test_a_client_that_sends_its_body_slowly_is_told_408(serve):
+def test_a_client_that_sends_its_body_slowly_gets_408(serve):
     host = serve(limits={"read_timeout": 0.3})
     with connect(host) as slow:
         slow.sendall(
@@ -304,14 +308,14 @@ def test_a_client_that_sends_its_body_slowly_is_told_408(serve):
         assert slow.recv(1000).startswith(b"HTTP/1.1 408")
 
 
-def test_headers_are_bounded(serve):
+def test_the_size_of_the_headers_is_limited(serve):
     host = serve(limits={"header_bytes": 2048})
     with connect(host) as client:
         client.sendall(b"GET / HTTP/1.1\r\nX: " + b"x" * 8000)
         assert client.recv(1000).startswith(b"HTTP/1.1 400")
 
 
-def test_connections_are_bounded(serve):
+def test_the_number_of_connections_is_limited(serve):
     host = serve(limits={"connections": 2})
     with connect(host) as one, connect(host) as two:
         one.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
@@ -322,7 +326,7 @@ def test_connections_are_bounded(serve):
             assert three.recv(100) == b""
 
 
-def test_what_requests_hold_together_is_bounded(serve):
+def test_the_bytes_of_all_requests_are_limited(serve):
     host = serve(limits={"body_bytes": 8192, "buffered_bytes": 16384})
     body = gzip.compress(logs().SerializeToString())
     host.host._intake.buffered = 16384 - 10
@@ -355,9 +359,7 @@ BODIES = st.one_of(
 
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(body=BODIES, headers=st.sampled_from([PROTOBUF, JSON]), encoding=ENCODINGS, squeeze=st.booleans())
-def test_random_bytes_are_taken_or_refused_and_never_an_error_of_ours(
-    shared, body, headers, encoding, squeeze
-):
+def test_random_bytes_are_accepted_or_refused_and_cause_no_defect(shared, body, headers, encoding, squeeze):
     body = gzip.compress(body) if squeeze else body
     answer = post(shared, data=body, headers={**headers, "content-encoding": encoding})
     assert answer.status_code in {200, 400}
@@ -366,7 +368,7 @@ def test_random_bytes_are_taken_or_refused_and_never_an_error_of_ours(
 
 
 @pytest.mark.parametrize("record", [b'"hunter2"', b'{"timeUnixNano":"hunter2"}', b'{"traceId":"hunter2"}'])
-def test_payload_of_a_refused_request_does_not_reach_the_answer(serve, record):
+def test_the_response_to_a_refused_request_contains_no_payload(serve, record):
     body = b'{"resourceLogs":[{"scopeLogs":[{"logRecords":[' + record + b"]}]}]}"
     answer = post(serve(), data=body, headers=JSON)
     assert answer.status_code == 400
@@ -374,7 +376,7 @@ def test_payload_of_a_refused_request_does_not_reach_the_answer(serve, record):
 
 
 @pytest.mark.parametrize("peer", ["direct", "collector"])
-def test_a_mistake_of_ours_is_answered_so_that_the_batch_is_kept(serve, peer, monkeypatch, caplog):
+def test_a_defect_of_the_host_is_answered_as_retryable(serve, peer, monkeypatch, caplog):
     host = serve(listeners=[http(peer=peer)])
     monkeypatch.setattr(host.host._intake, "decode", None)
     answer = post(host, data=logs().SerializeToString())
@@ -382,7 +384,7 @@ def test_a_mistake_of_ours_is_answered_so_that_the_batch_is_kept(serve, peer, mo
     assert "TypeError" in caplog.text
 
 
-def test_requests_are_what_protobuf_says(serve):
+def test_a_json_request_equals_its_protobuf_form(serve):
     host = serve()
     document = b'{"resourceLogs":[{"scopeLogs":[{"logRecords":[{"timeUnixNano":"17","unknown":{"a":[]}}]}]}]}'
     assert post(host, data=document, headers=JSON).status_code == 200

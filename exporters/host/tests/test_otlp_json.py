@@ -1,4 +1,4 @@
-"""OTLP/JSON against protobuf: what is written reads back, and what is wrong is named."""
+"""OTLP/JSON against protobuf: requests round-trip, and errors name their path."""
 
 import base64
 import math
@@ -54,12 +54,12 @@ def traces():
 
 
 @pytest.mark.parametrize("request_", [logs(), traces(), metrics()])
-def test_what_is_written_reads_back(request_):
+def test_a_request_round_trips(request_):
     assert decode(encode(request_), type(request_), 64) == request_
 
 
 def hexed(value):
-    """The same document as protobuf's own printer writes, with OTLP's hexadecimal ids."""
+    """Return a document of protobuf's own printer with hexadecimal ids, as in OTLP."""
     if isinstance(value, list):
         return [hexed(item) for item in value]
     if not isinstance(value, dict):
@@ -69,7 +69,7 @@ def hexed(value):
 
 
 @pytest.mark.parametrize("request_", [logs(), traces(), metrics()])
-def test_it_is_protobufs_json_but_for_ids_and_enums(request_):
+def test_the_json_is_protobufs_except_for_ids_and_enums(request_):
     expected = hexed(MessageToDict(request_, use_integers_for_enums=True))
     assert orjson.loads(encode(request_)) == expected
 
@@ -94,7 +94,7 @@ def test_doubles_may_be_strings(text, number):
     assert read(body={"doubleValue": text}).body.double_value == number
 
 
-def test_null_is_absent_and_unknown_and_snake_case_names_are_ignored():
+def test_null_means_absent_and_unknown_names_are_ignored():
     assert (
         read(timeUnixNano=None, time_unix_nano="17", severityText="x", somethingNew=[[]]).ListFields()[0][1]
         == "x"
@@ -106,7 +106,7 @@ def test_hexadecimal_may_be_of_either_case():
 
 
 @pytest.mark.parametrize(
-    ("fields", "says"),
+    ("fields", "message"),
     [
         ({"timeUnixNano": "1e3"}, "logRecords[0].timeUnixNano: expected an integer"),
         ({"timeUnixNano": "1_000"}, "logRecords[0].timeUnixNano: expected an integer"),
@@ -128,10 +128,10 @@ def test_hexadecimal_may_be_of_either_case():
         ({"body": {"intValue": "1", "stringValue": "1"}}, "body: only one of string_value and int_value"),
     ],
 )
-def test_what_is_wrong_is_named(fields, says):
+def test_an_error_names_its_path(fields, message):
     with pytest.raises(MalformedError) as caught:
         decode(record(**fields), ExportLogsServiceRequest, 64)
-    assert says in str(caught.value)
+    assert message in str(caught.value)
 
 
 def test_depth_is_counted_in_messages_as_in_protobuf():

@@ -1,4 +1,4 @@
-"""The host as a process: stopped in the middle of its work, it has lost nothing that it acknowledged."""
+"""The host as a process: when it is stopped or killed, no acknowledged batch is lost."""
 
 import signal
 import subprocess
@@ -43,7 +43,7 @@ exporters: {{lines: {{type: "__main__:Slow", path: {path}}}}}
 
 @pytest.mark.slow
 @pytest.mark.parametrize("stop", [signal.SIGTERM, signal.SIGKILL])
-def test_what_was_acknowledged_is_there_after_the_end(tmp_path, stop):
+def test_every_acknowledged_batch_is_stored_after_the_end(tmp_path, stop):
     (tmp_path / "host.yaml").write_text(CONFIG.format(path=tmp_path / "lines.jsonl"))
     (tmp_path / "program.py").write_text(PROGRAM)
     command = [sys.executable, tmp_path / "program.py", tmp_path / "host.yaml"]

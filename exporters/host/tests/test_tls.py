@@ -18,7 +18,7 @@ PROTOBUF = {"content-type": "application/x-protobuf"}
 
 
 def make_certificates(folder):
-    """An authority, and a server's and a client's certificate of it."""
+    """Create an authority, and certificates of it for a server and a client."""
     now = dt.datetime.now(dt.timezone.utc)
     authority_key = ec.generate_private_key(ec.SECP256R1())
     authority_name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "authority")])
@@ -34,7 +34,7 @@ def make_certificates(folder):
             .not_valid_before(now - dt.timedelta(days=1))
             .not_valid_after(now + dt.timedelta(days=1))
             .add_extension(x509.BasicConstraints(ca=authority, path_length=None), critical=True)
-            # Python 3.13 verifies strictly: RFC 5280 asks for both identifiers.
+            # Python 3.13 verifies strictly: RFC 5280 requires both identifiers.
             .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
             .add_extension(
                 x509.AuthorityKeyIdentifier.from_issuer_public_key(authority_key.public_key()), critical=False
@@ -81,7 +81,7 @@ def files(tmp_path):
     return make_certificates(tmp_path)
 
 
-def test_http_asks_for_the_clients_certificate(serve, files):
+def test_http_requires_a_client_certificate(serve, files):
     host = serve(listeners=[http(tls={**files["server"], "client_ca": files["ca"]})])
     send = {"data": logs().SerializeToString(), "headers": PROTOBUF, "verify": files["ca"], "timeout": 30}
     url = host.url("/v1/logs", scheme="https")
@@ -92,7 +92,7 @@ def test_http_asks_for_the_clients_certificate(serve, files):
     assert len(host.exporter().batches) == 1
 
 
-def test_grpc_asks_for_the_clients_certificate(serve, files, tmp_path):
+def test_grpc_requires_a_client_certificate(serve, files, tmp_path):
     host = serve(listeners=[grpc_(tls={**files["server"], "client_ca": files["ca"]})])
     authority = (tmp_path / "authority.pem").read_bytes()
     key, certificate = (tmp_path / name for name in ("client.key", "client.pem"))

@@ -1,4 +1,4 @@
-"""An OTLP server that hosts exporters written in Python behind a Collector.
+"""Host exporters written in Python behind an OpenTelemetry Collector.
 
     class Counter:
         signals = frozenset({"traces", "logs"})
@@ -8,17 +8,17 @@
 
         def shutdown(self) -> None: ...
 
-Named in the configuration as `type: my_package.my_module:Counter`, it gets every batch that a Collector
-sends:
+Name the class in the configuration as `type: my_package.my_module:Counter`; the host then calls `export` with
+every batch that a Collector sends:
 
     Host(load_config("host.yaml")).run()
 """
 
-from assay.host.config import load_config
+from assay.host._config import load_config
+from assay.host._host import Host
+from assay.host._settings import HostConfig
 from assay.host.errors import ConfigError, HostError, Rejected, Retry, StartError
 from assay.host.exporter import Batch, Encoding, Exporter, Peer, Request, Result, Signal
-from assay.host.host import Host
-from assay.host.settings import HostConfig
 
 __all__ = [
     "Batch",

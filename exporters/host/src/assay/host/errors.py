@@ -1,4 +1,4 @@
-"""What goes wrong in the host itself, and the two answers an exporter may give instead of a result."""
+"""Errors of the host, and the two exceptions with which an exporter answers a batch."""
 
 from __future__ import annotations
 
@@ -6,26 +6,26 @@ from typing import Literal
 
 
 class HostError(Exception):
-    """Base of every error that the host raises to the one who runs it."""
+    """Base of the errors that the host raises to its operator."""
 
 
 class ConfigError(HostError):
-    """The configuration does not hold: the message names the file, the key and what to write instead."""
+    """The configuration is not valid: the message names the file, the key and the remedy."""
 
 
 class StartError(HostError):
-    """The host cannot start: a port is in use, or an exporter fails to open."""
+    """The host cannot start: a port is in use, or an exporter cannot be created."""
 
 
 class Retry(Exception):  # noqa: N818  an answer that an exporter gives, named as it reads: raise Retry("disk full")
-    """Raised by `export`: not now, send the batch again.
+    """Raised by `export`: the batch cannot be exported now and must be sent again.
 
-    Answered as HTTP 503, or 429 when `after` is given, with `Retry-After`; over gRPC as UNAVAILABLE, or
+    The host answers HTTP 503, or 429 when `after` is given, with `Retry-After`; over gRPC UNAVAILABLE, or
     RESOURCE_EXHAUSTED with `RetryInfo`. A Collector keeps the batch in its queue.
 
     Args:
-        reason: What is wrong, for the sender to read: no secrets, no payload.
-        after: Seconds to wait before the next try; None leaves it to the sender.
+        reason: The cause. The sender reads it, so it must not contain secrets or payload.
+        after: Seconds to wait before the next attempt; with None the sender decides.
     """
 
     def __init__(self, reason: str, after: float | None = None) -> None:
@@ -35,14 +35,14 @@ class Retry(Exception):  # noqa: N818  an answer that an exporter gives, named a
 
 
 class Rejected(Exception):  # noqa: N818  an answer that an exporter gives, named as it reads: raise Rejected("…")
-    """Raised by `export`: the batch is wrong and will be wrong again.
+    """Raised by `export`: the batch is invalid, and every further attempt would fail too.
 
-    Answered as HTTP 400 or 409, over gRPC as INVALID_ARGUMENT or ALREADY_EXISTS. Only for a batch whose
-    `peer` is "direct": a Collector would drop what it has accepted.
+    The host answers HTTP 400 or 409, over gRPC INVALID_ARGUMENT or ALREADY_EXISTS. Raise it only for a batch
+    whose `peer` is "direct": a Collector drops a rejected batch that it has already accepted.
 
     Args:
-        reason: What is wrong and in which record, for the sender to read: no secrets.
-        status: 400, wrong in itself; 409, at odds with what is stored.
+        reason: The cause and the record concerned. The sender reads it, so it must not contain secrets.
+        status: 400 for an invalid batch; 409 for a batch that contradicts stored data.
     """
 
     def __init__(self, reason: str, status: Literal[400, 409] = 400) -> None:

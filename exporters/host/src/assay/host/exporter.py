@@ -1,4 +1,4 @@
-"""What an exporter is: the class that people write, and what the host gives to it."""
+"""The interface of an exporter, and the batch that the host passes to it."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ Request: TypeAlias = ExportTraceServiceRequest | ExportMetricsServiceRequest | E
 
 @dataclass(frozen=True)
 class Batch:
-    """One export request, checked and parsed. Several exporters may hold the same one: do not change it.
+    """One export request, authenticated and parsed. Several exporters may share it: do not change it.
 
     Attributes:
-        signal: What it carries. An audit batch is an `ExportLogsServiceRequest`.
+        signal: The signal of the request. An audit batch is an `ExportLogsServiceRequest`.
         request: The parsed request. None only for an exporter with `undecodable = True`, see `error`.
-        payload: The bytes of the request as parsed, decompressed; of an undecodable batch whatever was
+        payload: The decompressed bytes that `request` was parsed from; for an undecodable batch the bytes as
             received.
-        encoding: What `payload` is written in.
-        peer: Who sent it: a "collector", which drops what is refused for good, or a "direct" sender.
-        received_unix_nano: When the host had all of it.
-        error: Why `request` is None; else empty.
+        encoding: Encoding of `payload`.
+        peer: The kind of sender: "collector", which drops a rejected batch, or "direct".
+        received_unix_nano: When the host had received the whole request, in Unix nanoseconds.
+        error: Why `request` is None; empty otherwise.
     """
 
     signal: Signal
@@ -42,10 +42,10 @@ class Batch:
 
 @dataclass(frozen=True)
 class Result:
-    """What an exporter has to say about a batch that it has accepted.
+    """What an exporter returns for a batch that it has accepted.
 
     Attributes:
-        receipts: JSON-ready mappings, in the order of the records; they are sent back in a JSON answer.
+        receipts: JSON-ready mappings, in the order of the records. The host returns them in a JSON response.
     """
 
     receipts: Sequence[Mapping[str, Any]] = ()
@@ -53,33 +53,36 @@ class Result:
 
 @runtime_checkable
 class Exporter(Protocol):
-    """What an exporter class has to have.
+    """The members of an exporter class.
 
-    It is named by an entry point in the group `assay_exporter`, or in the configuration as `module:Class`.
-    It is made and called on one thread of its own. Beside the three members below a class may have:
+    An entry point in the group `assay_exporter` names the class, or the configuration does, as
+    `module:Class`. The host creates and calls the exporter on one thread that belongs to it alone. Besides
+    the three members below a class may have:
 
-    - `class Settings(pydantic.BaseModel, extra="forbid")`: the exporter's section of the configuration is
-      validated with it, and the class is called with the instance. Without it it is called with nothing.
-    - `undecodable: ClassVar[bool] = True`: from a Collector it also gets batches that could not be parsed.
-    - `def routes(self) -> Sequence[starlette.routing.Route]`: served, authenticated, on every HTTP listener.
-      They run on the event loop, not on the exporter's thread.
+    - `class Settings(pydantic.BaseModel, extra="forbid")`: the host validates the exporter's section of the
+      configuration with it and calls the class with the instance. Without `Settings` the host calls the class
+      without arguments.
+    - `undecodable: ClassVar[bool] = True`: the exporter also gets batches from a Collector that cannot be
+      parsed.
+    - `def routes(self) -> Sequence[starlette.routing.Route]`: routes that every HTTP listener serves, behind
+      its authentication. They run on the event loop, not on the exporter's thread.
     """
 
     signals: ClassVar[frozenset[Signal]]
 
     def export(self, batch: Batch) -> Result | None:
-        """Take a batch; returning means that it is accepted and may be acknowledged.
+        """Accept a batch: when this returns, the host acknowledges the batch.
 
-        Called on the exporter's own thread, one batch at a time. The same batch may come again after a
-        failure, a time-out or a restart of anybody: make it harmless.
+        The host calls this on the exporter's own thread, one batch at a time. After a failure, a timeout or a
+        restart on either side the same batch may arrive again: exporting it twice must do no harm.
 
         Raises:
-            Retry: Not now; the sender tries again.
-            Rejected: Never; only for `batch.peer == "direct"`.
-            Exception: Anything else is counted, logged and answered as "try again".
+            Retry: The sender must try again later.
+            Rejected: The sender must not try again; only for `batch.peer == "direct"`.
+            Exception: The host counts and logs any other exception and asks the sender to try again.
         """
         ...
 
     def shutdown(self) -> None:
-        """Close what is open. Called once, on the exporter's own thread, after its last batch."""
+        """Close open resources. The host calls this once, on the exporter's thread, after the last batch."""
         ...

@@ -1,9 +1,9 @@
-"""OTLP/JSON to and from protobuf, by tables compiled from the protobuf descriptors.
+"""Convert OTLP/JSON to protobuf messages and back, with tables compiled from the protobuf descriptors.
 
-OTLP 1.9 "JSON Protobuf Encoding" differs from the protobuf JSON mapping: trace and span ids are
-hexadecimal, enums are integers only, names are lowerCamelCase only, and unknown names are ignored. The rest
-is protobuf's: 64-bit integers are strings (numbers are read too), bytes are base64, NaN and the infinities
-are strings, null is absent.
+OTLP 1.9 "JSON Protobuf Encoding" differs from the protobuf JSON mapping: trace and span ids are hexadecimal,
+enums are integers only, names are lowerCamelCase only, and unknown names are ignored. The rest follows the
+mapping: 64-bit integers are strings (the decoder accepts numbers too), bytes are base64, NaN and the
+infinities are strings, and null means absent.
 """
 
 from __future__ import annotations
@@ -32,14 +32,14 @@ _BITS = {
     FieldDescriptor.CPPTYPE_ENUM: (-(2**31), 2**31 - 1),
 }
 _AS_STRING = frozenset({FieldDescriptor.CPPTYPE_INT64, FieldDescriptor.CPPTYPE_UINT64})
-# JSON's numbers (RFC 8259 section 6): Python reads more, such as "1_000".
+# Numbers as in JSON (RFC 8259 section 6). Python's int() and float() accept more, such as "1_000".
 _INTEGER = re.compile(r"-?[0-9]+").fullmatch
 _FLOAT = re.compile(r"-?[0-9]+(\.[0-9]+)?([eE][-+]?[0-9]+)?").fullmatch
 _NUMBERS = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
 
 
 class MalformedError(ValueError):
-    """The JSON is not an OTLP request; the message names the path and what stands there instead."""
+    """The JSON is not an OTLP request; the message names the path, the expected type and the actual one."""
 
     def __init__(self, problem: str) -> None:
         super().__init__(problem)
@@ -51,20 +51,23 @@ class MalformedError(ValueError):
 
 
 class TooDeepError(MalformedError):
-    """Messages are nested deeper than the limit."""
+    """The messages are nested deeper than the limit."""
 
 
-def decode(payload: bytes, request: type[Message], depth: int) -> Any:  # noqa: ANN401  as wide as `request`
-    """Read an OTLP/JSON request.
+def decode(payload: bytes, request: type[Message], depth: int) -> Any:  # noqa: ANN401  an instance of `request`
+    """Decode an OTLP/JSON request.
 
     Args:
         payload: UTF-8 JSON.
-        request: The message class to make.
-        depth: How many messages may be nested in one another, the request itself counted.
+        request: The message class of the request.
+        depth: Maximum number of nested messages, including the request.
+
+    Returns:
+        An instance of `request`.
 
     Raises:
-        MalformedError: It is no JSON, or a field has the wrong type.
-        TooDeepError: It is nested too deeply.
+        MalformedError: The payload is not JSON, or a field has the wrong type.
+        TooDeepError: The messages are nested too deeply.
     """
     try:
         document: Any = orjson.loads(payload)
@@ -76,7 +79,7 @@ def decode(payload: bytes, request: type[Message], depth: int) -> Any:  # noqa: 
 
 
 def encode(request: Message) -> bytes:
-    """Write a request as OTLP/JSON, on one line, without a line end."""
+    """Encode a request as OTLP/JSON on one line, without a line end."""
     return orjson.dumps(_message_writer(request.DESCRIPTOR)(request))
 
 
@@ -85,8 +88,8 @@ def _message_reader(message: Descriptor) -> _Reader:
     fields: dict[str, tuple[str, _Reader]] = {}
     oneofs = [[field.name for field in oneof.fields] for oneof in message.oneofs if len(oneof.fields) > 1]
 
-    def read(value: Any, depth: int) -> dict[str, Any]:  # noqa: ANN401  any JSON
-        if not fields:  # filled on first use: messages refer to themselves
+    def read(value: Any, depth: int) -> dict[str, Any]:  # noqa: ANN401  any JSON value
+        if not fields:  # filled on first use, because message types are recursive
             fields.update(
                 {field.camelcase_name: (field.name, _field_reader(field)) for field in message.fields}
             )
@@ -94,26 +97,26 @@ def _message_reader(message: Descriptor) -> _Reader:
             raise MalformedError(f"expected an object, got {_kind(value)}")
         if not depth:
             raise TooDeepError("messages are nested too deeply")
-        found: dict[str, Any] = {}
+        decoded: dict[str, Any] = {}
         for name, item in cast("dict[str, Any]", value).items():
             known = fields.get(name)
             if known is None or item is None:
                 continue
             try:
-                found[known[0]] = known[1](item, depth - 1)
+                decoded[known[0]] = known[1](item, depth - 1)
             except MalformedError as error:
                 error.path = f".{name}{error.path}"
                 raise
-        if len(found) > 1:
-            _check_oneofs(oneofs, found)
-        return found
+        if len(decoded) > 1:
+            _check_oneofs(oneofs, decoded)
+        return decoded
 
     return read
 
 
-def _check_oneofs(oneofs: list[list[str]], found: Mapping[str, Any]) -> None:
+def _check_oneofs(oneofs: list[list[str]], decoded: Mapping[str, Any]) -> None:
     for names in oneofs:
-        present = [name for name in names if name in found]
+        present = [name for name in names if name in decoded]
         if len(present) > 1:
             raise MalformedError(f"only one of {' and '.join(present)} may be given")
 
@@ -123,18 +126,18 @@ def _field_reader(field: FieldDescriptor) -> _Reader:
     if not field.is_repeated:
         return read
 
-    def read_all(value: Any, depth: int) -> list[Any]:  # noqa: ANN401  any JSON
+    def read_all(value: Any, depth: int) -> list[Any]:  # noqa: ANN401  any JSON value
         if type(value) is not list:
             raise MalformedError(f"expected an array, got {_kind(value)}")
         items = cast("list[Any]", value)
-        found: list[Any] = []
+        decoded: list[Any] = []
         try:
             for item in items:
-                found.append(read(item, depth))  # noqa: PERF401  its length is the index in the error
+                decoded.append(read(item, depth))  # noqa: PERF401  the error needs the index, which is the length
         except MalformedError as error:
-            error.path = f"[{len(found)}]{error.path}"
+            error.path = f"[{len(decoded)}]{error.path}"
             raise
-        return found
+        return decoded
 
     return read_all
 
@@ -144,7 +147,7 @@ def _scalar_reader(field: FieldDescriptor) -> _Reader:
     if kind == FieldDescriptor.CPPTYPE_MESSAGE:
         return _message_reader(field.message_type)
     if kind in _BITS:
-        return _integer_reader(*_BITS[kind], words=kind != FieldDescriptor.CPPTYPE_ENUM)
+        return _integer_reader(*_BITS[kind], accept_text=kind != FieldDescriptor.CPPTYPE_ENUM)
     if kind in {FieldDescriptor.CPPTYPE_DOUBLE, FieldDescriptor.CPPTYPE_FLOAT}:
         return _read_float
     if kind == FieldDescriptor.CPPTYPE_BOOL:
@@ -154,14 +157,14 @@ def _scalar_reader(field: FieldDescriptor) -> _Reader:
     return _read_string
 
 
-def _integer_reader(low: int, high: int, *, words: bool) -> _Reader:
-    def read(value: Any, _: int) -> int:  # noqa: ANN401  any JSON
+def _integer_reader(low: int, high: int, *, accept_text: bool) -> _Reader:
+    def read(value: Any, _: int) -> int:  # noqa: ANN401  any JSON value
         number: int
         if type(value) is int:
             number = value
-        elif type(value) is str and words:
+        elif type(value) is str and accept_text:
             if not _INTEGER(value):
-                raise MalformedError("expected an integer, got a string that is none")
+                raise MalformedError("expected an integer, got a string that does not hold one")
             number = int(value) if len(value) <= 20 else high + 1  # noqa: PLR2004  digits of 64 bits and a sign
         elif type(value) is float and value.is_integer():
             number = int(value)
@@ -174,7 +177,7 @@ def _integer_reader(low: int, high: int, *, words: bool) -> _Reader:
     return read
 
 
-def _read_float(value: Any, _: int) -> float:  # noqa: ANN401  any JSON
+def _read_float(value: Any, _: int) -> float:  # noqa: ANN401  any JSON value
     if type(value) in {float, int}:
         return float(value)
     if type(value) is str and value in _NUMBERS:
@@ -184,26 +187,26 @@ def _read_float(value: Any, _: int) -> float:  # noqa: ANN401  any JSON
     raise MalformedError(f"expected a number, got {_kind(value)}")
 
 
-def _read_bool(value: Any, _: int) -> bool:  # noqa: ANN401  any JSON
+def _read_bool(value: Any, _: int) -> bool:  # noqa: ANN401  any JSON value
     if type(value) is not bool:
         raise MalformedError(f"expected true or false, got {_kind(value)}")
     return value
 
 
-def _read_string(value: Any, _: int) -> str:  # noqa: ANN401  any JSON
+def _read_string(value: Any, _: int) -> str:  # noqa: ANN401  any JSON value
     if type(value) is not str:
         raise MalformedError(f"expected a string, got {_kind(value)}")
     return value
 
 
-def _read_hex(value: Any, _: int) -> bytes:  # noqa: ANN401  any JSON
+def _read_hex(value: Any, _: int) -> bytes:  # noqa: ANN401  any JSON value
     try:
         return binascii.unhexlify(_read_string(value, 0))
     except ValueError:
         raise MalformedError("expected hexadecimal digits, two for each byte (not base64)") from None
 
 
-def _read_base64(value: Any, _: int) -> bytes:  # noqa: ANN401  any JSON
+def _read_base64(value: Any, _: int) -> bytes:  # noqa: ANN401  any JSON value
     text = _read_string(value, 0).translate({ord("-"): "+", ord("_"): "/"}).rstrip("=")
     try:
         return base64.b64decode(text + "=" * (-len(text) % 4), validate=True)
@@ -221,15 +224,15 @@ def _message_writer(message: Descriptor) -> _Writer:
     fields: dict[str, tuple[str, _Writer]] = {}
 
     def write(value: Message) -> dict[str, Any]:
-        if not fields:  # filled on first use: messages refer to themselves
+        if not fields:  # filled on first use, because message types are recursive
             fields.update(
                 {field.name: (field.camelcase_name, _field_writer(field)) for field in message.fields}
             )
-        found: dict[str, Any] = {}
+        encoded: dict[str, Any] = {}
         for field, item in value.ListFields():
             name, convert = fields[field.name]
-            found[name] = convert(item)
-        return found
+            encoded[name] = convert(item)
+        return encoded
 
     return write
 

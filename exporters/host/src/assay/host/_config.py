@@ -1,8 +1,8 @@
-"""The configuration file: YAML, with values from the environment and from files, and errors that say where.
+"""Load the YAML configuration file and report each error with its line and key.
 
-`${env:NAME}` and `${env:NAME:-default}` stand for an environment variable, `${file:path}` for a file's text
-without the line end at its end; `$$` is a dollar sign. They are put in after the YAML is read: a value
-cannot change its shape.
+`${env:NAME}` and `${env:NAME:-default}` are replaced with an environment variable, `${file:path}` with the
+text of a file without its last line end; `$$` is a dollar sign. References are replaced after the YAML is
+parsed, so a value cannot change the structure of the document.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ import yaml
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
+from assay.host._settings import HostConfig
 from assay.host.errors import ConfigError
-from assay.host.settings import HostConfig
 
 _Path: TypeAlias = tuple[str | int, ...]
 
@@ -27,17 +27,18 @@ _REFERENCE = re.compile(r"\$\$|\$\{(?P<kind>[^:}]*):(?P<name>[^}]*?)(?::-(?P<def
 
 
 def load_config(path: str | Path) -> HostConfig:
-    """Read and check a configuration file.
+    """Load and validate a configuration file.
 
     Raises:
-        ConfigError: It cannot be read, or does not hold; every problem is named with its line and key.
+        ConfigError: The file cannot be read or is not valid; the message lists every problem with line and
+            key.
     """
     file = Path(path)
     try:
         text = file.read_text(encoding="utf-8")
         root: yaml.Node | None = yaml.compose(text, Loader=yaml.SafeLoader)
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{file}: cannot be read: {error}") from error
+        raise ConfigError(f"{file}: cannot read the file: {error}") from error
     except yaml.YAMLError as error:
         raise ConfigError(f"{file}: not valid YAML: {error}") from error
     reader = _Reader(file)
@@ -48,32 +49,41 @@ def load_config(path: str | Path) -> HostConfig:
         return HostConfig.model_validate(document)
     except ValidationError as error:
         raise ConfigError(
-            "\n".join(reader.explain(detail, HostConfig) for detail in _causes(error))
+            "\n".join(reader.explain(detail, HostConfig) for detail in _root_causes(error))
         ) from None
 
 
 def explain_section(error: ValidationError, model: type[BaseModel], section: str) -> str:
-    """Say what is wrong with an exporter's own settings, key by key."""
+    """Return one line for each error in the settings of an exporter.
+
+    Args:
+        error: Raised by `model`.
+        model: The exporter's settings model.
+        section: Dotted path of the section, such as `exporters.cdevents`.
+    """
     reader = _Reader(None)
     prefix = tuple(section.split("."))
-    return "\n".join(reader.explain(detail, model, prefix) for detail in _causes(error))
+    return "\n".join(reader.explain(detail, model, prefix) for detail in _root_causes(error))
 
 
-def _causes(error: ValidationError) -> list[ErrorDetails]:
-    """Leave out what only follows: a list is too short because none of its items is valid."""
+def _root_causes(error: ValidationError) -> list[ErrorDetails]:
+    """Return the errors without those that follow from a deeper one.
+
+    A list with one invalid item, for example, is also reported as too short.
+    """
     details = error.errors()
-    places = [detail["loc"] for detail in details]
+    locations = [detail["loc"] for detail in details]
     return [
         detail
         for detail in details
         if not any(
-            place != detail["loc"] and place[: len(detail["loc"])] == detail["loc"] for place in places
+            other != detail["loc"] and other[: len(detail["loc"])] == detail["loc"] for other in locations
         )
     ]
 
 
 class _Reader:
-    """Turns YAML nodes into values, and remembers on which line each key stands."""
+    """Converts YAML nodes to values and records the line of each key."""
 
     def __init__(self, file: Path | None) -> None:
         self.problems: list[str] = []
@@ -81,7 +91,7 @@ class _Reader:
         self._lines: dict[_Path, int] = {}
         self._loader = yaml.SafeLoader("")
 
-    def read(self, node: yaml.Node, path: _Path) -> Any:  # noqa: ANN401  any YAML
+    def read(self, node: yaml.Node, path: _Path) -> Any:  # noqa: ANN401  any YAML value
         self._lines.setdefault(path, node.start_mark.line + 1)
         if isinstance(node, yaml.MappingNode):
             return self._read_mapping(node, path)
@@ -89,24 +99,24 @@ class _Reader:
             return [self.read(item, (*path, index)) for index, item in enumerate(node.value)]
         try:
             value: Any = self._loader.construct_object(node)  # pyright: ignore[reportUnknownMemberType]  (untyped)
-        except (yaml.constructor.ConstructorError, ValueError) as error:  # an unknown tag, or no such date
+        except (yaml.constructor.ConstructorError, ValueError) as error:  # an unknown tag or an invalid date
             problem = error.problem if isinstance(error, yaml.MarkedYAMLError) else error
-            self.problems.append(f"{self._where(path)}: {problem}: write it as text, in quotes")
+            self.problems.append(f"{self._where(path)}: {problem}: quote the value to make it text")
             return ""
         return self._resolve(value, path) if isinstance(value, str) else value
 
     def _read_mapping(self, node: yaml.MappingNode, path: _Path) -> dict[str, Any]:
-        found: dict[str, Any] = {}
+        values: dict[str, Any] = {}
         for key_node, value_node in node.value:
             key = str(key_node.value)
             inner = (*path, key)
-            if key in found:
+            if key in values:
                 line = key_node.start_mark.line + 1
-                self.problems.append(f"{self._file}:{line}: {_dotted(inner)}: the key is there twice")
+                self.problems.append(f"{self._file}:{line}: {_dotted(inner)}: duplicate key")
                 continue
             self._lines[inner] = key_node.start_mark.line + 1
-            found[key] = self.read(value_node, inner)
-        return found
+            values[key] = self.read(value_node, inner)
+        return values
 
     def _resolve(self, value: str, path: _Path) -> str:
         def replace(match: re.Match[str]) -> str:
@@ -121,8 +131,8 @@ class _Reader:
         return _REFERENCE.sub(replace, value)
 
     def explain(self, detail: ErrorDetails, model: type[BaseModel], prefix: _Path = ()) -> str:
-        """One line for one thing that does not hold."""
-        location = tuple(step for step in detail["loc"] if not _is_union_step(step))
+        """Return one line that describes a validation error."""
+        location = tuple(step for step in detail["loc"] if not _is_union_branch(step))
         path = (*prefix, *location)
         where = self._where(path)
         if detail["type"] == "extra_forbidden":
@@ -154,25 +164,28 @@ def _look_up(match: re.Match[str]) -> str:
         try:
             return Path(name).read_text(encoding="utf-8").rstrip("\r\n")
         except (OSError, UnicodeDecodeError) as error:
-            raise ConfigError(f"${{file:{name}}} cannot be read: {error}") from error
+            raise ConfigError(f"cannot read ${{file:{name}}}: {error}") from error
     raise ConfigError(
-        f"{match[0]} is not understood: write ${{env:NAME}}, ${{file:path}}, or $$ for a dollar sign"
+        f"{match[0]} is not a known reference: write ${{env:NAME}}, ${{file:path}}, or $$ for a dollar sign"
     )
 
 
 def nearest(word: str, known: Sequence[str]) -> str:
-    """`did you mean 'address'?`, or the list when nothing is near."""
-    found = difflib.get_close_matches(word, known, n=1)
-    return f"did you mean {found[0]!r}?" if found else f"known here: {', '.join(sorted(known)) or 'nothing'}"
+    """Return `did you mean 'address'?`, or the list of known words when none is similar."""
+    similar = difflib.get_close_matches(word, known, n=1)
+    return f"did you mean {similar[0]!r}?" if similar else f"known here: {', '.join(sorted(known)) or 'none'}"
 
 
-def _is_union_step(step: str | int) -> bool:
-    """Pydantic names the branch of a union in the path: `Token`, `dict[str,…]`, `function-after[…]`."""
+def _is_union_branch(step: str | int) -> bool:
+    """Return whether a step of an error's path names a branch of a union instead of a key.
+
+    Pydantic writes such a step as `Token`, `dict[str,…]` or `function-after[…]`.
+    """
     return isinstance(step, str) and (step == "Token" or "[" in step)
 
 
 def _keys(model: type[BaseModel], location: Sequence[str | int]) -> list[str]:
-    """The keys that a model knows at a place in it."""
+    """Return the keys that a model allows at a location."""
     models = [model]
     for step in location:
         fields = [m.model_fields[step] for m in models if isinstance(step, str) and step in m.model_fields]

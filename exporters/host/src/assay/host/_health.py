@@ -1,6 +1,7 @@
-"""Health over HTTP, in the form of the Snakepit seed.
+"""The health endpoints, in the form that the Snakepit specification defines.
 
-`/health` says alive, `/health/ready` whether it would take a batch, `/health/detailed` everything.
+`/health` reports that the process runs, `/health/ready` whether it accepts batches, `/health/detailed` the
+state of every exporter and listener.
 """
 
 from __future__ import annotations
@@ -16,25 +17,25 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from assay.host.intake import Intake
-from assay.host.worker import Worker
+from assay.host._intake import Intake
+from assay.host._worker import Worker
 
 
 def make_app(intake: Intake, addresses: Mapping[str, tuple[str, int]]) -> Starlette:
-    """The application of the health listener."""
+    """Return the application of the health listener."""
     started = time.monotonic()
 
     async def alive(_: Request) -> Response:
-        return _answer("ok", {})
+        return _response("ok", {})
 
     async def ready(_: Request) -> Response:
         checks = _checks(intake)
-        return _answer(_worst(checks), {"checks": checks})
+        return _response(_worst_status(checks), {"checks": checks})
 
     async def detailed(_: Request) -> Response:
         checks = _checks(intake)
-        return _answer(
-            _worst(checks),
+        return _response(
+            _worst_status(checks),
             {
                 "checks": checks,
                 "exporters": {name: _describe(worker) for name, worker in intake.workers.items()},
@@ -46,14 +47,14 @@ def make_app(intake: Intake, addresses: Mapping[str, tuple[str, int]]) -> Starle
             },
         )
 
-    paths = {"/health": alive, "/health/ready": ready, "/health/detailed": detailed}
-    return Starlette(routes=[Route(path, endpoint, methods=["GET"]) for path, endpoint in paths.items()])
+    endpoints = {"/health": alive, "/health/ready": ready, "/health/detailed": detailed}
+    return Starlette(routes=[Route(path, endpoint, methods=["GET"]) for path, endpoint in endpoints.items()])
 
 
 def _checks(intake: Intake) -> list[dict[str, str]]:
-    accepting = ("error", "stopping") if intake.stopping else ("ok", "accepting")
+    status, message = ("error", "stopping") if intake.stopping else ("ok", "accepting")
     return [
-        {"name": "host", "status": accepting[0], "message": accepting[1]},
+        {"name": "host", "status": status, "message": message},
         *({"name": f"exporter {name}", **_state(worker)} for name, worker in intake.workers.items()),
     ]
 
@@ -62,7 +63,7 @@ def _state(worker: Worker) -> dict[str, str]:
     if not worker.alive:
         return {"status": "error", "message": "its thread has ended: restart the host"}
     if worker.depth >= worker.limits.batches:
-        return {"status": "warning", "message": "its queue is full: senders are told to wait"}
+        return {"status": "warning", "message": "its queue is full: senders must wait"}
     if worker.last_error:
         return {
             "status": "warning",
@@ -80,12 +81,12 @@ def _describe(worker: Worker) -> dict[str, Any]:
     }
 
 
-def _worst(checks: list[dict[str, str]]) -> str:
+def _worst_status(checks: list[dict[str, str]]) -> str:
     statuses = {check["status"] for check in checks}
     return next((status for status in ("error", "warning") if status in statuses), "ok")
 
 
-def _answer(status: str, more: Mapping[str, Any]) -> Response:
+def _response(status: str, content: Mapping[str, Any]) -> Response:
     timestamp = datetime.now(timezone.utc).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-    body = orjson.dumps({"status": status, "timestamp": timestamp, **more})
+    body = orjson.dumps({"status": status, "timestamp": timestamp, **content})
     return Response(body, 503 if status == "error" else 200, media_type="application/json")

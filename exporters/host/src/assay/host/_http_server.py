@@ -1,7 +1,8 @@
-"""Serving an ASGI application on one address, with bounds that uvicorn leaves out.
+"""Serve an ASGI application on one address, with limits that uvicorn does not have.
 
-Bounded here: connections, bytes of headers, seconds for headers to come, seconds that an idle connection is
-kept. The bytes and seconds of a body are bounded where it is read (`otlp_http.py`).
+This module limits the number of connections, the size of the headers, the time for receiving them, and the
+time that an idle connection stays open. `_otlp_http` limits the size of a body and the time for receiving
+it.
 """
 
 from __future__ import annotations
@@ -17,21 +18,24 @@ import uvicorn
 from starlette.types import ASGIApp
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from assay.host.settings import LimitSettings, TLSSettings
-from assay.host.sockets import bind
+from assay.host._settings import LimitSettings, TLSSettings
+from assay.host._sockets import bind
 
-GOODBYE_SECONDS = 1.0
+TLS_CLOSE_SECONDS = 1.0
 
 
 class HttpServer:
-    """One address and the application behind it.
+    """An HTTP server for one application on one address.
 
     Args:
         name: The listener's name.
         address: `host:port`.
-        app: What answers.
-        limits: See the module.
-        tls: Certificate, key, and the authority that clients' certificates must come from.
+        app: The ASGI application.
+        limits: The limits that the module docstring lists.
+        tls: The server's certificate and key, and the authority that must have issued client certificates.
+
+    Raises:
+        StartError: The address cannot be bound.
     """
 
     def __init__(
@@ -46,7 +50,7 @@ class HttpServer:
         self._task: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
-        """Begin to accept."""
+        """Start to accept connections."""
         self._task = asyncio.create_task(
             self._server.serve(sockets=[self._socket]), name=f"listener {self.name}"
         )
@@ -56,7 +60,7 @@ class HttpServer:
             self._task.result()
 
     async def stop(self) -> None:
-        """Accept no more, and return when what had begun is answered, or time is up."""
+        """Stop accepting connections; return when the requests in progress are answered or time out."""
         self._server.should_exit = True
         if self._task is not None:
             await self._task
@@ -64,7 +68,7 @@ class HttpServer:
 
 
 class _Server(uvicorn.Server):
-    """Leaves signals to the host."""
+    """A uvicorn server without signal handlers: the host handles signals."""
 
     @contextmanager
     def capture_signals(self) -> Generator[None, None, None]:
@@ -94,10 +98,10 @@ def _configure(app: ASGIApp, limits: LimitSettings, tls: TLSSettings | None) -> 
     )
 
 
-def _protocol(  # noqa: C901  a class in a function, since uvicorn makes the instances
+def _protocol(  # noqa: C901  a class in a function, because uvicorn creates the instances
     limits: LimitSettings,
 ) -> type[asyncio.Protocol]:
-    """Put into uvicorn's HTTP/1.1 a bound on connections and on the time that headers take."""
+    """Return uvicorn's HTTP/1.1 protocol with limits on connections and on the time for receiving headers."""
 
     class Bounded(H11Protocol):
         _deadline: asyncio.TimerHandle | None = None
@@ -107,32 +111,34 @@ def _protocol(  # noqa: C901  a class in a function, since uvicorn makes the ins
             if len(self.connections) > limits.connections:
                 transport.close()
                 return
-            self._expect_headers()
+            self._start_deadline()
 
         def data_received(self, data: bytes) -> None:
             super().data_received(data)
             if self.conn.their_state is not h11.IDLE:
-                self._forget()
+                self._cancel_deadline()
             elif self._deadline is None:
-                self._expect_headers()
+                self._start_deadline()
 
         def connection_lost(self, exc: Exception | None) -> None:
-            self._forget()
+            self._cancel_deadline()
             super().connection_lost(exc)
 
         def shutdown(self) -> None:
             super().shutdown()
-            if self.transport.is_closing():  # a TLS peer that does not say goodbye would be waited for
-                self.loop.call_later(GOODBYE_SECONDS, self.transport.abort)
+            if (
+                self.transport.is_closing()
+            ):  # without this, a TLS peer that sends no close_notify blocks the stop
+                self.loop.call_later(TLS_CLOSE_SECONDS, self.transport.abort)
 
-        def _expect_headers(self) -> None:
+        def _start_deadline(self) -> None:
             self._deadline = self.loop.call_later(limits.read_timeout, self._expired)
 
         def _expired(self) -> None:
             if self.conn.their_state is h11.IDLE and not self.transport.is_closing():
                 self.transport.close()
 
-        def _forget(self) -> None:
+        def _cancel_deadline(self) -> None:
             if self._deadline is not None:
                 self._deadline.cancel()
                 self._deadline = None

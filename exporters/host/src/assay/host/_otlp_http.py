@@ -1,4 +1,4 @@
-"""OTLP over HTTP: protobuf and JSON, gzip (OTLP 1.9, "OTLP/HTTP")."""
+"""OTLP over HTTP: protobuf and JSON, with or without gzip (OTLP 1.9, "OTLP/HTTP")."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from assay.host.authentication import Authentication, Sender
-from assay.host.config import nearest
-from assay.host.decoding import Received, too_long
+from assay.host._authentication import Authentication, Sender
+from assay.host._config import nearest
+from assay.host._decoding import RequestBody, too_long
+from assay.host._intake import BufferReservation, Intake, Origin
+from assay.host._refusal import Refusal, unexpected
+from assay.host._settings import LimitSettings, ListenerSettings
 from assay.host.exporter import Encoding, Signal
-from assay.host.intake import Intake, Origin, Slot
-from assay.host.refusal import Refusal, unexpected
-from assay.host.settings import LimitSettings, ListenerSettings
 
 logger = logging.getLogger(__name__)
 
@@ -33,21 +33,21 @@ JSON = "application/json"
 
 
 def make_app(listener: ListenerSettings, intake: Intake, routes: Sequence[BaseRoute]) -> ASGIApp:
-    """The application of one listener: OTLP's paths, and the exporters' own."""
+    """Return the application of one listener: OTLP's paths, and the exporters' routes."""
     origin = Origin(listener.name, listener.peer)
 
-    async def unknown(request: Request, error: Exception) -> Response:
-        assert isinstance(error, HTTPException)  # noqa: S101  what it is registered for
+    async def http_error(request: Request, error: Exception) -> Response:
+        assert isinstance(error, HTTPException)  # noqa: S101  the type that it is registered for
         if error.status_code == 404:  # noqa: PLR2004  Not Found
-            refusal = Refusal(404, f"no such path; {nearest(request.url.path, list(PATHS))}")
+            refusal = Refusal(404, f"unknown path; {nearest(request.url.path, list(PATHS))}")
             return await _refuse(request, refusal, intake, origin)
         if error.status_code == 405:  # noqa: PLR2004  Method Not Allowed
             allowed = (error.headers or {}).get("Allow", "POST")
-            refusal = Refusal(405, f"{request.method[:20]} is not for this path: {allowed} is")
+            refusal = Refusal(405, f"the method {request.method[:20]} is not allowed: use {allowed}")
             response = await _refuse(request, refusal, intake, origin)
             response.headers["allow"] = allowed  # RFC 9110 section 15.5.6
             return response
-        return Response(error.detail, error.status_code, error.headers)  # of an exporter's route
+        return Response(error.detail, error.status_code, error.headers)  # raised by an exporter's route
 
     app = Starlette(
         routes=[
@@ -57,14 +57,14 @@ def make_app(listener: ListenerSettings, intake: Intake, routes: Sequence[BaseRo
             ),
             *routes,
         ],
-        exception_handlers={HTTPException: unknown},
+        exception_handlers={HTTPException: http_error},
     )
     app.router.redirect_slashes = False
     return _Authenticated(app, Authentication(listener.auth), intake, origin)
 
 
 class _Authenticated:
-    """Asks everybody who they are, whatever the path."""
+    """Authenticates every request, whatever its path."""
 
     def __init__(self, app: ASGIApp, authentication: Authentication, intake: Intake, origin: Origin) -> None:
         self._app = app
@@ -75,29 +75,29 @@ class _Authenticated:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         state: dict[str, Any] = scope.setdefault("state", {})
 
-        async def receive_to_the_end() -> Message:
+        async def receive_and_note_end() -> Message:
             message = await receive()
-            state["ended"] = not message.get("more_body")  # its end, or the client has gone
+            state["ended"] = not message.get("more_body")  # the end of the body, or the client disconnected
             return message
 
-        request = Request(scope, receive_to_the_end)
+        request = Request(scope, receive_and_note_end)
         try:
-            request.state.sender = self._authentication.check(request.headers.get("authorization"))
+            request.state.sender = self._authentication.authenticate(request.headers.get("authorization"))
         except Refusal as refusal:
             response = await _refuse(request, refusal, self._intake, self._origin)
             await response(scope, receive, send)
         else:
-            await self._app(scope, receive_to_the_end, send)
+            await self._app(scope, receive_and_note_end, send)
 
 
 def _endpoint(signal: Signal, intake: Intake, origin: Origin) -> Callable[[Request], Awaitable[Response]]:
     async def endpoint(request: Request) -> Response:
         try:
-            return await _take(request, signal, intake, origin)
+            return await _export(request, signal, intake, origin)
         except Refusal as refusal:
             return await _refuse(request, refusal, intake, origin, signal)
         except ClientDisconnect:
-            return Response(status_code=400)  # nobody is there to read it
+            return Response(status_code=400)  # the client has disconnected and reads no response
         except Exception as error:
             logger.exception("listener %s: a request failed", origin.listener)
             return await _refuse(request, unexpected(error), intake, origin, signal)
@@ -105,22 +105,22 @@ def _endpoint(signal: Signal, intake: Intake, origin: Origin) -> Callable[[Reque
     return endpoint
 
 
-async def _take(request: Request, signal: Signal, intake: Intake, origin: Origin) -> Response:
+async def _export(request: Request, signal: Signal, intake: Intake, origin: Origin) -> Response:
     sender: Sender = request.state.sender
-    sender.check(signal)
+    sender.require(signal)
     encoding = _encoding(request.headers.get("content-type"))
     gzip = _is_gzip(request.headers.get("content-encoding"))
     workers = intake.route(signal, request.headers.get("assay-exporter"))
-    with intake.admit() as slot:
-        body = await _read(request, slot, intake.limits)
-        batch = await intake.decode(Received(signal, body, encoding, gzip), origin, slot)
+    with intake.admit() as reservation:
+        data = await _read(request, reservation, intake.limits)
+        batch = await intake.decode(RequestBody(signal, data, encoding, gzip), origin, reservation)
     receipts = await intake.deliver(batch, workers, origin)
     if not _wants_json(request):
         return Response(b"", media_type=PROTOBUF)  # an empty Export…ServiceResponse: everything was accepted
     return Response(orjson.dumps({"receipts": receipts} if receipts else {}), media_type=JSON)
 
 
-async def _read(request: Request, slot: Slot, limits: LimitSettings) -> bytes:
+async def _read(request: Request, reservation: BufferReservation, limits: LimitSettings) -> bytes:
     announced = request.headers.get("content-length", "")
     if announced.isdigit() and int(announced) > limits.body_bytes:
         raise Refusal(413, too_long(limits.body_bytes, "as sent"))
@@ -132,25 +132,25 @@ async def _read(request: Request, slot: Slot, limits: LimitSettings) -> bytes:
             size += len(part)
             if size > limits.body_bytes:
                 raise Refusal(413, too_long(limits.body_bytes, "as sent"))
-            slot.grow(len(part))
+            reservation.grow(len(part))
             parts.append(part)
         return b"".join(parts)
 
     try:
         return await asyncio.wait_for(read(), limits.read_timeout)
     except asyncio.TimeoutError:
-        problem = f"the body did not come within {limits.read_timeout:g} s: send it faster"
+        problem = f"the body did not arrive within {limits.read_timeout:g} s: send it faster"
         raise Refusal(408, problem) from None
 
 
 async def _refuse(
     request: Request, refusal: Refusal, intake: Intake, origin: Origin, signal: Signal | None = None
 ) -> Response:
-    """Answer an error, in the encoding of the request."""
+    """Return an error response in the encoding of the request."""
     if request.method == "POST":
-        if refusal.status != 408:  # noqa: PLR2004  it has had its time
+        if refusal.status != 408:  # noqa: PLR2004  Request Timeout: the body already had its time
             await _drain(request, intake.limits)
-        refusal = origin.told(refusal, signal or PATHS.get(request.url.path))
+        refusal = origin.refusal_for_peer(refusal, signal or PATHS.get(request.url.path))
     status = refusal.proto()
     if _wants_json(request) or not _is_protobuf(request):
         body = orjson.dumps(MessageToDict(status))
@@ -159,17 +159,17 @@ async def _refuse(
 
 
 async def _drain(request: Request, limits: LimitSettings) -> None:
-    """Read what is left of a refused body and throw it away.
+    """Read and discard the rest of a refused body.
 
-    A client that is still sending when the connection closes sees a broken connection instead of the
-    answer. At most one body's length is read, in at most the time that a body has.
+    A client that is still sending when the connection closes reports a broken connection instead of the
+    response. This function reads at most `body_bytes`, for at most `read_timeout`.
     """
-    end = time.monotonic() + limits.read_timeout
-    left = limits.body_bytes
+    deadline = time.monotonic() + limits.read_timeout
+    remaining = limits.body_bytes
     try:
-        while left > 0 and not request.scope["state"].get("ended"):
-            message = await asyncio.wait_for(request.receive(), max(0.0, end - time.monotonic()))
-            left -= len(message.get("body", b""))
+        while remaining > 0 and not request.scope["state"].get("ended"):
+            message = await asyncio.wait_for(request.receive(), max(0.0, deadline - time.monotonic()))
+            remaining -= len(message.get("body", b""))
     except asyncio.TimeoutError:
         return
 

@@ -1,4 +1,4 @@
-"""From the bytes of a request to a message, within the limits on size and depth."""
+"""Decode the body of a request into an OTLP message, within the limits on size and depth."""
 
 from __future__ import annotations
 
@@ -14,11 +14,12 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportM
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from assay.host import otlp_json
+from assay.host._refusal import Refusal, Undecodable
 from assay.host.exporter import Encoding, Request, Signal
-from assay.host.refusal import Refusal, Undecodable
 
-PROTOBUF_DEPTH = 101  # of the protobuf library, the outermost message counted; a deeper one does not parse
-REQUESTS: dict[Signal, type[Request]] = {
+PROTOBUF_DEPTH = 101
+"""Nested messages that the protobuf library parses, including the outermost."""
+REQUEST_TYPES: dict[Signal, type[Request]] = {
     "traces": ExportTraceServiceRequest,
     "metrics": ExportMetricsServiceRequest,
     "logs": ExportLogsServiceRequest,
@@ -26,66 +27,71 @@ REQUESTS: dict[Signal, type[Request]] = {
 }
 
 
-class Received(NamedTuple):
-    """A request's body as it came over the wire."""
+class RequestBody(NamedTuple):
+    """The body of a request as received, and the form that its headers announce."""
 
     signal: Signal
-    body: bytes
+    data: bytes
     encoding: Encoding
     gzip: bool
 
 
-def decode(received: Received, *, body_bytes: int, depth: int) -> tuple[Request, bytes]:
-    """Decompress and parse.
+def decode(body: RequestBody, *, body_bytes: int, depth: int) -> tuple[Request, bytes]:
+    """Decompress and parse a body.
 
     Args:
-        received: The body and what it is said to be.
-        body_bytes: How long it may be when decompressed.
-        depth: How many messages may be nested in one another, the request itself counted; at most 100.
+        body: The body as body.
+        body_bytes: Maximum length of the decompressed body.
+        depth: Maximum number of nested messages, including the request; at most 100.
 
     Returns:
-        The request, and the bytes that it was parsed from.
+        The request, and the decompressed bytes that it was parsed from.
 
     Raises:
-        Undecodable: With 400 or 413, saying what does not hold.
+        Undecodable: 400: the body is not a valid request; 413: it is too long.
     """
     try:
-        payload = decompress(received.body, body_bytes) if received.gzip else received.body
-        if received.encoding == "json":
-            return otlp_json.decode(payload, REQUESTS[received.signal], depth), payload
-        return _parse(payload, REQUESTS[received.signal], depth), payload
+        payload = decompress(body.data, body_bytes) if body.gzip else body.data
+        if body.encoding == "json":
+            return otlp_json.decode(payload, REQUEST_TYPES[body.signal], depth), payload
+        return _parse(payload, REQUEST_TYPES[body.signal], depth), payload
     except Refusal as refusal:
-        raise Undecodable(refusal.status, refusal.reason, payload=received.body) from refusal
+        raise Undecodable(refusal.status, refusal.reason, payload=body.data) from refusal
     except otlp_json.TooDeepError as error:
-        raise Undecodable(400, _too_deep(depth), payload=received.body) from error
+        raise Undecodable(400, _too_deep(depth), payload=body.data) from error
     except otlp_json.MalformedError as error:
-        raise Undecodable(400, f"not an OTLP/JSON request: {error}", payload=received.body) from error
+        raise Undecodable(400, f"not an OTLP/JSON request: {error}", payload=body.data) from error
     except DecodeError as error:
-        reason = _too_deep(depth) if "MaxDepth" in str(error) else _malformed(received.signal, error)
-        raise Undecodable(400, reason, payload=received.body) from error
+        reason = _too_deep(depth) if "MaxDepth" in str(error) else _malformed(body.signal, error)
+        raise Undecodable(400, reason, payload=body.data) from error
 
 
 def decompress(body: bytes, at_most: int) -> bytes:
-    """Undo gzip, and stop as soon as the result is longer than it may be (RFC 1952, one member).
+    """Decompress gzip data of one member (RFC 1952), and stop when the result exceeds `at_most` bytes.
 
     Raises:
-        Refusal: 400, it is no gzip; 413, it is too long.
+        Refusal: 400: the data is not valid gzip; 413: the result is too long.
     """
     stream = zlib.decompressobj(wbits=16 + zlib.MAX_WBITS)
     try:
         payload = stream.decompress(body, at_most + 1)
     except zlib.error as error:
-        raise Refusal(400, f"the body is said to be gzip and is not: {error}") from error
+        raise Refusal(400, f"the body is not valid gzip: {error}") from error
     if len(payload) > at_most:
         raise Refusal(413, too_long(at_most, "decompressed"))
     if not stream.eof or stream.unused_data:
-        raise Refusal(400, "the gzip body ends too early" if not stream.eof else "data follows the gzip body")
+        raise Refusal(400, "the gzip body is incomplete" if not stream.eof else "data follows the gzip body")
     return payload
 
 
-def too_long(at_most: int, how: str) -> str:
-    """What a sender of too long a body is told."""
-    return f"the body is longer than {at_most} bytes {how}: send smaller batches, or raise limits.body_bytes"
+def too_long(at_most: int, form: str) -> str:
+    """Return the reason for the refusal of a body that is too long.
+
+    Args:
+        at_most: The limit in bytes.
+        form: The form of the body that exceeds it: "as sent" or "decompressed".
+    """
+    return f"the body is longer than {at_most} bytes {form}: send smaller batches, or raise limits.body_bytes"
 
 
 def _too_deep(depth: int) -> str:
@@ -93,15 +99,15 @@ def _too_deep(depth: int) -> str:
 
 
 def _malformed(signal: Signal, error: DecodeError) -> str:
-    name = REQUESTS[signal].DESCRIPTOR.name
+    name = REQUEST_TYPES[signal].DESCRIPTOR.name
     return f"not a protobuf {name}: {str(error).rpartition(': ')[2]}"
 
 
 def _parse(payload: bytes, request: type[Request], depth: int) -> Request:
-    """Parse with a limit of our own on the depth.
+    """Parse a request with a limit on the nesting depth.
 
-    The library's limit is fixed. So the bytes are put inside as many messages as use up the difference,
-    which costs one copy and leaves the counting to the library's parser.
+    The library's limit is fixed. This function therefore wraps the bytes in as many messages as make up the
+    difference: that costs one copy, and the library's parser does the counting.
     """
     spare = PROTOBUF_DEPTH - depth
     if spare <= 0:
@@ -118,7 +124,7 @@ def _parse(payload: bytes, request: type[Request], depth: int) -> Request:
 
 @cache
 def _nested(request: type[Request]) -> type[Message]:
-    """`message Nested { Nested nested = 1; Request request = 2; }`."""
+    """Return the class of `message Nested { Nested nested = 1; Request request = 2; }`."""
     package = f"assay.host.{request.DESCRIPTOR.name}"
     file = FileDescriptorProto(
         name=f"{package}.proto", package=package, syntax="proto3", dependency=[request.DESCRIPTOR.file.name]

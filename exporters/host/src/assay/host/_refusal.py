@@ -1,4 +1,4 @@
-"""Every answer but success, once, for both protocols.
+"""Refusals: the error responses of both protocols, in one form.
 
 Sources: OTLP 1.9, "OTLP/HTTP Response" and "OTLP/gRPC Throttling"; google.rpc.Status and RetryInfo.
 """
@@ -13,7 +13,7 @@ from google.rpc.error_details_pb2 import RetryInfo
 from google.rpc.status_pb2 import Status
 from grpc import StatusCode
 
-# RESOURCE_EXHAUSTED without RetryInfo means "for good", with it "later": 413 and 429.
+# 413 and 429 share RESOURCE_EXHAUSTED: without RetryInfo it is permanent, with RetryInfo it is retryable.
 CODES = {
     400: StatusCode.INVALID_ARGUMENT,
     401: StatusCode.UNAUTHENTICATED,
@@ -27,18 +27,18 @@ CODES = {
     429: StatusCode.RESOURCE_EXHAUSTED,
     503: StatusCode.UNAVAILABLE,
 }
-LATER = frozenset({429, 503})
+RETRYABLE = frozenset({429, 503})
 RETRY_SECONDS = 1.0
 
 
 @dataclass
 class Refusal(Exception):  # noqa: N818  an answer, not a failure of the host
-    """What a sender is told instead of success.
+    """An error response to a sender.
 
     Attributes:
-        status: The HTTP status; `code` is its gRPC equal.
-        reason: What is wrong and what to do, without payload or secrets.
-        after: Seconds to wait; 429 and 503 always give some.
+        status: The HTTP status; `code` is the matching gRPC status.
+        reason: The cause and the remedy, without payload or secrets.
+        after: Seconds to wait before the next attempt; always set for 429 and 503.
     """
 
     status: int
@@ -47,17 +47,17 @@ class Refusal(Exception):  # noqa: N818  an answer, not a failure of the host
 
     def __post_init__(self) -> None:
         super().__init__(self.reason)
-        if self.after is None and self.status in LATER:
+        if self.after is None and self.status in RETRYABLE:
             self.after = RETRY_SECONDS
 
     @property
     def code(self) -> StatusCode:
-        """The gRPC status code."""
+        """The matching gRPC status code."""
         return CODES[self.status]
 
     @property
     def headers(self) -> dict[str, str]:
-        """HTTP headers that belong to the answer."""
+        """The HTTP headers of the response."""
         headers: dict[str, str] = {}
         if self.after is not None:
             headers["retry-after"] = str(max(1, math.ceil(self.after)))
@@ -66,7 +66,7 @@ class Refusal(Exception):  # noqa: N818  an answer, not a failure of the host
         return headers
 
     def proto(self) -> Status:
-        """The body of the answer over HTTP, and `grpc-status-details-bin` over gRPC."""
+        """Return the response body over HTTP, which is also `grpc-status-details-bin` over gRPC."""
         number: int = self.code.value[0]  # pyright: ignore  (grpcio has no types)
         status = Status(code=number, message=self.reason)
         if self.after is not None:
@@ -75,26 +75,29 @@ class Refusal(Exception):  # noqa: N818  an answer, not a failure of the host
             status.details.add().Pack(RetryInfo(retry_delay=delay))
         return status
 
-    def kept(self) -> Refusal:
-        """The same said so that a Collector keeps the batch: it drops what is refused for good."""
-        if self.status in LATER:
+    def retryable(self) -> Refusal:
+        """Return the refusal as 503 if it is permanent: a Collector would drop the batch otherwise."""
+        if self.status in RETRYABLE:
             return self
         return Refusal(
-            503, f"{self.reason} (HTTP {self.status}, told as 503 so that the Collector keeps the batch)"
+            503, f"{self.reason} (HTTP {self.status}, sent as 503 so that the Collector keeps the batch)"
         )
 
 
 def unexpected(error: Exception) -> Refusal:
-    """What is told after a mistake of the host's own; at a 500 or UNKNOWN a Collector drops the batch."""
-    return Refusal(503, f"the host failed ({type(error).__name__}): send again; its log says where")
+    """Return the refusal that reports a defect of the host.
+
+    It is 503, because a Collector drops a batch at 500 or UNKNOWN.
+    """
+    return Refusal(503, f"the host failed ({type(error).__name__}): send again; see the host's log")
 
 
 @dataclass
 class Undecodable(Refusal):
-    """The bytes are no OTLP request, or one beyond the limits.
+    """The body is not an OTLP request, or it exceeds a limit.
 
     Attributes:
-        payload: What was received, for an exporter that keeps such things.
+        payload: The bytes as received, for an exporter that stores undecodable batches.
     """
 
     payload: bytes = b""

@@ -1,4 +1,7 @@
-"""Who may send: bearer tokens (RFC 6750). TLS has checked client certificates before anything gets here."""
+"""Bearer-token authentication of senders (RFC 6750).
+
+The TLS layer verifies client certificates before a request reaches this module.
+"""
 
 from __future__ import annotations
 
@@ -9,23 +12,23 @@ from typing import get_args
 
 from pydantic import SecretStr
 
+from assay.host._refusal import Refusal
+from assay.host._settings import AuthSettings, Token
 from assay.host.exporter import Signal
-from assay.host.refusal import Refusal
-from assay.host.settings import AuthSettings, Token
 
 
 @dataclass(frozen=True)
 class Sender:
-    """Who sent a request: the name of its token, and the signals that it may send."""
+    """An authenticated sender: the name of its token, and the signals that it may send."""
 
     name: str
     signals: frozenset[Signal]
 
-    def check(self, signal: Signal) -> None:
-        """Refuse a signal that the sender may not send.
+    def require(self, signal: Signal) -> None:
+        """Check that the sender may send a signal.
 
         Raises:
-            Refusal: 403.
+            Refusal: 403: it may not.
         """
         if signal not in self.signals:
             allowed = ", ".join(sorted(self.signals))
@@ -39,19 +42,19 @@ ANYONE = Sender("", frozenset(get_args(Signal)))
 
 
 class Authentication:
-    """The tokens of one listener."""
+    """The bearer tokens of one listener. Without settings every sender is `ANYONE`."""
 
     def __init__(self, settings: AuthSettings | None) -> None:
         self._required = settings is not None
-        self._tokens = _senders(settings) if settings is not None else {}
+        self._senders = _senders_by_digest(settings) if settings is not None else {}
 
-    def check(self, authorization: str | None) -> Sender:
-        """Say who sent a request, from its `Authorization` header.
+    def authenticate(self, authorization: str | None) -> Sender:
+        """Return the sender that an `Authorization` header identifies.
 
         Every token is compared, each in constant time.
 
         Raises:
-            Refusal: 401.
+            Refusal: 401: the header is missing, its scheme is not Bearer, or the token is unknown.
         """
         if not self._required:
             return ANYONE
@@ -60,19 +63,19 @@ class Authentication:
         scheme, _, token = authorization.partition(" ")
         if scheme.lower() != "bearer":
             raise Refusal(
-                401, "the authorization scheme is not known here: send 'Authorization: Bearer <token>'"
+                401, "the authorization scheme is not supported: send 'Authorization: Bearer <token>'"
             )
         digest = _digest(token.strip())
-        sender = None
-        for known, owner in self._tokens.items():
+        found = None
+        for known, sender in self._senders.items():
             if hmac.compare_digest(known, digest):
-                sender = owner
-        if sender is None:
+                found = sender
+        if found is None:
             raise Refusal(401, "the bearer token is not one of this listener's: check it and its expiry")
-        return sender
+        return found
 
 
-def _senders(settings: AuthSettings) -> dict[bytes, Sender]:
+def _senders_by_digest(settings: AuthSettings) -> dict[bytes, Sender]:
     bearer = settings.bearer
     if isinstance(bearer, SecretStr):
         return {_digest(bearer.get_secret_value()): Sender("bearer", ANYONE.signals)}
@@ -86,5 +89,5 @@ def _senders(settings: AuthSettings) -> dict[bytes, Sender]:
 
 
 def _digest(token: str) -> bytes:
-    """Equal lengths for the comparison; no protection of the token is meant."""
+    """Return a digest, so that compared values have equal length; it does not protect the token."""
     return hashlib.sha256(token.encode("utf-8", "surrogateescape")).digest()

@@ -1,4 +1,4 @@
-"""The host: listeners in front, exporters behind, started and stopped in order."""
+"""The host: starts and stops the exporters and the listeners that serve them."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from assay.host import health, metrics, otlp_http
-from assay.host.discovery import validate
-from assay.host.http_server import HttpServer
-from assay.host.intake import Intake
-from assay.host.otlp_grpc import GrpcServer
-from assay.host.settings import HostConfig, ListenerSettings
-from assay.host.worker import Worker
+from assay.host import _health, _metrics, _otlp_http
+from assay.host._discovery import validate
+from assay.host._http_server import HttpServer
+from assay.host._intake import Intake
+from assay.host._otlp_grpc import GrpcServer
+from assay.host._settings import HostConfig, ListenerSettings
+from assay.host._worker import Worker
 
 logger = logging.getLogger(__name__)
 
@@ -24,13 +24,14 @@ class Host:
     """An OTLP server and the exporters that it hosts.
 
     Args:
-        config: From `load_config`, or made by hand.
+        config: Returned by `load_config`, or created in code.
 
     Attributes:
-        addresses: After `start`, where each listener listens: `{name: (host, port)}`; health is `health`.
+        addresses: After `start`, the address of each listener: `{name: (host, port)}`. The health listener is
+            named `health`.
 
     Raises:
-        ConfigError: An exporter's type or settings do not hold.
+        ConfigError: An exporter's type or settings are not valid.
     """
 
     def __init__(self, config: HostConfig) -> None:
@@ -43,23 +44,27 @@ class Host:
         self._health: HttpServer | None = None
 
     async def start(self) -> None:
-        """Make the exporters, then listen.
+        """Create the exporters, then start the listeners.
 
         Raises:
-            StartError: An exporter or a listener cannot start; whatever had started is stopped.
+            StartError: An exporter or a listener cannot start; those that had started are stopped.
         """
         try:
             for name, factory in self._factories.items():
                 worker = Worker(name, factory, self.config.exporters[name])
                 await asyncio.to_thread(worker.start)
                 self._workers[name] = worker
-            metrics.watch(lambda: {name: worker.depth for name, worker in self._workers.items()})
+            _metrics.start_counters(
+                {name: worker.signals for name, worker in self._workers.items()},
+                {listener.name: listener.peer for listener in self.config.listeners},
+            )
+            _metrics.watch(lambda: {name: worker.depth for name, worker in self._workers.items()})
             routes = self._routes()
             for settings in self.config.listeners:
-                self._listeners.append(self._listen(settings, routes))
+                self._listeners.append(self._make_listener(settings, routes))
                 self.addresses[settings.name] = self._listeners[-1].address
             if self.config.health is not None:
-                app = health.make_app(self._intake, self.addresses)
+                app = _health.make_app(self._intake, self.addresses)
                 self._health = HttpServer("health", self.config.health.address, app, self.config.limits)
                 self.addresses["health"] = self._health.address
             for server in self._servers():
@@ -68,18 +73,18 @@ class Host:
             await self.stop()
             raise
         for name, (host, port) in self.addresses.items():
-            logger.info("listener %s: %s:%d", name, host, port)
+            logger.info("listener %s listens on %s:%d", name, host, port)
 
     async def stop(self) -> bool:
-        """Stop: accept no more, answer what has begun, let each exporter finish and shut down.
+        """Stop accepting requests, answer those in progress, then let each exporter finish and shut down.
 
-        Nothing that was acknowledged is in a queue: a batch is acknowledged after its export.
+        No acknowledged batch is lost: the host acknowledges a batch only after its export.
 
         Returns:
-            Whether everything ended within `limits.stop_timeout`; else what had not is the senders' to send
-            again.
+            Whether everything stopped within `limits.stop_timeout`; otherwise senders must resend the
+            unacknowledged batches.
         """
-        end = time.monotonic() + self.config.limits.stop_timeout
+        deadline = time.monotonic() + self.config.limits.stop_timeout
         self._intake.stopping = True
         await asyncio.gather(*(listener.stop() for listener in self._listeners))
         for worker in self._workers.values():
@@ -87,7 +92,7 @@ class Host:
         late = [
             name
             for name, worker in self._workers.items()
-            if not await asyncio.to_thread(worker.join, max(0.1, end - time.monotonic()))
+            if not await asyncio.to_thread(worker.join, max(0.1, deadline - time.monotonic()))
         ]
         if late:
             logger.error("exporters %s did not stop in time", ", ".join(late))
@@ -97,24 +102,24 @@ class Host:
         return not late
 
     def run(self) -> bool:
-        """Serve until SIGTERM or SIGINT, then stop; a second signal stops at once.
+        """Serve until SIGTERM or SIGINT, then stop gracefully; a second signal ends the process at once.
 
         Returns:
-            What `stop` says.
+            Whether everything stopped in time, see `stop`.
 
         Raises:
-            StartError: As `start`.
+            StartError: An exporter or a listener cannot start.
         """
         return asyncio.run(self._run())
 
     async def _run(self) -> bool:
-        asked = asyncio.Event()
+        stop_requested = asyncio.Event()
         loop = asyncio.get_running_loop()
         signals = (signal.SIGTERM, signal.SIGINT)
         for number in signals:
-            loop.add_signal_handler(number, asked.set)
+            loop.add_signal_handler(number, stop_requested.set)
         await self.start()
-        await asked.wait()
+        await stop_requested.wait()
         for number in signals:
             loop.remove_signal_handler(number)
             signal.signal(number, signal.SIG_DFL)
@@ -124,16 +129,16 @@ class Host:
     def _servers(self) -> list[HttpServer | GrpcServer]:
         return [*self._listeners, *([self._health] if self._health is not None else [])]
 
-    def _listen(self, settings: ListenerSettings, routes: Sequence[Any]) -> HttpServer | GrpcServer:
+    def _make_listener(self, settings: ListenerSettings, routes: Sequence[Any]) -> HttpServer | GrpcServer:
         if settings.protocol == "grpc":
             return GrpcServer(settings, self._intake)
-        app = otlp_http.make_app(settings, self._intake, routes)
+        app = _otlp_http.make_app(settings, self._intake, routes)
         return HttpServer(settings.name, settings.address, app, self.config.limits, tls=settings.tls)
 
     def _routes(self) -> list[Any]:
-        found: list[Any] = []
+        collected: list[Any] = []
         for worker in self._workers.values():
             routes = getattr(worker.exporter, "routes", None)
             if callable(routes):
-                found.extend(routes())  # pyright: ignore[reportArgumentType, reportUnknownArgumentType]  (optional member)
-        return found
+                collected.extend(routes())  # pyright: ignore[reportArgumentType, reportUnknownArgumentType]  (optional member)
+        return collected

@@ -1,9 +1,9 @@
 """OTLP over gRPC (OTLP 1.9, "OTLP/gRPC").
 
-Calls are taken as streams of bytes, which are the same on the wire as OTLP's unary calls: so credentials
-and capacity are checked before a byte of the message is read, and size and depth before it is parsed. The
-library is told not to decompress, since what a message becomes has to be bounded: gzip begins with 1f 8b,
-and no protobuf message can.
+The handlers are declared as streams of bytes, which do not differ on the wire from OTLP's unary calls. The
+server can therefore check credentials and capacity before it reads the message, and size and depth before it
+parses it. Decompression in the library is off, because the size of the decompressed message must be
+limited. A body that begins with 1f 8b is gzip: no protobuf message begins so.
 """
 
 from __future__ import annotations
@@ -11,19 +11,19 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator
-from typing import Any
+from typing import Any, TypeAlias
 
 import grpc
 import grpc.aio
 
-from assay.host.authentication import Authentication
-from assay.host.decoding import REQUESTS, Received, too_long
+from assay.host._authentication import Authentication
+from assay.host._decoding import REQUEST_TYPES, RequestBody, too_long
+from assay.host._intake import Intake, Origin
+from assay.host._refusal import Refusal, unexpected
+from assay.host._settings import LimitSettings, ListenerSettings, TLSSettings
+from assay.host._sockets import bind
 from assay.host.errors import StartError
 from assay.host.exporter import Signal
-from assay.host.intake import Intake, Origin
-from assay.host.refusal import Refusal, unexpected
-from assay.host.settings import LimitSettings, ListenerSettings, TLSSettings
-from assay.host.sockets import bind
 
 logger = logging.getLogger(__name__)
 
@@ -33,15 +33,19 @@ METHODS: dict[str, Signal] = {
     f"/{SERVICE.format('metrics', 'Metrics')}/Export": "metrics",
     f"/{SERVICE.format('logs', 'Logs')}/Export": "logs",
 }
+_Untyped: TypeAlias = Any  # grpcio has no types
 GZIP_MAGIC = b"\x1f\x8b"
 
 
 class GrpcServer:
-    """One address that takes OTLP/gRPC.
+    """An OTLP/gRPC server on one address.
 
     Args:
-        listener: Its settings.
-        intake: Where batches go.
+        listener: The listener's settings.
+        intake: Processes the requests.
+
+    Raises:
+        StartError: The address cannot be bound.
     """
 
     def __init__(self, listener: ListenerSettings, intake: Intake) -> None:
@@ -53,16 +57,16 @@ class GrpcServer:
         self.address = self._bind()
 
     async def start(self) -> None:
-        """Begin to accept."""
+        """Start to accept calls."""
         await self._server.start()
 
     async def stop(self) -> None:
-        """Accept no more, and return when what had begun is answered, or time is up."""
+        """Stop accepting calls; return when the calls in progress are answered or time out."""
         await self._server.stop(self._intake.limits.stop_timeout)
 
     def _bind(self) -> tuple[str, int]:
         address = self._settings.address
-        # gRPC does not say why it cannot bind; an attempt with a socket does.
+        # gRPC does not report why it cannot bind an address; binding a socket first does.
         probe = bind(self.name, address)
         host = probe.getsockname()[0]
         probe.close()
@@ -82,59 +86,61 @@ class _Handlers(grpc.GenericRpcHandler):
         self._authentication = Authentication(listener.auth)
         self._intake = intake
 
-    def service(self, handler_call_details: Any) -> Any:  # noqa: ANN401  grpcio has no types
+    def service(self, handler_call_details: _Untyped) -> _Untyped:
         method: str = handler_call_details.method
 
-        async def call(_: AsyncIterator[bytes], context: Any) -> bytes:  # noqa: ANN401  as above
+        async def call(_: AsyncIterator[bytes], context: _Untyped) -> bytes:
             return await self._call(method, context)
 
-        handler: Any = grpc.stream_unary_rpc_method_handler
+        handler: _Untyped = grpc.stream_unary_rpc_method_handler
         return handler(call)
 
-    async def _call(self, method: str, context: Any) -> bytes:  # noqa: ANN401  as above
+    async def _call(self, method: str, context: _Untyped) -> bytes:
         metadata: dict[str, Any] = {key: value for key, value in context.invocation_metadata()}  # noqa: C416  not a mapping
         signal = METHODS.get(method)
         if signal == "logs" and metadata.get("assay-signal") == "audit":
             signal = "audit"
         try:
-            await self._take(signal, method, metadata, context)
+            await self._export(signal, method, metadata, context)
         except Refusal as refusal:
-            answer = refusal
+            original = refusal
         except Exception as error:
             logger.exception("listener %s: a call failed", self._origin.listener)
-            answer = unexpected(error)
+            original = unexpected(error)
         else:
             return b""  # an empty Export…ServiceResponse: everything was accepted
-        told = self._origin.told(answer, signal)
-        details = (("grpc-status-details-bin", told.proto().SerializeToString()),)
-        code = grpc.StatusCode.UNIMPLEMENTED if signal is None and told is answer else told.code
-        await context.abort(code, told.reason, details)
+        refusal = self._origin.refusal_for_peer(original, signal)
+        details = (("grpc-status-details-bin", refusal.proto().SerializeToString()),)
+        code = grpc.StatusCode.UNIMPLEMENTED if signal is None and refusal is original else refusal.code
+        await context.abort(code, refusal.reason, details)
         raise AssertionError("abort raises")  # pragma: no cover
 
-    async def _take(self, signal: Signal | None, method: str, metadata: dict[str, Any], context: Any) -> None:  # noqa: ANN401  as above
+    async def _export(
+        self, signal: Signal | None, method: str, metadata: dict[str, Any], context: _Untyped
+    ) -> None:
         intake = self._intake
-        sender = self._authentication.check(metadata.get("authorization"))
+        sender = self._authentication.authenticate(metadata.get("authorization"))
         if signal is None:
-            raise Refusal(404, f"no method {method[:200]!r}; there are {', '.join(METHODS)}")
-        sender.check(signal)
+            raise Refusal(404, f"unknown method {method[:200]!r}; there are {', '.join(METHODS)}")
+        sender.require(signal)
         workers = intake.route(signal, metadata.get("assay-exporter"))
-        with intake.admit() as slot:
-            body = await self._read(signal, context)
-            slot.grow(len(body))
-            received = Received(signal, body, "protobuf", gzip=body.startswith(GZIP_MAGIC))
-            batch = await intake.decode(received, self._origin, slot)
+        with intake.admit() as reservation:
+            data = await self._read(signal, context)
+            reservation.grow(len(data))
+            body = RequestBody(signal, data, "protobuf", gzip=data.startswith(GZIP_MAGIC))
+            batch = await intake.decode(body, self._origin, reservation)
         await intake.deliver(batch, workers, self._origin)
 
-    async def _read(self, signal: Signal, context: Any) -> bytes:  # noqa: ANN401  as above
+    async def _read(self, signal: Signal, context: _Untyped) -> bytes:
         limits = self._intake.limits
         try:
             message = await asyncio.wait_for(context.read(), limits.read_timeout)
         except asyncio.TimeoutError:
             raise Refusal(
-                408, f"the message did not come within {limits.read_timeout:g} s: send it faster"
+                408, f"the message did not arrive within {limits.read_timeout:g} s: send it faster"
             ) from None
         if not isinstance(message, bytes):  # grpc.aio.EOF
-            raise Refusal(400, f"the call has no message: send an {REQUESTS[signal].DESCRIPTOR.name}")
+            raise Refusal(400, f"the call has no message: send an {REQUEST_TYPES[signal].DESCRIPTOR.name}")
         if len(message) > limits.body_bytes:
             raise Refusal(413, too_long(limits.body_bytes, "as sent"))
         return message
@@ -142,7 +148,7 @@ class _Handlers(grpc.GenericRpcHandler):
 
 def _options(limits: LimitSettings) -> list[tuple[str, int]]:
     return [
-        ("grpc.so_reuseport", 0),  # two hosts on one port are a mistake
+        ("grpc.so_reuseport", 0),  # two hosts must not share a port
         ("grpc.per_message_decompression", 0),
         ("grpc.compression_enabled_algorithms_bitset", 0b101),  # identity and gzip
         ("grpc.max_receive_message_length", limits.body_bytes),
@@ -156,7 +162,7 @@ def _options(limits: LimitSettings) -> list[tuple[str, int]]:
     ]
 
 
-def _credentials(tls: TLSSettings) -> Any:  # noqa: ANN401  grpcio has no types
+def _credentials(tls: TLSSettings) -> _Untyped:
     authority = tls.client_ca.read_bytes() if tls.client_ca is not None else None
     return grpc.ssl_server_credentials(
         [(tls.key.read_bytes(), tls.certificate.read_bytes())],
