@@ -49,7 +49,7 @@ def test_what_is_wrong_is_named_by_line_field_and_reason(tmp_path):
     assert result.exit_code == 1
     assert re.search(rf"{path}:2: subject: is empty", result.output)
     assert re.search(rf"{path}:2: data.subject.id: String should have at least 1 character", result.output)
-    assert re.search(rf"{path}:3: is no JSON", result.output)
+    assert re.search(rf"{path}:3: is not JSON", result.output)
     assert "1 valid, 2 invalid" in result.output
 
 
@@ -149,7 +149,7 @@ def test_names_that_cannot_be_printed_are_shown_replaced(tmp_path):
     path.write_text('{"specversion": "1.0", "\\ud800\\u001b[2J": 1, "data": {}}\n')
     result = run("validate", str(path))
     assert result.exit_code == 1
-    assert f"{path}:1: \ufffd\ufffd[2J: is no attribute name" in result.output
+    assert f"{path}:1: \ufffd\ufffd[2J: is not an attribute name" in result.output
 
 
 def test_a_reader_that_has_gone_is_not_a_file_that_cannot_be_read(tmp_path):

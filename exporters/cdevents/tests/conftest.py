@@ -1,4 +1,4 @@
-"""What several of these tests use: the official schemas, OTLP requests, and a receiver that misbehaves."""
+"""Shared by the tests: the official schemas, OTLP requests, and a receiver whose answers a test controls."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class Official:
         ]
 
     def accepts(self, document: dict[str, Any]) -> bool:
-        """Whether the schema for the document's type accepts it."""
+        """Return whether the schema of the document's type accepts it."""
         event_type = document["context"]["type"]
         validator = (
             self._custom if event_type.startswith("dev.cdeventsx.") else self._validators.get(event_type)
@@ -135,23 +135,23 @@ def lines(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
 
 
-def eventually(holds: Callable[[], bool], within: float = 20.0) -> None:
-    """Wait until something holds."""
+def eventually(condition: Callable[[], bool], within: float = 20.0) -> None:
+    """Wait until a condition is true."""
     end = time.monotonic() + within
-    while not holds():
-        assert time.monotonic() < end, "it never came to hold"
+    while not condition():
+        assert time.monotonic() < end, "the condition never became true"
         time.sleep(0.005)
 
 
 class Endpoint:
-    """An HTTP receiver that answers as `answer` says: (status, headers), or None to hang until it is closed.
+    """An HTTP receiver. `answer` returns (status, headers), or None to hang until `close`.
 
-    Keeps every request, answered or not, as (headers, body).
+    Stores every request as (headers, body): all in `requests`, those answered with success in `accepted`.
     """
 
     def __init__(self) -> None:
         self.requests: list[tuple[dict[str, str], bytes]] = []
-        self.taken: list[tuple[dict[str, str], bytes]] = []
+        self.accepted: list[tuple[dict[str, str], bytes]] = []
         self.answer: Callable[[bytes], tuple[int, dict[str, str]] | None] = lambda _: (204, {})
         self.closed = threading.Event()
         endpoint = self
@@ -162,7 +162,7 @@ class Endpoint:
             def do_POST(self) -> None:
                 length = int(self.headers["Content-Length"])
                 body = self.rfile.read(length)
-                if len(body) < length:  # the sender was killed in the middle of it
+                if len(body) < length:  # the sender was killed while it sent the body
                     self.close_connection = True
                     return
                 headers = {name.lower(): value for name, value in self.headers.items()}
@@ -174,15 +174,15 @@ class Endpoint:
                     return
                 status, extra = answer
                 if status < 300:
-                    endpoint.taken.append((headers, body))
+                    endpoint.accepted.append((headers, body))
                 self.send_response(status)
                 for name, value in extra.items():
                     self.send_header(name, value)
-                said = b"" if status == 204 else b"because"
-                if said:
-                    self.send_header("Content-Length", str(len(said)))
+                body = b"" if status == 204 else b"because"
+                if body:
+                    self.send_header("Content-Length", str(len(body)))
                 self.end_headers()
-                self.wfile.write(said)
+                self.wfile.write(body)
 
             def log_message(self, *args: object) -> None:
                 pass
@@ -195,8 +195,8 @@ class Endpoint:
         self.url = f"http://127.0.0.1:{self._server.server_port}/events"
 
     def bodies(self) -> list[dict[str, Any]]:
-        """The bodies that were taken, as JSON."""
-        return [json.loads(body) for _, body in self.taken]
+        """Return the accepted bodies as JSON values."""
+        return [json.loads(body) for _, body in self.accepted]
 
     def close(self) -> None:
         self.closed.set()

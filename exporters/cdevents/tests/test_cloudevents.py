@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from assay.exporters.cdevents import InvalidEvent, check
-from assay.exporters.cdevents.cloudevents import decode, envelope, headers, received
+from assay.exporters.cdevents.cloudevents import decode, envelope, from_request, headers
 
 EVENT = {
     "context": {
@@ -21,7 +21,7 @@ EVENT = {
 PARENT = f"00-{'1' * 32}-{'2' * 16}-01"
 
 
-def test_the_envelope_says_what_the_event_says():
+def test_the_envelope_has_the_values_of_the_event():
     document = envelope(EVENT, PARENT)
     assert document == {
         "specversion": "1.0", "id": "1", "source": "/a", "type": "dev.cdevents.taskrun.started.0.3.0",
@@ -35,19 +35,19 @@ def test_a_bare_event_is_checked_too():
     assert check(EVENT) is EVENT
 
 
-def test_binary_mode_comes_back_as_it_was():
+def test_binary_mode_round_trips():
     document = envelope(EVENT, PARENT)
     sent = headers(document)
     assert sent["ce-subject"] == "run/%C3%A9%201"
-    assert received(sent, json.dumps(EVENT).encode()) == document
+    assert from_request(sent, json.dumps(EVENT).encode()) == document
 
 
 @given(st.text(min_size=1))
-def test_any_text_goes_through_a_header(text):
+def test_any_text_round_trips_through_a_header(text):
     encoded = headers({"subject": text})["ce-subject"]
     assert encoded.isascii()
     assert not set(encoded) & set(' "\r\n')
-    assert received({"ce-subject": encoded, "ce-specversion": "1.0"}, b"{}")["subject"] == text
+    assert from_request({"ce-subject": encoded, "ce-specversion": "1.0"}, b"{}")["subject"] == text
 
 
 @pytest.mark.parametrize(
@@ -70,7 +70,7 @@ def test_any_text_goes_through_a_header(text):
         ({"data": None}, "data"),
     ],
 )
-def test_what_is_wrong_with_the_envelope_is_named(change, field):
+def test_a_fault_of_the_envelope_names_its_attribute(change, field):
     with pytest.raises(InvalidEvent) as caught:
         check({**envelope(EVENT), **change})
     assert field in [fault.field for fault in caught.value.faults]
@@ -82,15 +82,15 @@ def test_an_attribute_that_is_null_is_not_set():
         check({**envelope(EVENT), "id": None})
 
 
-def test_data_in_base64_is_read_and_what_is_none_is_named():
+def test_data_in_base64_is_decoded_and_other_text_is_a_fault():
     document = {name: value for name, value in envelope(EVENT).items() if name != "data"}
     assert check({**document, "data_base64": base64.b64encode(json.dumps(EVENT).encode()).decode()}) == EVENT
     for wrong in ("é", "e30", 7):
-        with pytest.raises(InvalidEvent, match="data_base64: is no base64"):
+        with pytest.raises(InvalidEvent, match="data_base64: is not base64"):
             check({**document, "data_base64": wrong})
 
 
-def test_what_is_wrong_inside_is_named_by_its_path():
+def test_a_fault_of_the_data_names_its_path():
     document = copy.deepcopy(envelope(EVENT))
     document["data"]["subject"]["content"]["taskName"] = 1
     with pytest.raises(InvalidEvent) as caught:
@@ -106,11 +106,11 @@ def test_a_missing_attribute_is_named(missing):
 
 
 @pytest.mark.parametrize("body", [b"", b"{", b"\xff", b'{"a": NaN}', b'{"a": 1, "a": 2}', b"[" * 100_000])
-def test_what_is_no_json_is_refused(body):
-    with pytest.raises(InvalidEvent, match="is no JSON"):
+def test_text_that_is_not_json_is_refused(body):
+    with pytest.raises(InvalidEvent, match="is not JSON"):
         decode(body)
 
 
-def test_a_request_that_is_no_cloudevent_is_refused():
-    with pytest.raises(InvalidEvent, match="is no CloudEvent"):
-        received({"Content-Type": "application/json"}, b"{}")
+def test_a_request_that_is_not_a_cloudevent_is_refused():
+    with pytest.raises(InvalidEvent, match="is not a CloudEvent"):
+        from_request({"Content-Type": "application/json"}, b"{}")

@@ -1,4 +1,4 @@
-"""The exporter with real sinks: what arrives, in which order, how often."""
+"""The exporter with real sinks: which events arrive, in which order, how often."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 from pydantic import ValidationError
 
-from assay.exporters.cdevents import CDEventsError, CDEventsExporter, Settings, instruments
+from assay.exporters.cdevents import CDEventsError, CDEventsExporter, Settings, _metrics
 from assay.host import Retry
 
 from .conftest import eventually, lines, logs, spans
@@ -58,7 +58,7 @@ def test_it_is_an_exporter():
     assert CDEventsExporter.Settings is Settings
 
 
-def test_events_come_to_every_sink_that_takes_them(start, tmp_path, endpoint):
+def test_events_reach_every_sink_that_accepts_them(start, tmp_path, endpoint):
     everything, tasks = tmp_path / "all.jsonl", tmp_path / "tasks.jsonl"
     exporter = start(
         {"type": "file", "path": str(everything)},
@@ -68,12 +68,12 @@ def test_events_come_to_every_sink_that_takes_them(start, tmp_path, endpoint):
     exporter.export(
         logs(("flowstone.run.start", {"flowstone.run_id": "r", "flowstone.job": "nightly"}), task(1), task(2))
     )
-    eventually(lambda: len(lines(everything)) == 3 and len(lines(tasks)) == 1 and len(endpoint.taken) == 3)
+    eventually(lambda: len(lines(everything)) == 3 and len(lines(tasks)) == 1 and len(endpoint.accepted) == 3)
     assert subjects(lines(everything)) == ["r", "r/asset1", "r/asset2"] == subjects(endpoint.bodies())
     assert subjects(lines(tasks)) == ["r/asset1"]
 
 
-def test_a_batch_that_comes_again_is_sent_once_also_after_a_restart(start, tmp_path):
+def test_a_repeated_batch_is_sent_once_even_after_a_restart(start, tmp_path):
     path = tmp_path / "all.jsonl"
     exporter = start({"type": "file", "path": str(path)})
     exporter.export(logs(task(1)))
@@ -86,7 +86,7 @@ def test_a_batch_that_comes_again_is_sent_once_also_after_a_restart(start, tmp_p
     assert subjects(lines(path)) == ["r/asset1", "r/asset2"]
 
 
-def test_a_span_whose_log_events_came_before_gives_no_second_event(start, tmp_path):
+def test_a_span_and_its_log_events_produce_one_event(start, tmp_path):
     registry, path = tmp_path / "shop.yaml", tmp_path / "all.jsonl"
     registry.write_text(REGISTRY)
     exporter = start({"type": "file", "path": str(path)}, registry=[str(registry)])
@@ -97,7 +97,7 @@ def test_a_span_whose_log_events_came_before_gives_no_second_event(start, tmp_pa
     assert finished["links"] == [{"linkType": "PATH", "from": {"contextId": started["id"]}}]
 
 
-def test_an_answer_of_500_holds_up_its_subject_only_and_keeps_the_order(start, endpoint):
+def test_an_answer_of_500_delays_its_subject_only_and_keeps_the_order(start, endpoint):
     broken = {"on": True}
     endpoint.answer = lambda body: (
         500 if broken["on"] and json.loads(body)["subject"] == "r/bad" else 204,
@@ -111,7 +111,7 @@ def test_an_answer_of_500_holds_up_its_subject_only_and_keeps_the_order(start, e
     eventually(lambda: subjects(endpoint.bodies()) == ["r/asset1"])
     eventually(lambda: len(endpoint.requests) > 4)
     broken["on"] = False
-    eventually(lambda: len(endpoint.taken) == 3)
+    eventually(lambda: len(endpoint.accepted) == 3)
     assert [(e["subject"], e["type"].split(".")[3]) for e in endpoint.bodies()] == [
         ("r/asset1", "started"),
         ("r/bad", "started"),
@@ -128,15 +128,15 @@ def test_retry_after_is_honoured(start, endpoint):
 
     endpoint.answer = answer
     start(http(endpoint.url)).export(logs(task(1), task(2)))
-    eventually(lambda: len(endpoint.taken) == 2)
+    eventually(lambda: len(endpoint.accepted) == 2)
     assert times[1] - times[0] >= 1
 
 
-def test_what_the_receiver_refuses_is_a_dead_letter_and_holds_up_nothing(start, endpoint, tmp_path):
+def test_a_refused_event_is_a_dead_letter_and_delays_no_other(start, endpoint, tmp_path):
     endpoint.answer = lambda body: (400 if json.loads(body)["subject"] == "r/asset1" else 204, {})
     exporter = start(http(endpoint.url))
     exporter.export(logs(task(1), task(2)))
-    eventually(lambda: ("http:" + endpoint.url, "dead") in counts(exporter) and len(endpoint.taken) == 1)
+    eventually(lambda: ("http:" + endpoint.url, "dead") in counts(exporter) and len(endpoint.accepted) == 1)
     [(reason, document)] = sqlite3.connect(tmp_path / "outbox.db").execute(
         "SELECT reason, document FROM dead_letter"
     )
@@ -150,7 +150,7 @@ def test_after_the_limit_an_event_is_a_dead_letter(start, endpoint, tmp_path):
     exporter = start(http(endpoint.url, retry={**QUICK, "attempts": 3}))
     exporter.export(logs(task(1), task(2)))
     eventually(
-        lambda: counts(exporter).get(("http:" + endpoint.url, "dead")) == 1 and len(endpoint.taken) == 1
+        lambda: counts(exporter).get(("http:" + endpoint.url, "dead")) == 1 and len(endpoint.accepted) == 1
     )
     [(attempts, reason)] = sqlite3.connect(tmp_path / "outbox.db").execute(
         "SELECT attempts, reason FROM dead_letter"
@@ -168,7 +168,7 @@ def test_a_sink_that_hangs_delays_no_other(start, endpoint, tmp_path):
     endpoint.closed.set()
 
 
-def test_what_was_not_delivered_is_delivered_after_the_next_start(start, endpoint):
+def test_undelivered_events_are_delivered_after_the_next_start(start, endpoint):
     endpoint.answer = lambda _: (503, {})
     first = start(http(endpoint.url))
     first.export(logs(*(task(n) for n in range(20))))
@@ -176,22 +176,22 @@ def test_what_was_not_delivered_is_delivered_after_the_next_start(start, endpoin
     first.shutdown()
     endpoint.answer = lambda _: (204, {})
     start(http(endpoint.url))
-    eventually(lambda: len(endpoint.taken) == 20)
+    eventually(lambda: len(endpoint.accepted) == 20)
     assert sorted(subjects(endpoint.bodies())) == sorted(f"r/asset{n}" for n in range(20))
 
 
 @pytest.fixture
 def reader(monkeypatch):
-    """The instruments, made anew on a provider of this test alone: the global one can be set only once."""
+    """Create the instruments again on a provider of this test: the global one can be set only once."""
     reading = InMemoryMetricReader()
     with monkeypatch.context() as patch:
         patch.setattr(metrics, "get_meter", MeterProvider([reading]).get_meter)
-        importlib.reload(instruments)
+        importlib.reload(_metrics)
     yield reading
-    importlib.reload(instruments)
+    importlib.reload(_metrics)
 
 
-def test_its_series_tell_what_came_what_waits_and_what_went(reader, start, endpoint):
+def test_its_metrics_count_accepted_pending_and_delivered_events(reader, start, endpoint):
     endpoint.answer = lambda body: (
         {"r/asset1": 400, "r/asset2": 500}.get(json.loads(body)["subject"], 204),
         {},
@@ -204,7 +204,7 @@ def test_its_series_tell_what_came_what_waits_and_what_went(reader, start, endpo
             counts(exporter) == {(name, "dead"): 1, (name, "pending"): 1, (name, "sent"): 1, ("", "dead"): 1}
         )
     )
-    eventually(lambda: "assay.cdevents.sent" in series(reader))
+    eventually(lambda: series(reader)["assay.cdevents.sent"] == {name: 1})
     assert series(reader) == {
         "assay.cdevents.accepted": {name: 3},
         "assay.cdevents.sent": {name: 1},
@@ -215,17 +215,30 @@ def test_its_series_tell_what_came_what_waits_and_what_went(reader, start, endpo
     }
 
 
-def series(reader) -> dict[str, dict[str, float]]:
+def test_every_counter_starts_at_zero(reader, start, tmp_path):
+    name = f"file:{tmp_path / 'all.jsonl'}"
+    start({"type": "file", "path": str(tmp_path / "all.jsonl")})
+    counted = series(reader, zeros=True)
+    assert counted.pop("assay.cdevents.invalid").items() >= {"dev.cdevents.taskrun.started.0.3.0": 0}.items()
+    names = ("accepted", "sent", "retried", "dead")
+    assert counted == {f"assay.cdevents.{counter}": {name: 0} for counter in names}
+
+
+def series(reader, *, zeros: bool = False) -> dict[str, dict[str, float]]:
     data = reader.get_metrics_data()
     return {
-        metric.name: {next(iter(point.attributes.values())): point.value for point in metric.data.data_points}
+        metric.name: {
+            next(iter(point.attributes.values())): point.value
+            for point in metric.data.data_points
+            if point.value or zeros
+        }
         for resource in (data.resource_metrics if data else ())
         for scope in resource.scope_metrics
         for metric in scope.metrics
     }
 
 
-def test_an_event_that_is_not_valid_is_never_sent_and_kept_with_the_reason(start, tmp_path):
+def test_an_invalid_event_is_not_sent_but_stored_with_the_reason(start, tmp_path):
     path = tmp_path / "all.jsonl"
     exporter = start({"type": "file", "path": str(path)})
     nameless = ("flowstone.run.start", {"flowstone.run_id": "r"})  # pipelineName is required
@@ -236,7 +249,7 @@ def test_an_event_that_is_not_valid_is_never_sent_and_kept_with_the_reason(start
     assert rows == [("", "data.subject.content.pipelineName: Field required")]
 
 
-def test_a_full_disk_is_answered_try_again_and_loses_nothing(start, tmp_path):
+def test_a_full_disk_raises_retry_and_loses_nothing(start, tmp_path):
     path = tmp_path / "all.jsonl"
     exporter = start({"type": "file", "path": str(path)})
     database = exporter._outbox._db
@@ -305,7 +318,7 @@ events:
 
 
 @pytest.mark.parametrize("by", ["setting", "environment"])
-def test_a_registry_of_ones_own(start, tmp_path, monkeypatch, by):
+def test_the_rules_of_an_additional_registry_apply(start, tmp_path, monkeypatch, by):
     registry, path = tmp_path / "shop.yaml", tmp_path / "all.jsonl"
     registry.write_text(REGISTRY)
     if by == "environment":
@@ -342,18 +355,18 @@ def test_a_wrong_setting_is_named(tmp_path, change, named):
         Settings.model_validate(section)
 
 
-def test_two_sinks_of_one_name_are_refused(start, tmp_path):
-    with pytest.raises(CDEventsError, match="two sinks have one name"):
+def test_two_sinks_with_one_name_are_refused(start, tmp_path):
+    with pytest.raises(CDEventsError, match="two sinks have the same name"):
         start({"type": "file", "path": str(tmp_path / "f")}, {"type": "file", "path": str(tmp_path / "f")})
 
 
-def test_an_outbox_that_cannot_be_opened_is_named(start, tmp_path):
-    (tmp_path / "outbox.db").write_text("this is no database, and long enough to be seen as none" * 20)
-    with pytest.raises(CDEventsError, match=r"outbox.db cannot be opened: file is not a database"):
+def test_an_outbox_that_cannot_be_opened_is_reported(start, tmp_path):
+    (tmp_path / "outbox.db").write_text("not a database, and long enough for SQLite to see it" * 20)
+    with pytest.raises(CDEventsError, match=r"cannot open the outbox .*outbox.db: file is not a database"):
         start({"type": "file", "path": str(tmp_path / "f")})
 
 
-def test_an_outbox_that_cannot_be_pruned_has_still_accepted(start, tmp_path, caplog):
+def test_an_outbox_that_cannot_be_pruned_still_accepts_events(start, tmp_path, caplog):
     path = tmp_path / "all.jsonl"
     exporter = start({"type": "file", "path": str(path)}, retention={"events": 0})
     exporter.export(logs(task(1)))
@@ -363,5 +376,5 @@ def test_an_outbox_that_cannot_be_pruned_has_still_accepted(start, tmp_path, cap
     )
     exporter._prune_at = 0.0
     exporter.export(logs(task(2)))
-    assert "cannot be pruned: full" in caplog.text
+    assert "cannot prune the outbox: full" in caplog.text
     eventually(lambda: subjects(lines(path)) == ["r/asset1", "r/asset2"])

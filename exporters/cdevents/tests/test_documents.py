@@ -1,4 +1,4 @@
-"""Files of events: what a line is, and what is wrong with it."""
+"""Validation of files: how they are split into events, and which faults are reported."""
 
 from __future__ import annotations
 
@@ -13,24 +13,24 @@ from .test_cloudevents import EVENT
 
 
 @pytest.mark.parametrize("odd", ["\u2028", "\u2029", "\x85"])
-def test_a_line_ends_at_a_line_feed_and_at_nothing_else(odd):
+def test_only_a_line_feed_ends_a_line(odd):
     event = {**EVENT, "subject": {**EVENT["subject"], "id": f"run{odd}task"}}
     line = json.dumps(envelope(event), ensure_ascii=False)
     assert odd in line
-    assert [found.event for found in validate(f"{line}\n")] == [event]
-    assert [(found.line, found.event) for found in validate(f"{line}\n\r\n{line}")] == [
+    assert [result.event for result in validate(f"{line}\n")] == [event]
+    assert [(result.line, result.event) for result in validate(f"{line}\n\r\n{line}")] == [
         (1, event),
         (3, event),
     ]
 
 
-def test_one_document_that_is_wrong_is_told_once():
+def test_one_invalid_document_has_one_result():
     text = json.dumps(envelope(EVENT), indent=2).replace('"1.0"', "NaN")
-    (found,) = validate(text)
-    assert [str(fault) for fault in found.faults] == ["is no JSON: NaN is no JSON number"]
+    (result,) = validate(text)
+    assert [str(fault) for fault in result.faults] == ["is not JSON: NaN is not a JSON number"]
 
 
-def test_among_lines_each_that_is_wrong_is_told():
+def test_each_invalid_line_has_a_result():
     line = json.dumps(envelope(EVENT))
-    found = list(validate(f"{{\n{line}\nnonsense\n"))
-    assert [(one.line, one.event is None) for one in found] == [(1, True), (2, False), (3, True)]
+    results = list(validate(f"{{\n{line}\nnonsense\n"))
+    assert [(result.line, result.event is None) for result in results] == [(1, True), (2, False), (3, True)]

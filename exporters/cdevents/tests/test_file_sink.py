@@ -5,13 +5,13 @@ from pathlib import Path
 
 import pytest
 
+from assay.exporters.cdevents._file_sink import FileSettings, FileSink
+from assay.exporters.cdevents._outbox import OutboxEntry
 from assay.exporters.cdevents.errors import SinkUnavailable
-from assay.exporters.cdevents.file_sink import FileSettings, FileSink
-from assay.exporters.cdevents.outbox import Letter
 
 
-def letters(*numbers: int) -> list[Letter]:
-    return [Letter("s", str(n), "t", "x", "", json.dumps({"id": n, "text": "é\u2028"})) for n in numbers]
+def entries(*numbers: int) -> list[OutboxEntry]:
+    return [OutboxEntry("s", str(n), "t", "x", "", json.dumps({"id": n, "text": "é\u2028"})) for n in numbers]
 
 
 def numbers(path) -> list[int]:
@@ -27,53 +27,53 @@ def sink(path) -> FileSink:
     return FileSink(FileSettings(type="file", path=path))
 
 
-def test_letters_are_lines_and_a_restart_appends(path):
+def test_entries_are_lines_and_a_restart_appends(path):
     first = sink(path)
-    first.send(letters(1, 2))
+    first.send(entries(1, 2))
     first.close()
-    sink(path).send(letters(3))
+    sink(path).send(entries(3))
     assert numbers(path) == [1, 2, 3]
 
 
 @pytest.mark.parametrize("size", [1, 70_000])
-def test_a_line_that_a_crash_cut_off_is_removed(path, size):
-    sink(path).send(letters(1))
+def test_an_incomplete_last_line_is_removed(path, size):
+    sink(path).send(entries(1))
     with path.open("ab") as file:
         file.write(b'{"id": 2, "text": "' + b"x" * size)
-    sink(path).send(letters(2))
+    sink(path).send(entries(2))
     assert numbers(path) == [1, 2]
 
 
-def test_a_cut_off_first_line_is_removed(path):
+def test_an_incomplete_only_line_is_removed(path):
     path.write_bytes(b'{"id"')
-    sink(path).send(letters(1))
+    sink(path).send(entries(1))
     assert numbers(path) == [1]
 
 
-def test_a_whole_last_line_without_its_end_is_kept(path):
+def test_a_complete_last_line_without_line_end_is_kept(path):
     path.write_bytes(b'{"id": 1}')
-    sink(path).send(letters(2))
+    sink(path).send(entries(2))
     assert numbers(path) == [1, 2]
 
 
-def test_a_rotated_file_is_begun_anew(path, tmp_path):
+def test_after_rotation_a_new_file_is_started(path, tmp_path):
     writer = sink(path)
-    writer.send(letters(1))
+    writer.send(entries(1))
     path.rename(tmp_path / "old")
-    writer.send(letters(2))
+    writer.send(entries(2))
     assert numbers(path) == [2]
     assert numbers(tmp_path / "old") == [1]
 
 
-def test_a_full_disk_is_said():
+def test_a_full_disk_makes_the_sink_unavailable():
     with pytest.raises(SinkUnavailable, match="No space left"):
-        sink(Path("/dev/full")).send(letters(1))
+        sink(Path("/dev/full")).send(entries(1))
 
 
-def test_a_folder_that_is_missing_is_said_and_may_come_later(tmp_path):
+def test_a_missing_folder_makes_the_sink_unavailable_until_it_exists(tmp_path):
     writer = sink(tmp_path / "later" / "events.jsonl")
     with pytest.raises(SinkUnavailable, match="No such file"):
-        writer.send(letters(1))
+        writer.send(entries(1))
     (tmp_path / "later").mkdir()
-    writer.send(letters(1))
+    writer.send(entries(1))
     assert numbers(tmp_path / "later" / "events.jsonl") == [1]

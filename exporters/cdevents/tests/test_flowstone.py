@@ -1,12 +1,12 @@
-"""FlowStone's rows of the registry give events that the official schemas accept."""
+"""The rules of FlowStone's part of the registry produce events that the official schemas accept."""
 
 from __future__ import annotations
 
 import pytest
 
 from assay.exporters.cdevents import parse
-from assay.exporters.cdevents.mapping import Mapper
-from assay.exporters.cdevents.records import log_events
+from assay.exporters.cdevents._mapping import Mapper
+from assay.exporters.cdevents._records import log_events
 from assay.semconv import CATALOGUE
 
 from .conftest import logs
@@ -24,13 +24,13 @@ def attributes(name: str) -> dict:
     return {**values, "assay.correlation_id": "c"}
 
 
-def become(name: str, values: dict) -> list[dict]:
+def mapped(name: str, values: dict) -> list[dict]:
     mapper = Mapper(CATALOGUE, source="/{service.name}")
     [record] = log_events(logs((name, values)).request, received=1)
     return [event.document for event in mapper.events(record)]
 
 
-def test_the_rows_of_the_design_are_there():
+def test_every_event_of_the_design_has_a_rule():
     assert EVENTS == [
         "flowstone.checkpoint.approved",
         "flowstone.checkpoint.rejected",
@@ -48,8 +48,8 @@ def test_the_rows_of_the_design_are_there():
 
 
 @pytest.mark.parametrize("name", EVENTS)
-def test_each_row_is_valid(official, name):
-    documents = become(name, attributes(name))
+def test_each_rule_produces_a_valid_event(official, name):
+    documents = mapped(name, attributes(name))
     assert len(documents) == 1
     assert official.accepts(documents[0])
     assert documents[0]["context"]["chainId"]
@@ -65,8 +65,8 @@ def test_each_row_is_valid(official, name):
         ("flowstone.run.canceled", "cancel"),
     ],
 )
-def test_an_end_has_its_outcome_and_a_failure_its_error(name, outcome):
-    [document] = become(name, {**attributes(name), "assay.error.message": "disk on fire"})
+def test_an_end_has_an_outcome_and_a_failure_an_error(name, outcome):
+    [document] = mapped(name, {**attributes(name), "assay.error.message": "disk on fire"})
     content = document["subject"]["content"]
     assert content["outcome"] == outcome
     assert content.get("errors") == ("disk on fire" if outcome == "failure" else None)
@@ -84,7 +84,7 @@ def test_the_whole_registry_can_be_mapped():
         ("flowstone.checkpoint.rejected", "dev.cdevents.approval.closed.0.1.0"),
     ],
 )
-def test_with_the_switch_a_decision_is_also_the_drafts_approval(name, kind):
+def test_with_draft_types_a_decision_is_also_an_approval(name, kind):
     mapper = Mapper(CATALOGUE, source="/{service.name}", draft_types=True)
     values = {**attributes(name), "flowstone.actor": "ines@example.com"}
     [record] = log_events(logs((name, values)).request, received=1)

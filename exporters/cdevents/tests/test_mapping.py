@@ -3,8 +3,8 @@ from __future__ import annotations
 import pytest
 
 from assay.exporters.cdevents import RuleError, parse
-from assay.exporters.cdevents.mapping import Mapper, chain_id, check_source, source, timestamp
-from assay.exporters.cdevents.records import ended_spans, log_events
+from assay.exporters.cdevents._mapping import Mapper, chain_id, check_source, source, timestamp
+from assay.exporters.cdevents._records import ended_spans, log_events
 from assay.semconv.catalogue import Catalogue, CDEventRule, Event, Span
 
 from .conftest import SPAN, TIME, TRACE, logs, spans
@@ -44,7 +44,7 @@ def mapped(record_batch, **options):
     return [event for record in reader for event in mapper.events(record)]
 
 
-def test_a_log_event_becomes_what_its_rule_says():
+def test_a_log_event_is_mapped_by_its_rule():
     [event] = mapped(logs(("job.task.stop", VALUES)))
     context = event.document["context"]
     assert event.document["subject"] == {
@@ -68,13 +68,21 @@ def test_a_span_and_its_log_events_give_the_same_ids_and_links():
     assert "links" not in from_logs[0].document["context"]
 
 
+def test_the_rules_of_a_span_apply_whatever_its_name_is():
+    plain = mapped(spans("job.task", VALUES))
+    named = mapped(spans("TASK t", {**VALUES, "assay.span.event": "job.task"}))
+    assert [event.document for event in named] == [event.document for event in plain]
+    assert len(named) == 2
+    assert mapped(spans("job.task", {**VALUES, "assay.span.event": "job.other"})) == []
+
+
 def test_a_span_starts_and_ends_at_its_own_times():
     started, finished = mapped(spans("job.task", VALUES))
     assert started.document["context"]["timestamp"] == timestamp(TIME)
     assert finished.document["context"]["timestamp"] == timestamp(TIME + 1_000_000_000)
 
 
-def test_the_same_record_gives_the_same_id_and_another_record_another():
+def test_equal_records_have_equal_ids_and_others_have_others():
     def ids(*args, **kwargs):
         return [event.id for event in mapped(logs(*args, **kwargs))]
 
@@ -99,14 +107,14 @@ def test_when_and_draft_choose_the_rules():
     assert len(mapped(logs(("job.note", values)), draft_types=True)) == 3
 
 
-def test_without_a_chain_of_its_own_an_event_has_that_of_its_correlation_id():
+def test_a_rule_without_a_chain_uses_the_correlation_id():
     [event] = mapped(logs(("job.note", {"note": "n", "assay.correlation_id": "c"})))
     assert event.chain == chain_id("c")
     [event] = mapped(logs(("job.note", {"note": "n"})))
     assert "chainId" not in event.document["context"]
 
 
-def test_a_record_without_a_rule_becomes_nothing():
+def test_a_record_without_a_rule_produces_no_event():
     assert mapped(logs(("something.else", {}))) == []
 
 
@@ -135,7 +143,7 @@ def test_source(template, resource, filled):
 
 
 @pytest.mark.parametrize("template", ["", "a b", "http://[x/{service.name}"])
-def test_a_source_that_can_be_no_uri_is_refused(template):
+def test_a_source_that_cannot_be_a_uri_is_refused(template):
     with pytest.raises(RuleError):
         check_source(template)
 
@@ -151,10 +159,10 @@ def test_timestamp():
     [
         (CDEventRule("taskrun.finish", "x"), r"did you mean 'dev.cdevents.taskrun.finished"),
         (CDEventRule("taskrun.finished", "x", {"result": "y"}), r"has no 'result'; it has \["),
-        (CDEventRule("dev.cdeventsx.tool.done.0.1.0", "x"), r"is no custom type"),
+        (CDEventRule("dev.cdeventsx.tool.done.0.1.0", "x"), r"is not a custom type"),
     ],
 )
-def test_a_rule_that_cannot_work_is_refused_and_named(rule, message):
+def test_an_invalid_rule_is_refused_and_named(rule, message):
     catalogue = Catalogue(events={"my.event": Event("my.event", cdevents=(rule,))})
     with pytest.raises(RuleError, match=f"my.event: .*{message}"):
         Mapper(catalogue, source="/x")

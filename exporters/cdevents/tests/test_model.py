@@ -1,4 +1,4 @@
-"""The models and the official schemas accept the same and reject the same."""
+"""The models and the official schemas accept and reject the same documents."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from assay.exporters.cdevents import InvalidEvent, model, parse, vocabulary
+from assay.exporters.cdevents import InvalidEvent, _model, _vocabulary, parse
 
 PLAUSIBLE: list[Any] = [
     None, "", " ", "x", 0, 1.5, True, [], {}, ["x"], {"id": "x"}, {"id": ""}, {"contextId": "a"},
@@ -72,12 +72,12 @@ def accepted(document: dict[str, Any]) -> bool:
 
 
 def test_types_are_those_of_the_specification(official):
-    assert set(vocabulary.TYPES.values()) == set(official.types) | {
-        f"dev.cdevents.{name}" for name in vocabulary.DRAFT
+    assert set(_vocabulary.TYPES.values()) == set(official.types) | {
+        f"dev.cdevents.{name}" for name in _vocabulary.DRAFT
     }
 
 
-def test_every_conformance_event_is_accepted_and_comes_out_unchanged(official):
+def test_every_conformance_event_is_accepted_and_round_trips(official):
     assert len(official.events) >= 45
     for event in official.events:
         assert official.accepts(event)
@@ -85,7 +85,7 @@ def test_every_conformance_event_is_accepted_and_comes_out_unchanged(official):
 
 
 def variants(event: dict[str, Any], path: tuple[Any, ...]) -> list[dict[str, Any]]:
-    """Return the event without that member, and with a third of the plausible values in its place."""
+    """Return the event without a member, and with a third of the plausible values in its place."""
     missing = copy.deepcopy(event)
     del at(missing, path[:-1])[path[-1]]
     found = [missing]
@@ -97,7 +97,7 @@ def variants(event: dict[str, Any], path: tuple[Any, ...]) -> list[dict[str, Any
 
 
 @pytest.mark.slow
-def test_each_member_is_as_required_and_as_typed_as_the_schema_has_it(official):
+def test_each_member_is_required_and_typed_as_in_the_schema(official):
     compared = 0
     contexts = {
         "dev.cdeventsx.mytool-resource",
@@ -117,7 +117,7 @@ def test_each_member_is_as_required_and_as_typed_as_the_schema_has_it(official):
 
 @settings(max_examples=1000, deadline=None, suppress_health_check=list(HealthCheck))
 @given(data=st.data())
-def test_near_misses_are_judged_alike(official, data):
+def test_near_misses_are_accepted_or_rejected_alike(official, data):
     document = copy.deepcopy(data.draw(st.sampled_from(official.events)))
     for _ in range(data.draw(st.integers(1, 3))):
         mutate(document, data)
@@ -131,8 +131,8 @@ def test_near_misses_are_judged_alike(official, data):
 
 @settings(max_examples=500, deadline=None, suppress_health_check=list(HealthCheck))
 @given(data=st.data())
-def test_content_made_from_the_schema_is_judged_alike(official, data):
-    """Every member that a schema knows, present or not, with likely and unlikely values."""
+def test_content_made_from_the_schema_is_accepted_or_rejected_alike(official, data):
+    """Every member of a schema, present or not, with likely and unlikely values."""
     name = data.draw(st.sampled_from(sorted(official.types)))
     event = next(e for e in official.events if e["context"]["type"] == name)
     event = copy.deepcopy(event)
@@ -146,13 +146,13 @@ def test_content_made_from_the_schema_is_judged_alike(official, data):
 @pytest.mark.parametrize(
     "document", [None, [], "x", {}, {"context": []}, {"context": {"type": 3}, "subject": {}}]
 )
-def test_what_is_no_event_is_named(document):
+def test_a_document_that_is_not_an_event_has_faults(document):
     with pytest.raises(InvalidEvent) as caught:
         parse(document)
     assert caught.value.faults
 
 
-def test_a_fault_names_its_field_and_every_fault_is_told():
+def test_every_fault_is_reported_with_its_field():
     event = {
         "context": {
             "specversion": "0.5.1", "id": "1", "source": "/a",
@@ -168,7 +168,7 @@ def test_a_fault_names_its_field_and_every_fault_is_told():
     ]  # fmt: skip
 
 
-def test_an_unknown_type_is_answered_with_the_nearest():
+def test_the_error_for_an_unknown_type_names_the_most_similar():
     with pytest.raises(InvalidEvent, match=r"did you mean 'dev.cdevents.taskrun.finished.0.3.0'"):
         parse({"context": {"type": "dev.cdevents.taskrun.finish.0.3.0"}, "subject": {}})
 
@@ -176,16 +176,16 @@ def test_an_unknown_type_is_answered_with_the_nearest():
 def test_the_table_has_the_members_of_each_schema_and_requires_the_same(official):
     for name, schema in official.types.items():
         content = schema["properties"]["subject"]["properties"]["content"]
-        row = vocabulary.EVENTS[name.removeprefix("dev.cdevents.")]
+        row = _vocabulary.EVENTS[name.removeprefix("dev.cdevents.")]
         assert {member.rstrip("!") for member in row} == set(content["properties"]), name
         assert {member[:-1] for member in row if member.endswith("!")} == set(content.get("required", ())), (
             name
         )
 
 
-def test_types_of_somebodys_own_are_not_remembered():
-    """Whoever sends to a receiver chooses them, and as many as they like."""
+def test_models_of_custom_types_are_not_cached():
+    """Senders choose these types, and there is no limit to their number."""
     for number in range(1000):
         event_type = f"dev.cdeventsx.tool-a{number}.done.0.1.0"
-        assert model.model_of(event_type) is model.model_of(f"{event_type} ")
-    assert model._standard.cache_info().currsize <= len(vocabulary.EVENTS)
+        assert _model.model_of(event_type) is _model.model_of(f"{event_type} ")
+    assert _model._standard_model.cache_info().currsize <= len(_vocabulary.EVENTS)

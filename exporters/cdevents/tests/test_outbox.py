@@ -8,59 +8,59 @@ from pathlib import Path
 
 import pytest
 
-from assay.exporters.cdevents.outbox import Letter, Outbox
+from assay.exporters.cdevents._outbox import DeliveryOutbox, OutboxEntry
 
 
-def letter(number: int, *, sink: str = "s", subject: str = "x", document: str = "{}", **more) -> Letter:
-    return Letter(
+def entry(number: int, *, sink: str = "s", subject: str = "x", document: str = "{}", **more) -> OutboxEntry:
+    return OutboxEntry(
         sink, f"id-{number}", more.pop("type", "t"), subject, more.pop("chain", ""), document, **more
     )
 
 
 @pytest.fixture
 def outbox(tmp_path):
-    box = Outbox(tmp_path / "outbox.db")
+    box = DeliveryOutbox(tmp_path / "outbox.db")
     yield box
     box.close()
 
 
-def ids(letters) -> list[str]:
-    return [found.id for found in letters]
+def ids(entries) -> list[str]:
+    return [entry.id for entry in entries]
 
 
-def test_what_is_added_is_due_in_order(outbox):
-    assert len(outbox.add(letter(n) for n in range(3))) == 3
+def test_added_entries_are_due_in_order(outbox):
+    assert len(outbox.add(entry(n) for n in range(3))) == 3
     assert ids(outbox.due("s", 10)) == ["id-0", "id-1", "id-2"]
     assert ids(outbox.due("s", 2)) == ["id-0", "id-1"]
     assert outbox.due("other", 10) == []
 
 
-def test_an_event_is_kept_once_for_each_sink(outbox):
-    outbox.add([letter(1), letter(1), letter(1, sink="other")])
-    assert outbox.add([letter(1)]) == []
-    outbox.sent(outbox.due("s", 10))
-    assert outbox.add([letter(1)]) == []
+def test_an_event_is_stored_once_for_each_sink(outbox):
+    outbox.add([entry(1), entry(1), entry(1, sink="other")])
+    assert outbox.add([entry(1)]) == []
+    outbox.mark_sent(outbox.due("s", 10))
+    assert outbox.add([entry(1)]) == []
     assert outbox.counts() == {("s", "sent"): 1, ("other", "pending"): 1}
 
 
-def test_what_is_put_off_holds_up_its_subject_only_and_keeps_the_order(outbox):
-    outbox.add([letter(1, subject="a"), letter(2, subject="b"), letter(3, subject="a")])
+def test_a_postponed_entry_delays_its_subject_only_and_keeps_the_order(outbox):
+    outbox.add([entry(1, subject="a"), entry(2, subject="b"), entry(3, subject="a")])
     first = outbox.due("s", 1)[0]
-    outbox.later(first, due=5e9)
-    outbox.add([letter(4, subject="a"), letter(5, subject="b")])
+    outbox.postpone(first, due=5e9)
+    outbox.add([entry(4, subject="a"), entry(5, subject="b")])
     assert ids(outbox.due("s", 10)) == ["id-2", "id-5"]
     assert ids(outbox.due("s", 10, now=5e9)) == ["id-2", "id-5", "id-1", "id-3", "id-4"]
     assert outbox.due("s", 10, now=5e9)[2].attempts == 1
 
 
-def test_a_clock_that_is_set_back_holds_up_nothing(outbox):
-    outbox.add([letter(1)], now=4e9)
+def test_setting_the_clock_back_delays_nothing(outbox):
+    outbox.add([entry(1)], now=4e9)
     assert ids(outbox.due("s", 10, now=1e9)) == ["id-1"]
 
 
 def test_a_dead_letter_keeps_its_document_and_reason(outbox, tmp_path):
-    outbox.add([letter(1, document='{"a": 1}'), letter(2, sink="", fault="no subject")])
-    outbox.dead(outbox.due("s", 1)[0], "answered 400")
+    outbox.add([entry(1, document='{"a": 1}'), entry(2, sink="", fault="no subject")])
+    outbox.mark_dead(outbox.due("s", 1)[0], "answered 400")
     rows = sqlite3.connect(tmp_path / "outbox.db").execute(
         "SELECT id, reason, document FROM dead_letter ORDER BY seq"
     )
@@ -68,49 +68,47 @@ def test_a_dead_letter_keeps_its_document_and_reason(outbox, tmp_path):
     assert outbox.due("s", 10) == []
 
 
-def test_delivered_letters_are_forgotten_by_age_and_number(outbox):
-    outbox.add(letter(n) for n in range(10))
+def test_delivered_entries_are_deleted_by_age_and_number(outbox):
+    outbox.add(entry(n) for n in range(10))
     for found in outbox.due("s", 10)[:8]:
-        outbox.sent([found])
+        outbox.mark_sent([found])
     outbox.prune(older_than=0, keep=3)
     assert outbox.counts() == {("s", "sent"): 3, ("s", "pending"): 2}
     outbox.prune(older_than=9e9, keep=3)
     assert outbox.counts() == {("s", "pending"): 2}
 
 
-def test_the_head_of_a_chain_is_the_newest_of_the_last_type(outbox):
+def test_the_head_of_a_chain_is_its_newest_event_of_the_last_type(outbox):
     assert outbox.head("c", ("queued", "started")) == ""
-    outbox.add(
-        [letter(1, type="started", chain="c"), letter(2, type="queued", chain="c"), letter(3, chain="c")]
-    )
+    outbox.add([entry(1, type="started", chain="c"), entry(2, type="queued", chain="c"), entry(3, chain="c")])
     assert outbox.head("c", ("queued", "started")) == "id-1"
 
 
 def test_a_full_disk_leaves_nothing_of_the_batch_and_the_outbox_usable(outbox):
-    outbox.add([letter(0)])
+    outbox.add([entry(0)])
     [(pages,)] = outbox._db.execute("PRAGMA page_count").fetchall()
     outbox._db.execute(f"PRAGMA max_page_count = {pages + 2}")
     with pytest.raises(sqlite3.OperationalError, match="full"):
-        outbox.add(letter(n, document="x" * 2000) for n in range(1, 100))
+        outbox.add(entry(n, document="x" * 2000) for n in range(1, 100))
     assert ids(outbox.due("s", 1000)) == ["id-0"]
     outbox._db.execute("PRAGMA max_page_count = 1000000")
-    assert len(outbox.add(letter(n, document="x" * 2000) for n in range(1, 100))) == 99
+    assert len(outbox.add(entry(n, document="x" * 2000) for n in range(1, 100))) == 99
 
 
 WRITER = """
 import sys
 from pathlib import Path
-from assay.exporters.cdevents.outbox import Letter, Outbox
-box = Outbox(Path(sys.argv[1]))
+from assay.exporters.cdevents._outbox import DeliveryOutbox, OutboxEntry
+box = DeliveryOutbox(Path(sys.argv[1]))
 number = 0
 while True:
-    box.add([Letter("s", f"{number}-{part}", "t", "x", "", "{}") for part in range(3)])
+    box.add([OutboxEntry("s", f"{number}-{part}", "t", "x", "", "{}") for part in range(3)])
     print(number, flush=True)
     number += 1
 """
 
 
-def test_what_was_accepted_survives_a_kill(tmp_path: Path):
+def test_accepted_entries_survive_a_kill(tmp_path: Path):
     path = tmp_path / "outbox.db"
     with subprocess.Popen(
         [sys.executable, "-c", WRITER, str(path)], stdout=subprocess.PIPE, text=True
@@ -118,18 +116,18 @@ def test_what_was_accepted_survives_a_kill(tmp_path: Path):
         accepted = [int(process.stdout.readline()) for _ in range(50)]
         process.send_signal(signal.SIGKILL)
         accepted += [int(line) for line in process.stdout.read().split()]
-    box = Outbox(path)
+    box = DeliveryOutbox(path)
     kept = ids(box.due("s", 1_000_000))
     box.close()
     assert len(kept) % 3 == 0, "a batch is in the outbox whole or not at all"
     assert kept[: len(accepted) * 3] == [f"{number}-{part}" for number in accepted for part in range(3)]
 
 
-def test_an_outbox_that_cannot_be_opened_leaves_nothing_open(tmp_path):
+def test_an_outbox_that_cannot_be_opened_leaves_no_file_open(tmp_path):
     path = tmp_path / "outbox.db"
-    path.write_text("this is no database, and long enough to be seen as none" * 20)
+    path.write_text("not a database, and long enough for SQLite to see it" * 20)
     open_before = len(list(Path("/proc/self/fd").iterdir()))
     with pytest.raises(sqlite3.DatabaseError) as caught:
-        Outbox(path)
+        DeliveryOutbox(path)
     assert caught.value
     assert len(list(Path("/proc/self/fd").iterdir())) == open_before

@@ -1,4 +1,4 @@
-"""The exporter in the real host, found by its entry point, and killed."""
+"""The exporter in a real host process, found by its entry point, and killed."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ WAIT = 30
 
 @pytest.fixture
 def serve(tmp_path):
-    """Start `Host` in a process of its own; return the process and its address."""
+    """Start a host in its own process; return the process and its URL."""
     running = []
     script = (
         "import asyncio, sys\n"
@@ -82,8 +82,8 @@ def post(url, number):
 
 
 @pytest.mark.slow
-def test_every_accepted_event_arrives_whatever_is_killed(serve, endpoint, tmp_path):
-    """A sender that repeats what was not acknowledged; a host that is killed three times in the middle."""
+def test_every_accepted_event_arrives_although_the_host_is_killed(serve, endpoint, tmp_path):
+    """The host is killed several times while a sender sends and the receiver fails now and then."""
     path = tmp_path / "all.jsonl"
     sinks = [
         {"type": "file", "path": str(path)},
@@ -114,7 +114,7 @@ def test_every_accepted_event_arrives_whatever_is_killed(serve, endpoint, tmp_pa
 
 
 @pytest.mark.slow
-def test_what_waits_is_delivered_after_a_kill(serve, endpoint, tmp_path):
+def test_pending_events_are_delivered_after_a_kill(serve, endpoint, tmp_path):
     endpoint.answer = lambda _: (503, {})
     sinks = [{"type": "http", "url": endpoint.url, "retry": {"initial": 0.01, "maximum": 0.1}}]
     process, url = serve(sinks)
@@ -123,4 +123,4 @@ def test_what_waits_is_delivered_after_a_kill(serve, endpoint, tmp_path):
     process.wait()
     endpoint.answer = lambda _: (204, {})
     serve(sinks)
-    eventually(lambda: len({json.loads(body)["id"] for _, body in endpoint.taken}) == 10, within=WAIT)
+    eventually(lambda: len({json.loads(body)["id"] for _, body in endpoint.accepted}) == 10, within=WAIT)

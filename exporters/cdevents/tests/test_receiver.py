@@ -1,4 +1,4 @@
-"""The receiver, and senders that do not send what they say."""
+"""The receiver, with senders whose requests are incomplete or too large."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ import threading
 import pytest
 
 from assay.exporters.cdevents.cloudevents import STRUCTURED, envelope
-from assay.exporters.cdevents.receiver import LARGEST, Receiver
+from assay.exporters.cdevents.receiver import MAXIMUM_BYTES, Receiver
 
 from .test_cloudevents import EVENT
 
 
 @pytest.fixture
 def received():
-    """Listen, and return what came and a function that sends bytes and reads the answer."""
-    came = []
-    receiver = Receiver(0, came.append)
+    """Listen; return the received events, and a function that sends bytes and returns the answer."""
+    events = []
+    receiver = Receiver(0, events.append)
     thread = threading.Thread(target=receiver.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
 
@@ -28,7 +28,7 @@ def received():
             connection.shutdown(socket.SHUT_WR)
             return connection.makefile("rb").read()
 
-    yield came, send
+    yield events, send
     receiver.shutdown()
     thread.join()
     receiver.server_close()
@@ -40,16 +40,16 @@ def post(body: bytes, length: int | str) -> bytes:
     )
 
 
-def test_an_event_that_a_killed_sender_left_half_sent_is_none(received):
-    came, send = received
+def test_an_incomplete_request_is_not_an_event(received):
+    events, send = received
     body = json.dumps(envelope(EVENT)).encode()
     assert send(post(body[:50], len(body))) == b""
     assert send(post(body, len(body))).startswith(b"HTTP/1.1 204 ")
-    assert [(one.event, one.fault) for one in came] == [(EVENT, "")]
+    assert [(event.event, event.fault) for event in events] == [(EVENT, "")]
 
 
-@pytest.mark.parametrize("length", [LARGEST + 1, "9" * 5000])
-def test_what_is_too_large_is_not_read(received, length):
-    came, send = received
+@pytest.mark.parametrize("length", [MAXIMUM_BYTES + 1, "9" * 5000])
+def test_a_request_that_is_too_large_is_not_read(received, length):
+    events, send = received
     assert send(post(b"", length)).startswith(b"HTTP/1.1 413 ")
-    assert came == []
+    assert events == []

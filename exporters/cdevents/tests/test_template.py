@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from assay.exporters.cdevents.template import ABSENT, fill
+from assay.exporters.cdevents._template import ABSENT, fill
 
 ATTRIBUTES = {"a": "one", "n": 3, "t": True, "empty": "", "url": "x y/é", "list": ["p", "q"]}
 
@@ -34,5 +34,5 @@ def test_fill(template, filled):
     assert fill(template, ATTRIBUTES) == filled
 
 
-def test_what_is_filled_in_is_not_filled_again():
+def test_a_filled_value_is_not_a_template():
     assert fill("<{a}>", {"a": "{b}", "b": "no"}) == "<{b}>"

@@ -18,7 +18,7 @@ from assay.cli._printable import printable
 from assay.exporters.cdevents.cloudevents import decode
 from assay.exporters.cdevents.documents import validate as validate_text
 from assay.exporters.cdevents.errors import InvalidEvent
-from assay.exporters.cdevents.receiver import Received, Receiver, checked
+from assay.exporters.cdevents.receiver import ReceivedEvent, Receiver, validated
 
 _POLL = 0.2
 
@@ -82,8 +82,8 @@ def tail(file: Path | None, port: int, *, as_json: bool, count: int | None) -> N
 
 
 @contextlib.contextmanager
-def _listening(port: int) -> Generator[Iterator[Received]]:
-    came: queue.SimpleQueue[Received] = queue.SimpleQueue()
+def _listening(port: int) -> Generator[Iterator[ReceivedEvent]]:
+    came: queue.SimpleQueue[ReceivedEvent] = queue.SimpleQueue()
     try:
         receiver = Receiver(port, came.put)
     except OSError as error:
@@ -99,7 +99,7 @@ def _listening(port: int) -> Generator[Iterator[Received]]:
 
 
 @contextlib.contextmanager
-def _following(path: Path) -> Generator[Iterator[Received]]:
+def _following(path: Path) -> Generator[Iterator[ReceivedEvent]]:
     try:
         file = path.open("rb")
     except OSError as error:
@@ -108,7 +108,7 @@ def _following(path: Path) -> Generator[Iterator[Received]]:
         yield _lines(file)
 
 
-def _lines(file: Iterator[bytes]) -> Iterator[Received]:
+def _lines(file: Iterator[bytes]) -> Iterator[ReceivedEvent]:
     pending = b""
     while True:
         # A line without its end is still being written.
@@ -120,15 +120,14 @@ def _lines(file: Iterator[bytes]) -> Iterator[Received]:
         pending = b""
 
 
-def _received(line: bytes) -> Received:
+def _received(line: bytes) -> ReceivedEvent:
     try:
-        document = decode(line)
+        return validated(decode(line))
     except InvalidEvent as error:
-        return Received({}, {}, str(error))
-    return checked(document) if isinstance(document, dict) else Received({}, {}, "is no JSON object")  # pyright: ignore[reportUnknownArgumentType]
+        return ReceivedEvent({}, {}, str(error))
 
 
-def _line(received: Received) -> str:
+def _line(received: ReceivedEvent) -> str:
     if received.fault:
         return printable(f"INVALID  {received.document.get('type', '')}  {received.fault}")
     context, subject = received.event["context"], received.event["subject"]

@@ -1,4 +1,4 @@
-"""CDEvents out of OpenTelemetry log events and spans, delivered at least once.
+"""Convert OpenTelemetry log events and spans to CDEvents and deliver them at least once.
 
 ```yaml
 # the configuration of `assay serve`
@@ -11,13 +11,13 @@ exporters:
       - {type: http, url: "https://ci.example.org/events", mode: binary, token: "${env:CI_TOKEN}"}
 ```
 
-`parse` and `check` validate events that come from elsewhere.
+`parse` and `check` validate events from other sources.
 """
 
+from assay.exporters.cdevents._exporter import CDEventsExporter, Settings
+from assay.exporters.cdevents._model import CDEvent, parse
 from assay.exporters.cdevents.cloudevents import check
 from assay.exporters.cdevents.errors import CDEventsError, Fault, InvalidEvent, RuleError
-from assay.exporters.cdevents.exporter import CDEventsExporter, Settings
-from assay.exporters.cdevents.model import CDEvent, parse
 
 __all__ = [
     "CDEvent",

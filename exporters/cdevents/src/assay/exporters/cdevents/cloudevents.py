@@ -1,4 +1,4 @@
-"""CloudEvents 1.0 around a CDEvent: the JSON event format, and the headers of the HTTP binding.
+"""Wrap a CDEvent in a CloudEvent 1.0, in the JSON event format and as headers of the HTTP binding.
 
 Source: CloudEvents v1.0.2 `spec.md`, `formats/json-format.md`, `bindings/http-protocol-binding.md`; CDEvents
 v0.5.1 `cloudevents-binding.md`.
@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, cast
 from urllib.parse import quote, unquote
 
-from assay.exporters.cdevents import formats, model
+from assay.exporters.cdevents import _formats, _model
 from assay.exporters.cdevents.errors import Fault, InvalidEvent
 
 STRUCTURED = "application/cloudevents+json"
@@ -31,7 +31,7 @@ def envelope(event: Mapping[str, Any], traceparent: str = "") -> dict[str, Any]:
 
     Args:
         event: The CDEvent's JSON values.
-        traceparent: W3C trace context of the record that it came from; empty: none.
+        traceparent: W3C trace context of the source record, or empty.
     """
     context = event["context"]
     attributes = {
@@ -48,26 +48,26 @@ def envelope(event: Mapping[str, Any], traceparent: str = "") -> dict[str, Any]:
 
 
 def check(document: object) -> dict[str, Any]:
-    """Return the CDEvent that a structured CloudEvent carries; a bare CDEvent is returned as it is.
+    """Validate a structured CloudEvent, or a bare CDEvent, and return the CDEvent.
 
     Raises:
-        InvalidEvent: The envelope, the event, or their agreement is wrong.
+        InvalidEvent: The envelope or the event is not valid, or they disagree.
     """
     if not isinstance(document, dict):
-        raise InvalidEvent([Fault("", "is no JSON object")])
+        raise InvalidEvent([Fault("", "is not a JSON object")])
     members = cast("dict[str, Any]", document)
     if "context" in members and "specversion" not in members:
-        model.parse(members)
+        _model.parse(members)
         return members
-    # An attribute that is null is one that is not set (JSON format, 2.2).
+    # An attribute whose value is null is not set (JSON format, section 2.2).
     members = {name: value for name, value in members.items() if value is not None or name in _PAYLOAD}
     faults = _attribute_faults(members)
     try:
         data = _data(members)
-        model.parse(data)
+        _model.parse(data)
     except InvalidEvent as error:
         member = "data_base64" if "data_base64" in members else "data"
-        raise InvalidEvent([*faults, *(_inside(member, fault) for fault in error.faults)]) from None
+        raise InvalidEvent([*faults, *(_nested_fault(member, fault) for fault in error.faults)]) from None
     faults += _disagreements(members, data)
     if faults:
         raise InvalidEvent(faults)
@@ -75,7 +75,13 @@ def check(document: object) -> dict[str, Any]:
 
 
 def headers(document: Mapping[str, Any]) -> dict[str, str]:
-    """Return the headers of the binary mode: each attribute as `ce-…`, percent-encoded (binding, 3.1.3.2)."""
+    """Return the headers of the binary mode: a percent-encoded `ce-` header for each attribute.
+
+    Source: HTTP binding, section 3.1.3.2.
+
+    Args:
+        document: A structured CloudEvent.
+    """
     named = {
         f"ce-{name}": quote(_text(value), safe="!#$&'()*+,-./:;<=>?@[\\]^_`{|}~")
         for name, value in document.items()
@@ -84,46 +90,52 @@ def headers(document: Mapping[str, Any]) -> dict[str, str]:
     return {**named, "content-type": str(document.get("datacontenttype", JSON))}
 
 
-def received(headers: Mapping[str, str], body: bytes) -> dict[str, Any]:
-    """Return the structured form of what an HTTP request carries, in either mode.
+def from_request(headers: Mapping[str, str], body: bytes) -> dict[str, Any]:
+    """Return the CloudEvent of an HTTP request of either mode, in its structured form.
 
     Args:
-        headers: Of the request; names in any case.
-        body: Of the request.
+        headers: The request's headers; their names in any case.
+        body: The request's body.
 
     Raises:
-        InvalidEvent: It carries no CloudEvent, or its body is no JSON.
+        InvalidEvent: The request carries no CloudEvent, or its body is not JSON.
     """
-    found = {name.lower(): value for name, value in headers.items()}
-    content_type = found.get("content-type", "")
+    by_name = {name.lower(): value for name, value in headers.items()}
+    content_type = by_name.get("content-type", "")
     if content_type.partition(";")[0].strip().lower() == STRUCTURED:
         document = decode(body)
         if not isinstance(document, dict):
-            raise InvalidEvent([Fault("", "is no JSON object")])
+            raise InvalidEvent([Fault("", "is not a JSON object")])
         return cast("dict[str, Any]", document)
-    if "ce-specversion" not in found:
-        raise InvalidEvent([Fault("", f"is no CloudEvent: neither {STRUCTURED} nor ce- headers")])
-    attributes = {name[3:]: unquote(value) for name, value in found.items() if name.startswith("ce-")}
+    if "ce-specversion" not in by_name:
+        raise InvalidEvent(
+            [Fault("", f"is not a CloudEvent: it has neither Content-Type {STRUCTURED} nor ce- headers")]
+        )
+    attributes = {name[3:]: unquote(value) for name, value in by_name.items() if name.startswith("ce-")}
     return {**attributes, "datacontenttype": content_type or JSON, "data": decode(body)}
 
 
 def decode(body: bytes | str) -> object:
-    """Return JSON values; raise InvalidEvent for what is none (NaN and duplicate names included)."""
+    """Decode JSON text.
+
+    Raises:
+        InvalidEvent: The text is not JSON, it contains NaN or an infinity, or an object has a duplicate name.
+    """
     try:
-        return json.loads(body, parse_constant=_no_constant, object_pairs_hook=_unique)
+        return json.loads(body, parse_constant=_reject_constant, object_pairs_hook=_object_of_unique_names)
     except (ValueError, RecursionError) as error:
-        raise InvalidEvent([Fault("", f"is no JSON: {error}")]) from None
+        raise InvalidEvent([Fault("", f"is not JSON: {error}")]) from None
 
 
-def _no_constant(name: str) -> object:
-    raise ValueError(f"{name} is no JSON number")
+def _reject_constant(name: str) -> object:
+    raise ValueError(f"{name} is not a JSON number")
 
 
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _object_of_unique_names(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     members = dict(pairs)
     if len(members) != len(pairs):
-        twice = next(name for name, _ in pairs if [other for other, _ in pairs].count(name) > 1)
-        raise ValueError(f"the member {twice!r} stands twice in one object")
+        duplicate = next(name for name, _ in pairs if [other for other, _ in pairs].count(name) > 1)
+        raise ValueError(f"an object has the member {duplicate!r} twice")
     return members
 
 
@@ -135,14 +147,14 @@ def _data(members: Mapping[str, Any]) -> dict[str, Any]:
         try:
             decoded = base64.b64decode(str(members["data_base64"]), validate=True)
         except ValueError as error:
-            raise InvalidEvent([Fault("", f"is no base64: {error}")]) from None
+            raise InvalidEvent([Fault("", f"is not base64: {error}")]) from None
         data = decode(decoded)
     if not isinstance(data, dict):
-        raise InvalidEvent([Fault("", "is no JSON object")])
+        raise InvalidEvent([Fault("", "is not a JSON object")])
     return cast("dict[str, Any]", data)
 
 
-def _inside(member: str, fault: Fault) -> Fault:
+def _nested_fault(member: str, fault: Fault) -> Fault:
     return Fault(f"{member}.{fault.field}" if fault.field else member, fault.reason)
 
 
@@ -154,10 +166,12 @@ def _attribute_faults(members: Mapping[str, Any]) -> list[Fault]:
         if name in _PAYLOAD:
             continue
         if not _EXTENSION.fullmatch(name):
-            faults.append(Fault(name, "is no attribute name: lower-case letters and digits only"))
+            faults.append(Fault(name, "is not an attribute name: use lower-case letters and digits only"))
         elif not isinstance(value, str):
             if name in _CHECKS or not isinstance(value, int) or value not in _INT32:
-                faults.append(Fault(name, "is no string" if name in _CHECKS else "is no CloudEvents value"))
+                faults.append(
+                    Fault(name, "is not a string" if name in _CHECKS else "is not a CloudEvents value")
+                )
         elif name in _CHECKS:
             try:
                 _CHECKS[name](value)
@@ -180,24 +194,24 @@ def _version(value: str) -> str:
 
 def _content_type(value: str) -> str:
     if not _JSON_TYPE.fullmatch(value):
-        raise ValueError("is no JSON media type")
+        raise ValueError("is not a JSON media type")
     return value
 
 
 _CHECKS: dict[str, Callable[[str], str]] = {
     "specversion": _version,
     "id": _non_empty,
-    "source": lambda value: formats.uri_reference(_non_empty(value)),
+    "source": lambda value: _formats.uri_reference(_non_empty(value)),
     "type": _non_empty,
-    "time": formats.date_time,
+    "time": _formats.date_time,
     "subject": _non_empty,
-    "dataschema": formats.uri,
+    "dataschema": _formats.uri,
     "datacontenttype": _content_type,
 }
 
 
 def _disagreements(members: Mapping[str, Any], data: Mapping[str, Any]) -> list[Fault]:
-    """The binding sets the attributes to the context's values."""
+    """Return a fault for each attribute that differs from the CDEvent: the binding requires equal values."""
     pairs = [(name, data["context"][member], f"context.{member}") for name, member in _MIRRORED]
     pairs.append(("subject", data["subject"]["id"], "subject.id"))
     return [

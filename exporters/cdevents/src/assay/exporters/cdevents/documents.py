@@ -1,4 +1,4 @@
-"""Events in files: JSON lines, as the file sink writes them, or one JSON document."""
+"""Validate the events of a file: JSON lines, as the file sink writes them, or one JSON document."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from assay.exporters.cdevents.errors import Fault, InvalidEvent
 
 
 @dataclass(frozen=True, slots=True)
-class Checked:
-    """One event of a file.
+class ValidatedEvent:
+    """One event of a file, with the result of its validation.
 
     Args:
-        line: Number of its line, from 1.
-        event: The CDEvent; None when it is not valid.
-        faults: What is wrong with it.
+        line: Number of the event's line, from 1.
+        event: The CDEvent; None if it is not valid.
+        faults: The violations found.
     """
 
     line: int
@@ -25,38 +25,38 @@ class Checked:
     faults: tuple[Fault, ...] = ()
 
 
-def validate(text: str) -> Iterator[Checked]:
-    """Yield every event of a text, valid or not.
+def validate(text: str) -> Iterator[ValidatedEvent]:
+    """Validate every event of a text, and yield the results in order.
 
-    The text is JSON lines, or one JSON document that may go over many lines: an event or an array of events.
+    The text is JSON lines, or one JSON document of any number of lines: an event or an array of events.
     """
-    of_document = _one_document(text)
-    yield from _lines(text) if of_document is None else of_document
+    events = _events_of_document(text)
+    yield from _events_of_lines(text) if events is None else events
 
 
-def _one_document(text: str) -> list[Checked] | None:
-    """Return the events of a text that is, or should be, one JSON document; None for one of JSON lines."""
+def _events_of_document(text: str) -> list[ValidatedEvent] | None:
+    """Return the events of a text that is meant to be one JSON document; None for JSON lines."""
     if "\n" not in text.strip() and not text.lstrip().startswith("["):
         return None
     try:
         document = cloudevents.decode(text)
     except InvalidEvent as error:
-        return None if any(map(_is_object, text.split("\n"))) else [Checked(1, None, error.faults)]
+        return None if any(map(_is_object, text.split("\n"))) else [ValidatedEvent(1, None, error.faults)]
     items = cast("list[object]", document) if isinstance(document, list) else [document]
-    return [_checked(1, item) for item in items]
+    return [_validated(1, item) for item in items]
 
 
-def _lines(text: str) -> Iterator[Checked]:
-    # Not `splitlines`: text in JSON may hold U+2028, U+0085 and the like as they are.
+def _events_of_lines(text: str) -> Iterator[ValidatedEvent]:
+    # `splitlines` would also split at U+2028, U+0085 and the like, which JSON strings may contain.
     for number, line in enumerate(text.split("\n"), 1):
         if not line.strip():
             continue
         try:
             document = cloudevents.decode(line)
         except InvalidEvent as error:
-            yield Checked(number, None, error.faults)
+            yield ValidatedEvent(number, None, error.faults)
         else:
-            yield _checked(number, document)
+            yield _validated(number, document)
 
 
 def _is_object(line: str) -> bool:
@@ -67,8 +67,8 @@ def _is_object(line: str) -> bool:
     return isinstance(document, dict) and bool(cast("dict[str, Any]", document))
 
 
-def _checked(line: int, document: object) -> Checked:
+def _validated(line: int, document: object) -> ValidatedEvent:
     try:
-        return Checked(line, cloudevents.check(document))
+        return ValidatedEvent(line, cloudevents.check(document))
     except InvalidEvent as error:
-        return Checked(line, None, error.faults)
+        return ValidatedEvent(line, None, error.faults)

@@ -1,4 +1,4 @@
-"""What can go wrong between a record and a delivered CDEvent."""
+"""Errors of the mapping, the validation and the delivery of CDEvents."""
 
 from __future__ import annotations
 
@@ -7,20 +7,20 @@ from dataclasses import dataclass
 
 
 class CDEventsError(Exception):
-    """Base of everything that this package raises."""
+    """Base of every error that this package raises."""
 
 
 class RuleError(CDEventsError):
-    """A mapping rule of the registry, or the `source` setting, cannot work: the message says why."""
+    """A mapping rule of the registry, or the `source` setting, is not valid: the message gives the reason."""
 
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """One thing that is wrong with a document.
+    """One violation found in a document.
 
     Args:
-        field: Path to the member, such as `subject.content.outcome`; empty for the document as a whole.
-        reason: What is wrong with it.
+        field: Path of the member, such as `subject.content.outcome`; empty for the document as a whole.
+        reason: The violation.
     """
 
     field: str
@@ -30,11 +30,11 @@ class Fault:
         return f"{self.field}: {self.reason}" if self.field else self.reason
 
 
-class InvalidEvent(CDEventsError):  # noqa: N818  it is the event that is invalid, and reads so where it is raised
-    """A document is no valid CDEvent, or no CloudEvent that carries one.
+class InvalidEvent(CDEventsError):  # noqa: N818  the event is invalid, and `raise InvalidEvent` reads so
+    """A document is not a valid CDEvent, or not a CloudEvent that carries one.
 
     Args:
-        faults: All that is wrong with it, at least one.
+        faults: Every violation found, at least one.
     """
 
     def __init__(self, faults: Sequence[Fault]) -> None:
@@ -43,11 +43,11 @@ class InvalidEvent(CDEventsError):  # noqa: N818  it is the event that is invali
 
 
 class SinkUnavailable(CDEventsError):  # noqa: N818  an answer that a sink gives, named as it reads
-    """The sink takes nothing now: down, full, busy, or refusing our credentials. The event is not to blame.
+    """The sink accepts no event at present: it is down, full or busy, or it refuses our credentials.
 
     Args:
-        reason: What happened.
-        after: Seconds that the sink asked us to wait; None leaves it to the back-off.
+        reason: The cause.
+        after: Seconds to wait, as requested by the receiver; with None the back-off decides.
     """
 
     def __init__(self, reason: str, after: float | None = None) -> None:
@@ -55,9 +55,9 @@ class SinkUnavailable(CDEventsError):  # noqa: N818  an answer that a sink gives
         self.after = after
 
 
-class DeliveryFailed(CDEventsError):  # noqa: N818  as above
-    """The sink failed over this event; other subjects may fare better. Worth another try."""
+class DeliveryFailed(CDEventsError):  # noqa: N818  an answer that a sink gives, named as it reads
+    """The delivery of this event failed and may succeed later; other subjects are not affected."""
 
 
-class DeliveryRefused(CDEventsError):  # noqa: N818  as above
-    """The sink will never take this event."""
+class DeliveryRefused(CDEventsError):  # noqa: N818  an answer that a sink gives, named as it reads
+    """The sink refuses this event permanently."""

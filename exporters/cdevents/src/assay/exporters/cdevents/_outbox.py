@@ -1,9 +1,9 @@
-"""The outbox: what has been accepted and is not delivered yet, in an SQLite file.
+"""The transactional outbox: an SQLite file of the events that are accepted and not delivered yet.
 
-Every row is one event for one sink. `add` returns when the rows are on disk; a sink's rows leave it in the
-order in which they came, for each subject. What cannot be delivered stays, with the reason, as a dead letter
-(view `dead_letter`). What was delivered stays for a while without its document, so that an event which comes
-again is known.
+Each row is one event for one sink. `add` returns when the rows are on disk. For each sink and subject, rows
+are delivered in the order in which they were added. An event that cannot be delivered stays with the
+reason, as a dead letter (view `dead_letter`). A delivered event stays for a while without its document, so
+that the outbox recognizes it when it arrives again.
 """
 
 from __future__ import annotations
@@ -18,8 +18,9 @@ from typing import Any, Literal
 
 State = Literal["pending", "sent", "dead"]
 
-# `due` is 0 until a delivery is put off, so that a clock which is set back delays nothing; and it never falls
-# from one row of a subject to the next, so that whoever takes rows by (due, seq) keeps each subject's order.
+# `due` is 0 until a delivery is postponed, so that setting the clock back delays nothing. It never
+# decreases from one row of a subject to the next, so that reading rows by (due, seq) keeps each subject's
+# order.
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS delivery (
     seq INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -56,19 +57,19 @@ WHERE true ON CONFLICT (sink, id) DO NOTHING
 
 
 @dataclass(frozen=True, slots=True)
-class Letter:
-    """An event for a sink.
+class OutboxEntry:
+    """An event for one sink.
 
     Args:
-        sink: Name of the sink; empty for an event that is for none, because it is not valid.
+        sink: Name of the sink; empty for an invalid event, which no sink gets.
         id: The event's id.
         type: The event's type.
-        subject: What order is kept for: the subject's source and id.
+        subject: The source and id of the event's subject; entries of one subject are delivered in order.
         chain: `chainId`, or empty.
         document: The structured CloudEvent as JSON text.
-        fault: Why it can never be sent; empty: it can.
-        seq: Its number in the outbox.
-        attempts: How often it was tried.
+        fault: Why the event is invalid, or empty.
+        seq: The entry's number in the outbox.
+        attempts: Number of deliveries attempted.
     """
 
     sink: str
@@ -82,15 +83,15 @@ class Letter:
     attempts: int = 0
 
 
-class Outbox:
-    """An outbox in one file. Its methods may be called from any thread.
+class DeliveryOutbox:
+    """An outbox in one file. All methods are thread-safe.
 
     Args:
         path: The file; its folder must exist.
 
     Raises:
-        sqlite3.Error: The file cannot be opened, or is no database. So do all methods, when the disk is full
-            or fails; nothing of that call is then kept.
+        sqlite3.Error: The file cannot be opened or is not a database. Every method raises it too when the
+            disk is full or fails; that call then changes nothing.
     """
 
     def __init__(self, path: Path) -> None:
@@ -104,55 +105,55 @@ class Outbox:
             self._db.close()
             raise
 
-    def add(self, letters: Iterable[Letter], *, now: float | None = None) -> list[Letter]:
-        """Put letters on disk, all or none, and return those that were not there before."""
+    def add(self, entries: Iterable[OutboxEntry], *, now: float | None = None) -> list[OutboxEntry]:
+        """Write all entries to disk, or none, and return those that are new."""
         moment = time() if now is None else now
         with self._lock, _Transaction(self._db) as db:
-            return [letter for letter in letters if db.execute(_ADD, _row(letter, moment)).rowcount]
+            return [entry for entry in entries if db.execute(_ADD, _row(entry, moment)).rowcount]
 
-    def due(self, sink: str, limit: int, *, now: float | None = None) -> list[Letter]:
-        """Return what is to be sent to a sink now, each subject's letters in order."""
+    def due(self, sink: str, limit: int, *, now: float | None = None) -> list[OutboxEntry]:
+        """Return at most `limit` entries that are due for a sink, each subject's in order."""
         rows = self._rows(
             "SELECT sink, id, type, subject, chain, document, '', seq, attempts FROM delivery"
             " WHERE sink = ? AND state = 'pending' AND due <= ? ORDER BY due, seq LIMIT ?",
             (sink, time() if now is None else now, limit),
         )
-        return [Letter(*row) for row in rows]
+        return [OutboxEntry(*row) for row in rows]
 
     def next_due(self, sink: str) -> float | None:
-        """Return when a sink's next letter is due, in Unix seconds, or None when it has none."""
+        """Return when a sink's next entry is due, in Unix seconds; None if it has no pending entry."""
         query = "SELECT min(due) FROM delivery WHERE sink = ? AND state = 'pending'"
         return self._rows(query, (sink,))[0][0]
 
-    def sent(self, letters: Sequence[Letter]) -> None:
-        """Keep that letters were delivered, and forget what they said."""
+    def mark_sent(self, entries: Sequence[OutboxEntry]) -> None:
+        """Mark entries as delivered and delete their documents."""
         with self._lock, _Transaction(self._db) as db:
             db.executemany(
                 "UPDATE delivery SET state = 'sent', settled = ?, document = '', attempts = attempts + 1"
                 " WHERE seq = ?",
-                [(time(), letter.seq) for letter in letters],
+                [(time(), entry.seq) for entry in entries],
             )
 
-    def dead(self, letter: Letter, reason: str) -> None:
-        """Give a letter up."""
+    def mark_dead(self, entry: OutboxEntry, reason: str) -> None:
+        """Make an entry a dead entry."""
         with self._lock, _Transaction(self._db) as db:
             db.execute(
                 "UPDATE delivery SET state = 'dead', settled = ?, reason = ?, attempts = attempts + 1"
                 " WHERE seq = ?",
-                (time(), reason, letter.seq),
+                (time(), reason, entry.seq),
             )
 
-    def later(self, letter: Letter, due: float) -> None:
-        """Try a letter again at `due` (Unix seconds), and all that waits behind it for the same subject."""
+    def postpone(self, entry: OutboxEntry, due: float) -> None:
+        """Postpone an entry, and the later ones of its subject, to `due` (Unix seconds)."""
         with self._lock, _Transaction(self._db) as db:
-            db.execute("UPDATE delivery SET attempts = attempts + 1 WHERE seq = ?", (letter.seq,))
+            db.execute("UPDATE delivery SET attempts = attempts + 1 WHERE seq = ?", (entry.seq,))
             db.execute(
                 "UPDATE delivery SET due = max(due, ?) WHERE sink = ? AND subject = ? AND state = 'pending'",
-                (due, letter.sink, letter.subject),
+                (due, entry.sink, entry.subject),
             )
 
     def head(self, chain: str, types: Sequence[str]) -> str:
-        """Return the id of the newest event in a chain of the last of these types that it has, or empty."""
+        """Return the id of the newest event of a chain, trying types from last to first; empty if none."""
         for event_type in reversed(types):
             rows = self._rows(
                 "SELECT id FROM delivery WHERE chain = ? AND type = ? ORDER BY seq DESC LIMIT 1",
@@ -163,7 +164,7 @@ class Outbox:
         return ""
 
     def prune(self, *, older_than: float, keep: int) -> None:
-        """Forget letters delivered before `older_than` (Unix seconds), and all but the newest `keep`."""
+        """Delete the delivered entries before `older_than` (Unix seconds), and all but the newest `keep`."""
         with self._lock, _Transaction(self._db) as db:
             db.execute("DELETE FROM delivery WHERE state = 'sent' AND settled < ?", (older_than,))
             db.execute(
@@ -173,7 +174,7 @@ class Outbox:
             )
 
     def counts(self) -> dict[tuple[str, State], int]:
-        """Return how many letters each sink has in each state."""
+        """Return the number of entries of each sink in each state."""
         rows = self._rows("SELECT sink, state, count(*) FROM delivery GROUP BY sink, state", ())
         return {(sink, state): count for sink, state, count in rows}
 
@@ -188,7 +189,7 @@ class Outbox:
 
 
 class _Transaction:
-    """`BEGIN IMMEDIATE` … `COMMIT`; rolled back whole when anything fails, the commit included."""
+    """A context manager of one transaction, which is rolled back if anything fails, the commit included."""
 
     def __init__(self, db: sqlite3.Connection) -> None:
         self._db = db
@@ -202,20 +203,20 @@ class _Transaction:
             if kind is None:
                 self._db.execute("COMMIT")
         finally:
-            # SQLite ends the transaction itself after some errors, such as a full disk.
+            # After some errors, such as a full disk, SQLite has ended the transaction already.
             if self._db.in_transaction:
                 self._db.execute("ROLLBACK")
 
 
-def _row(letter: Letter, now: float) -> dict[str, object]:
+def _row(entry: OutboxEntry, now: float) -> dict[str, object]:
     return {
-        "sink": letter.sink,
-        "id": letter.id,
-        "type": letter.type,
-        "subject": letter.subject,
-        "chain": letter.chain,
-        "document": letter.document,
-        "state": "dead" if letter.fault else "pending",
-        "reason": letter.fault,
+        "sink": entry.sink,
+        "id": entry.id,
+        "type": entry.type,
+        "subject": entry.subject,
+        "chain": entry.chain,
+        "document": entry.document,
+        "state": "dead" if entry.fault else "pending",
+        "reason": entry.fault,
         "now": now,
     }

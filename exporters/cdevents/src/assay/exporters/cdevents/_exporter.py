@@ -1,4 +1,4 @@
-"""The exporter itself: batches in, events in the outbox, deliveries out."""
+"""The exporter: maps the records of a batch to CDEvents and puts them into the outbox."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsSer
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from pydantic import BaseModel, Field
 
-from assay.exporters.cdevents import cloudevents, instruments
-from assay.exporters.cdevents.delivery import Delivery
+from assay.exporters.cdevents import _metrics, cloudevents
+from assay.exporters.cdevents._delivery import SinkDelivery
+from assay.exporters.cdevents._file_sink import FileSettings, FileSink
+from assay.exporters.cdevents._http_sink import HTTPSettings, HTTPSink
+from assay.exporters.cdevents._mapping import CHAIN_HEAD_TYPES, MappedEvent, Mapper, check_source
+from assay.exporters.cdevents._outbox import DeliveryOutbox, OutboxEntry
+from assay.exporters.cdevents._records import SourceRecord, ended_spans, log_events
+from assay.exporters.cdevents._sinks import Sink
 from assay.exporters.cdevents.errors import CDEventsError, InvalidEvent
-from assay.exporters.cdevents.file_sink import FileSettings, FileSink
-from assay.exporters.cdevents.http_sink import HTTPSettings, HTTPSink
-from assay.exporters.cdevents.mapping import HEADS, Mapped, Mapper, check_source
-from assay.exporters.cdevents.outbox import Letter, Outbox
-from assay.exporters.cdevents.records import Record, ended_spans, log_events
-from assay.exporters.cdevents.sinks import Sink
 from assay.host import Batch, Retry, Signal
 from assay.semconv.catalogue import Catalogue
 from assay.semconv.registry import extended
@@ -36,37 +36,39 @@ SinkChoice = Annotated[FileSettings | HTTPSettings, Field(discriminator="type")]
 
 
 class Retention(BaseModel, extra="forbid", frozen=True):
-    """How long delivered events are known, so that one that comes again is not sent again."""
+    """How long the outbox recognizes delivered events, so that a repeated event is not sent again."""
 
-    hours: float = Field(default=24.0, gt=0)
-    events: int = Field(default=100_000, ge=0)
+    hours: float = Field(
+        default=24.0, gt=0, description="Hours that the outbox recognizes a delivered event."
+    )
+    events: int = Field(default=100_000, ge=0, description="Number of delivered events that it recognizes.")
 
 
 class Settings(BaseModel, extra="forbid", hide_input_in_errors=True):
     """The exporter's section of the host's configuration."""
 
-    outbox: Path = Field(description="SQLite file of what is not delivered yet.")
+    outbox: Path = Field(description="SQLite file of the events that are not delivered yet.")
     sinks: list[SinkChoice] = Field(min_length=1)
     source: str = Field(
         default="/{service.namespace}/{service.name}",
-        description="Template over resource attributes for the events' source.",
+        description="Template for the events' source, filled with resource attributes.",
     )
     registry: list[Path] = Field(
         default_factory=list[Path],
-        description="Registry files with rules of your own; ASSAY_REGISTRY adds to them.",
+        description="Registry files with rules of your own; `ASSAY_REGISTRY` adds to them.",
     )
     draft_types: bool = Field(default=False, description="Also send types of the next version of CDEvents.")
     retention: Retention = Retention()
 
 
 class CDEventsExporter:
-    """Turns log events and spans into CDEvents and delivers them, at least once.
+    """Maps log events and spans to CDEvents and delivers them at least once.
 
     Args:
-        settings: Its section of the configuration.
+        settings: The exporter's section of the configuration.
 
     Raises:
-        CDEventsError: A rule or setting cannot work, or the outbox cannot be opened.
+        CDEventsError: A rule or setting is not valid, or the outbox cannot be opened.
     """
 
     signals: ClassVar[frozenset[Signal]] = frozenset({"logs", "traces"})
@@ -78,75 +80,81 @@ class CDEventsExporter:
         self._prune_at = 0.0
         titles = [sink.title for sink in settings.sinks]
         if len(set(titles)) < len(titles):
-            raise CDEventsError(f"two sinks have one name: {titles}; give each a `name`")
+            raise CDEventsError(f"two sinks have the same name: {titles}; give each a `name`")
         catalogue = _catalogue(settings.registry)
         self._mapper = Mapper(
             catalogue, source=check_source(settings.source), draft_types=settings.draft_types
         )
         try:
             settings.outbox.parent.mkdir(parents=True, exist_ok=True)
-            self._outbox = Outbox(settings.outbox)
+            self._outbox = DeliveryOutbox(settings.outbox)
         except (OSError, sqlite3.Error) as error:
-            raise CDEventsError(f"the outbox {settings.outbox} cannot be opened: {error}") from error
-        instruments.watch(self._outbox)
+            raise CDEventsError(f"cannot open the outbox {settings.outbox}: {error}") from error
+        _metrics.start_counters(titles, self._mapper.types)
+        _metrics.watch(self._outbox)
         self._deliveries = [
-            Delivery(sink.title, _sink(sink), self._outbox, sink.retry) for sink in settings.sinks
+            SinkDelivery(sink.title, _sink(sink), self._outbox, sink.retry) for sink in settings.sinks
         ]
         for delivery in self._deliveries:
             delivery.start()
 
     def export(self, batch: Batch) -> None:
-        """Put a batch's events into the outbox; they are on disk when it returns.
+        """Add a batch's events to the outbox; they are on disk when this returns.
 
         Raises:
-            Retry: The outbox cannot be written; nothing of the batch is in it.
+            Retry: The outbox cannot be written; it contains nothing of the batch.
         """
         try:
-            letters = list(self._letters(_records(batch)))
-            added = self._outbox.add(letters) if letters else []
+            entries = list(self._entries(_records(batch)))
+            added = self._outbox.add(entries) if entries else []
         except sqlite3.Error as error:
-            raise Retry(f"the outbox cannot be written: {error}") from error
+            raise Retry(f"cannot write to the outbox: {error}") from error
         self._count(added)
         for delivery in self._deliveries:
             delivery.wake()
         self._prune()
 
     def shutdown(self) -> None:
-        """Stop the deliveries and close the outbox; what is not delivered is sent after the next start."""
+        """Stop the deliveries and close the outbox; the rest is sent after the next start."""
         for delivery in self._deliveries:
-            delivery.end()
-        until = monotonic() + _STOP_WITHIN
+            delivery.stop()
+        deadline = monotonic() + _STOP_WITHIN
         for delivery in self._deliveries:
-            delivery.join(max(until - monotonic(), 0.0))
+            delivery.join(max(deadline - monotonic(), 0.0))
         self._outbox.close()
 
-    def _letters(self, records: Iterable[Record]) -> Iterator[Letter]:
+    def _entries(self, records: Iterable[SourceRecord]) -> Iterator[OutboxEntry]:
         heads: dict[str, str] = {}
         for record in records:
             for event in self._mapper.events(record):
-                self._link(event, heads)
-                yield from self._addressed(event)
+                self._link_to_head(event, heads)
+                yield from self._entries_of(event)
 
-    def _link(self, event: Mapped, heads: dict[str, str]) -> None:
-        """Join an event to its chain: it follows from the newest event that opened the run."""
+    def _link_to_head(self, event: MappedEvent, heads: dict[str, str]) -> None:
+        """Link an event to the head of its chain: the newest event that queued or started the run.
+
+        Args:
+            event: The event, which may have a link already.
+            heads: The heads known for this batch, by chain; updated.
+        """
         if not event.chain:
             return
         if event.chain not in heads:
-            heads[event.chain] = self._outbox.head(event.chain, HEADS)
+            heads[event.chain] = self._outbox.head(event.chain, CHAIN_HEAD_TYPES)
         head = heads[event.chain]
         if head and head != event.id and not event.linked:
-            event.follow(head)
-        if event.type in HEADS:
+            event.link_from(head)
+        if event.type in CHAIN_HEAD_TYPES:
             heads[event.chain] = event.id
 
-    def _addressed(self, event: Mapped) -> Iterator[Letter]:
-        """Yield the event for each sink that takes it; one that is not valid is for none."""
+    def _entries_of(self, event: MappedEvent) -> Iterator[OutboxEntry]:
+        """Yield one entry for each sink that accepts the event; for an invalid event one without a sink."""
         subject = event.document["subject"]["id"]
         envelope = cloudevents.envelope(event.document, event.traceparent)
         fault = _fault(envelope)
-        names = [sink.title for sink in self._sinks if sink.takes(event.type, subject)]
+        names = [sink.title for sink in self._sinks if sink.accepts(event.type, subject)]
         for name in [""] if fault else names:
-            yield Letter(
+            yield OutboxEntry(
                 sink=name,
                 id=event.id,
                 type=event.type,
@@ -156,13 +164,13 @@ class CDEventsExporter:
                 fault=fault,
             )
 
-    def _count(self, added: Sequence[Letter]) -> None:
-        for letter in added:
-            if letter.fault:
-                _log.error("%s %s is not valid and is not sent: %s", letter.type, letter.id, letter.fault)
-                instruments.INVALID.add(1, {"type": letter.type})
+    def _count(self, added: Sequence[OutboxEntry]) -> None:
+        for entry in added:
+            if entry.fault:
+                _log.error("%s %s is not valid and will not be sent: %s", entry.type, entry.id, entry.fault)
+                _metrics.INVALID.add(1, {"type": entry.type})
             else:
-                instruments.ACCEPTED.add(1, {"sink": letter.sink})
+                _metrics.ACCEPTED.add(1, {"sink": entry.sink})
 
     def _prune(self) -> None:
         if time() >= self._prune_at:
@@ -172,11 +180,11 @@ class CDEventsExporter:
                     older_than=time() - self._retention.hours * 3600, keep=self._retention.events
                 )
             except sqlite3.Error as error:
-                # What was accepted is accepted; the next batch tries again.
-                _log.warning("the outbox cannot be pruned: %s", error)
+                # The batch is accepted already; a later batch tries again.
+                _log.warning("cannot prune the outbox: %s", error)
 
 
-def _records(batch: Batch) -> Iterator[Record]:
+def _records(batch: Batch) -> Iterator[SourceRecord]:
     if isinstance(batch.request, ExportLogsServiceRequest):
         yield from log_events(batch.request, batch.received_unix_nano)
     elif isinstance(batch.request, ExportTraceServiceRequest):

@@ -1,6 +1,7 @@
-"""Which event types CDEvents v0.5.1 has, and what the subject's content of each may hold.
+"""The event types of CDEvents v0.5.1, and the members of each type's subject content.
 
-A row reads: type and version, then each member of the content with its kind; `!` marks a required one.
+A row has the type with its version, then each member of the content with its value type; `!` marks a required
+member.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from typing import Any, Final, Literal
 
 from pydantic import ConfigDict
 
-from assay.exporters.cdevents.primitives import Maybe, NonEmpty, Strict, Uri, UriReference
+from assay.exporters.cdevents._primitives import Maybe, NonEmpty, Strict, Uri, UriReference
 
 
 class Reference(Strict):
@@ -22,20 +23,20 @@ class Reference(Strict):
 
 
 class LooseReference(Strict):
-    """Another testing subject; its source may be any text."""
+    """Another testing subject, whose source may be any text."""
 
     id: NonEmpty
     source: Maybe[str] = None
 
 
 class Sbom(Strict):
-    """Where the bill of materials is."""
+    """A reference to a bill of materials."""
 
     uri: UriReference
 
 
 class TestSuite(Strict):
-    """The suite that is run."""
+    """The test suite of a run."""
 
     id: NonEmpty
     version: Maybe[str] = None
@@ -44,7 +45,7 @@ class TestSuite(Strict):
 
 
 class TestCase(TestSuite):
-    """The case that is run."""
+    """The test case of a run."""
 
     type: Maybe[
         Literal["performance", "functional", "unit", "security", "compliance", "integration", "e2e", "other"]
@@ -52,7 +53,7 @@ class TestCase(TestSuite):
 
 
 class Trigger(Strict):
-    """What made a test run start. The schemas let it have further members."""
+    """The trigger of a test run. The schemas allow further members."""
 
     model_config = ConfigDict(extra="allow")
 
@@ -135,7 +136,7 @@ EVENTS: Final[Mapping[str, Mapping[str, Any]]] = {
         **{name: kind for name, kind in _TICKET.items() if name not in {"summary", "creator"}},
     },
     "ticket.updated.0.2.0": {**_TICKET, "updatedBy": str},
-    # Of the draft that follows v0.5.1 (main of cdevents/spec, June 2026); sent only with `draft_types: true`.
+    # From the draft after v0.5.1 (main of cdevents/spec, June 2026); sent only with `draft_types: true`.
     "approval.created.0.1.0": {**_APPROVAL, "requestor!": Uri},
     "approval.updated.0.1.0": {**_APPROVAL, "responder!": Uri, "decision!": Decision},
     "approval.closed.0.1.0": {
@@ -145,20 +146,22 @@ EVENTS: Final[Mapping[str, Mapping[str, Any]]] = {
 }  # fmt: skip
 
 DRAFT: Final = frozenset({"approval.created.0.1.0", "approval.updated.0.1.0", "approval.closed.0.1.0"})
-"""What v0.5.1 itself does not have."""
+"""Types that v0.5.1 does not have."""
 
 LOOSE: Final = frozenset({"testcaserun", "testoutput", "testsuiterun"})
 """Subjects whose events may have any text as source."""
 
 SUBJECT: Final[Mapping[str, Mapping[str, Any]]] = {"ticket.closed.0.2.0": {"type": Literal["ticket"]}}
-"""Further members of the subject itself: one still may name its own type."""
+"""Further members of the subject itself: that of one type may still state its type."""
 
 TYPES: Final[Mapping[str, str]] = {name.rsplit(".", 3)[0]: f"dev.cdevents.{name}" for name in EVENTS}
-"""Type without version, such as `taskrun.started`, to the whole type."""
+"""Full type by type without version, such as `taskrun.started`."""
 
 
 def unknown(event_type: str) -> str:
-    """Return what to say of a type that the specification does not have."""
-    near = difflib.get_close_matches(event_type, TYPES.values(), n=1, cutoff=0.6)
-    hint = f"; did you mean {near[0]!r}?" if near else "."
-    return f"{event_type!r} is no type of CDEvents v0.5.1{hint} A type of your own begins with dev.cdeventsx."
+    """Return the message for a type that the specification does not define."""
+    similar = difflib.get_close_matches(event_type, TYPES.values(), n=1, cutoff=0.6)
+    hint = f"; did you mean {similar[0]!r}?" if similar else "."
+    return (
+        f"{event_type!r} is not a type of CDEvents v0.5.1{hint} A type of your own begins with dev.cdeventsx."
+    )

@@ -1,4 +1,4 @@
-"""Templates of the mapping rules: JSON values whose strings may hold `{attribute.key}`."""
+"""Fill the templates of mapping rules: JSON values whose strings may contain `{attribute.key}`."""
 
 from __future__ import annotations
 
@@ -7,28 +7,29 @@ from collections.abc import Mapping
 from typing import Any, Final, cast
 from urllib.parse import quote
 
-_PLACE = re.compile(r"\{([^{}]+)\}")
-_URIS = frozenset({"uri", "viewUrl", "ticketURI", "source", "approvalDetailsUrl", "resourceTargetUrl"})
+_PLACEHOLDER = re.compile(r"\{([^{}]+)\}")
+_URI_MEMBERS = frozenset({"uri", "viewUrl", "ticketURI", "source", "approvalDetailsUrl", "resourceTargetUrl"})
 
 
 class Absent:
-    """What becomes of a member whose only content is an absent attribute."""
+    """The result for a member whose only content is an absent attribute: the member is left out."""
 
 
 ABSENT: Final = Absent()
 
 
 def fill(template: object, attributes: Mapping[str, Any], *, name: str = "") -> Any:  # noqa: ANN401  JSON in, JSON out
-    """Return the template with its places filled.
+    """Return the template with its placeholders replaced by attributes.
 
-    A string that is one place takes the attribute's own value, and is left out when there is none. In longer
-    text an absent attribute is empty, unless all of them are absent: then the text is left out. In a member
-    that holds a URI every value is percent-encoded, and one absent value leaves the member out.
+    A string that consists of one placeholder becomes the attribute's value, and is left out if the
+    attribute is absent. In longer text an absent attribute becomes empty; if all are absent, the text is
+    left out. In a member that holds a URI every value is percent-encoded, and one absent attribute leaves
+    the member out.
 
     Args:
         template: JSON values.
-        attributes: What the places are filled from.
-        name: Name of the member that holds the template.
+        attributes: Values of the placeholders by attribute key.
+        name: Name of the member that contains the template.
 
     Returns:
         JSON values, or `ABSENT`.
@@ -40,14 +41,14 @@ def fill(template: object, attributes: Mapping[str, Any], *, name: str = "") -> 
         return [item for item in items if item is not ABSENT]
     if not isinstance(template, str):
         return template
-    keys = _PLACE.findall(template)
+    keys = _PLACEHOLDER.findall(template)
     if not keys:
         return template
-    whole = _PLACE.fullmatch(template)
+    whole = _PLACEHOLDER.fullmatch(template)
     if whole:
         value = attributes.get(whole[1])
         return ABSENT if value is None else value
-    return _text(template, keys, attributes, encoded=name in _URIS)
+    return _text(template, keys, attributes, encoded=name in _URI_MEMBERS)
 
 
 def _text(template: str, keys: list[str], attributes: Mapping[str, Any], *, encoded: bool) -> str | Absent:
@@ -56,7 +57,7 @@ def _text(template: str, keys: list[str], attributes: Mapping[str, Any], *, enco
         return ABSENT
     if encoded:
         values = {key: quote(value, safe="") for key, value in values.items()}
-    return _PLACE.sub(lambda place: values.get(place[1], ""), template)
+    return _PLACEHOLDER.sub(lambda match: values.get(match[1], ""), template)
 
 
 def _object(template: Mapping[str, Any], attributes: Mapping[str, Any]) -> dict[str, Any] | Absent:
@@ -66,7 +67,7 @@ def _object(template: Mapping[str, Any], attributes: Mapping[str, Any]) -> dict[
 
 
 def text(value: object) -> str:
-    """Return a value as text: JSON's words for booleans."""
+    """Return a value as text; booleans as in JSON."""
     if isinstance(value, bool):
         return "true" if value else "false"
     return str(value)

@@ -10,9 +10,11 @@ from io import FileIO
 from pathlib import Path
 from typing import Literal
 
+from pydantic import Field
+
+from assay.exporters.cdevents._outbox import OutboxEntry
+from assay.exporters.cdevents._sinks import SinkSettings
 from assay.exporters.cdevents.errors import SinkUnavailable
-from assay.exporters.cdevents.outbox import Letter
-from assay.exporters.cdevents.sinks import SinkSettings
 
 _CHUNK = 65536
 
@@ -21,7 +23,7 @@ class FileSettings(SinkSettings, extra="forbid", frozen=True):
     """A file of JSON lines."""
 
     type: Literal["file"]
-    path: Path
+    path: Path = Field(description="The file to append to.")
 
     @property
     def title(self) -> str:
@@ -30,10 +32,12 @@ class FileSettings(SinkSettings, extra="forbid", frozen=True):
 
 
 class FileSink:
-    """Appends to a file and syncs it to disk. A line that a crash cut off is removed before the first append.
+    """Appends events to a file and syncs it to disk.
+
+    An incomplete last line, which a crash may have left, is removed before the first append.
 
     Args:
-        settings: Where.
+        settings: The sink's settings.
     """
 
     batch = 256
@@ -42,10 +46,14 @@ class FileSink:
         self._path = settings.path
         self._file: FileIO | None = None
 
-    def send(self, letters: Sequence[Letter]) -> None:
-        """Append all letters, or none."""
+    def send(self, entries: Sequence[OutboxEntry]) -> None:
+        """Append all entries, or none.
+
+        Raises:
+            SinkUnavailable: The file cannot be written.
+        """
         try:
-            self._append("".join(f"{letter.document}\n" for letter in letters).encode())
+            self._append("".join(f"{entry.document}\n" for entry in entries).encode())
         except OSError as error:
             self.close()
             raise SinkUnavailable(f"cannot write to {self._path}: {error.strerror or error}") from error
@@ -65,13 +73,13 @@ class FileSink:
                 rest = rest[file.write(rest) :]
             os.fsync(file.fileno())
         except OSError:
-            # Where even that fails, the next append removes what is there of the line.
+            # If this fails too, the next append removes the incomplete line.
             with contextlib.suppress(OSError):
                 file.truncate(end)
             raise
 
     def _current(self) -> FileIO:
-        """Return the open file; open it again when it was rotated or removed."""
+        """Return the open file; open it again if it was rotated or removed."""
         if self._file is not None:
             try:
                 if os.path.samestat(self._path.stat(), os.fstat(self._file.fileno())):
@@ -80,12 +88,12 @@ class FileSink:
                 pass
             self.close()
         self._file = FileIO(self._path, "a+")
-        _end_last_line(self._file)
+        _complete_last_line(self._file)
         return self._file
 
 
-def _end_last_line(file: FileIO) -> None:
-    """Remove a last line that a crash cut off; its events were not acknowledged and come again."""
+def _complete_last_line(file: FileIO) -> None:
+    """Remove an incomplete last line, whose event is sent again; end one that only lacks its line end."""
     size = file.seek(0, os.SEEK_END)
     tail = b""
     while len(tail) < size and b"\n" not in tail:

@@ -1,11 +1,11 @@
-"""CDEvents v0.5.1 as strict models: what an event must be before it leaves, and what a received one must be.
+"""Strict models of CDEvents v0.5.1, which every sent and every received event must satisfy.
 
 ```python
 event = parse(json.loads(line))  # raises InvalidEvent naming each field and reason
 ```
 
-The models accept what the official JSON schemas accept and nothing else; the tests hold them to that. Which
-event type has which content is the table in `assay.exporters.cdevents.vocabulary`.
+The models accept exactly the documents that the official JSON schemas accept; the tests compare the two. The
+table in `_vocabulary` defines the content of each event type.
 
 Source: https://github.com/cdevents/spec, v0.5.1, `spec.md`, `links.md` and the schemas of each subject.
 """
@@ -18,9 +18,9 @@ from typing import Annotated, Any, Literal, cast
 
 from pydantic import ConfigDict, Field, ValidationError, create_model
 
-from assay.exporters.cdevents import vocabulary
+from assay.exporters.cdevents import _vocabulary
+from assay.exporters.cdevents._primitives import DateTime, Maybe, NonEmpty, Strict, Uri, UriReference
 from assay.exporters.cdevents.errors import Fault, InvalidEvent
-from assay.exporters.cdevents.primitives import DateTime, Maybe, NonEmpty, Strict, Uri, UriReference
 
 SPEC_VERSION = "0.5.1"
 CUSTOM_TYPE = r"^dev\.cdeventsx\.[a-zA-Z0-9]+-[a-zA-Z]+\.[a-zA-Z]+\.[0-9]\.[0-9]\.[0-9]$"
@@ -29,7 +29,7 @@ Tags = dict[str, Any]
 
 
 class LinkOrigin(Strict):
-    """The event that a link comes from. The schemas let it have further members."""
+    """The event at the start of a link. The schemas allow further members."""
 
     model_config = ConfigDict(extra="allow")
 
@@ -37,7 +37,7 @@ class LinkOrigin(Strict):
 
 
 class LinkTarget(Strict):
-    """The event that a relation points to. The schemas let it have further members, and even no id."""
+    """The event at the end of a relation. The schemas allow further members and do not require an id."""
 
     model_config = ConfigDict(extra="allow")
 
@@ -45,7 +45,7 @@ class LinkTarget(Strict):
 
 
 class PathLink(Strict):
-    """This event follows from that one."""
+    """A link to the event that this event follows from."""
 
     link_type: Literal["PATH"]
     origin: LinkOrigin = Field(alias="from")
@@ -53,7 +53,7 @@ class PathLink(Strict):
 
 
 class EndLink(Strict):
-    """This event ends the chain."""
+    """A link that marks the last event of a chain."""
 
     link_type: Literal["END"]
     origin: Maybe[LinkOrigin] = Field(default=None, alias="from")
@@ -61,7 +61,7 @@ class EndLink(Strict):
 
 
 class RelationLink(Strict):
-    """This event has to do with that one, in the way that `link_kind` says."""
+    """A relation to another event, of the kind `link_kind`."""
 
     link_type: Literal["RELATION"]
     link_kind: NonEmpty
@@ -73,7 +73,7 @@ Link = Annotated[PathLink | EndLink | RelationLink, Field(discriminator="link_ty
 
 
 class LooseContext(Strict):
-    """Context of the testing subjects' events, whose source the schemas leave free."""
+    """Context of the testing subjects' events, whose source may be any text."""
 
     specversion: NonEmpty
     id: NonEmpty
@@ -106,13 +106,13 @@ class Subject(LooseSubject):
 
 
 class CustomSubject(Subject):
-    """Subject of a custom event, whose content is free."""
+    """Subject of a custom event, whose content may be any object."""
 
     content: dict[str, Any]
 
 
 class CDEvent(Strict):
-    """What is the same in all events. Each type has a model of its own, see `model_of`."""
+    """Base model of all events. Each type has its own model, see `model_of`."""
 
     context: LooseContext
     subject: LooseSubject
@@ -125,53 +125,53 @@ class CDEvent(Strict):
 
 
 class CustomContext(Context):
-    """Context of an event of somebody's own type: `dev.cdeventsx.<tool>-<subject>.<predicate>.<version>`."""
+    """Context of a custom event, of type `dev.cdeventsx.<tool>-<subject>.<predicate>.<version>`."""
 
     type: Annotated[str, Field(pattern=CUSTOM_TYPE)]
 
 
 class CustomEvent(CDEvent):
-    """An event of a type that is somebody's own."""
+    """An event of a custom type."""
 
     context: CustomContext  # pyright: ignore[reportIncompatibleVariableOverride]  the models are frozen
-    subject: CustomSubject  # pyright: ignore[reportIncompatibleVariableOverride]  as above
+    subject: CustomSubject  # pyright: ignore[reportIncompatibleVariableOverride]  the models are frozen
 
 
-_BRANCHES = {"PATH", "END", "RELATION", "dict[str,any]", "str"}
+_UNION_BRANCHES = {"PATH", "END", "RELATION", "dict[str,any]", "str"}
 
 
 def model_of(event_type: str) -> type[CDEvent]:
-    """Return the model of a whole event type, such as `dev.cdevents.taskrun.finished.0.3.0`.
+    """Return the model of an event type, such as `dev.cdevents.taskrun.finished.0.3.0`.
 
     Raises:
-        InvalidEvent: The specification knows no such type.
+        InvalidEvent: The specification does not define the type.
     """
     if event_type.startswith("dev.cdeventsx."):
         return CustomEvent
     name = event_type.removeprefix("dev.cdevents.")
-    if name == event_type or name not in vocabulary.EVENTS:
-        raise InvalidEvent([Fault("context.type", vocabulary.unknown(event_type))])
-    return _standard(name)
+    if name == event_type or name not in _vocabulary.EVENTS:
+        raise InvalidEvent([Fault("context.type", _vocabulary.unknown(event_type))])
+    return _standard_model(name)
 
 
 @cache
-def _standard(name: str) -> type[CDEvent]:
-    """Make the model of a row of the vocabulary, once."""
-    shape = vocabulary.EVENTS[name]
-    loose = name.partition(".")[0] in vocabulary.LOOSE
+def _standard_model(name: str) -> type[CDEvent]:
+    """Create the model of a row of the vocabulary."""
+    shape = _vocabulary.EVENTS[name]
+    loose = name.partition(".")[0] in _vocabulary.LOOSE
     title = name.replace(".", "_")
     content = create_model(f"{title}_content", __base__=Strict, **_fields(shape))
-    members: dict[str, Any] = {"content": (content, ...), **_fields(vocabulary.SUBJECT.get(name, {}))}
+    members: dict[str, Any] = {"content": (content, ...), **_fields(_vocabulary.SUBJECT.get(name, {}))}
     subject: Any = create_model(f"{title}_subject", __base__=LooseSubject if loose else Subject, **members)
     context: Any = LooseContext if loose else Context
     return create_model(title, __base__=CDEvent, context=(context, ...), subject=(subject, ...))
 
 
 def _fields(shape: Mapping[str, Any]) -> dict[str, Any]:
-    """Turn a row of the vocabulary into pydantic's fields: a name that ends in `!` is required."""
+    """Convert a row of the vocabulary to pydantic fields: a name that ends in `!` is required."""
     fields: dict[str, Any] = {}
     for name, kind in shape.items():
-        # Only the alias counts; the underscore keeps a member from shadowing a method of pydantic's.
+        # The alias is the member's name; the underscore prevents a clash with pydantic's methods.
         if name.endswith("!"):
             fields[f"{name[:-1]}_"] = (kind, Field(alias=name[:-1]))
         else:
@@ -180,16 +180,16 @@ def _fields(shape: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def parse(document: object) -> CDEvent:
-    """Return a document as the event that it is.
+    """Validate a document and return it as an event.
 
     Args:
-        document: JSON values, as `json.loads` gives them.
+        document: JSON values, as `json.loads` returns them.
 
     Raises:
-        InvalidEvent: It is none, with every fault found.
+        InvalidEvent: The document is not a valid CDEvent; the error has every fault found.
     """
     if not isinstance(document, dict):
-        raise InvalidEvent([Fault("", "is no JSON object")])
+        raise InvalidEvent([Fault("", "is not a JSON object")])
     members = cast("dict[str, Any]", document)
     context: Any = members.get("context")
     event_type: Any = cast("dict[str, Any]", context).get("type") if isinstance(context, dict) else None
@@ -201,6 +201,6 @@ def parse(document: object) -> CDEvent:
 
 
 def _fault(detail: Mapping[str, Any]) -> Fault:
-    # The branch of a union that pydantic tried stands in the path, and is no member of the document.
-    path = [str(part) for part in detail["loc"] if part not in _BRANCHES]
+    # Pydantic adds the branch of a union to the path, which is not a member of the document.
+    path = [str(part) for part in detail["loc"] if part not in _UNION_BRANCHES]
     return Fault(".".join(path), str(detail["msg"]).removeprefix("Value error, "))

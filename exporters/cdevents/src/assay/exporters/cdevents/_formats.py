@@ -1,7 +1,7 @@
-"""The string formats that the schemas use: RFC 3986 (URI, URI-reference) and RFC 3339 (date-time).
+"""Check the string formats of the schemas: RFC 3986 (URI, URI-reference) and RFC 3339 (date-time).
 
-One compiled expression for each, written from the grammars in the RFCs' appendices, so that validation needs
-no further dependency. Tests hold them against independent implementations.
+Each format is one regular expression, written from the grammar in the RFC's appendix, so that validation
+needs no further dependency. The tests compare them with independent implementations.
 """
 
 from __future__ import annotations
@@ -50,28 +50,30 @@ _DATE_TIME = re.compile(
 
 
 def uri(value: str) -> str:
-    """Return a URI (RFC 3986 section 3) as it is; raise ValueError for anything else."""
+    """Return the value if it is a URI (RFC 3986 section 3); raise ValueError otherwise."""
     if not _URI.fullmatch(value):
-        raise ValueError("is no URI (RFC 3986): it needs a scheme, and percent-encoding of what is not ASCII")
+        raise ValueError(
+            "is not a URI (RFC 3986): it needs a scheme, and percent-encoding of non-ASCII characters"
+        )
     return value
 
 
 def uri_reference(value: str) -> str:
-    """Return a URI-reference (RFC 3986 section 4.1) as it is; raise ValueError for anything else."""
+    """Return the value if it is a URI-reference (RFC 3986 section 4.1); raise ValueError otherwise."""
     if not (_RELATIVE_REFERENCE.fullmatch(value) or _URI.fullmatch(value)):
-        raise ValueError("is no URI-reference (RFC 3986)")
+        raise ValueError("is not a URI-reference (RFC 3986)")
     return value
 
 
 def date_time(value: str) -> str:
-    """Return a date and time with offset (RFC 3339 section 5.6) as it is; raise ValueError for anything else.
+    """Return the value if it is a date-time with offset (RFC 3339 section 5.6); raise ValueError otherwise.
 
-    Leap seconds are not accepted, as the schemas' own validators do not accept them.
+    Leap seconds are rejected, as the schemas' own validators reject them.
     """
-    found = _DATE_TIME.fullmatch(value)
-    if not found:
-        raise ValueError("is no RFC 3339 date-time, such as 2026-01-31T12:00:00Z")
-    year, month, day = map(int, found.groups())
+    match = _DATE_TIME.fullmatch(value)
+    if not match:
+        raise ValueError("is not an RFC 3339 date-time, such as 2026-01-31T12:00:00Z")
+    year, month, day = map(int, match.groups())
     if year == 0 or not 1 <= day <= calendar.monthrange(year, month)[1]:
-        raise ValueError("is no day of the calendar")
+        raise ValueError("is not a day of the calendar")
     return value

@@ -1,0 +1,155 @@
+"""The HTTP sink: posts CloudEvents in structured or binary mode, one event a request.
+
+Source: CloudEvents v1.0.2 `bindings/http-protocol-binding.md`; RFC 9110 (status codes, Retry-After).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Annotated, Literal
+from urllib.parse import urlsplit
+
+import requests
+from pydantic import AfterValidator, Field, FilePath, SecretStr
+from requests.auth import AuthBase
+
+from assay.endpoints import check_http_url, check_token, retry_after, without_credentials
+from assay.exporters.cdevents import cloudevents
+from assay.exporters.cdevents._outbox import OutboxEntry
+from assay.exporters.cdevents._sinks import SinkSettings
+from assay.exporters.cdevents.errors import DeliveryFailed, DeliveryRefused, SinkUnavailable
+
+_UNAVAILABLE = frozenset({401, 403, 404, 407, 429, 502, 503, 504})
+"""Statuses that concern the receiver, its address or our credentials, not the event."""
+_RETRYABLE = frozenset({408, 421, 423, 425})
+"""Statuses below 500 that concern this event and may change."""
+_MAXIMUM_WAIT = 3600.0
+"""Longest wait in seconds that a receiver can request."""
+_EXCERPT_BYTES = 200
+"""Bytes of a response's body that a message quotes."""
+
+
+def _check_url(url: str) -> str:
+    if "@" in urlsplit(check_http_url(url)).netloc:
+        raise ValueError("the URL holds credentials: use the setting `token` instead")
+    return url
+
+
+def _check_secret(token: SecretStr) -> SecretStr:
+    # For a header that it cannot send the HTTP client raises an error that contains the header.
+    check_token(token.get_secret_value())
+    return token
+
+
+class HTTPSettings(SinkSettings, extra="forbid", frozen=True, hide_input_in_errors=True):
+    """The settings of an HTTP sink."""
+
+    type: Literal["http"]
+    url: Annotated[str, AfterValidator(_check_url)] = Field(
+        description="The receiver's URL, http or https, without user name and password."
+    )
+    mode: Literal["structured", "binary"] = Field(
+        default="structured", description="Content mode of the CloudEvents HTTP binding."
+    )
+    token: Annotated[SecretStr, AfterValidator(_check_secret)] | None = Field(
+        default=None, description="Bearer token to send."
+    )
+    ca: FilePath | None = Field(
+        default=None, description="PEM file of the authorities to trust instead of the system's."
+    )
+    timeout: float = Field(default=10.0, gt=0, description="Seconds for connecting, and for each read.")
+
+    @property
+    def title(self) -> str:
+        """The sink's name."""
+        parts = urlsplit(self.url)
+        return self.name or f"http:{parts.scheme}://{parts.netloc}{parts.path}"
+
+
+class HTTPSink:
+    """Posts events to a receiver.
+
+    Args:
+        settings: The sink's settings.
+    """
+
+    batch = 1
+
+    def __init__(self, settings: HTTPSettings) -> None:
+        self._settings = settings
+        self._session = requests.Session()
+        # As `auth`, because requests lets a .netrc file override an Authorization header.
+        self._session.auth = _Bearer(settings.token)
+
+    def send(self, entries: Sequence[OutboxEntry]) -> None:
+        """Post the entries, each in a request of its own.
+
+        Raises:
+            SinkUnavailable: The receiver cannot be reached, or accepts nothing at present.
+            DeliveryFailed: The receiver failed to process this event.
+            DeliveryRefused: The receiver refuses this event permanently.
+        """
+        for entry in entries:
+            headers, body = _message(entry, self._settings.mode)
+            try:
+                with self._session.post(
+                    self._settings.url,
+                    data=body,
+                    headers=headers,
+                    timeout=self._settings.timeout,
+                    verify=True if self._settings.ca is None else str(self._settings.ca),
+                    allow_redirects=False,
+                    stream=True,
+                ) as response:
+                    _check_response(response)
+            except (requests.RequestException, OSError) as error:
+                raise SinkUnavailable(
+                    f"{self._settings.title}: {type(error).__name__}: {without_credentials(str(error))}"
+                ) from error
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._session.close()
+
+
+class _Bearer(AuthBase):
+    def __init__(self, token: SecretStr | None) -> None:
+        self._token = token
+
+    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        if self._token is not None:
+            request.headers["Authorization"] = f"Bearer {self._token.get_secret_value()}"
+        return request
+
+
+def _message(entry: OutboxEntry, mode: str) -> tuple[dict[str, str], bytes]:
+    if mode == "structured":
+        return {"content-type": f"{cloudevents.STRUCTURED}; charset=UTF-8"}, entry.document.encode()
+    document = json.loads(entry.document)
+    body = json.dumps(document["data"], ensure_ascii=False, separators=(",", ":"))
+    return cloudevents.headers(document), body.encode()
+
+
+def _check_response(response: requests.Response) -> None:
+    """Return if the receiver has accepted the event; otherwise raise the matching error."""
+    status = response.status_code
+    if 200 <= status < 300:  # noqa: PLR2004  the successful status codes of RFC 9110
+        return
+    excerpt = _excerpt(response)
+    reason = f"answered {status} {response.reason}{f': {excerpt}' if excerpt else ''}"
+    after = retry_after(response.headers.get("Retry-After"))
+    if status in _UNAVAILABLE or after is not None:
+        raise SinkUnavailable(reason, None if after is None else min(after, _MAXIMUM_WAIT))
+    if status in _RETRYABLE or status >= 500:  # noqa: PLR2004  the server errors of RFC 9110
+        raise DeliveryFailed(reason)
+    raise DeliveryRefused(reason)
+
+
+def _excerpt(response: requests.Response) -> str:
+    """Return the start of a response's body on one line; empty if the body cannot be read."""
+    try:
+        body: bytes = next(response.iter_content(_EXCERPT_BYTES), b"")
+    except requests.RequestException:
+        return ""
+    return " ".join(body.decode("utf-8", "replace").split())

@@ -1,0 +1,69 @@
+"""The interface of a sink, and the settings that all sinks share."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from fnmatch import fnmatchcase
+from typing import Protocol
+
+from pydantic import BaseModel, Field
+
+from assay.exporters.cdevents._outbox import OutboxEntry
+
+
+class Retries(BaseModel, extra="forbid", frozen=True):
+    """Back-off of failed deliveries: the wait doubles, with jitter, up to a maximum."""
+
+    initial: float = Field(default=1.0, gt=0, description="Seconds before the first retry.")
+    maximum: float = Field(default=60.0, gt=0, description="Maximum seconds between retries.")
+    attempts: int = Field(
+        default=1000, ge=1, description="Attempts after which an event becomes a dead letter."
+    )
+
+
+class SinkSettings(BaseModel, extra="forbid", frozen=True):
+    """The settings of every sink."""
+
+    name: str = Field(
+        default="",
+        description="Names the sink in the outbox, in logs and in metrics; by default its type and target.",
+    )
+    types: tuple[str, ...] = Field(
+        default=("*",), description="Glob patterns, one of which must match the event's type; by default all."
+    )
+    subjects: tuple[str, ...] = Field(
+        default=("*",), description="Glob patterns, one of which must match the subject's id; by default all."
+    )
+    retry: Retries = Retries()
+
+    @property
+    def title(self) -> str:
+        """The sink's name in the outbox, in logs and in metrics."""
+        return self.name
+
+    def accepts(self, event_type: str, subject: str) -> bool:
+        """Return whether the sink accepts an event, by its type and its subject's id."""
+        return any(fnmatchcase(event_type, pattern) for pattern in self.types) and any(
+            fnmatchcase(subject, pattern) for pattern in self.subjects
+        )
+
+
+class Sink(Protocol):
+    """A destination of events. Used by one thread only."""
+
+    batch: int
+    """Maximum number of entries in one call of `send`."""
+
+    def send(self, entries: Sequence[OutboxEntry]) -> None:
+        """Deliver all entries, or none. When this returns, the receiver has them.
+
+        Raises:
+            SinkUnavailable: The sink accepts no event at present.
+            DeliveryFailed: The delivery of these entries failed and may succeed later.
+            DeliveryRefused: The sink refuses these entries permanently.
+        """
+        ...
+
+    def close(self) -> None:
+        """Close open resources. May be called while `send` waits on another thread, to interrupt it."""
+        ...
