@@ -5,34 +5,34 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from itertools import product
 
-from opentelemetry import metrics
-from opentelemetry.metrics import CallbackOptions, Observation
+from opentelemetry.metrics import CallbackOptions, Observation, get_meter
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 
 from assay.host._refusal import CODES
 from assay.host.exporter import Batch, Peer, Request, Signal
+from assay.semconv import metrics
 
 _KEPT = ("false", "true")
 OUTCOMES = ("accepted", "retry", "rejected", "failed")
 
-_meter = metrics.get_meter("assay.host")
+_meter = get_meter("assay.host")
 _batches = _meter.create_counter(
-    "assay.host.batches",
+    metrics.ASSAY_HOST_BATCHES,
     "{batch}",
     "Batches that an exporter has processed, by outcome: accepted, retry, rejected, failed",
 )
-_items = _meter.create_counter("assay.host.items", "{item}", "Spans, metrics and log records accepted")
+_items = _meter.create_counter(metrics.ASSAY_HOST_ITEMS, "{item}", "Spans, metrics and log records accepted")
 _duration = _meter.create_histogram(
-    "assay.host.export.duration",
+    metrics.ASSAY_HOST_EXPORT_DURATION,
     "s",
     "Time that an exporter took for one batch",
     # The SDK's default bounds are for milliseconds.
     explicit_bucket_boundaries_advisory=(0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5, 10, 30),
 )
-_refused = _meter.create_counter("assay.host.refused", "{request}", "Requests answered with an error")
+_refused = _meter.create_counter(metrics.ASSAY_HOST_REFUSED, "{request}", "Requests answered with an error")
 _undecodable = _meter.create_counter(
-    "assay.host.undecodable", "{batch}", "Batches from a Collector that are not valid OTLP"
+    metrics.ASSAY_HOST_UNDECODABLE, "{batch}", "Batches from a Collector that are not valid OTLP"
 )
 
 
@@ -86,7 +86,7 @@ def watch(depths: Callable[[], Mapping[str, int]]) -> None:
         return [Observation(depth, {"exporter": name}) for name, depth in depths().items()]
 
     _meter.create_observable_gauge(
-        "assay.host.queue.depth",
+        metrics.ASSAY_HOST_QUEUE_DEPTH,
         [observe],
         "{batch}",
         "Batches that wait for an exporter or are being exported",

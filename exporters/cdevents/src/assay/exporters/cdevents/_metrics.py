@@ -7,23 +7,23 @@ from collections.abc import Iterable
 from typing import Final
 from weakref import WeakSet
 
-from opentelemetry import metrics
-from opentelemetry.metrics import CallbackOptions, Observation
+from opentelemetry.metrics import CallbackOptions, Observation, get_meter
 
 from assay.exporters.cdevents._outbox import DeliveryOutbox
+from assay.semconv import metrics
 
-_meter = metrics.get_meter("assay.cdevents")
+_meter = get_meter("assay.cdevents")
 
 ACCEPTED: Final = _meter.create_counter(
-    "assay.cdevents.accepted", "{event}", "Events added to the outbox, by sink"
+    metrics.ASSAY_CDEVENTS_ACCEPTED, "{event}", "Events added to the outbox, by sink"
 )
-SENT: Final = _meter.create_counter("assay.cdevents.sent", "{event}", "Events that a sink has accepted")
+SENT: Final = _meter.create_counter(metrics.ASSAY_CDEVENTS_SENT, "{event}", "Events that a sink has accepted")
 RETRIED: Final = _meter.create_counter(
-    "assay.cdevents.retried", "{event}", "Failed deliveries that are tried again"
+    metrics.ASSAY_CDEVENTS_RETRIED, "{event}", "Failed deliveries that are tried again"
 )
-DEAD: Final = _meter.create_counter("assay.cdevents.dead", "{event}", "Events that were given up")
+DEAD: Final = _meter.create_counter(metrics.ASSAY_CDEVENTS_DEAD, "{event}", "Events that were given up")
 INVALID: Final = _meter.create_counter(
-    "assay.cdevents.invalid", "{event}", "Events that are not valid and were not sent"
+    metrics.ASSAY_CDEVENTS_INVALID, "{event}", "Events that are not valid and were not sent"
 )
 
 _outboxes: WeakSet[DeliveryOutbox] = WeakSet()
@@ -61,5 +61,5 @@ def _observe_pending(_: CallbackOptions) -> Iterable[Observation]:
 
 
 _meter.create_observable_gauge(
-    "assay.cdevents.pending", [_observe_pending], "{event}", "Events that wait for a sink"
+    metrics.ASSAY_CDEVENTS_PENDING, [_observe_pending], "{event}", "Events that wait for a sink"
 )

@@ -12,7 +12,8 @@ from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsSer
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
 
-SPAN_EVENT = "assay.span.event"
+from assay.semconv import attributes
+
 TRACE_ID_BYTES = 16
 SPAN_ID_BYTES = 8
 _SAMPLED = 0x01
@@ -105,7 +106,7 @@ def attribute_values(pairs: Iterable[KeyValue]) -> dict[str, Any]:
 
 
 def _span_event(span_attributes: Mapping[str, Any]) -> str:
-    event = span_attributes.get(SPAN_EVENT)
+    event = span_attributes.get(attributes.ASSAY_SPAN_EVENT)
     return event if isinstance(event, str) else ""
 
 

@@ -1,4 +1,4 @@
-"""A receiver of CDEvents over HTTP, for tests and for inspecting what is sent."""
+"""A receiver of CDEvents over HTTP, for tests and for inspecting sent events."""
 
 from __future__ import annotations
 
