@@ -1,8 +1,7 @@
 """Serve an ASGI application on one address, with limits that uvicorn does not have.
 
 This module limits the number of connections, the size of the headers, the time for receiving them, and the
-time that an idle connection stays open. `_otlp_http` limits the size of a body and the time for receiving
-it.
+time that an idle connection stays open. `_otlp_http` limits the size of a body and the time for receiving it.
 """
 
 from __future__ import annotations
@@ -126,9 +125,8 @@ def _protocol(  # noqa: C901  a class in a function, because uvicorn creates the
 
         def shutdown(self) -> None:
             super().shutdown()
-            if (
-                self.transport.is_closing()
-            ):  # without this, a TLS peer that sends no close_notify blocks the stop
+            # A TLS peer that sends no close_notify would otherwise block the stop.
+            if self.transport.is_closing():
                 self.loop.call_later(TLS_CLOSE_SECONDS, self.transport.abort)
 
         def _start_deadline(self) -> None:

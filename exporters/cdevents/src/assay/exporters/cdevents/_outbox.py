@@ -18,9 +18,8 @@ from typing import Any, Literal
 
 State = Literal["pending", "sent", "dead"]
 
-# `due` is 0 until a delivery is postponed, so that setting the clock back delays nothing. It never
-# decreases from one row of a subject to the next, so that reading rows by (due, seq) keeps each subject's
-# order.
+# `due` is 0 until a delivery is postponed, so that setting the clock back delays nothing. It never decreases
+# from one row of a subject to the next, so that reading rows by (due, seq) keeps each subject's order.
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS delivery (
     seq INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -135,7 +134,7 @@ class DeliveryOutbox:
             )
 
     def mark_dead(self, entry: OutboxEntry, reason: str) -> None:
-        """Make an entry a dead entry."""
+        """Make an entry a dead letter, with the reason."""
         with self._lock, _Transaction(self._db) as db:
             db.execute(
                 "UPDATE delivery SET state = 'dead', settled = ?, reason = ?, attempts = attempts + 1"
