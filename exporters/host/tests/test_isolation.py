@@ -129,6 +129,7 @@ def test_health_names_the_failing_exporter(serve):
     assert health("/health/ready")[0] == 200
     host.exporter("b").error = OSError("x")
     post(host)
+    wait_for(lambda: host.host._workers["a"].depth == 0)  # the response did not wait for a
     status, body = health("/health/detailed")
     assert (status, body["status"]) == (200, "warning")
     assert body["exporters"]["b"]["message"] == "the last batch failed with OSError: see the log"

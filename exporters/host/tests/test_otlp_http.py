@@ -93,7 +93,7 @@ BAD_UTF8 = logs(name="ABCDE").SerializeToString().replace(b"ABCDE", b"AB\xff\xfe
         (b"\x0a\xff\xff", PROTOBUF, "not a protobuf ExportLogsServiceRequest"),
         (BAD_UTF8, PROTOBUF, "not a protobuf ExportLogsServiceRequest"),
         (deep(30).SerializeToString(), PROTOBUF, "nested deeper than 64"),
-        (deep(60).SerializeToString(), PROTOBUF, "nested deeper than 64"),
+        (deep(60).SerializeToString(), PROTOBUF, "nested deeper than 101"),
         (otlp_json.encode(deep(30)), JSON, "nested deeper than 64"),
         (b'{"resourceLogs":' + b"[" * 100_000, JSON, "nested deeper than 64"),
         (b"", JSON, "not valid JSON"),

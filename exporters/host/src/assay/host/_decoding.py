@@ -50,8 +50,10 @@ def decode(body: RequestBody, *, body_bytes: int, depth: int) -> tuple[Request, 
     Raises:
         Undecodable: 400: the body is not a valid request; 413: it is too long.
     """
+    payload = body.data
     try:
-        payload = decompress(body.data, body_bytes) if body.gzip else body.data
+        if body.gzip:
+            payload = decompress(payload, body_bytes)
         if body.encoding == "json":
             return otlp_json.decode(payload, REQUEST_TYPES[body.signal], depth), payload
         return _parse(payload, REQUEST_TYPES[body.signal], depth), payload
@@ -62,8 +64,7 @@ def decode(body: RequestBody, *, body_bytes: int, depth: int) -> tuple[Request, 
     except otlp_json.MalformedError as error:
         raise Undecodable(400, f"not an OTLP/JSON request: {error}", payload=body.data) from error
     except DecodeError as error:
-        reason = _too_deep(depth) if "MaxDepth" in str(error) else _malformed(body.signal, error)
-        raise Undecodable(400, reason, payload=body.data) from error
+        raise Undecodable(400, _parse_failure(payload, body.signal, depth), payload=body.data) from error
 
 
 def decompress(body: bytes, at_most: int) -> bytes:
@@ -98,9 +99,15 @@ def _too_deep(depth: int) -> str:
     return f"messages are nested deeper than {depth}: flatten the value, or raise limits.depth (at most 100)"
 
 
-def _malformed(signal: Signal, error: DecodeError) -> str:
-    name = REQUEST_TYPES[signal].DESCRIPTOR.name
-    return f"not a protobuf {name}: {str(error).rpartition(': ')[2]}"
+def _parse_failure(payload: bytes, signal: Signal, depth: int) -> str:
+    """Return why a payload cannot be parsed. Only protobuf from 7.35 distinguishes the causes itself."""
+    request = REQUEST_TYPES[signal]
+    try:
+        request.FromString(payload)
+    except DecodeError:
+        name = request.DESCRIPTOR.name
+        return f"not a protobuf {name}, or messages are nested deeper than {PROTOBUF_DEPTH}"
+    return _too_deep(depth)
 
 
 def _parse(payload: bytes, request: type[Request], depth: int) -> Request:

@@ -17,7 +17,6 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, TypeAlias
 
-import orjson
 from pydantic import BaseModel
 
 _Schema: TypeAlias = Mapping[str, Any]
@@ -118,7 +117,7 @@ class _Walker:
         if schema.get("type") == "array":
             return f"list of {self._type(schema['items'])}"
         kind: str = schema.get("type", "object")
-        bounds = [f"{words} {schema[key]}" for key, words in _BOUNDS.items() if key in schema]
+        bounds = [f"{words} {_number(schema[key])}" for key, words in _BOUNDS.items() if key in schema]
         return ", ".join((_FORMATS.get(schema.get("format", "")) or _TYPES.get(kind, kind), *bounds))
 
     def _resolve(self, schema: _Schema) -> _Schema:
@@ -135,8 +134,14 @@ def _only(schema: _Schema, names: set[str]) -> _Schema:
 def _default(value: object) -> str:
     if value is None or isinstance(value, list | dict):
         return ""
-    text = value if isinstance(value, str) else orjson.dumps(value).decode()
+    if isinstance(value, bool):
+        return f"`{str(value).lower()}`"
+    text = _number(value) if isinstance(value, int | float) else str(value)
     return f"`{text}`" if text else ""
+
+
+def _number(value: float) -> str:
+    return str(int(value)) if value == int(value) else str(value)
 
 
 def _main(pages: Sequence[str]) -> None:
