@@ -3,9 +3,8 @@
     python -m assay.host.reference README.md
 
 A table stands between `<!-- settings: module:Model -->` and `<!-- end of settings -->`. It has one row for
-each
-setting: key, type, default and description. The package of an exporter can document its `Settings` in the
-same way.
+each setting: key, type, default and description. The package of an exporter can document its `Settings` in
+the same way.
 """
 
 from __future__ import annotations
