@@ -31,6 +31,11 @@ def test_the_types_do_not_load_the_catalogue():
     assert _loaded("import assay.semconv.catalogue") == {"", ".catalogue"}
 
 
+def test_the_schema_url():
+    expected = {"", "._generated", "._generated.schema"}
+    assert _loaded("from assay.semconv import SCHEMA_URL") == expected
+
+
 def test_the_catalogue():
     assert "._generated.catalogue" in _loaded("from assay.semconv import CATALOGUE")
 

@@ -18,17 +18,19 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from assay.semconv._generated import attributes, events, metrics, spans
     from assay.semconv._generated.catalogue import CATALOGUE
+    from assay.semconv._generated.schema import SCHEMA_URL
 
-__all__ = ["CATALOGUE", "attributes", "events", "metrics", "spans"]
+__all__ = ["CATALOGUE", "SCHEMA_URL", "attributes", "events", "metrics", "spans"]
+
+_MODULES = {"CATALOGUE": "catalogue", "SCHEMA_URL": "schema"}
 
 
 def __getattr__(name: str) -> object:
     """Return an exported name, and load its module (PEP 562)."""
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    if name == "CATALOGUE":
-        return import_module("assay.semconv._generated.catalogue").CATALOGUE
-    return import_module(f"assay.semconv._generated.{name}")
+    module = import_module(f"assay.semconv._generated.{_MODULES.get(name, name)}")
+    return getattr(module, name) if name in _MODULES else module
 
 
 def __dir__() -> list[str]:

@@ -19,7 +19,7 @@ import jinja2
 from assay.semconv import _reference, _upstream
 from assay.semconv._compile import compile_catalogue
 from assay.semconv._definitions import Definitions
-from assay.semconv._document import Node
+from assay.semconv._document import Node, read
 from assay.semconv._errors import SemconvError
 from assay.semconv._literals import literal
 from assay.semconv.catalogue import Attribute, Catalogue, Span
@@ -127,6 +127,7 @@ def _modules(found: Definitions, catalogue: Catalogue, names: set[str]) -> dict[
             "full": literal,
             "literal": functools.partial(literal, names=variables),
         },
+        "schema": {"url": read(REGISTRY / "manifest.yaml")["schema_url"].value},
         "upstream": {"names": sorted(names)},
         **{section: {section: entries} for section, entries in named.items()},
     }
