@@ -16,6 +16,7 @@ DISTRIBUTIONS = {
     "semconv": ("assay-semconv", "assay.semconv"),
     "core/endpoints": ("assay-endpoints", "assay.endpoints"),
     "core/telemetry": ("assay-telemetry", "assay.telemetry"),
+    "core/instrumentation": ("assay-instrumentation", "assay.instrumentation"),
     "core/audit": ("assay-audit", "assay.audit"),
     "core/distro": ("assay-distro", "assay.distro"),
     "instrumentations/flowstone": (

@@ -1,0 +1,5 @@
+"""A program that uses `cart` and knows nothing of telemetry."""
+
+import cart
+
+cart.Basket().add("tea")
