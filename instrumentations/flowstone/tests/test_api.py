@@ -1,3 +1,5 @@
+from importlib.metadata import version
+
 import pytest
 from opentelemetry.instrumentation.flowstone import (
     FlowstoneInstrumentor,
@@ -22,7 +24,6 @@ from opentelemetry.instrumentation.flowstone import (
 )
 from opentelemetry.trace import StatusCode
 
-from assay.semconv import CATALOGUE
 from assay.telemetry import bridge
 
 
@@ -34,10 +35,11 @@ def test_a_run_is_one_trace(telemetry):
             stored.measurements["size_bytes"] = 20
         made.measurements["result_size"] = 20
 
-    spans = {span.name: span for span in telemetry.spans.get_finished_spans()}
+    spans = {span.name: span for span in telemetry.spans()}
     assert len({span.context.trace_id for span in spans.values()}) == 1
     parent = spans["flowstone.materialization"]
-    assert parent.parent.span_id == spans["flowstone.run"].context.span_id
+    (outer,) = telemetry.named("flowstone.run")
+    assert parent.parent.span_id == outer.context.span_id
     assert spans["flowstone.io.load"].parent.span_id == parent.context.span_id
     assert parent.attributes["flowstone.asset"] == "orders"
     assert parent.attributes["flowstone.partition"] == "north"
@@ -46,7 +48,7 @@ def test_a_run_is_one_trace(telemetry):
     assert telemetry.counts("flowstone.io.store.size_bytes") == {"orders": 20}
 
 
-def test_a_materialization_that_fails_is_told_and_raises(telemetry):
+def test_a_failed_materialization_is_an_error_and_raises(telemetry):
     with pytest.raises(ValueError, match="no"), materialization("orders"):
         raise ValueError("no")
 
@@ -65,7 +67,7 @@ def test_it_decorates(telemetry):
 
 
 @pytest.mark.parametrize(
-    ("tell", "event", "expected"),
+    ("emit", "event", "expected"),
     [
         (lambda: sensor_poll("s"), "flowstone.sensor.poll", {"sensor": "s"}),
         (lambda: sensor_trigger("s", "r"), "flowstone.sensor.trigger", {"sensor": "s", "run_id": "r"}),
@@ -82,8 +84,8 @@ def test_it_decorates(telemetry):
         (lambda: gates.rate_limit("wait"), "flowstone.rate_limit.wait", {}),
     ],
 )
-def test_each_function_tells_its_event(telemetry, tell, event, expected):
-    tell()
+def test_each_function_emits_its_event(telemetry, emit, event, expected):
+    emit()
 
     (metadata,) = telemetry.events(event)
     assert expected.items() <= metadata.items()
@@ -96,7 +98,7 @@ def test_an_error_is_counted_by_what_it_concerns(telemetry):
     assert dict(point.attributes) == {"asset": "orders", "error_type": "TimeoutError", "retryable": "true"}
 
 
-def test_the_last_word_on_a_resource_counts(telemetry):
+def test_the_last_health_of_a_resource_counts(telemetry):
     resource_health("warehouse", healthy=True)
     resource_health("warehouse", healthy=False)
 
@@ -115,11 +117,16 @@ def test_the_last_word_on_a_resource_counts(telemetry):
 )
 def test_flows_are_spans_with_phases_of_their_own(telemetry, flow, phases):
     name = f"flowstone.{flow.__name__}"
-    with flow("orders", run_id="r") as open_flow:
-        open_flow.tell("step", number=1)
+    with flow("orders", run_id="r") as started:
+        started.emit("step", number=1)
 
-    told = [event.removeprefix(f"{name}.") for event, _, _ in telemetry.told]
-    assert told == [phases[0], "step", phases[1]]
+    assert [event.removeprefix(f"{name}.") for event in telemetry.emitted.names] == [
+        phases[0],
+        "step",
+        phases[1],
+    ]
+    (step,) = telemetry.events(f"{name}.step")
+    assert (step["asset"], step["number"], step["correlation_id"]) == ("orders", 1, "r")
     assert len(telemetry.named(name)) == 1
 
 
@@ -129,22 +136,23 @@ def test_a_flow_that_fails_ends_with_an_error(telemetry):
 
     (span,) = telemetry.named("flowstone.scatter")
     assert span.status.status_code is StatusCode.ERROR
-    assert telemetry.told[-1][0] == "flowstone.scatter.failed"
+    assert telemetry.emitted.names[-1] == "flowstone.scatter.failed"
 
 
-def test_the_instrumentor_leaves_another_bridge_alone():
-    there = bridge.Bridge(CATALOGUE)
-    there.attach()
-    try:
-        FlowstoneInstrumentor().instrument()
-        FlowstoneInstrumentor().uninstrument()
-        assert bridge.current() is there
-    finally:
-        there.detach()
-
-
-def test_uninstrument_removes_its_bridge():
+def test_uninstrument_detaches_its_bridge():
     FlowstoneInstrumentor().instrument()
-    assert bridge.current() is not None
+    (attached,) = bridge.attached()
     FlowstoneInstrumentor().uninstrument()
-    assert bridge.current() is None
+
+    assert attached not in bridge.attached()
+
+
+def test_the_scope_is_this_package(telemetry):
+    with run("r-1", "nightly"):
+        pass
+
+    (span,) = telemetry.spans()
+    scope = span.instrumentation_scope
+    assert scope.name == "opentelemetry.instrumentation.flowstone"
+    assert scope.version == version("opentelemetry-instrumentation-flowstone")
+    assert scope.schema_url.startswith("https://assay.dev/schemas/")

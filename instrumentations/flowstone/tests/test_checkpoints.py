@@ -5,13 +5,15 @@ from datetime import datetime, timedelta, timezone
 from uuid import UUID, uuid4
 
 import pytest
-from opentelemetry.instrumentation.flowstone import checkpoints
-from opentelemetry.instrumentation.flowstone.errors import ApprovalError
+from opentelemetry.instrumentation.flowstone import ApprovalError, FlowstoneInstrumentor, checkpoints
 
-from assay.telemetry import attach, detach
+from assay.instrumentation.testing import BusEvents
+from assay.semconv import CATALOGUE
+from assay.telemetry import AuditNotAcceptedError
+from assay.telemetry.bridge import Defaults, set_defaults
 
 
-def test_a_request_and_its_approval_tell_who_and_why(telemetry):
+def test_a_request_and_its_approval_name_actor_and_reason(telemetry):
     approval = checkpoints.request("publish", actor="ines", run_id="r-1")
     checkpoints.approve("publish", approval, actor="omar", reason="totals match", run_id="r-1")
 
@@ -39,14 +41,10 @@ def test_every_decision_is_measured(telemetry, decide, status):
 def test_the_time_is_measured_from_another_process():
     code = "from opentelemetry.instrumentation.flowstone import checkpoints as c; print(c.request('publish'))"
     asked = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    told = []
-    attach("here", "flowstone.checkpoint.approved", lambda _e, m, _d, _c: told.append(dict(m)))
-    try:
+    with BusEvents("flowstone.checkpoint.approved") as emitted:
         checkpoints.approve("publish", asked.stdout.strip())
-    finally:
-        detach("here")
 
-    assert 0 <= told[0]["approval_time"] < 600e9
+    assert 0 <= emitted[0].measurements["approval_time"] < 600e9
 
 
 def test_an_id_of_ones_own_is_measured_in_the_process_that_asked(telemetry):
@@ -59,7 +57,7 @@ def test_an_id_of_ones_own_is_measured_in_the_process_that_asked(telemetry):
     assert "approval_time" not in second
 
 
-def test_a_request_time_that_is_known_is_taken(telemetry):
+def test_a_given_request_time_is_used(telemetry):
     asked = datetime.now(timezone.utc) - timedelta(hours=2)
     checkpoints.approve("publish", "CHANGE-19", requested_at=asked)
 
@@ -68,14 +66,14 @@ def test_a_request_time_that_is_known_is_taken(telemetry):
 
 
 @pytest.mark.parametrize("approval", [str(uuid4()), "no uuid", "ffffffff-ffff-7fff-bfff-ffffffffffff"])
-def test_what_tells_no_time_or_one_to_come_is_not_measured(telemetry, approval):
+def test_an_id_without_a_past_time_is_not_measured(telemetry, approval):
     checkpoints.approve("publish", approval)
 
     assert telemetry.measured("flowstone.checkpoint.approved") == [{}]
     assert telemetry.counts("flowstone.checkpoint.approved.count", "checkpoint") == {"publish": 1}
 
 
-def test_what_would_make_no_record_is_refused():
+def test_arguments_that_make_no_record_raise():
     with pytest.raises(ApprovalError, match="checkpoint is empty"):
         checkpoints.request("")
     with pytest.raises(ApprovalError, match="approval_id is empty"):
@@ -86,3 +84,50 @@ def test_what_would_make_no_record_is_refused():
 
 def test_approvals_travel_as_json():
     assert json.loads(json.dumps(checkpoints.request("publish")))
+
+
+class Trail:
+    """An audit trail that accepts records, or loses them."""
+
+    def __init__(self):
+        self.records = []
+        self.is_lost = False
+
+    def __call__(self, event_name, attributes, body, *, time_unix_nano):
+        if self.is_lost:
+            raise ConnectionError("the audit endpoint is away")
+        self.records.append(event_name)
+
+
+@pytest.fixture
+def trail():
+    """Return the audit trail that FlowStone's events are written to."""
+    found = Trail()
+    set_defaults(Defaults(CATALOGUE, found, records=True))
+    FlowstoneInstrumentor().instrument()
+    yield found
+    FlowstoneInstrumentor().uninstrument()
+    set_defaults(None)
+
+
+DECISIONS = [checkpoints.approve, checkpoints.reject, checkpoints.timeout]
+
+
+@pytest.mark.parametrize("decide", DECISIONS)
+def test_a_lost_record_raises_only_if_asked_for(trail, decide):
+    approval = checkpoints.request("publish", fail_closed=True)
+    trail.is_lost = True
+    decide("publish", approval)
+    with pytest.raises(AuditNotAcceptedError):
+        decide("publish", approval, fail_closed=True)
+    with pytest.raises(AuditNotAcceptedError):
+        checkpoints.request("publish", fail_closed=True)
+    trail.is_lost = False
+    decide("publish", approval, fail_closed=True)
+
+    assert len(trail.records) == 2
+
+
+def test_without_an_audit_trail_fail_closed_raises(telemetry):
+    with pytest.raises(AuditNotAcceptedError):
+        checkpoints.approve("publish", "CHANGE-20", fail_closed=True)

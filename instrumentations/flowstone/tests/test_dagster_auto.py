@@ -1,14 +1,15 @@
-"""Programs that know nothing of us, under `opentelemetry-instrument`: real processes, a real receiver."""
+"""Unchanged Dagster projects under `opentelemetry-instrument`: real processes, a real receiver."""
 
-import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
 from dagster import DagsterInstance
+
+from assay.instrumentation.testing import OTLPReceiver, clean_environment, run_instrumented, wait_until
+from assay.instrumentation.testing.receiver import attributes
 
 HERE = Path(__file__).parent
 PROGRAMS = Path(sys.executable).parent
@@ -17,14 +18,10 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.fixture
-def receiver(monkeypatch):
-    """Return where all processes export to."""
-    monkeypatch.syspath_prepend(str(HERE))
-    from otlp import Receiver
-
-    found = Receiver()
-    yield found
-    found.close()
+def receiver():
+    """Return the receiver that all processes export to."""
+    with OTLPReceiver() as found:
+        yield found
 
 
 @pytest.fixture
@@ -36,27 +33,19 @@ def environment(tmp_path, receiver):
     # Made here: two processes that make a new home at once trip over each other's half-made tables.
     with DagsterInstance.from_config(str(home)) as instance:
         instance.get_runs_count()
-    kept = {key: value for key, value in os.environ.items() if not key.startswith(("OTEL_", "ASSAY_"))}
-    return {
-        **kept,
-        "DAGSTER_HOME": str(home),
-        "SHOP_FOLDER": str(tmp_path),
-        "OTEL_EXPORTER_OTLP_ENDPOINT": receiver.endpoint,
-        "OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf",
-        "OTEL_SERVICE_NAME": "shop",
-        "ASSAY_AUDIT_ENDPOINT": f"{receiver.endpoint}/v1/audit",
-    }
+    return clean_environment(
+        DAGSTER_HOME=str(home),
+        SHOP_FOLDER=str(tmp_path),
+        OTEL_EXPORTER_OTLP_ENDPOINT=receiver.endpoint,
+        OTEL_EXPORTER_OTLP_PROTOCOL="http/protobuf",
+        OTEL_SERVICE_NAME="shop",
+        ASSAY_AUDIT_ENDPOINT=f"{receiver.endpoint}/v1/audit",
+    )
 
 
-def _instrumented(environment, *arguments):
-    return subprocess.run(
-        [PROGRAMS / "opentelemetry-instrument", PROGRAMS / "dagster", *arguments],
-        cwd=HERE / "projects",
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
+def _run_dagster(environment, *arguments):
+    return run_instrumented(
+        PROGRAMS / "dagster", *arguments, environment=environment, folder=HERE / "projects"
     )
 
 
@@ -64,25 +53,38 @@ STARTS = {"seed": 1, "leaf": 1, "flaky": 2, "broken": 1, "refused": 1}
 
 
 def _check_one_trace(receiver):
-    ours = [span for span in receiver.spans if span.name.startswith("flowstone.")]
-    assert len({span.trace_id for span in ours}) == 1
-    (run,) = [span for span in ours if span.name == "flowstone.run"]
+    (run,) = receiver.spans("flowstone.run")
     assert not run.parent_span_id
-    made = [span for span in ours if span.name == "flowstone.materialization"]
+    assert {span.trace_id for span in receiver.spans()} == {run.trace_id}
+    made = receiver.spans("flowstone.materialization")
     assert len(made) == sum(STARTS.values())
     assert {span.parent_span_id for span in made} == {run.span_id}
 
 
 def test_a_job_in_several_processes_is_one_trace_and_counted_once(receiver, environment):
-    done = _instrumented(environment, "job", "execute", "-m", "shop", "-j", "multiprocess")
+    environment["ASSAY_DAGSTER_MATERIALIZATION_REQUEST_HOOK"] = "shop_hooks:name_the_owner"
+    done = _run_dagster(environment, "job", "execute", "-m", "shop", "-j", "multiprocess")
 
     assert "RUN_FAILURE" in done.stderr, done.stderr
     _check_one_trace(receiver)
-    assert receiver.counts("flowstone.materialization.start.count") == STARTS
-    assert receiver.counts("flowstone.io.load.count") == {"seed": 1, "leaf": 3}
-    names = [record.event_name for record in receiver.logs]
+    for span in receiver.spans("flowstone.materialization"):
+        found = attributes(span.attributes)
+        assert found["shop.owner"] == found["flowstone.asset"], "the hook is called in child processes too"
+    assert receiver.totals("flowstone.materialization.start.count", "asset") == STARTS
+    assert receiver.totals("flowstone.io.load.count", "asset") == {"seed": 1, "leaf": 3}
+    names = [record.event_name for record in receiver.logs()]
     assert names.count("flowstone.materialization.start") == sum(STARTS.values())
     assert names.count("flowstone.run.start") == 1
+
+
+@pytest.mark.parametrize("disabled", ["flowstone", "*"])
+def test_disabled_events_stay_disabled_though_dagster_is_instrumented(receiver, environment, disabled):
+    environment["OTEL_PYTHON_DISABLED_INSTRUMENTATIONS"] = disabled
+    done = _run_dagster(environment, "job", "execute", "-m", "shop", "-j", "in_process")
+
+    assert "RUN_FAILURE" in done.stderr, done.stderr
+    assert receiver.spans() == []
+    assert receiver.totals("flowstone.materialization.start.count", "asset") == {}
 
 
 @pytest.fixture
@@ -99,18 +101,15 @@ def daemon(environment, tmp_path):
         process.send_signal(signal.SIGINT)
 
 
-def test_a_run_that_is_queued_is_told_by_the_process_that_runs_it(receiver, environment, daemon):
-    done = _instrumented(environment, "job", "launch", "-m", "shop", "-j", "multiprocess")
+def test_a_queued_run_is_emitted_by_the_process_that_runs_it(receiver, environment, daemon):
+    done = _run_dagster(environment, "job", "launch", "-m", "shop", "-j", "multiprocess")
 
     assert done.returncode == 0, done.stderr
-    until = time.monotonic() + 120
-    while not receiver.named("flowstone.run") and time.monotonic() < until:
-        time.sleep(0.2)
-    assert receiver.named("flowstone.run"), daemon.read_text()
+    wait_until(lambda: receiver.spans("flowstone.run"), timeout=120)
     _check_one_trace(receiver)
-    # Measurements leave when the process that ran the run exits.
-    while not receiver.counts("flowstone.materialization.start.count") and time.monotonic() < until:
-        time.sleep(0.2)
-    assert receiver.counts("flowstone.materialization.start.count") == STARTS
-    names = [record.event_name for record in receiver.logs]
+    # The last measurements leave when the process that ran the run exits.
+    wait_until(
+        lambda: receiver.totals("flowstone.materialization.start.count", "asset") == STARTS, timeout=120
+    )
+    names = [record.event_name for record in receiver.logs()]
     assert (names.count("flowstone.run.queued"), names.count("flowstone.run.start")) == (1, 1)

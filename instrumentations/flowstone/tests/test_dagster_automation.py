@@ -46,7 +46,7 @@ def test_a_poll_and_what_it_triggers(dagster_telemetry):
     assert [(e["sensor"], e["run_id"]) for e in triggered] == [("watches", r.run_id) for r in results]
 
 
-def test_a_sensor_that_fails_is_told_and_raises(dagster_telemetry):
+def test_a_failed_sensor_is_an_error_and_raises(dagster_telemetry):
     with pytest.raises(ConnectionError, match="away"):
         stumbles.evaluate_tick(build_sensor_context(instance=DagsterInstance.ephemeral()))
 
@@ -60,7 +60,7 @@ def test_a_schedule_ticks(dagster_telemetry):
     assert [e["schedule"] for e in dagster_telemetry.events("flowstone.schedule.tick")] == ["every_night"]
 
 
-def test_what_happens_to_a_run_from_outside(dagster_telemetry):
+def test_changes_of_a_run_from_outside(dagster_telemetry):
     instance = DagsterInstance.ephemeral()
     run = instance.create_run_for_job(nightly)
     instance.report_run_canceled(run)

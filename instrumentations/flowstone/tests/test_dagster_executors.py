@@ -63,8 +63,8 @@ def test_everything_is_counted_once(dagster_telemetry, shop, instance, executor)
     assert len(dagster_telemetry.named("flowstone.run")) == 1
 
 
-def _told_by_dagster(result):
-    """Return what Dagster says of a run, but for what differs from run to run."""
+def _events_of_dagster(result):
+    """Return Dagster's events of a run, without the parts that differ from run to run."""
     lines = Counter()
     for event in result.all_events:
         message = re.sub(r"[0-9a-f-]{36}|pid: \d+|[\d.]+(ms|s)\b|home\S*|/\S+", "…", event.message or "")
@@ -78,20 +78,20 @@ def _told_by_dagster(result):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("executor", ["in_process", "multiprocess"])
-def test_dagster_tells_the_same_as_without_us(shop, instance, executor, tmp_path):
-    def told():
+def test_dagster_reports_the_same_as_without_us(shop, instance, executor, tmp_path):
+    def events():
         (tmp_path / "flaky.mark").unlink(missing_ok=True)
-        return _told_by_dagster(_execute(getattr(shop, executor), instance))
+        return _events_of_dagster(_execute(getattr(shop, executor), instance))
 
-    before = told()
+    before = events()
     DagsterInstrumentor().instrument()
     try:
-        during = told()
+        during = events()
     finally:
         DagsterInstrumentor().uninstrument()
 
     assert during == before
-    assert told() == before
+    assert events() == before
 
 
 def test_exceptions_reach_the_caller_as_without_us(shop):

@@ -9,6 +9,7 @@ from dagster import (
     DagsterInstance,
     DynamicOut,
     DynamicOutput,
+    Failure,
     FilesystemIOManager,
     IOManager,
     MaterializeResult,
@@ -34,6 +35,9 @@ from opentelemetry.instrumentation.utils import suppress_instrumentation
 from opentelemetry.trace import StatusCode
 from upath import UPath
 
+from assay.instrumentation.testing import InMemoryTelemetry
+from assay.telemetry.spans import qualified_name
+
 
 @asset
 def seed():
@@ -55,7 +59,7 @@ def test_a_run_its_assets_and_their_io_are_one_trace(dagster_telemetry, tmp_path
     result = materialize([seed, leaf], resources={"io_manager": files})
 
     assert result.success
-    spans = dagster_telemetry.spans.get_finished_spans()
+    spans = dagster_telemetry.spans()
     assert len({span.context.trace_id for span in spans}) == 1
     (run,) = dagster_telemetry.named("flowstone.run")
     assert run.parent is None
@@ -67,11 +71,12 @@ def test_a_run_its_assets_and_their_io_are_one_trace(dagster_telemetry, tmp_path
     assert by_id[load.parent.span_id] is made["leaf"]
     assert load.attributes["flowstone.asset"] == "seed"
     assert {s.attributes["assay.correlation_id"] for s in spans} == {result.run_id}
+    # The first collection: older SDKs report a gauge only in the first one after it was set.
+    assert dagster_telemetry.counts("flowstone.resource.healthy", "resource") == {"io_manager": 1}
     size = (tmp_path / "seed").stat().st_size
     assert dagster_telemetry.counts("flowstone.io.load.size_bytes") == {"seed": size}
     assert dagster_telemetry.counts("flowstone.io.store.size_bytes")["seed"] == size
     assert dagster_telemetry.counts("flowstone.materialization.stop.count") == {"seed": 1, "leaf": 1}
-    assert dagster_telemetry.counts("flowstone.resource.healthy", "resource") == {"io_manager": 1}
 
 
 class Versioned(UPathIOManager):
@@ -126,7 +131,7 @@ def test_user_code_runs_inside_its_span(dagster_telemetry):
     assert requested["correlation_id"] == result.run_id
 
 
-def test_a_failure_is_told_once_and_the_run_fails(dagster_telemetry):
+def test_a_failure_is_one_error_and_the_run_fails(dagster_telemetry):
     result = materialize([seed, leaf, broken], raise_on_error=False)
 
     assert not result.success
@@ -166,7 +171,7 @@ def _flaky(policy, raised):
     ("policy", "raised"),
     [(RetryPolicy(max_retries=2), ConnectionError), (None, lambda: RetryRequested(max_retries=2))],
 )
-def test_each_attempt_is_told_and_retries_are_retryable(dagster_telemetry, policy, raised):
+def test_each_attempt_is_a_span_and_retries_are_retryable(dagster_telemetry, policy, raised):
     assert materialize([_flaky(policy, raised)]).success
 
     assert dagster_telemetry.counts("flowstone.materialization.start.count") == {"flaky": 3}
@@ -202,7 +207,7 @@ def test_partitions_are_named(dagster_telemetry):
     assert stored["partition"] == "red"
 
 
-def test_a_check_is_told_and_is_no_materialization(dagster_telemetry):
+def test_a_check_is_not_a_materialization(dagster_telemetry):
     @asset_check(asset=seed)
     def is_long(seed):
         return AssetCheckResult(passed=False)
@@ -304,29 +309,71 @@ def test_a_resource_that_fails_is_unhealthy(dagster_telemetry):
     assert [e["type"] for e in dagster_telemetry.events("flowstone.error")] == ["ConnectionError"]
 
 
-def test_hooks_add_to_the_metadata_and_may_fail(telemetry):
-    def broken_hook(metadata, dagster_run):
+def test_hooks_get_the_spans_and_may_fail(telemetry):
+    seen = []
+
+    def name_the_owner(span, step_context):
+        span.set_attribute("shop.owner", step_context.op.name)
+
+    def fails(span, dagster_run):
         raise RuntimeError("hook")
 
     DagsterInstrumentor().instrument(
-        materialization_hook=lambda metadata, context: metadata.update(owner=context.op.name),
-        run_hook=broken_hook,
+        materialization_request_hook=name_the_owner,
+        materialization_response_hook=lambda span, context, error: seen.append((context.op.name, str(error))),
+        run_request_hook=fails,
+        run_response_hook=lambda span, run, outcome: seen.append((run.job_name, outcome.event_type_value)),
     )
     try:
-        assert materialize([seed]).success
+        result = materialize([seed, leaf, broken], raise_on_error=False)
     finally:
         DagsterInstrumentor().uninstrument()
 
-    (made,) = telemetry.events("flowstone.materialization.stop")
-    assert made["owner"] == "seed"
+    owners = [s.attributes["shop.owner"] for s in telemetry.named("flowstone.materialization")]
+    assert owners == ["seed", "leaf", "broken"]
+    job = result.dagster_run.job_name
+    assert seen == [("seed", "None"), ("leaf", "None"), ("broken", "cannot"), (job, "PIPELINE_FAILURE")]
     assert len(telemetry.named("flowstone.run")) == 1
 
 
-def test_nothing_is_told_while_suppressed(dagster_telemetry):
+class UnreadableError(Exception):
+    """An error whose type has a module."""
+
+
+@pytest.mark.parametrize(
+    "raised", [ValueError, UnreadableError, Failure, type("InMain", (Exception,), {"__module__": "__main__"})]
+)
+def test_the_error_type_of_a_run_is_that_of_its_step(dagster_telemetry, raised):
+    @asset
+    def fails():
+        raise raised("cannot: not at all")
+
+    materialize([fails], raise_on_error=False)
+
+    (step,) = dagster_telemetry.named("flowstone.materialization")
+    (run,) = dagster_telemetry.named("flowstone.run")
+    assert step.attributes["error.type"] == qualified_name(raised)
+    assert run.attributes["error.type"] == qualified_name(raised)
+
+
+def test_instrumented_alone_with_providers_it_emits_spans():
+    with InMemoryTelemetry() as sdk:
+        DagsterInstrumentor().instrument(**sdk.providers)
+        try:
+            materialize([seed])
+        finally:
+            DagsterInstrumentor().uninstrument()
+        materialize([seed])
+
+        assert len(sdk.spans()) == 3
+        assert len(sdk.spans("flowstone.run")) == 1
+
+
+def test_nothing_is_emitted_while_suppressed(dagster_telemetry):
     with suppress_instrumentation():
         assert materialize([seed, leaf]).success
 
-    assert dagster_telemetry.told == []
+    assert dagster_telemetry.emitted == []
 
 
 def test_context_variables_of_user_code_live_as_without_us(dagster_telemetry):
@@ -364,7 +411,7 @@ def test_a_nested_graph_names_its_ops_by_their_path(dagster_telemetry):
     assert dagster_telemetry.counts("flowstone.materialization.stop.count") == {"outer.inner": 1}
 
 
-def test_a_run_is_told_in_the_trace_of_its_caller(dagster_telemetry):
+def test_a_run_is_in_the_trace_of_its_caller(dagster_telemetry):
     from opentelemetry.sdk.trace import TracerProvider
 
     with TracerProvider().get_tracer("test").start_as_current_span("mine") as mine:
@@ -382,7 +429,7 @@ def test_two_runs_have_two_traces(dagster_telemetry):
     assert len({run.context.trace_id for run in dagster_telemetry.named("flowstone.run")}) == 2
 
 
-def test_a_cancelled_run_is_told(dagster_telemetry):
+def test_a_cancelled_run_ends_once(dagster_telemetry):
     @op
     def interrupted(context):
         context.instance.report_run_canceling(context.run)
@@ -403,7 +450,7 @@ def test_a_cancelled_run_is_told(dagster_telemetry):
     assert run.status.is_unset
 
 
-def test_nothing_is_left_running_when_a_run_is_given_up(dagster_telemetry):
+def test_no_span_stays_current_when_a_run_is_closed_early(dagster_telemetry):
     from dagster._core.definitions.job_base import InMemoryJob
     from dagster._core.execution.api import execute_run_iterator
 

@@ -1,6 +1,6 @@
 """OpenTelemetry instrumentation of asset orchestration: FlowStone's events, and Dagster.
 
-Dagster code needs no change:
+A Dagster project needs no change:
 
     opentelemetry-instrument dagster job execute -f project.py -j nightly
 
@@ -14,7 +14,7 @@ FlowstoneInstrumentor().instrument()
 DagsterInstrumentor().instrument()
 ```
 
-What no library knows of, your own code tells:
+Your own code emits the events that no library knows:
 
 ```python
 from opentelemetry.instrumentation.flowstone import checkpoints, io_store, materialization
@@ -29,8 +29,8 @@ checkpoints.approve("publish", approval, actor="omar@example.com", reason="total
 """
 
 from opentelemetry.instrumentation.flowstone import checkpoints, gates
-from opentelemetry.instrumentation.flowstone.errors import error
-from opentelemetry.instrumentation.flowstone.flows import Flow, item_reader, parallel, route, scatter
+from opentelemetry.instrumentation.flowstone.errors import ApprovalError, FlowstoneError, error
+from opentelemetry.instrumentation.flowstone.flows import item_reader, parallel, route, scatter
 from opentelemetry.instrumentation.flowstone.instrumentor import FlowstoneInstrumentor
 from opentelemetry.instrumentation.flowstone.io import io_load, io_store
 from opentelemetry.instrumentation.flowstone.materializations import (
@@ -43,7 +43,8 @@ from opentelemetry.instrumentation.flowstone.runs import run, run_canceled, run_
 from opentelemetry.instrumentation.flowstone.triggers import schedule_tick, sensor_poll, sensor_trigger
 
 __all__ = [
-    "Flow",
+    "ApprovalError",
+    "FlowstoneError",
     "FlowstoneInstrumentor",
     "asset_check",
     "checkpoints",

@@ -1,28 +1,35 @@
-"""Checkpoints, where a run waits for a person: `flowstone.checkpoint.*`, each an audit record.
+"""Checkpoints, at which a run waits for a person's decision: `flowstone.checkpoint.*`, each an audit record.
 
-The time from request to decision is measured across processes and hosts with no state between them: the
-id that `request` returns is a UUID of version 7 (RFC 9562, section 5.7), whose first 48 bits are the time of
-the request in milliseconds. A decision under any other id is measured where `requested_at` is given, or where
-this process made the request; else, and where the clocks contradict each other (a decision before its
-request), the event carries no `approval_time` rather than a wrong one.
+The time from request to decision is measured across processes and hosts that share no state: the id that
+`request` returns is a UUID of version 7 (RFC 9562, section 5.7), whose first 48 bits are the time of the
+request in milliseconds. For any other id, the time is measured from `requested_at` if it is given, or from
+the request if this process made it. Otherwise, and if the clocks disagree (a decision before its request),
+the event has no `approval_time`.
+
+By default these functions return even if the audit record is lost: that is logged, and counted in
+`audit.records.dropped`. With `fail_closed=True` they emit the record synchronously and raise
+`assay.telemetry.AuditNotAcceptedError` if it was not accepted, or if no audit trail is configured. The event
+has been emitted then all the same.
 """
 
 from __future__ import annotations
 
 import secrets
 from collections import OrderedDict
+from collections.abc import Mapping
 from datetime import datetime
 from threading import Lock
 from time import time_ns
+from typing import Any
 from uuid import UUID
 
+from opentelemetry.instrumentation.flowstone._metadata import described
 from opentelemetry.instrumentation.flowstone.errors import ApprovalError
-from opentelemetry.instrumentation.flowstone.metadata import described
 
-from assay.telemetry import execute
+from assay import telemetry
 
 REMEMBERED = 10_000
-"""How many requests under ids of the caller's own this process remembers."""
+"""How many requests with ids of the caller's own this process remembers."""
 
 _NS_PER_MS = 1_000_000
 _UUID_VERSION = 7
@@ -31,35 +38,39 @@ _lock = Lock()
 
 
 def request(
-    checkpoint: str, approval_id: str | None = None, *, actor: str | None = None, run_id: str | None = None
+    checkpoint: str,
+    approval_id: str | None = None,
+    *,
+    actor: str | None = None,
+    run_id: str | None = None,
+    fail_closed: bool = False,
 ) -> str:
-    """Ask for an approval.
+    """Emit a request for a decision.
 
     Args:
         checkpoint: Name of the checkpoint; a label of the series.
-        approval_id: Identifies this request; made if not given.
-        actor: Who asks; if not given, who acts in the context (`assay.audit.actor`).
+        approval_id: Identifies this request; a new id if it is not given.
+        actor: Who asks; if not given, the actor of the context (`assay.audit.actor`).
         run_id: The run that waits.
+        fail_closed: Raise if the audit record is not accepted.
 
     Returns:
-        The approval id, to be kept and given to `approve`, `reject` or `timeout`, in any process.
+        The approval id, for `approve`, `reject` or `timeout` in any process.
 
     Raises:
         ApprovalError: `checkpoint` is empty.
+        AuditNotAcceptedError: `fail_closed`, and the audit record was not accepted.
     """
-    _check_named("checkpoint", checkpoint)
+    _check_not_empty("checkpoint", checkpoint)
     if approval_id is None:
         approval_id = _new_id()
     else:
-        _check_named("approval_id", approval_id)
+        _check_not_empty("approval_id", approval_id)
         _remember(approval_id)
-    execute(
-        "flowstone.checkpoint.requested",
-        None,
-        described(
-            checkpoint=checkpoint, approval_id=approval_id, status="pending", actor=actor, run_id=run_id
-        ),
+    metadata = described(
+        checkpoint=checkpoint, approval_id=approval_id, status="pending", actor=actor, run_id=run_id
     )
+    _emit("flowstone.checkpoint.requested", None, metadata, fail_closed=fail_closed)
     return approval_id
 
 
@@ -71,24 +82,28 @@ def approve(  # noqa: PLR0913 - all but two are optional and by name
     reason: str | None = None,
     run_id: str | None = None,
     requested_at: datetime | None = None,
+    fail_closed: bool = False,
 ) -> None:
-    """Tell that the request was approved.
+    """Emit that a request was approved.
 
     Args:
         checkpoint: Name of the checkpoint.
-        approval_id: What `request` returned.
-        actor: Who approved; if not given, who acts in the context (`assay.audit.actor`).
-        reason: Why.
+        approval_id: The id that `request` returned.
+        actor: Who approved; if not given, the actor of the context (`assay.audit.actor`).
+        reason: The actor's reason.
         run_id: The run that waited.
-        requested_at: When it was asked for, with a time zone, where the id does not tell.
+        requested_at: Time of the request, with a time zone, if the id does not carry it.
+        fail_closed: Raise if the audit record is not accepted.
 
     Raises:
         ApprovalError: `checkpoint` or `approval_id` is empty, or `requested_at` has no time zone.
+        AuditNotAcceptedError: `fail_closed`, and the audit record was not accepted.
     """
-    _decide("approved", checkpoint, approval_id, requested_at, actor=actor, reason=reason, run_id=run_id)
+    decision = described(actor=actor, reason=reason, run_id=run_id)
+    _decide("approved", checkpoint, approval_id, requested_at, decision, fail_closed=fail_closed)
 
 
-def reject(  # noqa: PLR0913 - as above
+def reject(  # noqa: PLR0913 - the arguments of `approve`
     checkpoint: str,
     approval_id: str,
     *,
@@ -96,9 +111,11 @@ def reject(  # noqa: PLR0913 - as above
     reason: str | None = None,
     run_id: str | None = None,
     requested_at: datetime | None = None,
+    fail_closed: bool = False,
 ) -> None:
-    """Tell that the request was rejected; arguments and errors as for `approve`."""
-    _decide("rejected", checkpoint, approval_id, requested_at, actor=actor, reason=reason, run_id=run_id)
+    """Emit that a request was rejected; arguments and exceptions as for `approve`."""
+    decision = described(actor=actor, reason=reason, run_id=run_id)
+    _decide("rejected", checkpoint, approval_id, requested_at, decision, fail_closed=fail_closed)
 
 
 def timeout(
@@ -107,39 +124,45 @@ def timeout(
     *,
     run_id: str | None = None,
     requested_at: datetime | None = None,
+    fail_closed: bool = False,
 ) -> None:
-    """Tell that nobody decided in time; arguments and errors as for `approve`."""
-    _decide("timeout", checkpoint, approval_id, requested_at, actor=None, reason=None, run_id=run_id)
+    """Emit that nobody decided in time; arguments and exceptions as for `approve`."""
+    decision = described(run_id=run_id)
+    _decide("timeout", checkpoint, approval_id, requested_at, decision, fail_closed=fail_closed)
 
 
-def _decide(  # noqa: PLR0913 - as above
+def _decide(  # noqa: PLR0913 - one for each part of a decision
     status: str,
     checkpoint: str,
     approval_id: str,
     requested_at: datetime | None,
+    decision: Mapping[str, Any],
     *,
-    actor: str | None,
-    reason: str | None,
-    run_id: str | None,
+    fail_closed: bool,
 ) -> None:
-    _check_named("checkpoint", checkpoint)
-    _check_named("approval_id", approval_id)
+    _check_not_empty("checkpoint", checkpoint)
+    _check_not_empty("approval_id", approval_id)
     elapsed = _elapsed_ns(approval_id, requested_at)
-    execute(
+    _emit(
         f"flowstone.checkpoint.{status}",
         None if elapsed is None else {"approval_time": elapsed},
-        described(
-            checkpoint=checkpoint,
-            approval_id=approval_id,
-            status=status,
-            actor=actor,
-            reason=reason,
-            run_id=run_id,
-        ),
+        {"checkpoint": checkpoint, "approval_id": approval_id, "status": status, **decision},
+        fail_closed=fail_closed,
     )
 
 
+def _emit(
+    event: str, measurements: Mapping[str, int] | None, metadata: Mapping[str, Any], *, fail_closed: bool
+) -> None:
+    if not fail_closed:
+        telemetry.execute(event, measurements, metadata)
+        return
+    with telemetry.fail_closed():
+        telemetry.execute(event, measurements, metadata)
+
+
 def _elapsed_ns(approval_id: str, requested_at: datetime | None) -> int | None:
+    """Return the time since the request, or None if it is unknown or not yet past."""
     with _lock:
         remembered = _requested.pop(approval_id, None)
     if requested_at is not None:
@@ -148,14 +171,14 @@ def _elapsed_ns(approval_id: str, requested_at: datetime | None) -> int | None:
                 f"requested_at of approval {approval_id!r} has no time zone; give it one, "
                 "such as datetime.now(timezone.utc)"
             )
-        begun = int(requested_at.timestamp() * 1000) * _NS_PER_MS
+        requested = int(requested_at.timestamp() * 1000) * _NS_PER_MS
     elif remembered is not None:
-        begun = remembered
+        requested = remembered
     else:
-        begun = _time_of(approval_id)
-    if begun is None:
+        requested = _time_of(approval_id)
+    if requested is None:
         return None
-    elapsed = time_ns() - begun
+    elapsed = time_ns() - requested
     return elapsed if elapsed >= 0 else None
 
 
@@ -182,6 +205,6 @@ def _remember(approval_id: str) -> None:
             _requested.popitem(last=False)
 
 
-def _check_named(what: str, value: str) -> None:
+def _check_not_empty(name: str, value: str) -> None:
     if not value:
-        raise ApprovalError(f"{what} is empty; an approval without it cannot be found again")
+        raise ApprovalError(f"{name} is empty; an approval needs one to be found again")

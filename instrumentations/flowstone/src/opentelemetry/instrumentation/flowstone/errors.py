@@ -1,22 +1,22 @@
-"""What went wrong: `flowstone.error`, and this package's own errors."""
+"""The event `flowstone.error`, and the exceptions of this package."""
 
 from __future__ import annotations
 
-from opentelemetry.instrumentation.flowstone.metadata import described
+from opentelemetry.instrumentation.flowstone._metadata import described
 
 from assay.telemetry import execute
 
 
 class FlowstoneError(Exception):
-    """Base of this package's errors."""
+    """Base of this package's exceptions."""
 
 
 class ApprovalError(FlowstoneError):
-    """A checkpoint was asked for, or decided, in a way that makes no record."""
+    """The arguments of a checkpoint's request or decision do not make a record."""
 
 
-def error(  # noqa: PLR0913 - the seed's event has these
-    type: str,  # noqa: A002 - the seed's name for it
+def error(  # noqa: PLR0913 - the event has these values
+    type: str,  # noqa: A002 - the event's name for it
     message: str,
     *,
     asset: str | None = None,
@@ -24,15 +24,15 @@ def error(  # noqa: PLR0913 - the seed's event has these
     run_id: str | None = None,
     retryable: bool = False,
 ) -> None:
-    """Tell of an error.
+    """Emit an error.
 
     Args:
-        type: Its type, such as `ConnectionError`; a label of the series.
-        message: What went wrong.
+        type: Type of the error, such as `ConnectionError`; a label of the series.
+        message: Message of the error.
         asset: The asset it concerns.
         partition: Partition key.
         run_id: The run.
-        retryable: Whether what failed will be, or may be, tried again.
+        retryable: Whether it will be, or may be, tried again.
     """
     execute(
         "flowstone.error",

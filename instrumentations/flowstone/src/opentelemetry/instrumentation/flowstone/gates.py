@@ -1,10 +1,10 @@
-"""Signal gates and rate limits, as built: `flowstone.signal_gate.*` and `flowstone.rate_limit.*`."""
+"""Signal gates and rate limits: `flowstone.signal_gate.*` and `flowstone.rate_limit.*`."""
 
 from __future__ import annotations
 
 from typing import Literal
 
-from opentelemetry.instrumentation.flowstone.metadata import described
+from opentelemetry.instrumentation.flowstone._metadata import described
 
 from assay.telemetry import execute
 
@@ -15,12 +15,12 @@ def signal_gate(
     run_id: str | None = None,
     **metadata: object,
 ) -> None:
-    """Tell what a signal gate did.
+    """Emit the event of a signal gate.
 
     Args:
-        action: What it did; the last part of the event's name.
+        action: Last part of the event's name.
         run_id: The run that waits at the gate.
-        metadata: What else describes it.
+        metadata: Further metadata of the event.
     """
     execute(f"flowstone.signal_gate.{action}", None, described(run_id=run_id, **metadata))
 
@@ -31,11 +31,11 @@ def rate_limit(
     run_id: str | None = None,
     **metadata: object,
 ) -> None:
-    """Tell what a rate limit did.
+    """Emit the event of a rate limit.
 
     Args:
-        action: What it did; the last part of the event's name.
+        action: Last part of the event's name.
         run_id: The run that is limited.
-        metadata: What else describes it.
+        metadata: Further metadata of the event.
     """
     execute(f"flowstone.rate_limit.{action}", None, described(run_id=run_id, **metadata))

@@ -1,8 +1,8 @@
-"""Assets coming to be: `flowstone.materialization.*` and `flowstone.asset_check.evaluated`."""
+"""Materializations and checks: `flowstone.materialization.*` and `flowstone.asset_check.evaluated`."""
 
 from __future__ import annotations
 
-from opentelemetry.instrumentation.flowstone.metadata import described
+from opentelemetry.instrumentation.flowstone._metadata import described
 
 from assay.telemetry import Span, execute, span
 
@@ -12,14 +12,14 @@ def materialization(
 ) -> Span:
     """Return the span of one attempt to make an asset; a context manager and a decorator.
 
-    Inside, set `measurements["result_size"]` (bytes) and, other than `success`, `metadata["status"]`. An
-    exception that leaves the block ends it with `.exception` and goes on to the caller.
+    Inside, set `measurements["result_size"]` (bytes) and, if it is not `success`, `metadata["status"]`. An
+    exception ends the span with `.exception` and propagates.
 
     Args:
         asset: Name of the asset; a label of the series.
         partition: Partition key.
         run_id: The run it belongs to; also its correlation id.
-        metadata: Whatever else the events shall carry.
+        metadata: Further metadata of the events.
     """
     return span(
         "flowstone.materialization",
@@ -35,12 +35,12 @@ def materialization_retry(
     partition: str | None = None,
     run_id: str | None = None,
 ) -> None:
-    """Tell that an attempt failed and the asset will be tried again.
+    """Emit that an attempt failed and the asset will be tried again.
 
     Args:
         asset: Name of the asset.
         attempt: Number of the attempt that failed; the first is 1.
-        error_type: What it failed with.
+        error_type: Type of its error.
         partition: Partition key.
         run_id: The run.
     """
@@ -52,12 +52,12 @@ def materialization_retry(
 
 
 def asset_check(asset: str, check: str, *, passed: bool, run_id: str | None = None) -> None:
-    """Tell that a check of an asset was evaluated.
+    """Emit the result of an asset check.
 
     Args:
         asset: Name of the asset.
         check: Name of the check.
-        passed: What came out.
+        passed: The result.
         run_id: The run.
     """
     execute(

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from opentelemetry.instrumentation.flowstone.metadata import described
+from opentelemetry.instrumentation.flowstone._metadata import described
 
 from assay.telemetry import execute
 
 
 def resource_health(resource: str, *, healthy: bool, run_id: str | None = None) -> None:
-    """Tell whether a resource is fit for use.
+    """Emit the result of a resource's health check.
 
     Args:
         resource: Name of the resource; a label of the series.
-        healthy: What the check found.
+        healthy: Whether the resource can be used.
         run_id: The run that checked it, if one did.
     """
     execute(

@@ -1,4 +1,4 @@
-"""Instruments Dagster: runs, assets and ops, IO managers, checks, sensors, schedules, resources.
+"""Instrument Dagster: runs, assets and ops, IO managers, checks, sensors, schedules, resources.
 
 ```python
 from opentelemetry.instrumentation.flowstone import FlowstoneInstrumentor
@@ -7,17 +7,17 @@ from opentelemetry.instrumentation.flowstone.dagster import DagsterInstrumentor
 FlowstoneInstrumentor().instrument()
 
 
-def name_the_owner(metadata, context):
-    metadata["owner"] = context.op_def.tags.get("owner", "nobody")
+def name_the_owner(span, step_context):
+    span.set_attribute("shop.owner", step_context.op_def.tags.get("owner", "nobody"))
 
 
-DagsterInstrumentor().instrument(materialization_hook=name_the_owner)
+DagsterInstrumentor().instrument(materialization_request_hook=name_the_owner)
 ```
 
-Dagster's own behaviour does not change: results, exceptions and the event log are what they were, and nothing
-that goes wrong in here reaches it.
+Dagster's own behaviour does not change: its results, exceptions and event log stay the same, and an error in
+the instrumentation does not reach it.
 """
 
-from opentelemetry.instrumentation.flowstone.dagster.instrumentor import DagsterInstrumentor
+from opentelemetry.instrumentation.flowstone.dagster._instrumentor import DagsterInstrumentor
 
 __all__ = ["DagsterInstrumentor"]

@@ -1,4 +1,4 @@
-"""How big a value is, in bytes, without a second copy of it and without consuming it."""
+"""Sizes of values in bytes, found without copying or consuming the value."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import cast
 
-from opentelemetry.instrumentation.flowstone.dagster.foreign import Foreign
+from assay.instrumentation import Foreign
 
 PANDAS = "pandas"
 
 
 def size_of_value(value: Foreign) -> int | None:
-    """Return the size of bytes, text, arrays and data frames; None of what would have to be walked."""
+    """Return the size of bytes, text, arrays and data frames; None for any other value."""
     if isinstance(value, (bytes, bytearray)):
         return len(value)
     if isinstance(value, str):
@@ -26,14 +26,14 @@ def size_of_value(value: Foreign) -> int | None:
     estimated = getattr(kind, "estimated_size", None)  # polars
     if callable(estimated):
         return _whole(estimated(value))
-    # numpy, pyarrow, xarray, torch, memoryview: told by the type, so that no user's __getattr__ runs
+    # numpy, pyarrow, xarray, torch, memoryview: asked of the type, so that no user's __getattr__ runs
     if hasattr(kind, "nbytes"):
         return _whole(value.nbytes)
     return None
 
 
 def paths_of(manager: Foreign, context: Foreign) -> list[Foreign]:
-    """Return where a `UPathIOManager` keeps what it is asked for; nothing for any other manager."""
+    """Return the paths of a load or store of a `UPathIOManager`; none for any other manager."""
     from dagster import UPathIOManager  # noqa: PLC0415 - Dagster is only there where it is instrumented
 
     if not isinstance(manager, UPathIOManager):
@@ -45,9 +45,9 @@ def paths_of(manager: Foreign, context: Foreign) -> list[Foreign]:
 
 
 def size_on_disk(paths: Iterable[Foreign]) -> int | None:
-    """Return the size of files on this machine's disk; None if one is elsewhere, or not there.
+    """Return the size of files on this machine's disk; None if one is elsewhere or missing.
 
-    A path in a bucket is not asked for its size: that would be a request more than Dagster makes.
+    The size of an object in a bucket is left out: it would cost a request that Dagster does not make.
     """
     total = 0
     for path in paths:

@@ -1,8 +1,8 @@
-"""How Dagster's things are called in events."""
+"""Names of Dagster's runs, steps and assets in events."""
 
 from __future__ import annotations
 
-from opentelemetry.instrumentation.flowstone.dagster.foreign import Foreign
+from assay.instrumentation import Foreign
 
 PARTITION_TAG = "dagster/partition"
 RANGE_START_TAG = "dagster/asset_partition_range_start"
@@ -20,7 +20,7 @@ def partition_of_run(tags: Foreign) -> str | None:
 
 
 def partition_of(context: Foreign) -> str | None:
-    """Return the partition key that an IO manager is asked for; of several, `first...last`."""
+    """Return the partition key of a load or store; of several, `first...last`."""
     if not context.has_asset_key or not context.has_asset_partitions:
         return None
     keys = context.asset_partition_keys
@@ -30,7 +30,7 @@ def partition_of(context: Foreign) -> str | None:
 
 
 def name_of_step(step: Foreign) -> str:
-    """Return the name of what a step makes: its asset, or its op where it makes none or several.
+    """Return the name of a step's result: its asset, or its op if it makes no asset or several.
 
     Never the step's key: a mapped op has one for each mapping, and the name is a label of the series.
     """

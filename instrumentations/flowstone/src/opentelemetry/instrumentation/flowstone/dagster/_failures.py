@@ -1,0 +1,93 @@
+"""The failures of steps and runs, without the exceptions that Dagster wraps around them."""
+
+from __future__ import annotations
+
+import builtins
+from dataclasses import dataclass
+
+from assay.instrumentation import Foreign
+from assay.telemetry.spans import qualified_name
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A failure of a step.
+
+    Args:
+        error: The user's own exception if there is one, else Dagster's.
+        type: Its type.
+        message: Its message.
+        retryable: Whether Dagster will try the step again.
+    """
+
+    error: BaseException
+    type: str
+    message: str
+    retryable: bool
+
+
+def failure_of(error: BaseException, step_context: Foreign) -> Failure:
+    """Return the failure of a step that an exception has ended."""
+    cause = user_error(error)
+    return Failure(cause, qualified_name(type(cause)), message_of(cause), will_retry(error, step_context))
+
+
+def user_error(error: BaseException) -> BaseException:
+    """Return the user's exception that Dagster has wrapped, or the exception itself."""
+    from dagster import RetryRequested  # noqa: PLC0415 - Dagster is imported by then
+    from dagster._core.errors import DagsterUserCodeExecutionError  # noqa: PLC0415 - as above
+
+    if isinstance(error, DagsterUserCodeExecutionError):
+        original: BaseException | None = getattr(error, "user_exception", None)
+        return original or error
+    if isinstance(error, RetryRequested) and error.__cause__ is not None:
+        return error.__cause__
+    return error
+
+
+def will_retry(error: BaseException, step_context: Foreign) -> bool:
+    """Return whether Dagster tries the step again, by the rules of its `dagster_event_sequence_for_step`."""
+    from dagster import RetryRequested  # noqa: PLC0415 - as above
+
+    return (
+        isinstance(error, RetryRequested)
+        and not step_context.retry_mode.disabled
+        and step_context.previous_attempt_count < error.max_retries
+    )
+
+
+def message_of(error: BaseException) -> str:
+    """Return an exception's message; a Dagster `Failure` keeps it in its description."""
+    return str(getattr(error, "description", None) or error)
+
+
+def type_of_failure(event: Foreign) -> str:
+    """Return the type of the first error that made a run fail, as its step's; else Dagster's reason.
+
+    Args:
+        event: The event PIPELINE_FAILURE.
+    """
+    data = event.event_specific_data
+    first = getattr(data, "first_step_failure_event", None)
+    error = first.event_specific_data.error if first is not None else getattr(data, "error", None)
+    while error is not None and error.cause is not None:
+        error = error.cause
+    if error is not None and error.cls_name:
+        return _qualified_name_of(error)
+    reason = getattr(data, "failure_reason", None)
+    return str(getattr(reason, "value", None) or "_OTHER")
+
+
+def _qualified_name_of(error: Foreign) -> str:
+    """Return the qualified name of a `SerializableErrorInfo`'s type.
+
+    Its `cls_name` has no module. Its message is formatted by `traceback` and begins with the qualified name,
+    in which the modules `builtins` and `__main__` are left out. `qualified_name` leaves out `builtins` only.
+    """
+    cls_name = str(error.cls_name)
+    name = str(error.message).partition(":")[0].strip()
+    if name.rpartition(".")[2] != cls_name:
+        return cls_name
+    if "." in name or hasattr(builtins, name):
+        return name
+    return f"__main__.{name}"

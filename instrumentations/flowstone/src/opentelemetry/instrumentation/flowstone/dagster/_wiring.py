@@ -1,0 +1,96 @@
+"""The functions of Dagster that are patched, and their wrappers."""
+
+from __future__ import annotations
+
+from opentelemetry.instrumentation.flowstone.dagster import _automation, _io, _resources, _runs, _steps
+
+from assay.instrumentation import (
+    Call,
+    ChildTarget,
+    Foreign,
+    Hooks,
+    LibraryInstrumentor,
+    Patches,
+    RelayReceiver,
+    Target,
+)
+
+EXECUTION = "dagster._core.execution"
+STEP_SEQUENCE = Target(f"{EXECUTION}.plan.execute_plan", "core_dagster_event_sequence_for_step")
+STORE_OUTPUT = Target(f"{EXECUTION}.plan.execute_step", "_store_output")
+LOAD_INPUT = Target(f"{EXECUTION}.plan.inputs", "_load_input_with_input_manager")
+GET_IO_MANAGER = Target(f"{EXECUTION}.context.system", "StepExecutionContext.get_io_manager")
+GET_PATH = Target("dagster._core.storage.upath_io_manager", "UPathIOManager._get_path")
+GET_PATHS = Target("dagster._core.storage.upath_io_manager", "UPathIOManager._get_paths_for_partitions")
+SET_UP_RESOURCE = Target(f"{EXECUTION}.resources_init", "single_resource_event_generator")
+PREPARE_RUN = Target(f"{EXECUTION}.context_creation_job", "PlanOrchestrationContextManager.__init__")
+ITERATE_RUN = Target(f"{EXECUTION}.api", "ExecuteRunWithPlanIterable.__iter__")
+CREATE_RUN = Target("dagster._core.instance", "DagsterInstance.create_run")
+CREATE_RUN_IN_DOMAIN = Target("dagster._core.instance.runs.run_domain", "RunDomain.create_run")
+"""Newer versions create the runs of jobs here, not always by way of the instance."""
+REPORT_EVENT = Target("dagster._core.instance", "DagsterInstance.report_dagster_event")
+EVALUATE_SENSOR = Target("dagster._core.definitions.sensor_definition", "SensorDefinition.evaluate_tick")
+EVALUATE_SCHEDULE = Target(
+    "dagster._core.definitions.schedule_definition", "ScheduleDefinition.evaluate_tick"
+)
+EXECUTE_CHILD = Target("dagster._core.executor.multiprocess", "execute_child_process_command")
+START_RUN = Target("dagster._grpc.server", "start_run_in_subprocess")
+
+TARGETS = (
+    STEP_SEQUENCE,
+    STORE_OUTPUT,
+    LOAD_INPUT,
+    GET_IO_MANAGER,
+    GET_PATH,
+    GET_PATHS,
+    SET_UP_RESOURCE,
+    PREPARE_RUN,
+    ITERATE_RUN,
+    CREATE_RUN,
+    CREATE_RUN_IN_DOMAIN,
+    REPORT_EVENT,
+    EVALUATE_SENSOR,
+    EVALUATE_SCHEDULE,
+    EXECUTE_CHILD,
+    START_RUN,
+)
+"""Everything that is patched."""
+
+
+def wire(instrumentor: LibraryInstrumentor, patches: Patches, hooks: Hooks) -> None:
+    """Patch Dagster.
+
+    Args:
+        instrumentor: Instruments child processes too.
+        patches: Takes the patches.
+        hooks: The user's hooks.
+    """
+    steps = _steps.Steps(hooks)
+    transfers = _io.Transfers(steps)
+    runs = _runs.Runs(hooks)
+    patches.wrap(STEP_SEQUENCE, steps.sequence)
+    patches.wrap(STORE_OUTPUT, transfers.store)
+    patches.wrap(LOAD_INPUT, transfers.load)
+    patches.wrap(GET_IO_MANAGER, transfers.manager)
+    patches.wrap(GET_PATH, transfers.path)
+    patches.wrap(GET_PATHS, transfers.paths)
+    patches.wrap(SET_UP_RESOURCE, _resources.set_up)
+    patches.wrap(PREPARE_RUN, runs.remember)
+    patches.wrap(ITERATE_RUN, runs.iterate)
+    patches.wrap(CREATE_RUN, runs.create)
+    patches.wrap(CREATE_RUN_IN_DOMAIN, runs.create)
+    patches.wrap(REPORT_EVENT, runs.report)
+    patches.wrap(EVALUATE_SENSOR, _automation.poll)
+    patches.wrap(EVALUATE_SCHEDULE, _automation.tick)
+
+    receiver = RelayReceiver(instrumentor.meter_provider)
+
+    def execute_child(call: Call) -> Foreign:
+        # Imported when Dagster calls it: the module imports Dagster.
+        from opentelemetry.instrumentation.flowstone.dagster import _processes  # noqa: PLC0415
+
+        return _processes.execute_child(call, instrumentor, receiver)
+
+    patches.wrap(EXECUTE_CHILD, execute_child)
+    # Dagster gives it to multiprocessing, which pickles it.
+    patches.replace(START_RUN, lambda original: ChildTarget(original, instrumentor))
