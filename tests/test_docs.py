@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from assay.cli._demo.arrivals import scrape
+from assay.instrumentation.testing import OTLPReceiver
 
 REPOSITORY = Path(__file__).parents[1]
 PAGES = sorted(
@@ -144,6 +145,49 @@ def test_own_events_become_series_records_and_cdevents_with_no_code(collector_bi
         prometheus = re.search(r"Prometheus scrapes (\S+)", printed.read_text(encoding="utf-8"))
         assert prometheus
         wait_until(lambda: 'shop_orders_total{channel="till"' in scrape(prometheus[1]))
+
+
+INSTRUMENTATION = "docs/how-to/write-an-instrumentation.md"
+
+
+def test_instrumentation_page_is_short_and_passes_its_own_test(tmp_path):
+    """Its registry file and its module have 60 lines at most, and its test passes as typed."""
+    write_titled(REPOSITORY / INSTRUMENTATION, tmp_path)
+    written = [tmp_path / "schedule.yaml", tmp_path / "schedule_instrumentation.py"]
+    lines = [line for file in written for line in file.read_text(encoding="utf-8").splitlines() if line]
+    assert len(lines) <= 60
+    (command,) = [line for line in commands(INSTRUMENTATION) if line.startswith("pytest")]
+    done = run_script([command], tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "1 passed" in done.stdout
+
+
+@pytest.mark.slow
+def test_instrumentation_page_runs_under_opentelemetry_instrument(tmp_path, monkeypatch):
+    write_titled(REPOSITORY / INSTRUMENTATION, tmp_path)
+    install_entry_points(tmp_path)
+    (command,) = [line for line in commands(INSTRUMENTATION) if line.startswith("opentelemetry-instrument")]
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    with OTLPReceiver() as receiver:
+        monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", receiver.endpoint)
+        done = run_script([command], tmp_path)
+        assert done.returncode == 0, done.stderr
+        assert "swept" in done.stdout
+        assert len(receiver.spans("schedule.job.run")) == 1
+        assert "schedule.job.duration" in {metric.name for metric in receiver.metrics()}
+
+
+def install_entry_points(folder: Path) -> None:
+    """Write what `pip install` writes for the entry points of the folder's `pyproject.toml`."""
+    project = (folder / "pyproject.toml").read_text(encoding="utf-8")
+    _, _, entries = project.partition("[project.entry-points.")
+    group, _, names = entries.partition("]")
+    installed = folder / "schedule_instrumentation-1.0.dist-info"
+    installed.mkdir()
+    (installed / "METADATA").write_text(
+        "Metadata-Version: 2.1\nName: schedule-instrumentation\nVersion: 1.0\n"
+    )
+    (installed / "entry_points.txt").write_text(f"[{group}]{names}".replace('"', ""))
 
 
 def holds_action(folder: Path, action: str) -> bool:
