@@ -11,7 +11,7 @@ import pytest
 
 @dataclass
 class Answers:
-    """A server that answers with what is next in `script`, and the last for ever: status, headers, body."""
+    """A server's responses in order, of which the last repeats: status, headers, body."""
 
     script: list[tuple[int, dict[str, str], bytes]]
     url: str = ""
@@ -26,6 +26,8 @@ def server() -> Iterator[Any]:
         answers = Answers(list(script))
 
         class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers["Content-Length"]))
                 answers.got.append((dict(self.headers), body))

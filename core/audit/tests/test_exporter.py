@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import pytest
+from google.rpc.status_pb2 import Status
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import (
     ExportLogsServiceRequest,
     ExportLogsServiceResponse,
@@ -15,7 +16,7 @@ REQUEST = ExportLogsServiceRequest(
 )
 
 
-def test_it_posts_protobuf_with_the_token(server):
+def test_export_posts_protobuf_with_the_token(server):
     answers = server((200, PROTOBUF, b""))
     assert OTLPAuditExporter(answers.url, token="s3cret").export(REQUEST) == []
     headers, body = answers.got[0]
@@ -24,34 +25,66 @@ def test_it_posts_protobuf_with_the_token(server):
     assert ExportLogsServiceRequest.FromString(body) == REQUEST
 
 
-def test_partial_success_is_a_failure_of_the_whole(server):
+def test_a_partial_success_fails_the_whole_batch(server):
     answer = ExportLogsServiceResponse()
     answer.partial_success.rejected_log_records = 1
     for headers, body in [
         (PROTOBUF, answer.SerializeToString()),
         ({"Content-Type": "application/json"}, b'{"partialSuccess": {"rejectedLogRecords": "1"}}'),
     ]:
-        with pytest.raises(ExportError, match="refused 1"):
+        with pytest.raises(ExportError, match="rejected 1"):
             OTLPAuditExporter(server((200, headers, body)).url).export(REQUEST)
 
 
 @pytest.mark.parametrize(("status", "kind"), [(409, ConflictError), (400, ExportError), (401, ExportError)])
-def test_what_is_final_is_not_tried_again(server, status, kind):
+def test_final_rejections_are_not_retried(server, status, kind):
     answers = server((status, {}, b"because"))
     with pytest.raises(kind, match=f"{status}.*because") as caught:
         OTLPAuditExporter(answers.url).export(REQUEST)
     assert caught.value.status == status
+    assert caught.value.is_final
     assert len(answers.got) == 1
 
 
+STATUS = Status(code=16, message="the bearer token is not one of this listener's")
+
+
+@pytest.mark.parametrize(
+    ("kind", "body"),
+    [
+        ("application/x-protobuf", STATUS.SerializeToString()),
+        ("application/json", b'{"code": 16, "message": "the bearer token is not one of this listener\'s"}'),
+        ("application/json; charset=utf-8", b'{"error": "the bearer token is not one of this listener\'s"}'),
+        ("text/plain", b"the bearer token is not one\nof this listener's\n"),
+    ],
+)
+def test_the_body_of_a_401_is_decoded_and_the_remedy_is_the_token(server, kind, body):
+    answers = server((401, {"Content-Type": kind}, body))
+    with pytest.raises(ExportError) as caught:
+        OTLPAuditExporter(answers.url).export(REQUEST)
+    said = "401 Unauthorized: the bearer token is not one of this listener's. To fix it, set token"
+    assert said in str(caught.value)
+    assert "Collector" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("kind", "body"),
+    [("application/x-protobuf", b"\xff\xff"), ("application/json", b"{"), ("image/png", b"\x89P")],
+)
+def test_a_body_that_cannot_be_decoded_is_counted_in_bytes(server, kind, body):
+    answers = server((400, {"Content-Type": kind}, body))
+    with pytest.raises(ExportError, match=f"{len(body)} bytes of {kind}"):
+        OTLPAuditExporter(answers.url).export(REQUEST)
+
+
 @pytest.mark.parametrize("status", [429, 503])
-def test_later_is_tried_again_after_what_retry_after_says(server, status):
+def test_retryable_rejections_are_retried_after_retry_after(server, status):
     answers = server((status, {"Retry-After": "0"}, b""), (200, PROTOBUF, b""))
     OTLPAuditExporter(answers.url).export(REQUEST)
     assert len(answers.got) == 2
 
 
-def test_it_does_not_wait_beyond_its_timeout(server):
+def test_no_retry_waits_beyond_the_timeout(server):
     answers = server((503, {"Retry-After": "3600"}, b"full"))
     with pytest.raises(ExportError, match="full"):
         OTLPAuditExporter(answers.url, timeout=1).export(REQUEST)
@@ -71,22 +104,24 @@ def test_redirects_are_not_followed(server):
         OTLPAuditExporter(answers.url).export(REQUEST)
 
 
-def test_nobody_there_is_an_error():
-    with pytest.raises(ExportError, match="did not answer"):
-        OTLPAuditExporter("http://127.0.0.1:1/v1/audit", retries=0).export(REQUEST)
+def test_an_endpoint_that_does_not_respond_is_an_error():
+    with pytest.raises(ExportError, match="did not respond") as caught:
+        OTLPAuditExporter("http://127.0.0.1:1/v1/audit?token=s3cret", retries=0).export(REQUEST)
+    assert not caught.value.is_final
+    assert "s3cret" not in str(caught.value)
 
 
 @pytest.mark.parametrize(
     ("kind", "body"),
     [("x-protobuf", b"\xff\xff"), ("json", b"[]"), ("json", b'{"receipts": [1]}'), ("json", b"{")],
 )
-def test_an_answer_that_is_no_otlp_is_an_error(server, kind, body):
+def test_a_response_that_is_not_otlp_is_an_error(server, kind, body):
     answers = server((200, {"Content-Type": f"application/{kind}"}, body))
-    with pytest.raises(ExportError, match="no OTLP answer"):
+    with pytest.raises(ExportError, match="not in OTLP"):
         OTLPAuditExporter(answers.url).export(REQUEST)
 
 
-def test_a_retry_after_that_is_no_time_is_ignored(server):
+def test_an_invalid_retry_after_is_ignored(server):
     answers = server((503, {"Retry-After": "nan"}, b""), (200, PROTOBUF, b""))
     OTLPAuditExporter(answers.url).export(REQUEST)
     assert len(answers.got) == 2
@@ -108,7 +143,7 @@ def test_a_retry_after_that_is_no_time_is_ignored(server):
         {"token": "s3cret\u20ac"},
     ],
 )
-def test_a_setting_that_does_not_hold_is_an_error_that_names_it(settings):
+def test_the_error_about_an_invalid_setting_names_it(settings):
     with pytest.raises(ConfigurationError, match=next(iter(settings))) as caught:
         OTLPAuditExporter(**settings)
     assert "s3cret" not in str(caught.value)
@@ -128,7 +163,7 @@ def test_credentials_in_the_endpoint_are_not_shown(server):
 @pytest.mark.parametrize(
     "endpoint", ["http://localhost:1/", "http://[::1]:1/", "https://audit.example.com/v1/audit"]
 )
-def test_loopback_and_https_are_fine(endpoint):
+def test_loopback_and_https_are_accepted(endpoint):
     assert OTLPAuditExporter(endpoint).endpoint == endpoint
 
 

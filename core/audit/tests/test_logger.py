@@ -22,7 +22,7 @@ LOGIN = {"event_name": "user.login", "action": "LOGIN", "outcome": "success"}
 
 
 class Kept:
-    """An exporter at the end of the way: keeps what it was given."""
+    """An exporter that keeps what it is given."""
 
     def __init__(self, error: Exception | None = None) -> None:
         self.requests, self.closed, self.error = [], 0, error
@@ -55,12 +55,12 @@ def logger(kept):
     return AuditLogger(kept, {"service.name": "orders"})
 
 
-def test_what_is_empty_is_filled_in(logger, kept):
+def test_empty_fields_are_filled_in(logger, kept):
     receipt = logger.emit(AuditRecord(**LOGIN))
     assert uuid.UUID(receipt.record_id).version == 4
     assert receipt.integrity_hash == integrity_hash(kept.record)
-    assert kept.attributes["audit.actor.id"] == "unknown"
-    assert kept.attributes["audit.actor.type"] == "service"
+    assert kept.attributes["audit.actor.id"] == "system"
+    assert kept.attributes["audit.actor.type"] == "system"
     assert 0 < kept.record.time_unix_nano <= kept.record.observed_time_unix_nano
     assert not kept.record.severity_number
     assert not kept.requests[0].resource_logs[0].scope_logs[0].scope.name
@@ -82,16 +82,16 @@ def test_the_actor_comes_from_the_record_else_the_context_else_the_baggage(logge
     finally:
         context.detach(token)
     logger.emit(AuditRecord(**LOGIN))
-    assert kept.attributes["audit.actor.id"] == "unknown"
+    assert kept.attributes["audit.actor.id"] == "system"
 
 
 @pytest.mark.parametrize(("id_", "type_"), [("", "user"), ("x", "robot")])
-def test_an_actor_that_is_none_is_refused(id_, type_):
+def test_an_invalid_actor_is_rejected(id_, type_):
     with pytest.raises(RecordError), actor(id=id_, type=type_):
         pass
 
 
-def test_the_current_span_is_named(logger, kept):
+def test_the_record_has_the_current_span(logger, kept):
     span = NonRecordingSpan(SpanContext(trace_id=17, span_id=4, is_remote=False))
     with trace.use_span(span):
         logger.emit(AuditRecord(**LOGIN))
@@ -107,7 +107,7 @@ def test_the_current_span_is_named(logger, kept):
         ({"outcome": "maybe"}, "audit.outcome"),
         ({"actor_id": "x", "actor_type": "robot"}, "audit.actor.type"),
         ({"record_id": "17"}, "UUID"),
-        ({"record_id": "C0FFEE00-0000-4000-8000-000000000000"}, "lower case"),
+        ({"record_id": "C0FFEE00-0000-4000-8000-000000000000"}, "lower-case"),
         ({"time_unix_nano": 5, "observed_time_unix_nano": 4}, "before"),
         ({"source_type": "carrier pigeon"}, "audit.source.type"),
         ({"target_id": "x" * 256}, "audit.target.id"),
@@ -118,13 +118,13 @@ def test_the_current_span_is_named(logger, kept):
         ({"attributes": {"audit.target.type": 5}}, "audit.target.type"),
     ],
 )
-def test_a_record_that_does_not_hold_is_the_callers_error(logger, kept, change, named):
+def test_an_invalid_record_is_the_callers_error(logger, kept, change, named):
     with pytest.raises(RecordError, match=named):
         logger.emit(AuditRecord(**{**LOGIN, **change}))
     assert not kept.requests
 
 
-def test_emit_after_shutdown_is_an_error_and_shutdown_is_once(logger, kept):
+def test_emit_after_shutdown_is_an_error_and_shutdown_runs_once(logger, kept):
     logger.shutdown()
     logger.shutdown()
     assert kept.closed == 1
@@ -132,7 +132,7 @@ def test_emit_after_shutdown_is_an_error_and_shutdown_is_once(logger, kept):
         logger.emit(AuditRecord(**LOGIN))
 
 
-def test_what_was_not_accepted_is_an_error():
+def test_a_record_that_was_not_accepted_is_an_error():
     with pytest.raises(ExportError):
         AuditLogger(Kept(ExportError("no")), {}).emit(AuditRecord(**LOGIN))
 

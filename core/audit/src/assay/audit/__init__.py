@@ -8,22 +8,24 @@
             AuditRecord(event_name="order.refunded", action="REFUND", outcome="success", target_id="order-17")
         )
 
-`emit` returns when the record is accepted, and raises when it is not: nothing is sampled or dropped.
+`emit` returns when the record is accepted, and raises when it is not. `submit` does not block: it returns a
+future. Nothing is sampled, and nothing is dropped without an error.
 """
 
-from assay.audit.actor import Actor, actor, current_actor
+from assay.audit._actor import Actor, actor, current_actor
+from assay.audit._exporter import OTLPAuditExporter
+from assay.audit._logger import AuditExporter, AuditLogger
+from assay.audit._receipt import AuditReceipt
 from assay.audit.canonical import canonical_form, integrity_hash
 from assay.audit.errors import (
     AuditError,
     ConfigurationError,
     ConflictError,
     ExportError,
+    QueueFullError,
     RecordError,
     ShutdownError,
 )
-from assay.audit.exporter import OTLPAuditExporter
-from assay.audit.logger import AuditExporter, AuditLogger
-from assay.audit.receipt import AuditReceipt
 from assay.audit.record import AuditRecord
 
 __all__ = [
@@ -37,6 +39,7 @@ __all__ = [
     "ConflictError",
     "ExportError",
     "OTLPAuditExporter",
+    "QueueFullError",
     "RecordError",
     "ShutdownError",
     "actor",

@@ -1,10 +1,10 @@
-"""The canonical form of an audit record: the bytes that are hashed, and one day signed.
+"""The canonical form of an audit record: the bytes that are hashed.
 
-JSON after RFC 8785 (JCS) of the OTLP `LogRecord`, as the audit data model wants it ("Integrity Attributes"):
-without any `audit.integrity.*` attribute and without severity. What the draft leaves open is decided in
-docs/decisions/0003-audit-canonical-form.md.
+It is RFC 8785 (JCS) JSON of the OTLP `LogRecord`, as the audit data model requires ("Integrity Attributes"):
+without `audit.integrity.*` attributes and without severity. docs/decisions/0003-audit-canonical-form.md
+decides what the draft leaves open.
 
-A record's content is the JSON value before it is written: a `Content` mapping with the names of OTLP/JSON.
+A record's content is the JSON value before it is encoded: a `Content` mapping with the names of OTLP/JSON.
 """
 
 from __future__ import annotations
@@ -26,25 +26,23 @@ from assay.audit.errors import RecordError
 Content: TypeAlias = dict[str, Any]
 
 INTEGRITY = "audit.integrity."
-SAFE_INTEGER = 2**53 - 1  # RFC 7493 section 2.2: beyond it a JSON number is not the same number everywhere
-DEPTH = 32  # of values within values; of maps within maps protobuf itself takes no more
-_NON_BMP = re.compile(
-    rb"[\xf0-\xf4]"
-)  # the first byte of a UTF-8 sequence beyond the basic multilingual plane
+SAFE_INTEGER = 2**53 - 1  # RFC 7493 section 2.2: not every reader keeps a larger JSON number exactly
+DEPTH = 32  # of values within values; protobuf accepts no deeper maps
+# The first byte of a UTF-8 sequence beyond the basic multilingual plane.
+_NON_BMP = re.compile(rb"[\xf0-\xf4]")
 
 
 def content(record: LogRecord) -> tuple[Content, Content]:
-    """Split a record into what its canonical form covers, and its `audit.integrity.*` attributes.
+    """Return the content that a record's canonical form covers, and its `audit.integrity.*` attributes.
 
-    Returns:
-        The content, and the integrity attributes, both with their values wrapped by type as in OTLP/JSON.
+    In both, values are wrapped by type as in OTLP/JSON.
 
     Raises:
-        RecordError: A value is nested too deep or of an unknown type, or an id has a wrong length.
+        RecordError: A value is nested too deeply or of an unknown type, or an id has a wrong length.
     """
     members = attributes(record.attributes)
     integrity: Content = {}
-    if INTEGRITY in "\n".join(members):  # one search instead of one for each key: few records are signed
+    if INTEGRITY in "\n".join(members):  # one search, not one for each key: few records are signed
         integrity = {key: members.pop(key) for key in list(members) if key.startswith(INTEGRITY)}
     result: Content = {
         "attributes": members,
@@ -64,20 +62,20 @@ def content(record: LogRecord) -> tuple[Content, Content]:
 
 
 def attributes(pairs: Iterable[KeyValue]) -> Content:
-    """Return attributes as a JSON object; of a key that comes twice the last value counts, as the draft says.
+    """Return attributes as a JSON object. The last value of a duplicate key counts, as the draft says.
 
     Raises:
-        RecordError: A value is nested too deep or of an unknown type.
+        RecordError: A value is nested too deeply or of an unknown type.
     """
     return _members(pairs, DEPTH)
 
 
 def encode(value: Any) -> bytes:  # noqa: ANN401  a JSON value
-    """Write a JSON value after RFC 8785.
+    """Encode a JSON value as RFC 8785 requires.
 
-    orjson is some twenty times faster, and differs in two things only: how it writes a double, and that it
-    sorts keys by code point where RFC 8785 sorts by UTF-16 code unit, which is another order only beyond the
-    basic multilingual plane. Where either could matter, the rfc8785 library writes.
+    orjson is about twenty times faster than the rfc8785 library and differs in two respects: the form of a
+    double, and the order of keys, which it sorts by code point and RFC 8785 by UTF-16 code unit. The orders
+    differ only beyond the basic multilingual plane. Where either could matter, rfc8785 encodes.
 
     Raises:
         RecordError: A string holds a lone surrogate.
@@ -95,7 +93,7 @@ def canonical_form(record: LogRecord) -> bytes:
     """Return the canonical form of a record.
 
     Raises:
-        RecordError: It has none.
+        RecordError: The record has no canonical form: see `content` and `encode`.
     """
     return encode(content(record)[0])
 
@@ -104,15 +102,15 @@ def integrity_hash(record: LogRecord) -> str:
     """Return the record's `IntegrityHash`: SHA-256 of its canonical form, in lower-case hexadecimal.
 
     Raises:
-        RecordError: It has no canonical form.
+        RecordError: The record has no canonical form.
     """
     return hashlib.sha256(canonical_form(record)).hexdigest()
 
 
 def unwrap(value: Content) -> Any:  # noqa: ANN401  a JSON value
-    """Return the plain JSON value of a wrapped one: text, numbers, lists, objects; bytes stay base64.
+    """Return a wrapped value as plain JSON: text, numbers, lists, objects.
 
-    An integer is an integer again; NaN and the infinities stay their names.
+    Bytes stay base64 text. An integer is an int again. NaN and the infinities stay strings.
     """
     for kind, inner in value.items():
         if kind == "kvlistValue":
@@ -133,7 +131,7 @@ def unwrap(value: Content) -> Any:  # noqa: ANN401  a JSON value
 def _wrap(value: AnyValue, depth: int) -> Content:  # noqa: PLR0911  one return for each kind
     kind = value.WhichOneof("value")
     if depth == 0:
-        raise RecordError(f"values are nested more than {DEPTH} deep: flatten the body")
+        raise RecordError(f"values are nested more than {DEPTH} levels deep: flatten the body")
     if kind == "string_value":
         return {"stringValue": value.string_value}
     if kind == "int_value":
@@ -151,11 +149,11 @@ def _wrap(value: AnyValue, depth: int) -> Content:  # noqa: PLR0911  one return 
         return {"kvlistValue": {"values": _members(value.kvlist_value.values, depth - 1)}}
     if kind is None:
         return {}
-    raise RecordError(f"a value is of the kind {kind}, which OTLP does not allow in a log record")
+    raise RecordError(f"OTLP does not allow a value of the kind {kind} in a log record")
 
 
 def _members(pairs: Iterable[KeyValue], depth: int) -> Content:
-    # A string that is not empty is recognised without asking which kind of value it is: most are.
+    # Most values are non-empty strings: recognizing these first saves a WhichOneof call.
     return {
         pair.key: {"stringValue": text}
         if (text := (value := pair.value).string_value)
@@ -165,7 +163,7 @@ def _members(pairs: Iterable[KeyValue], depth: int) -> Content:
 
 
 def _double(number: float) -> float | str:
-    """RFC 8785 has no NaN: as in the protobuf JSON mapping, the three that are no number are named."""
+    """Return a float; NaN and the infinities as strings, as in the protobuf JSON mapping."""
     if math.isfinite(number):
         return number
     return "NaN" if math.isnan(number) else "Infinity" if number > 0 else "-Infinity"
@@ -173,7 +171,5 @@ def _double(number: float) -> float | str:
 
 def _hex(value: bytes, name: str, length: int) -> str:
     if len(value) != length:
-        raise RecordError(
-            f"{name} has {len(value)} bytes, it must have {length}: leave it out or send it whole"
-        )
+        raise RecordError(f"{name} has {len(value)} bytes, it must have {length}: send all of them or none")
     return value.hex()

@@ -1,4 +1,4 @@
-"""What goes wrong when a record is made or handed over; every message says what to do."""
+"""Errors of making a record and of handing it over. Every message says what to do."""
 
 from __future__ import annotations
 
@@ -8,29 +8,44 @@ class AuditError(Exception):
 
 
 class RecordError(AuditError, ValueError):
-    """The record lacks a mandatory field, or a field has a value that it may not have."""
+    """The record lacks a mandatory field, or a field has a value that is not allowed."""
 
 
 class ConfigurationError(AuditError, ValueError):
-    """A setting of the exporter does not hold."""
+    """A setting of the exporter is invalid."""
 
 
 class ShutdownError(AuditError, RuntimeError):
-    """`emit` after `shutdown`: nothing would carry the record any more."""
+    """A record was emitted after the logger's shutdown. Nothing was sent."""
+
+
+class QueueFullError(AuditError):
+    """The queue of records that wait in memory is full. The record was not accepted."""
 
 
 class ExportError(AuditError):
-    """The record was not accepted by the other side. It may not be taken as logged.
+    """The endpoint did not accept the record. Do not treat it as logged.
 
     Args:
         message: What happened and what to do.
-        status: The HTTP status, None when there was no answer.
+        status: The HTTP status; None when there was no response.
+        is_final: Whether the same attempt would fail again: a rejection, a wrong token, a wrong certificate.
+        retry_after: The seconds that the response asks to wait before a retry; None if it does not say.
     """
 
-    def __init__(self, message: str, status: int | None = None) -> None:
+    def __init__(
+        self,
+        message: str,
+        status: int | None = None,
+        *,
+        is_final: bool = False,
+        retry_after: float | None = None,
+    ) -> None:
         super().__init__(message)
         self.status = status
+        self.is_final = is_final
+        self.retry_after = retry_after
 
 
 class ConflictError(ExportError):
-    """409: the log already holds another record under this id. Final: trying again cannot help."""
+    """HTTP 409: the log already holds a different record under this id. Retrying cannot help."""

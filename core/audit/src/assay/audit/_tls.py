@@ -1,4 +1,4 @@
-"""TLS in terms of the exporter's settings: files that cannot be used, and connections that failed."""
+"""TLS errors, explained in terms of the exporter's settings."""
 
 from __future__ import annotations
 
@@ -13,10 +13,15 @@ _CLIENT = "set client_certificate and client_key to a certificate of an authorit
 
 
 def check_files(certificate: str, client_certificate: str, client_key: str) -> None:
-    """Check that the files can be used; each may be empty, and the key may be in the certificate's file.
+    """Check that OpenSSL can load the files.
+
+    Args:
+        certificate: PEM file of certificate authorities; empty for none.
+        client_certificate: PEM file of the client's certificate; empty for none.
+        client_key: PEM file of its key; empty if the key is in the certificate's file.
 
     Raises:
-        ConfigurationError: One cannot; the message names the setting.
+        ConfigurationError: A file cannot be loaded; the message names the setting.
     """
     if client_key and not client_certificate:
         raise ConfigurationError("client_key is given without client_certificate: set both")
@@ -24,31 +29,28 @@ def check_files(certificate: str, client_certificate: str, client_key: str) -> N
     try:
         if certificate:
             context.load_verify_locations(certificate)
-    except OSError as error:  # ssl.SSLError is one
+    except OSError as error:  # also ssl.SSLError
         raise ConfigurationError(
-            f"certificate {certificate!r} is no PEM file of certificates: {error}"
+            f"certificate {certificate!r} is not a PEM file of certificates: {error}"
         ) from error
     if not client_certificate:
         return
     key = client_key or client_certificate
     try:
-        # OpenSSL would ask for a password on the terminal.
+        # Without a password function OpenSSL asks on the terminal.
         context.load_cert_chain(client_certificate, key, password=lambda: "")
     except OSError as error:
         raise ConfigurationError(
-            f"client_certificate {client_certificate!r} and client_key {key!r} are no PEM certificate and its"
-            f" key without a password: {error}"
+            f"client_certificate {client_certificate!r} and client_key {key!r} are not a PEM certificate and"
+            f" its key without a password: {error}"
         ) from error
 
 
 def explain(error: BaseException) -> str | None:
-    """Say what to change after a connection failed in TLS, and would fail again.
+    """Return what to change after a TLS failure that would repeat; None if a retry may help.
 
     Args:
-        error: What was raised; the error of the ssl module is looked for in what led to it.
-
-    Returns:
-        The explanation, None when trying again may help.
+        error: The exception. The ssl module's error is searched for in its causes and contexts.
     """
     found = _first(error, ssl.SSLError)
     if not isinstance(found, ssl.SSLError) or isinstance(found, ssl.SSLEOFError):
@@ -57,32 +59,36 @@ def explain(error: BaseException) -> str | None:
         return _untrusted(found)
     reason = found.reason or str(found)
     if reason in _NO_TLS:
-        return "the server speaks no TLS there: check the endpoint's scheme and port"
+        return "the server does not speak TLS there: check the endpoint's scheme and port"
     if "ALERT" in reason:
         return f"the server ended the handshake ({reason}): {_CLIENT}"
     return f"TLS failed ({reason}): check certificate, client_certificate and client_key"
 
 
 def hint(error: BaseException) -> str:
-    """Say what may be behind a connection without an answer: few servers say that they refuse a client."""
+    """Return the likely reason for a connection without a response.
+
+    A server that rejects a client's certificate often closes the connection without saying so.
+    """
     if _first(error, ssl.SSLError, ConnectionResetError, BrokenPipeError) is not None:
         return (
-            f"it ended the connection; if it speaks TLS, use https; if it wants to know the client, {_CLIENT}"
+            "it closed the connection; if it speaks TLS, use https; if it requires a client certificate,"
+            f" {_CLIENT}"
         )
     return "is a Collector or the sink running there?"
 
 
 def _untrusted(error: ssl.SSLCertVerificationError) -> str:
-    found = f"the server's certificate does not hold ({error.verify_message})"
+    found = f"the server's certificate is not accepted ({error.verify_message})"
     if error.verify_code in _OTHER_NAME:
-        return f"{found}: use a name or address in the endpoint that is in the certificate"
+        return f"{found}: use a name or address that the certificate contains in the endpoint"
     if error.verify_code == _EXPIRED:
-        return f"{found}: renew it at the server"
-    return f"{found}: set certificate to a file with the authority that signed it"
+        return f"{found}: renew it on the server"
+    return f"{found}: set certificate to a file with the certificate authority that signed it"
 
 
 def _first(error: BaseException | None, *kinds: type[BaseException]) -> BaseException | None:
-    """Return the first error of these kinds among what requests and urllib3 wrapped."""
+    """Return the first error of these kinds in an exception's causes and contexts."""
     if error is None or isinstance(error, kinds):
         return error
     return _first(error.__cause__, *kinds) or _first(error.__context__, *kinds)

@@ -1,4 +1,4 @@
-"""What one gets for a record that was accepted."""
+"""The receipt for an accepted record."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class AuditReceipt:
-    """Proof to the caller of what was accepted.
+    """Identifies a record that was accepted.
 
     Args:
         record_id: The record's `audit.record.id`.
         integrity_hash: SHA-256 of its canonical form, lower-case hexadecimal.
-        sink_timestamp: When the log took it, in ns since 1970; None when a Collector stands between: then
-            `GET /v1/audit/receipts/{record_id}` at the sink tells it.
+        sink_timestamp: When the log stored it, in ns since 1970. None when a Collector answered: then
+            `GET /v1/audit/receipts/{record_id}` at the sink returns it.
     """
 
     record_id: str
