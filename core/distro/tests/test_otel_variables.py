@@ -1,4 +1,4 @@
-"""The `OTEL_*` variables: their defaults, and what is wrong with them."""
+"""The `OTEL_*` variables: their defaults, and the corrections of wrong values."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ import os
 import pytest
 from opentelemetry.util._importlib_metadata import entry_points
 
-from assay.distro import standard
-from assay.distro.standard import environment, mended, set_defaults
+from assay.distro import _otel_variables
+from assay.distro._otel_variables import corrections, environment, set_defaults
 
 
 @pytest.fixture(autouse=True)
@@ -22,9 +22,9 @@ def _empty_environment(monkeypatch):
     os.environ.update(before)
 
 
-def test_the_defaults_are_right_values():
+def test_the_defaults_are_valid():
     set_defaults()
-    assert mended() == ({}, [])
+    assert corrections() == ({}, [])
     assert os.environ["OTEL_EXPORTER_OTLP_ENDPOINT"] == "http://127.0.0.1:4318"
 
 
@@ -34,7 +34,7 @@ def test_grpc_has_its_own_default_endpoint(monkeypatch):
     assert os.environ["OTEL_EXPORTER_OTLP_ENDPOINT"] == "http://127.0.0.1:4317"
 
 
-def test_a_signal_with_a_protocol_of_its_own_has_the_port_of_it(monkeypatch):
+def test_a_signal_with_its_own_protocol_has_the_port_of_that_protocol(monkeypatch):
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "grpc")
     set_defaults()
     assert os.environ["OTEL_EXPORTER_OTLP_ENDPOINT"] == "http://127.0.0.1:4318"
@@ -42,7 +42,7 @@ def test_a_signal_with_a_protocol_of_its_own_has_the_port_of_it(monkeypatch):
     assert "OTEL_EXPORTER_OTLP_LOGS_ENDPOINT" not in os.environ
 
 
-def test_over_http_that_is_with_its_path(monkeypatch):
+def test_its_http_endpoint_includes_the_path(monkeypatch):
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc")
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_LOGS_PROTOCOL", "http/protobuf")
     set_defaults()
@@ -50,11 +50,11 @@ def test_over_http_that_is_with_its_path(monkeypatch):
     assert os.environ["OTEL_EXPORTER_OTLP_LOGS_ENDPOINT"] == "http://127.0.0.1:4318/v1/logs"
 
 
-def test_grpc_that_is_not_installed_is_named_and_its_ports_are_put_back(monkeypatch):
+def test_grpc_that_is_not_installed_is_reported_and_http_used(monkeypatch):
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "grpc")
     set_defaults()
-    monkeypatch.setattr(standard, "entry_points", _without_grpc)
-    changes, (error,) = mended()
+    monkeypatch.setattr(_otel_variables, "entry_points", _without_grpc)
+    changes, (error,) = corrections()
     assert changes == {
         "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL": "http/protobuf",
         "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": None,
@@ -106,23 +106,23 @@ def _without_grpc(**wanted: str):
         ({"OTEL_EXPERIMENTAL_RESOURCE_DETECTORS": "*"}, {}, []),
     ],
 )
-def test_what_the_sdk_cannot_do_is_mended(monkeypatch, given, changes, named):
+def test_values_that_stop_the_sdk_are_corrected(monkeypatch, given, changes, named):
     for name, value in given.items():
         monkeypatch.setenv(name, value)
     set_defaults()
-    found, errors = mended()
+    found, errors = corrections()
     assert (found, [error.name for error in errors]) == (changes, named)
 
 
-def test_an_error_says_what_is_used(monkeypatch):
+def test_an_error_names_the_value_that_is_used(monkeypatch):
     monkeypatch.setenv("OTEL_METRICS_EXPORTER", "bogus,console,prometheus")
     set_defaults()
-    changes, (error,) = mended()
+    changes, (error,) = corrections()
     assert changes == {"OTEL_METRICS_EXPORTER": "console,assay_prometheus"}
     assert str(error).endswith("Using console, prometheus.")
 
 
-def test_what_is_set_stays(monkeypatch):
+def test_set_variables_stay(monkeypatch):
     monkeypatch.setenv("OTEL_TRACES_EXPORTER", "console")
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "https://example.org")
     set_defaults()
@@ -145,22 +145,22 @@ def test_what_is_set_stays(monkeypatch):
         ("OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE", "both", None),
     ],
 )
-def test_a_wrong_value_is_named_and_replaced(monkeypatch, name, value, becomes):
+def test_a_wrong_value_is_reported_and_replaced(monkeypatch, name, value, becomes):
     monkeypatch.setenv(name, value)
     set_defaults()
-    changes, (error,) = mended()
+    changes, (error,) = corrections()
     assert changes == {name: becomes}
     assert error.name == name
     assert repr(value) in str(error)
 
 
-def test_prometheus_is_ours_and_joins_otlp(monkeypatch):
+def test_prometheus_means_our_reader_beside_otlp(monkeypatch):
     monkeypatch.setenv("OTEL_METRICS_EXPORTER", "otlp, prometheus")
     set_defaults()
-    assert mended() == ({"OTEL_METRICS_EXPORTER": "otlp,assay_prometheus"}, [])
+    assert corrections() == ({"OTEL_METRICS_EXPORTER": "otlp,assay_prometheus"}, [])
 
 
-def test_the_environment_is_put_back(monkeypatch):
+def test_the_environment_is_restored(monkeypatch):
     monkeypatch.setenv("OTEL_TRACES_EXPORTER", "console")
     with environment({"OTEL_TRACES_EXPORTER": None, "OTEL_LOGS_EXPORTER": "none"}):
         assert "OTEL_TRACES_EXPORTER" not in os.environ
