@@ -1,4 +1,4 @@
-"""A receiver that real programs send to, and a way to run them under `opentelemetry-instrument`."""
+"""A receiver for the telemetry of real programs, which run under `opentelemetry-instrument`."""
 
 from __future__ import annotations
 
@@ -44,9 +44,13 @@ REQUESTS = {
 
 @dataclass
 class Receiver:
-    """What arrived, as decoded from protobuf."""
+    """The decoded requests that arrived.
+
+    `answers` holds the response for a path (status, headers, body) where it is not an empty 200.
+    """
 
     port: int = 0
+    answers: dict[str, tuple[int, dict[str, str], bytes]] = field(default_factory=dict)
     requests: list[tuple[str, object]] = field(default_factory=list)
     raw: list[bytes] = field(default_factory=list)
 
@@ -74,6 +78,14 @@ class Receiver:
             for scope in resource.scope_logs
             for record in scope.log_records
         ]
+
+    def totals(self, prefix: str) -> dict[str, int]:
+        """The newest values of counters without labels whose names start with a prefix."""
+        return {
+            metric.name: metric.sum.data_points[0].as_int
+            for metric in self.metrics()
+            if metric.name.startswith(prefix) and metric.HasField("sum")
+        }
 
     def metrics(self) -> list:
         return [
@@ -108,10 +120,16 @@ def receiver() -> Iterator[Receiver]:
                 body = gzip.decompress(body)
             got.raw.append(body)
             got.requests.append((self.path, REQUESTS[self.path].FromString(body)))
-            self.send_response(200)
-            self.send_header("Content-Type", "application/x-protobuf")
-            self.send_header("Content-Length", "0")
+            status, headers, answer = got.answers.get(self.path, (200, {}, b""))
+            self.send_response(status)
+            for name, value in {
+                "Content-Type": "application/x-protobuf",
+                "Content-Length": str(len(answer)),
+                **headers,
+            }.items():
+                self.send_header(name, value)
             self.end_headers()
+            self.wfile.write(answer)
 
         def log_message(self, *args) -> None:
             pass
@@ -128,7 +146,7 @@ def receiver() -> Iterator[Receiver]:
 
 @pytest.fixture
 def grpc_receiver() -> Iterator[Receiver]:
-    """What arrived over OTLP/gRPC; kept by the paths of OTLP/HTTP."""
+    """A receiver of OTLP/gRPC; its requests have the paths of OTLP/HTTP."""
     got = Receiver()
 
     class Service:
@@ -158,7 +176,7 @@ def free_port() -> int:
 
 @pytest.fixture
 def instrumented(tmp_path: Path, receiver: Receiver):
-    """Run a program under `opentelemetry-instrument`, sending to the receiver unless `env` says otherwise."""
+    """Run a program under `opentelemetry-instrument`; it sends to the receiver unless `env` sets another."""
 
     def run(
         source: str, *, env: dict[str, str] | None = None, name: str = "app.py"
@@ -170,7 +188,7 @@ def instrumented(tmp_path: Path, receiver: Receiver):
             **kept,
             "OTEL_EXPORTER_OTLP_ENDPOINT": receiver.url,
             "ASSAY_AUDIT_ENDPOINT": f"{receiver.url}/v1/audit",
-            "OTEL_PYTHON_DISABLED_INSTRUMENTATIONS": "flowstone,dagster",
+            "OTEL_PYTHON_DISABLED_INSTRUMENTATIONS": "dagster",
             **(env or {}),
         }
         program = Path(sys.executable).with_name("opentelemetry-instrument")

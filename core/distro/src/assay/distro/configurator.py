@@ -1,63 +1,65 @@
-"""What `opentelemetry-instrument` asks second: the providers, the bridge and the audit logger."""
+"""The configurator that `opentelemetry-instrument` loads second: providers, bridges, audit trail."""
 
 from __future__ import annotations
 
 import logging
 from typing import Any
 
-from assay.distro import lifecycle, outages, standard
-from assay.distro.settings import Settings, read
+from assay.distro import _lifecycle, _otel_variables, _outages
+from assay.distro._settings import Settings, read
 
-# The SDK reads some variables when it is imported, and one that is wrong stops it then.
-_changes, _wrong_standard = standard.mended()
-with standard.environment(_changes):
+# The SDK reads some variables when it is imported, and fails then if one is wrong.
+_changes, _wrong_variables = _otel_variables.corrections()
+with _otel_variables.environment(_changes):
     from opentelemetry.sdk._configuration import _OTelSDKConfigurator  # pyright: ignore[reportPrivateUsage]
 
 _logger = logging.getLogger("assay.distro")
 
 
 class AssayConfigurator(_OTelSDKConfigurator):
-    """Upstream's configurator with Assay's processors, and the bridge attached to the bus.
+    """Upstream's configurator with Assay's processors, and the bus's bridges attached.
 
     A second call in one process (a worker that is set up explicitly and by `opentelemetry-instrument` too)
-    only takes over a changed ASSAY_INSTRUMENTS.
+    only adopts a changed ASSAY_INSTRUMENTS.
     """
 
     def _configure(self, **kwargs: Any) -> None:  # noqa: ANN401 - upstream's signature
         settings, wrong = read()
-        if lifecycle.is_set_up():
-            lifecycle.attach_bridge(settings)
+        if _lifecycle.is_set_up():
+            _lifecycle.update(settings)
             return
         _set_up_logs(settings)
-        if standard.is_disabled():
+        if _otel_variables.is_disabled():
             _logger.warning("OTEL_SDK_DISABLED is true: nothing is sent, audit records included")
             return
-        for error in (*wrong, *_wrong_standard):
+        for error in (*wrong, *_wrong_variables):
             _logger.warning("%s", error)
         changes = _changes if settings.instruments else {**_changes, "OTEL_METRICS_EXPORTER": "none"}
-        outages.install()
-        with standard.environment(changes):
-            super()._configure(**_processors(settings), **kwargs)  # pyright: ignore[reportUnknownMemberType]
-        lifecycle.set_up(settings)
+        _outages.install()
+        with _otel_variables.environment(changes):
+            super()._configure(**_components(settings), **kwargs)  # pyright: ignore[reportUnknownMemberType]
+        _lifecycle.set_up(settings)
 
 
-def _processors(settings: Settings) -> dict[str, Any]:
-    from assay.distro.processors import log_processor, span_processor  # noqa: PLC0415 - not if disabled
+def _components(settings: Settings) -> dict[str, Any]:
+    from assay.distro._processors import log_processor, span_processor  # noqa: PLC0415 - not if disabled
+    from assay.distro._sessions import exporter_arguments  # noqa: PLC0415 - as above
 
-    processors: dict[str, Any] = {
+    components: dict[str, Any] = {
         "export_span_processor": span_processor,
         "export_log_record_processor": log_processor,
+        "exporter_args_map": exporter_arguments(),
     }
     if settings.logs == "json":
-        from assay.distro.eventlines import EventLines  # noqa: PLC0415 - only if asked for
+        from assay.distro._bridges import catalogue  # noqa: PLC0415 - only if asked for
+        from assay.distro._event_lines import EventLines  # noqa: PLC0415 - as above
 
-        catalogue = lifecycle.catalogue(settings.registry)
-        processors["log_record_processors"] = [EventLines(catalogue, settings.logs_stream)]
-    return processors
+        components["log_record_processors"] = [EventLines(catalogue(settings.registry), settings.logs_stream)]
+    return components
 
 
 def _set_up_logs(settings: Settings) -> None:
     if settings.logs == "json":
-        from assay.distro.jsonlogs import install  # noqa: PLC0415 - only if asked for
+        from assay.distro._json_logs import install  # noqa: PLC0415 - only if asked for
 
         install()

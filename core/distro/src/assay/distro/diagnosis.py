@@ -1,4 +1,4 @@
-"""The findings of `assay doctor`: what would be instrumented, what can be reached, which setting is wrong."""
+"""The findings of `assay doctor`: settings, instrumentations and endpoints."""
 
 from __future__ import annotations
 
@@ -23,15 +23,16 @@ from opentelemetry.util._importlib_metadata import (
 )
 
 from assay.audit import AuditError
-from assay.distro import standard
-from assay.distro.auditing import audit_exporter
-from assay.distro.settings import TABLE, Settings, read, without_credentials
+from assay.distro import _otel_variables
+from assay.distro._audit_emitter import UNAUTHORIZED, audit_exporter
+from assay.distro._otel_variables import otlp_variable
+from assay.distro._settings import TABLE, Settings, read
+from assay.endpoints import without_credentials
 
 Status = Literal["ok", "skipped", "warning", "error"]
 
 TIMEOUT = 3.0
 """Seconds that an endpoint has to answer."""
-UNAUTHORIZED = frozenset({401, 403})
 NOT_FOUND = 404
 SERVER_ERROR = 500
 _REASONS = ("Connection refused", "timed out", "Name or service not known", "certificate verify failed")
@@ -40,12 +41,12 @@ HOST_HEALTH = "http://127.0.0.1:13134/health/ready"
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that was looked at.
+    """The result of one check.
 
     Args:
         area: `setting`, `distro`, `instrumentation` or `endpoint`.
-        name: Which.
-        status: `error` is what makes telemetry or audit records go missing.
+        name: The name of what was checked.
+        status: `error` if telemetry or audit records will be missing.
         detail: What was found.
         remedy: What to do about it.
     """
@@ -57,34 +58,33 @@ class Finding:
     remedy: str = ""
 
     def as_dict(self) -> dict[str, str]:
-        """Return it for JSON."""
+        """Return the finding as a JSON object."""
         return asdict(self)
 
 
 def diagnose() -> Iterator[Finding]:
-    """Yield every finding; looks at this environment and at the endpoints that its variables name."""
-    standard.set_defaults()
+    """Yield all findings: of this environment, and of the endpoints that its variables name."""
+    _otel_variables.set_defaults()
     settings, _ = read()
     yield from settings_findings()
     yield from distros()
     yield from instrumentations()
-    changes, _ = standard.mended()
-    with standard.environment(changes):
+    changes, _ = _otel_variables.corrections()
+    with _otel_variables.environment(changes):
         yield from endpoints(settings)
 
 
 def settings_findings() -> Iterator[Finding]:
-    """Yield each variable whose value is wrong, or whose name is nearly that of a setting."""
+    """Yield each variable whose value is wrong, or whose name resembles a setting's."""
     _, wrong = read()
-    _, wrong_standard = standard.mended()
-    for error in (*wrong, *wrong_standard):
+    _, wrong_variables = _otel_variables.corrections()
+    for error in (*wrong, *wrong_variables):
         yield Finding("setting", error.name, "error", f"is {error.value!r}", f"set it to {error.allowed}")
-    known = [setting.name for setting in TABLE]
     for name in sorted(os.environ):
-        near = difflib.get_close_matches(name, known, 1, 0.85)
-        if name.startswith("ASSAY_") and name not in known and near:
-            yield Finding("setting", name, "warning", "is no setting", f"did you mean {near[0]}?")
-    if standard.is_disabled():
+        near = difflib.get_close_matches(name, TABLE, 1, 0.85)
+        if name.startswith("ASSAY_") and name not in TABLE and near:
+            yield Finding("setting", name, "warning", "is not a setting", f"did you mean {near[0]}?")
+    if _otel_variables.is_disabled():
         remedy = "unset it"
         yield Finding(
             "setting", "OTEL_SDK_DISABLED", "error", "nothing is sent, audit records included", remedy
@@ -92,7 +92,7 @@ def settings_findings() -> Iterator[Finding]:
 
 
 def distros() -> Iterator[Finding]:
-    """Yield whether `opentelemetry-instrument` takes this distro and its configurator."""
+    """Yield whether `opentelemetry-instrument` uses this distro and its configurator."""
     for group, variable in (
         ("opentelemetry_distro", "OTEL_PYTHON_DISTRO"),
         ("opentelemetry_configurator", "OTEL_PYTHON_CONFIGURATOR"),
@@ -102,12 +102,12 @@ def distros() -> Iterator[Finding]:
         if chosen == "assay" and "assay" in names:
             yield Finding("distro", group, "ok", "assay")
         else:
-            detail = f"{chosen or 'none'} is taken of {', '.join(names) or 'none'}"
+            detail = f"{chosen or 'none'} is used, of {', '.join(names) or 'none'}"
             yield Finding("distro", group, "error", detail, f"set {variable}=assay")
 
 
 def instrumentations() -> Iterator[Finding]:
-    """Yield each installed instrumentation, and why it would not be applied."""
+    """Yield each installed instrumentation, and the reason if it would be skipped."""
     names = os.environ.get("OTEL_PYTHON_DISABLED_INSTRUMENTATIONS", "").split(",")
     disabled = {name.strip() for name in names}
     for entry in sorted(entry_points(group="opentelemetry_instrumentor"), key=lambda one: one.name):
@@ -126,21 +126,21 @@ def instrumentations() -> Iterator[Finding]:
 
 
 def _conflict(entry: EntryPoint) -> DependencyConflict | None:
-    """Return why an instrumentation would be skipped: its distribution's extra, or its own word."""
+    """Return the conflict for which an instrumentation would be skipped, of its distribution or its own."""
     conflict = get_dist_dependency_conflicts(entry.dist) if entry.dist else None
     if conflict is not None:
         return conflict
     try:
         instrumentor: BaseInstrumentor = entry.load()()
     except ImportError:
-        return None  # told where it is loaded
+        return None  # reported when the instrumentation is loaded
     return get_dependency_conflicts(instrumentor.instrumentation_dependencies())
 
 
 def endpoints(settings: Settings) -> Iterator[Finding]:
     """Yield whether the Collector, the audit endpoint and the exporter host answer."""
     start = "start the Collector: assay collector run all-in-one (or everything: assay up)"
-    for signal in standard.SIGNALS:
+    for signal in _otel_variables.SIGNALS:
         if "otlp" in os.environ.get(f"OTEL_{signal}_EXPORTER", ""):
             yield _otlp(signal, start)
     yield _audit(settings, start)
@@ -151,7 +151,7 @@ def _audit(settings: Settings, start: str) -> Finding:
     try:
         audit_exporter(settings)
     except AuditError as error:
-        # Nothing is sent where the app itself would send nothing: the token would be in the request.
+        # The application sends nothing with these settings, so do not send its token either.
         return Finding("endpoint", "audit", "error", str(error))
     headers = {"Authorization": f"Bearer {settings.audit_token}"} if settings.audit_token else {}
     certificates = (settings.audit_client_certificate, settings.audit_client_key)
@@ -169,13 +169,11 @@ def _audit(settings: Settings, start: str) -> Finding:
 
 
 def _otlp(signal: str, start: str) -> Finding:
-    base = os.environ.get("OTEL_EXPORTER_OTLP_ENDPOINT", "").rstrip("/")
-    own = os.environ.get(f"OTEL_EXPORTER_OTLP_{signal}_ENDPOINT", "")
-    if standard.protocol(signal) == standard.GRPC:
+    base = os.environ.get(otlp_variable("ENDPOINT"), "").rstrip("/")
+    own = os.environ.get(otlp_variable("ENDPOINT", signal), "")
+    if _otel_variables.protocol(signal) == _otel_variables.GRPC:
         return _connect(signal.lower(), own or base, start)
-    headers = os.environ.get(f"OTEL_EXPORTER_OTLP_{signal}_HEADERS", "") or os.environ.get(
-        "OTEL_EXPORTER_OTLP_HEADERS", ""
-    )
+    headers = os.environ.get(otlp_variable("HEADERS", signal)) or os.environ.get(otlp_variable("HEADERS"), "")
     pairs = (pair.partition("=") for pair in headers.split(",") if "=" in pair)
     return _probe(
         signal.lower(),
@@ -183,14 +181,14 @@ def _otlp(signal: str, start: str) -> Finding:
         f"{start}; or set OTEL_EXPORTER_OTLP_ENDPOINT",
         "set OTEL_EXPORTER_OTLP_HEADERS",
         headers={name.strip(): unquote(value.strip()) for name, _, value in pairs},
-        tls={"verify": os.environ.get("OTEL_EXPORTER_OTLP_CERTIFICATE") or True},
+        tls={"verify": os.environ.get(otlp_variable("CERTIFICATE")) or True},
     )
 
 
-def _probe(  # noqa: PLR0913 - one for each thing that may be wrong
+def _probe(  # noqa: PLR0913 - one argument for each thing that may be wrong
     name: str, url: str, start: str, credentials: str, *, headers: Mapping[str, str], tls: Mapping[str, Any]
 ) -> Finding:
-    """Post an empty request: it is valid OTLP, and nothing is stored."""
+    """Post an empty request, which is valid OTLP and stores nothing."""
     shown = without_credentials(url)
     try:
         answer = requests.post(
@@ -210,11 +208,13 @@ def _probe(  # noqa: PLR0913 - one for each thing that may be wrong
     if answer.status_code in UNAUTHORIZED:
         return Finding("endpoint", name, "error", status, credentials)
     if answer.status_code == NOT_FOUND:
-        return Finding("endpoint", name, "error", status, "the URL's path is not one that the receiver has")
+        return Finding(
+            "endpoint", name, "error", status, "correct the URL's path: the receiver does not have it"
+        )
     if answer.status_code >= SERVER_ERROR:
         return Finding("endpoint", name, "error", status, "see the Collector's log")
     if not answer.ok or answer.is_redirect:
-        return Finding("endpoint", name, "error", status, "what listens there takes no OTLP over HTTP")
+        return Finding("endpoint", name, "error", status, "the server there does not accept OTLP over HTTP")
     return Finding("endpoint", name, "ok", status)
 
 
@@ -232,7 +232,7 @@ def _health() -> Finding:
     try:
         answer = requests.get(HOST_HEALTH, timeout=TIMEOUT)
     except requests.RequestException as error:
-        remedy = "start it: assay serve (or everything: assay up); the Collector keeps its share until then"
+        remedy = "start it: assay serve (or everything: assay up); the Collector queues its data until then"
         return Finding("endpoint", "exporter host", "warning", f"{HOST_HEALTH}: {_reason(error)}", remedy)
     if answer.ok:
         return Finding("endpoint", "exporter host", "ok", f"{HOST_HEALTH} answers {answer.status_code}")

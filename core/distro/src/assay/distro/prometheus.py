@@ -1,7 +1,7 @@
-"""The series on a local `/metrics`, when OTEL_METRICS_EXPORTER names `prometheus`.
+"""A local `/metrics` endpoint, when OTEL_METRICS_EXPORTER names `prometheus`.
 
-Names and labels are exactly those of the registry: upstream's reader without its labels for the scope, on a
-registry of its own, so that it neither shows nor disturbs what else the app gives to prometheus_client.
+Names and labels are exactly those of the registry: upstream's reader without its scope labels. It has a
+prometheus_client registry of its own, separate from the application's.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ class LocalPrometheusReader(PrometheusMetricReader):
             start_http_server(port, addr=host, registry=registry)
         except OSError as error:
             _logger.warning(
-                "no /metrics here: cannot listen on %s:%d (%s). Give another "
-                "OTEL_EXPORTER_PROMETHEUS_HOST or OTEL_EXPORTER_PROMETHEUS_PORT; everything else goes on.",
+                "/metrics is not served: cannot listen on %s:%d (%s). Set another "
+                "OTEL_EXPORTER_PROMETHEUS_HOST or OTEL_EXPORTER_PROMETHEUS_PORT. All else works.",
                 host,
                 port,
                 error.strerror or error,

@@ -1,6 +1,6 @@
-"""Who sends: the name of the program, and where in a Kubernetes cluster it runs.
+"""Resource attributes: the name of the program, and its place in a Kubernetes cluster.
 
-The upstream detectors give host, operating system and process; the instance id is theirs too. The command's
+Upstream's detectors find the host, the operating system, the process and the instance id. The command's
 arguments are never sent: they may hold secrets.
 """
 
@@ -14,7 +14,7 @@ from pathlib import PurePath
 from opentelemetry.sdk.resources import Resource, ResourceDetector
 
 PROGRAM = "ASSAY_PROGRAM"
-"""Set for child processes: multiprocessing starts them with `python -c`, which names no program."""
+"""Set for child processes: multiprocessing starts them with `python -c`, without a program's name."""
 
 KUBERNETES = {
     "k8s.pod.name": ("K8S_POD_NAME", "POD_NAME"),
@@ -28,7 +28,7 @@ KUBERNETES = {
     "k8s.job.name": ("K8S_JOB_NAME",),
     "k8s.cluster.name": ("K8S_CLUSTER_NAME",),
 }
-"""Attribute to the variables that a pod's downward API is usually written to."""
+"""For each attribute, the variables that usually hold it through the pod's downward API."""
 
 _WITH_VALUE = frozenset({"-W", "-X", "--check-hash-based-pycs"})
 
@@ -37,7 +37,7 @@ class AssayResourceDetector(ResourceDetector):
     """Finds `service.name` and `k8s.*`; OTEL_SERVICE_NAME and OTEL_RESOURCE_ATTRIBUTES have precedence."""
 
     def detect(self) -> Resource:
-        """Return what is known without asking anybody."""
+        """Return the attributes found in the command line and the environment; nothing is requested."""
         found = kubernetes(os.environ)
         name = program_name(sys.orig_argv) or os.environ.get(PROGRAM, "")
         if name:
@@ -47,7 +47,7 @@ class AssayResourceDetector(ResourceDetector):
 
 
 def kubernetes(environ: Mapping[str, str]) -> dict[str, str]:
-    """Return the `k8s.*` attributes that the environment gives; none outside a cluster."""
+    """Return the `k8s.*` attributes in the environment; none outside a cluster."""
     if "KUBERNETES_SERVICE_HOST" not in environ:
         return {}
     return {
@@ -58,10 +58,10 @@ def kubernetes(environ: Mapping[str, str]) -> dict[str, str]:
 
 
 def program_name(argv: Sequence[str]) -> str:
-    """Return the name of the script or module that an interpreter's command line runs; empty if it has none.
+    """Return the name of the script or module that a Python command line runs; empty if it names none.
 
     Args:
-        argv: As in `sys.orig_argv`: with the interpreter and its options.
+        argv: The command line with the interpreter and its options, as in `sys.orig_argv`.
     """
     arguments = iter(argv[1:])
     for argument in arguments:

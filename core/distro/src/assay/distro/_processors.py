@@ -1,4 +1,4 @@
-"""Export in batches: redacted, with an end that does not keep the program waiting, and safe to fork."""
+"""Batch processors whose exports are redacted, bounded in time at exit, and safe after a fork."""
 
 from __future__ import annotations
 
@@ -14,27 +14,28 @@ from opentelemetry.sdk._logs.export import BatchLogRecordProcessor, LogRecordExp
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
 
-from assay.distro import standard
-from assay.distro.redaction import redacted_record, redacted_span
+from assay.distro import _otel_variables
+from assay.distro._redaction import redacted_record, redacted_span
+from assay.distro._sessions import exporter_arguments
 
 LEAST_AT_EXIT = 0.5
-"""Seconds that a signal has at least, when the ones before it have used up the time."""
+"""Seconds that each signal gets at least, when the signals before it have used up the time."""
 
 _logger = logging.getLogger("assay.distro")
 
 
 class Deadline:
-    """By when all exports have to be over, once the program ends."""
+    """The time at which all exports must be over, once the program ends."""
 
     def __init__(self) -> None:
         self._at: float | None = None
 
     def start(self, seconds: float) -> None:
-        """Let the time run."""
+        """Set the deadline, in seconds from now."""
         self._at = monotonic() + seconds
 
     def left(self) -> float:
-        """Seconds that one signal may still take."""
+        """Return the seconds that one signal may still take."""
         return 30.0 if self._at is None else max(LEAST_AT_EXIT, self._at - monotonic())
 
 
@@ -48,10 +49,11 @@ class _Closable(Protocol):
 _ExporterT = TypeVar("_ExporterT", bound=_Closable)
 
 
-class _AfterFork(Generic[_ExporterT]):
-    """Holds an exporter, and makes a new one in a forked child.
+class _ForkSafe(Generic[_ExporterT]):
+    """Holds an exporter, and replaces it in a forked child, which must not write to its parent's connection.
 
-    The child would otherwise write to its parent's connection, between its parent's bytes.
+    Args:
+        exporter: The exporter of this process.
     """
 
     def __init__(self, exporter: _ExporterT) -> None:
@@ -63,13 +65,14 @@ class _AfterFork(Generic[_ExporterT]):
 
     def _renew(self) -> None:
         now = _exporters_variables()
-        # What was wrong in the environment was mended only while the first exporter was made.
+        # The environment was corrected only while the first exporter was created.
         changes = {name: self._variables.get(name) for name in now.keys() | self._variables.keys()}
         try:
-            with standard.environment(changes):
-                self.exporter = type(self.exporter)()
+            with _otel_variables.environment(changes):
+                kind = type(self.exporter)
+                self.exporter = kind(**exporter_arguments().get(kind, {}))
         except Exception:
-            _logger.exception("cannot renew %s in a forked child", type(self.exporter).__name__)
+            _logger.exception("cannot create %s in a forked child", type(self.exporter).__name__)
 
 
 def _exporters_variables() -> dict[str, str]:
@@ -77,41 +80,41 @@ def _exporters_variables() -> dict[str, str]:
 
 
 class RedactingSpanExporter(SpanExporter):
-    """Takes secrets out of spans before `exporter` gets them. Runs on the batch processor's thread."""
+    """Redacts spans before `exporter` exports them. Runs on the batch processor's thread."""
 
     def __init__(self, exporter: SpanExporter) -> None:
-        self._held = _AfterFork(exporter)
+        self._current = _ForkSafe(exporter)
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
-        """Send redacted copies."""
-        return self._held.exporter.export([redacted_span(span) for span in spans])
+        """Export redacted copies."""
+        return self._current.exporter.export([redacted_span(span) for span in spans])
 
     def shutdown(self) -> None:
-        """Stop the exporter; a retry in progress ends."""
-        self._held.exporter.shutdown()
+        """Shut the exporter down; a retry in progress ends."""
+        self._current.exporter.shutdown()
 
     def force_flush(self, timeout_millis: int = 30000) -> bool:
-        """Pass on."""
-        return self._held.exporter.force_flush(timeout_millis)
+        """Flush the exporter."""
+        return self._current.exporter.force_flush(timeout_millis)
 
 
 class RedactingLogRecordExporter(LogRecordExporter):
-    """Takes secrets out of log records before `exporter` gets them. Runs on the batch processor's thread."""
+    """Redacts log records before `exporter` exports them. Runs on the batch processor's thread."""
 
     def __init__(self, exporter: LogRecordExporter) -> None:
-        self._held = _AfterFork(exporter)
+        self._current = _ForkSafe(exporter)
 
     def export(self, batch: Sequence[ReadableLogRecord]) -> LogRecordExportResult:
-        """Send redacted copies."""
-        return self._held.exporter.export([redacted_record(record) for record in batch])
+        """Export redacted copies."""
+        return self._current.exporter.export([redacted_record(record) for record in batch])
 
     def shutdown(self) -> None:
-        """Stop the exporter; a retry in progress ends."""
-        self._held.exporter.shutdown()
+        """Shut the exporter down; a retry in progress ends."""
+        self._current.exporter.shutdown()
 
     def force_flush(self, timeout_millis: int = 10000) -> bool:
-        """Pass on."""
-        return self._held.exporter.force_flush(timeout_millis)
+        """Flush the exporter."""
+        return self._current.exporter.force_flush(timeout_millis)
 
 
 class _SpanProcessor(BatchSpanProcessor):

@@ -1,7 +1,7 @@
-"""Takes secrets out of what other instrumentations and `logging` record, before it is exported or printed.
+"""Redacts secrets in the spans and log records of other instrumentations and `logging` before their export.
 
-The bus redacts its own events; spans, exceptions and log records of everybody else pass here. What counts as
-a secret is `assay.telemetry.redaction`'s to say. What holds none is passed on as it is, not copied.
+The bus redacts its own events. `assay.telemetry.redaction` defines what a secret is. A span or log record
+without one is returned as it is, not copied.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def redacted_span(span: ReadableSpan) -> ReadableSpan:
     status = _status(span.status)
     if name == span.name and attributes is None and events is None and links is None and status is None:
         return span
-    # A copy rather than a new one: upstream's constructor has no place for the counts of what was dropped.
+    # A copy, not a new span: upstream's constructor does not take the counts of dropped attributes.
     changed = copy.copy(span)
     for field, value in (
         ("_name", name),
@@ -57,7 +57,7 @@ def redacted_record(record: ReadableLogRecord) -> ReadableLogRecord:
 
 
 def _attributes(attributes: Mapping[str, Any] | None) -> Attributes | None:
-    """Return the attributes redacted, None if there is nothing to redact."""
+    """Return the redacted attributes; None if they hold no secret."""
     if not attributes:
         return None
     redacted = redact_metadata(attributes)

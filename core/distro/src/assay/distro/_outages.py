@@ -1,7 +1,7 @@
-"""One warning when the Collector takes nothing, instead of one for every attempt.
+"""One warning a minute while the Collector accepts nothing, not one for each attempt.
 
-Upstream's exporters log each retry and each failure. A filter on their loggers lets one message a minute
-through, in words that say what it means for the app.
+Upstream's exporters log each retry and each failure. A filter on their loggers passes one message a minute
+and rewrites it, to say what is lost and what to do.
 """
 
 from __future__ import annotations
@@ -12,12 +12,13 @@ import os
 import re
 from time import monotonic
 
-from assay.distro.settings import without_credentials
+from assay.distro._otel_variables import SHARED_ENDPOINT, otlp_variable
+from assay.endpoints import without_credentials
 
 INTERVAL = 60.0
 """Seconds between two warnings."""
 RECENT = 20.0
-"""Seconds for which a failed export says that the next will fail too."""
+"""Seconds after a failed export in which the next one is expected to fail too."""
 
 _LOGGERS = (
     "opentelemetry.exporter.otlp.proto.http.trace_exporter",
@@ -32,7 +33,7 @@ _SIGNAL = re.compile(r"trace|metric|log")
 
 
 class OutageFilter(logging.Filter):
-    """Rewrites the first report of an outage, and drops the others for a while."""
+    """Rewrites the first report of an outage, and drops the others for a minute."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -40,7 +41,7 @@ class OutageFilter(logging.Filter):
         self.last = -math.inf
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Return whether the record is told."""
+        """Return whether the record is logged."""
         if _AT_THE_END.search(record.msg):
             return False
         if not _OUTAGE.match(record.msg):
@@ -52,10 +53,9 @@ class OutageFilter(logging.Filter):
         message = record.getMessage()
         short = _REASON.search(message)
         record.msg = (
-            "the Collector at %s takes no telemetry (%s). The app goes on; "
-            "what does not fit its buffers is lost. Start the Collector (assay collector run "
-            "all-in-one), or set OTEL_EXPORTER_OTLP_ENDPOINT. "
-            "`assay doctor` tells more."
+            "the Collector at %s does not accept telemetry (%s). The application continues; telemetry beyond "
+            "its buffers is lost. Start the Collector (assay collector run all-in-one), or set "
+            "OTEL_EXPORTER_OTLP_ENDPOINT. `assay doctor` shows more."
         )
         reason = short.group(1).strip() if short else without_credentials(message)
         record.args = (endpoint(record.name, message), reason)
@@ -67,20 +67,18 @@ _OUTAGES = OutageFilter()
 
 
 def endpoint(logger: str, message: str) -> str:
-    """The endpoint, as it may be shown, of the signal that an exporter's logger or its message names."""
+    """Return the endpoint of the signal that an exporter's logger or message names, without credentials."""
     signal = _SIGNAL.search(logger.rpartition(".")[2]) or _SIGNAL.search(message)
-    own = os.environ.get(f"OTEL_EXPORTER_OTLP_{signal[0].upper()}S_ENDPOINT", "") if signal else ""
-    return without_credentials(own or os.environ.get("OTEL_EXPORTER_OTLP_ENDPOINT", ""))
+    own = os.environ.get(otlp_variable("ENDPOINT", f"{signal[0].upper()}S"), "") if signal else ""
+    return without_credentials(own or os.environ.get(SHARED_ENDPOINT, ""))
 
 
 def is_likely() -> bool:
-    """Whether an export failed a short while ago: the end of the program need not wait long for the next."""
+    """Return whether an export has just failed, so that waiting long for the last one is not worth it."""
     return monotonic() - _OUTAGES.last < RECENT
 
 
 def install() -> None:
-    """Put one filter before all the exporters' loggers."""
+    """Add one filter to the loggers of all exporters."""
     for name in _LOGGERS:
         logging.getLogger(name).addFilter(_OUTAGES)
-    # the pool's "Connection pool is full" and "Retrying" are the same news again
-    logging.getLogger("urllib3.connectionpool").setLevel(logging.ERROR)
