@@ -17,11 +17,11 @@ from opentelemetry.proto.logs.v1.logs_pb2 import ResourceLogs, ScopeLogs
 from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 
 from assay.audit._actor import current_actor
-from assay.audit._instruments import DROPPED, DURATION, EMITTED, EXPORTED
 from assay.audit._queue import MemoryQueue
 from assay.audit._receipt import AuditReceipt
 from assay.audit.canonical import content, encode
 from assay.audit.errors import ShutdownError
+from assay.audit.instruments import DROPPED, DURATION, EMITTED, EXPORTED
 from assay.audit.record import FIELDS, AuditRecord, check, to_log_record, to_pairs
 
 QUEUE_SIZE = 2048

@@ -7,30 +7,29 @@ it. A record that is not accepted is reported as a handler failure, and counted 
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import os
+import sys
 from collections.abc import Mapping
-from concurrent.futures import Future
 from time import monotonic
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.trace import get_tracer_provider
 
-from assay.audit import (
-    AuditError,
-    AuditExporter,
-    AuditLogger,
-    AuditReceipt,
-    ConfigurationError,
-    ExportError,
-    OTLPAuditExporter,
-)
+# Creates the counters: they exist before the first record, which loads the rest of the package.
+from assay.audit import instruments as _  # noqa: F401
+from assay.audit.errors import AuditError, ConfigurationError, ExportError
 from assay.distro._settings import Settings
 from assay.endpoints import without_credentials
 from assay.telemetry import audit_required, bus
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
+
+    from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
+
+    from assay.audit import AuditExporter, AuditLogger, AuditReceipt, OTLPAuditExporter
 
 HANDLER_ID = "assay.distro.audit"
 """In the metadata of `telemetry.handler.failure` about a record that waited in the queue."""
@@ -103,6 +102,8 @@ class AuditEmitter:
     def _logger_of_process(self) -> AuditLogger:
         """Return this process's logger; a forked child has a resource with an instance id of its own."""
         if self._logger is None or self._process != os.getpid():
+            from assay.audit import AuditLogger  # noqa: PLC0415 - not before the first record
+
             resource: Resource = getattr(get_tracer_provider(), "resource", Resource.get_empty())
             self._logger = AuditLogger(_exporter(self._settings), dict(resource.attributes))
             self._process = os.getpid()
@@ -183,6 +184,8 @@ def audit_exporter(settings: Settings, *, retries: int = 0, timeout: float = BRI
     Raises:
         AuditError: No record may be sent with these settings.
     """
+    from assay.audit import OTLPAuditExporter  # noqa: PLC0415 - imports an HTTP client
+
     return OTLPAuditExporter(
         settings.audit_endpoint,
         token=settings.audit_token,
@@ -204,6 +207,9 @@ def _exporter(settings: Settings) -> AuditExporter:
 
 
 def _is_on_event_loop() -> bool:
+    asyncio = sys.modules.get("asyncio")  # whoever runs a loop has imported it
+    if asyncio is None:
+        return False
     try:
         asyncio.get_running_loop()
     except RuntimeError:

@@ -22,7 +22,7 @@ from opentelemetry.util._importlib_metadata import (
     entry_points,  # pyright: ignore[reportUnknownVariableType]
 )
 
-from assay.audit import AuditError
+from assay.audit.errors import AuditError
 from assay.distro import _otel_variables
 from assay.distro._audit_emitter import UNAUTHORIZED, audit_exporter
 from assay.distro._otel_variables import otlp_variable

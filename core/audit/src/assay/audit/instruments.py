@@ -1,0 +1,72 @@
+"""The metrics of this package, through the OpenTelemetry metrics API.
+
+Importing this module creates the instruments. The counters are observable, over totals of our own. So each
+series exists from the first collection on, with 0 before the first record, whenever the application sets its
+meter provider.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Iterable
+
+from opentelemetry import metrics
+from opentelemetry.metrics import CallbackOptions, Observation
+
+from assay.semconv import metrics as names
+
+
+class Total:
+    """The total of an observable counter."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._value = 0
+
+    def add(self, amount: int = 1) -> None:
+        """Increase the total."""
+        with self._lock:
+            self._value += amount
+
+    def observe(self, _: CallbackOptions) -> Iterable[Observation]:
+        """Return the total, for the counter's callback."""
+        return [Observation(self._value)]
+
+    def reset(self) -> None:
+        """Start again at 0, in a forked child, whose parent may have held the lock."""
+        self._lock = threading.Lock()
+        self._value = 0
+
+
+EMITTED, EXPORTED, DROPPED = Total(), Total(), Total()
+
+_meter = metrics.get_meter("assay.audit")
+_meter.create_observable_counter(
+    names.AUDIT_RECORDS_EMITTED, [EMITTED.observe], "{record}", "Audit records emitted by callers."
+)
+_meter.create_observable_counter(
+    names.AUDIT_RECORDS_EXPORTED, [EXPORTED.observe], "{record}", "Audit records accepted by the receiver."
+)
+_meter.create_observable_counter(
+    names.AUDIT_RECORDS_DROPPED,
+    [DROPPED.observe],
+    "{record}",
+    "Audit records that were emitted and not accepted; alert on any.",
+)
+DURATION = _meter.create_histogram(
+    names.AUDIT_EXPORT_DURATION,
+    "s",
+    "Time from the emission of an audit record to its acceptance.",
+    # The SDK's default bounds are for milliseconds.
+    explicit_bucket_boundaries_advisory=(0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5, 10, 30),
+)
+
+
+def _reset_after_fork() -> None:
+    for total in (EMITTED, EXPORTED, DROPPED):
+        total.reset()
+
+
+if hasattr(os, "register_at_fork"):  # not on Windows
+    os.register_at_fork(after_in_child=_reset_after_fork)
