@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import ast
 import re
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from assay.distro._settings import TABLE
 
 ROOT = Path(__file__).parents[3]
 PAGE = ROOT / "docs" / "reference" / "settings.md"
-VARIABLE = re.compile(r"(?<![.\w])ASSAY_[A-Z][A-Z_]*[A-Z]\b")  # not a constant of the registry: keys.ASSAY_…
+VARIABLE = re.compile(r"\bASSAY_[A-Z][A-Z_]*[A-Z]\b")
 FOR_TESTS = {"ASSAY_REQUIRE_SERVICES"}
 
 pytestmark = pytest.mark.skipif(not PAGE.is_file(), reason="the package stands alone, outside its repository")
@@ -30,20 +30,20 @@ def rows() -> dict[str, list[str]]:
 
 
 def in_the_code() -> set[str]:
+    """The variables that string literals of the source code and the Collector's configurations name."""
     found = set()
-    for folder, _, files in os.walk(ROOT):
-        if any(
-            part.startswith(".") or part in {"tests", "_generated"}
-            for part in Path(folder).relative_to(ROOT).parts
-        ):
-            continue
-        for name in files:
-            path = Path(folder, name)
-            inside = path.relative_to(ROOT).parts
-            is_source = "src" in inside and path.suffix == ".py"
-            if is_source or (inside[0] == "collector-config" and path.suffix == ".yaml"):
-                found |= set(VARIABLE.findall(path.read_text()))
+    for pattern in ("*/src", "*/*/src"):
+        for folder in ROOT.glob(pattern):
+            for path in folder.rglob("*.py"):
+                literals = (node.value for node in ast.walk(ast.parse(path.read_text())) if is_text(node))
+                found |= {value for value in literals if VARIABLE.fullmatch(value)}
+    for path in (ROOT / "collector-config").rglob("*.yaml"):
+        found |= set(VARIABLE.findall(path.read_text()))
     return found
+
+
+def is_text(node: ast.AST) -> bool:
+    return isinstance(node, ast.Constant) and isinstance(node.value, str)
 
 
 def test_the_page_lists_exactly_the_variables_that_the_code_reads():
