@@ -21,7 +21,6 @@ from opentelemetry.trace import get_tracer_provider
 from assay.audit import instruments as _  # noqa: F401
 from assay.audit.errors import AuditError, ConfigurationError, ExportError
 from assay.distro._settings import Settings
-from assay.endpoints import without_credentials
 from assay.telemetry import audit_required, bus
 
 if TYPE_CHECKING:
@@ -32,7 +31,7 @@ if TYPE_CHECKING:
     from assay.audit import AuditExporter, AuditLogger, AuditReceipt, OTLPAuditExporter
 
 HANDLER_ID = "assay.distro.audit"
-"""In the metadata of `telemetry.handler.failure` about a record that waited in the queue."""
+"""The `handler_id` of a `telemetry.handler.failure` about a record that waited in the queue."""
 INTERVAL = 60.0
 """Seconds between two log messages about lost records."""
 RETRIES = 3
@@ -52,11 +51,9 @@ class AuditEmitter:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._shown = without_credentials(settings.audit_endpoint)
-        self._process = 0
+        self._loggers: dict[int, AuditLogger] = {}
         self._silent_until = 0.0
         self._lost = 0
-        self._logger: AuditLogger | None = None
 
     def __call__(
         self,
@@ -88,8 +85,9 @@ class AuditEmitter:
         Args:
             timeout: Seconds to wait at most.
         """
-        if self._logger is not None and self._process == os.getpid():
-            self._logger.shutdown(timeout)
+        logger = self._loggers.get(os.getpid())
+        if logger is not None:
+            logger.shutdown(timeout)
 
     def flush(self, timeout: float) -> bool:
         """Export the records that wait in the queue, and return whether none waits any more.
@@ -97,17 +95,21 @@ class AuditEmitter:
         Args:
             timeout: Seconds to wait at most.
         """
-        return self._logger is None or self._process != os.getpid() or self._logger.flush(timeout)
+        logger = self._loggers.get(os.getpid())
+        return logger is None or logger.flush(timeout)
 
     def _logger_of_process(self) -> AuditLogger:
-        """Return this process's logger; a forked child has a resource with an instance id of its own."""
-        if self._logger is None or self._process != os.getpid():
+        """Return this process's logger; the resource of a forked child has its own instance id."""
+        process = os.getpid()
+        if process not in self._loggers:
             from assay.audit import AuditLogger  # noqa: PLC0415 - not before the first record
 
             resource: Resource = getattr(get_tracer_provider(), "resource", Resource.get_empty())
-            self._logger = AuditLogger(_exporter(self._settings), dict(resource.attributes))
-            self._process = os.getpid()
-        return self._logger
+            # Another thread may have been faster: its logger stays.
+            self._loggers.setdefault(
+                process, AuditLogger(_exporter(self._settings), dict(resource.attributes))
+            )
+        return self._loggers[process]
 
     def _check(self, event_name: str, future: Future[AuditReceipt]) -> None:
         error = future.exception()
@@ -122,10 +124,9 @@ class AuditEmitter:
             return
         self._silent_until = now + INTERVAL
         _logger.error(
-            "audit record %s was not accepted by %s: %s (%d lost so far in this process). %s; `assay doctor` "
-            "shows more.",
+            "audit record %s was not accepted: %s (%d lost so far in this process). %s"
+            "`assay doctor` shows more.",
             event_name,
-            self._shown,
             error,
             self._lost,
             _remedy(error),
@@ -133,13 +134,13 @@ class AuditEmitter:
 
 
 class _AdaptiveExporter:
-    """Retries patiently; while the endpoint does not respond, tries each record once and briefly.
+    """Exports with retries; while the endpoint does not respond, tries each record once and briefly.
 
     So an application without a Collector waits long for its first record only.
 
     Args:
-        patient: Retries.
-        brief: Does not.
+        patient: The exporter with retries.
+        brief: The exporter without, and with a short timeout.
     """
 
     def __init__(self, patient: AuditExporter, brief: AuditExporter) -> None:
@@ -161,10 +162,10 @@ class _AdaptiveExporter:
 
 
 class _UnusableExporter:
-    """Accepts no record, because the settings are wrong; so each record counts as dropped.
+    """Rejects every record, because the settings are wrong. So each one counts as dropped.
 
     Args:
-        error: What is wrong.
+        error: The error about the settings.
     """
 
     def __init__(self, error: AuditError) -> None:
@@ -182,7 +183,7 @@ def audit_exporter(settings: Settings, *, retries: int = 0, timeout: float = BRI
     """Return the exporter that the settings describe; it connects with the first record.
 
     Raises:
-        AuditError: No record may be sent with these settings.
+        AuditError: Records must not be sent with these settings.
     """
     from assay.audit import OTLPAuditExporter  # noqa: PLC0415 - imports an HTTP client
 
@@ -218,9 +219,9 @@ def _is_on_event_loop() -> bool:
 
 
 def _remedy(error: Exception) -> str:
-    """Return what to do about a lost record, as the beginning of a sentence."""
+    """Return a sentence on what to do about a lost record, with a space after it; empty if there is none."""
     if isinstance(error, ExportError) and error.status in UNAUTHORIZED:
-        return "Set ASSAY_AUDIT_TOKEN to a token that this endpoint accepts"
+        return "Set ASSAY_AUDIT_TOKEN to a token that this endpoint accepts. "
     if isinstance(error, ExportError) and not error.is_final:
-        return "Start the Collector, or set ASSAY_AUDIT_ENDPOINT"
-    return "The message says what to change"
+        return "Start the Collector, or set ASSAY_AUDIT_ENDPOINT. "
+    return ""

@@ -58,16 +58,10 @@ def flush(timeout: float = 10.0) -> bool:
         Whether everything was handed to the exporters in time, and every audit record accepted or reported.
     """
     deadline = monotonic() + timeout
-    done = _Process.audit is None or _Process.audit.flush(timeout)
-    for provider in _providers():
-        left = int((deadline - monotonic()) * 1000)
-        if left <= 0:
-            return False
-        try:
-            done = bool(provider.force_flush(left)) and done
-        except Exception:  # noqa: BLE001 - a metric reader that fails must not stop the application
-            done = False
-    return done
+    flushed = [_flush(provider, deadline) for provider in _providers()]
+    if _Process.audit is not None:
+        flushed.append(_Process.audit.flush(max(deadline - monotonic(), 0.0)))
+    return all(flushed)
 
 
 def shutdown(timeout: float | None = None) -> None:
@@ -126,6 +120,14 @@ def update(settings: Settings) -> None:
 
         _bridges.stop_recording(settings, _Process.audit)
         _Process.settings = settings
+
+
+def _flush(provider: Any, deadline: float) -> bool:  # noqa: ANN401 - of any signal
+    milliseconds = int((deadline - monotonic()) * 1000)
+    try:
+        return milliseconds > 0 and bool(provider.force_flush(milliseconds))
+    except Exception:  # noqa: BLE001 - a metric reader that fails must not stop the application
+        return False
 
 
 def _providers() -> Iterator[Any]:
