@@ -122,8 +122,8 @@ def test_the_worker_retries_until_the_endpoint_accepts(server, caplog):
     with caplog.at_level(logging.WARNING, "assay.audit"):
         assert logger.submit(LOGIN).result(30)
     assert len(answers.got) == 3
-    (said,) = [record.message for record in caplog.records if "busy" in record.message]
-    assert said.startswith("audit records wait in memory (1) and are lost if the process ends: http://")
+    (warning,) = [record.message for record in caplog.records if "busy" in record.message]
+    assert warning.startswith("audit records wait in memory (1) and are lost if the process ends: http://")
 
 
 def test_a_final_rejection_fails_the_future(server):

@@ -75,8 +75,8 @@ def test_an_endpoint_that_does_not_respond_does_not_block_an_event_loop(
     }
     done = instrumented(ON_A_LOOP, env=env)
     assert done.returncode == 0
-    said, *failures = done.stdout.splitlines()
-    assert said == "the loop is free"
+    first, *failures = done.stdout.splitlines()
+    assert first == "the loop is free"
     assert failures == ["failure flowstone.checkpoint.approved ExportError"] * 3
     assert done.stderr.count("was not accepted:") == 1
     assert "the process ended before the endpoint accepted the record (1 lost so far" in done.stderr

@@ -186,10 +186,10 @@ class OTLPAuditExporter:
     def _rejection(self, response: requests.Response) -> ExportError:
         status = response.status_code
         kind = ConflictError if status == _CONFLICT else ExportError
-        said = ": ".join(filter(None, (f"{status} {response.reason}", explanation(response))))
+        reason = ": ".join(filter(None, (f"{status} {response.reason}", explanation(response))))
         remedy = f". To fix it, {_REMEDIES[status]}" if status in _REMEDIES else ""
         return kind(
-            f"{self._shown} answered {said}{remedy}",
+            f"{self._shown} answered {reason}{remedy}",
             status,
             is_final=status not in _RETRYABLE,
             retry_after=retry_after(response.headers.get("Retry-After")),

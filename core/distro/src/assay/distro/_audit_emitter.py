@@ -208,7 +208,7 @@ def _exporter(settings: Settings) -> AuditExporter:
 
 
 def _is_on_event_loop() -> bool:
-    asyncio = sys.modules.get("asyncio")  # whoever runs a loop has imported it
+    asyncio = sys.modules.get("asyncio")  # loaded if a loop runs
     if asyncio is None:
         return False
     try:
