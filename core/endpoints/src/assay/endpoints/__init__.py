@@ -11,12 +11,12 @@ A check returns the value it was given, or raises `EndpointError`. The message s
 never contains the value, which may be a secret.
 """
 
-from assay.endpoints.addresses import Address, is_loopback, parse_address
-from assay.endpoints.display import without_credentials
-from assay.endpoints.errors import EndpointError
-from assay.endpoints.retries import retry_after
-from assay.endpoints.tokens import check_token
-from assay.endpoints.urls import check_confidential, check_http_url, check_no_credentials
+from assay.endpoints._addresses import Address, is_loopback, parse_address
+from assay.endpoints._display import without_credentials
+from assay.endpoints._errors import EndpointError
+from assay.endpoints._retries import retry_after
+from assay.endpoints._tokens import check_token
+from assay.endpoints._urls import check_confidential, check_http_url, check_no_credentials
 
 __all__ = [
     "Address",

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from urllib.parse import SplitResult, urlsplit
 
-from assay.endpoints.addresses import is_loopback
-from assay.endpoints.errors import EndpointError
+from assay.endpoints._addresses import is_loopback
+from assay.endpoints._errors import EndpointError
 
 _EXPECTED = "expected an http or https URL, such as http://127.0.0.1:4318"
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from assay.endpoints.errors import EndpointError
+from assay.endpoints._errors import EndpointError
 
 _VISIBLE_ASCII = re.compile(r"[\x21-\x7e]+")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 from typing import NamedTuple
 
-from assay.endpoints.errors import EndpointError
+from assay.endpoints._errors import EndpointError
 
 MAXIMUM_PORT = 65535
 _EXPECTED = "expected host:port, such as 127.0.0.1:4317 or [::1]:4317"
