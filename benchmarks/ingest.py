@@ -19,7 +19,7 @@ from opentelemetry.proto.logs.v1.logs_pb2 import ResourceLogs, ScopeLogs
 from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 
 from assay.audit.record import AuditRecord, to_log_record, to_pairs
-from assay.exporters.audit import AuditSink, Settings, load_verifier, schema, verify
+from assay.exporters.audit import AuditSink, Settings, _schema, load_verifier, verify
 from assay.host import Batch
 from benchmarks.row import Row
 
@@ -77,7 +77,7 @@ def _floor(source: Path, target: Path) -> float:
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = FULL")
     connection.execute("PRAGMA cache_size = -65536")  # as the sink has it
-    schema.migrate(connection)
+    _schema.migrate(connection)
     insert = f"INSERT INTO audit_log VALUES ({', '.join('?' * len(rows[0]))})"  # noqa: S608  question marks only
     batches = [rows[first : first + BATCH] for first in range(0, RECORDS, BATCH)]
     start = time.perf_counter()

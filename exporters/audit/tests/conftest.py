@@ -81,7 +81,7 @@ def open_sink(database: Path) -> Iterator[Callable[..., AuditSink]]:
 
 @pytest.fixture
 def run_host() -> Iterator[Callable[..., Host]]:
-    """Run a host with these listeners and the audit exporter with these settings."""
+    """Start a host with the given listeners, and the audit exporter with the given settings."""
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever, daemon=True)
     thread.start()
@@ -113,7 +113,7 @@ def key(database: Path) -> Callable[[], VerifierKey]:
 
 @pytest.fixture
 def log(open_sink: Callable[..., AuditSink], database: Path) -> Path:
-    """A closed log: 40 records over several checkpoints, three entries in quarantine."""
+    """A closed log: 40 records over several checkpoints, three quarantine entries."""
     sink = open_sink(checkpoint_records=7)
     for first in range(0, 40, 5):
         sink.export(make_batch(*(make_record(target_id=f"approval-{first + n}") for n in range(5))))

@@ -1,4 +1,4 @@
-"""Through the real host: emitted with the SDK, refused over HTTP, taken whole from a Collector."""
+"""The sink in the real host: records from the SDK, rejections over HTTP, batches from a Collector."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def exporter(host, listener="direct", token="direct-token"):
 LOGIN = {"event_name": "user.login", "action": "LOGIN", "outcome": "success"}
 
 
-def test_emit_returns_the_sinks_receipt_and_the_route_gives_it_again(host, database, key):
+def test_emit_returns_the_sinks_receipt_and_the_route_repeats_it(host, database, key):
     receipt = AuditLogger(exporter(host), {"service.name": "orders"}).emit(AuditRecord(**LOGIN))
     path = f"/v1/audit/receipts/{receipt.record_id}"
     answer = requests.get(
@@ -56,7 +56,7 @@ def test_an_unknown_record_has_no_receipt(host):
     assert answer.status_code == 404
 
 
-def test_the_same_record_again_is_fine_and_another_under_its_id_is_409(host):
+def test_a_repeated_record_succeeds_and_another_under_its_id_is_409(host):
     logger = AuditLogger(exporter(host), {})
     first = logger.emit(AuditRecord(**LOGIN, time_unix_nano=1, observed_time_unix_nano=1))
     same = {"record_id": first.record_id, "time_unix_nano": 1, "observed_time_unix_nano": 1}
@@ -65,7 +65,9 @@ def test_the_same_record_again_is_fine_and_another_under_its_id_is_409(host):
         logger.emit(AuditRecord(**LOGIN, **same, target_id="x"))
 
 
-def test_a_bad_record_is_refused_directly_and_taken_from_a_collector(host, database, key, record, batch):
+def test_an_invalid_record_is_rejected_directly_and_quarantined_from_a_collector(
+    host, database, key, record, batch
+):
     bad = batch(record(actor_type="robot")).request
     with pytest.raises(ExportError, match="robot"):
         exporter(host).export(bad)
@@ -80,13 +82,13 @@ def test_a_bad_record_is_refused_directly_and_taken_from_a_collector(host, datab
     assert "robot" in answer.json()["reason"]
 
 
-def test_bytes_that_nobody_can_read_are_kept_from_a_collector(host, database):
+def test_an_unreadable_batch_from_a_collector_is_quarantined(host, database):
     headers = {"Authorization": "Bearer hop-token", "Content-Type": "application/x-protobuf"}
     assert requests.post(url(host, "collector"), b"\xff\xff", headers=headers, timeout=10).status_code == 200
     assert [entry["kind"] for entry in quarantined(database)] == ["batch"]
 
 
-def test_json_is_taken_too(host, database, key, record, batch):
+def test_json_is_accepted_too(host, database, key, record, batch):
     request = MessageToDict(batch(record()).request)
     headers = {"Authorization": "Bearer direct-token", "Content-Type": "application/json"}
     answer = requests.post(url(host, "direct"), json.dumps(request), headers=headers, timeout=10)

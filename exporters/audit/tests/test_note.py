@@ -5,9 +5,9 @@ import base64
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from assay.exporters.audit.errors import KeyFormatError, SignatureError
-from assay.exporters.audit.keys import load_or_create, load_verifier
-from assay.exporters.audit.note import Checkpoint, VerifierKey, open_checkpoint, open_note, sign
+from assay.exporters.audit._errors import KeyFormatError, SignatureError
+from assay.exporters.audit._keys import load_or_create, load_verifier
+from assay.exporters.audit._note import Checkpoint, VerifierKey, open_checkpoint, open_note, sign
 
 # The example of https://c2sp.org/signed-note, which Go's golang.org/x/mod/sumdb/note reads and writes.
 KEY = VerifierKey.parse("example.com/foo+530d903a+AekyeRrm56hApGFkyQR4ZCbV54Id2LKaANYcrnKv3U2k")
@@ -27,16 +27,16 @@ def ours(signing):
     return VerifierKey("audit.test/log", signing.public_key().public_bytes_raw())
 
 
-def test_the_note_of_the_specification_opens():
+def test_the_specifications_note_opens():
     assert open_note(NOTE, KEY) == "This is an example message.\n"
 
 
-def test_a_verifier_key_reads_back(ours):
+def test_a_printed_verifier_key_parses(ours):
     assert str(KEY) == "example.com/foo+530d903a+AekyeRrm56hApGFkyQR4ZCbV54Id2LKaANYcrnKv3U2k"
     assert VerifierKey.parse(f"{ours}\n") == ours
 
 
-def test_the_checkpoint_of_the_specification_parses():
+def test_the_specifications_checkpoint_parses():
     text = "example.com/behind-the-sofa\n20852163\nCsUYapGGPo4dkMgIAUqom/Xajj7h2fB2MPA3j2jxq2I=\n"
     checkpoint = Checkpoint.parse(text)
     assert (checkpoint.origin, checkpoint.size) == ("example.com/behind-the-sofa", 20852163)
@@ -44,7 +44,7 @@ def test_the_checkpoint_of_the_specification_parses():
     assert Checkpoint.parse(text + "an extension line\n") == checkpoint
 
 
-def test_what_was_signed_opens_also_with_a_witness_beside(signing, ours):
+def test_a_signed_checkpoint_opens_also_with_a_witness_signature(signing, ours):
     checkpoint = Checkpoint(ours.name, 3, bytes(32))
     note = sign(checkpoint, signing)
     assert open_checkpoint(note, ours) == checkpoint
@@ -69,7 +69,7 @@ def test_a_changed_note_does_not_open(signing, ours, change):
         open_checkpoint(change(sign(Checkpoint(ours.name, 3, bytes(32)), signing)), ours)
 
 
-def test_another_key_does_not_open_it(signing, ours):
+def test_another_key_does_not_open_a_checkpoint(signing, ours):
     other = VerifierKey(ours.name, Ed25519PrivateKey.generate().public_key().public_bytes_raw())
     with pytest.raises(SignatureError, match="replaced"):
         open_checkpoint(sign(Checkpoint(ours.name, 3, bytes(32)), signing), other)
@@ -87,7 +87,7 @@ def test_another_key_does_not_open_it(signing, ours):
         "a\n1\n" + base64.b64encode(bytes(32)).decode(),
     ],
 )
-def test_what_is_no_checkpoint_does_not_parse(text):
+def test_a_malformed_checkpoint_does_not_parse(text):
     with pytest.raises(SignatureError):
         Checkpoint.parse(text)
 
@@ -104,15 +104,15 @@ def test_what_is_no_checkpoint_does_not_parse(text):
         str(KEY).removeprefix("example.com/foo"),
     ],
 )
-def test_what_is_no_key_does_not_parse(text):
+def test_a_malformed_verifier_key_does_not_parse(text):
     with pytest.raises(KeyFormatError):
         VerifierKey.parse(text)
 
 
-def test_a_signing_key_given_for_the_verifier_key_is_not_shown(tmp_path):
+def test_a_signing_key_passed_as_verifier_key_is_not_shown(tmp_path):
     signing = load_or_create(tmp_path / "signing.key")
     assert signing
     secret = (tmp_path / "signing.key").read_text().splitlines()[1]
-    with pytest.raises(KeyFormatError, match=r"signing\.key: no verifier key") as caught:
+    with pytest.raises(KeyFormatError, match=r"signing\.key: not a verifier key") as caught:
         load_verifier(tmp_path / "signing.key")
     assert secret not in str(caught.value)

@@ -1,4 +1,4 @@
-"""The host with the sink as a process, killed in the middle of batches and started again, with no help."""
+"""The host with the sink as a process, killed in the middle of batches and restarted without repair."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def id_of(record):
 
 @contextmanager
 def running(config: Path) -> Iterator[tuple[subprocess.Popen[str], list[str]]]:
-    """Start the host; yield it and the URLs of its listeners. It is killed at the end."""
+    """Start the host; yield it and the URLs of its listeners. Kill it at the end."""
     command = [sys.executable, "-c", PROGRAM, str(config)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         try:
@@ -55,14 +55,14 @@ def running(config: Path) -> Iterator[tuple[subprocess.Popen[str], list[str]]]:
 
 
 class Sender:
-    """Sends batches of 20 until the host is gone, and what was not answered again when it is back."""
+    """Send batches of 20 until the host is gone; repeat the unanswered batch when it is back."""
 
     def __init__(self) -> None:
         self.acknowledged: list[str] = []
         self.unanswered: list[LogRecord] = []
 
     def send(self, url: str) -> bool:
-        """Send one batch; tell whether it was acknowledged."""
+        """Send one batch; return whether it was acknowledged."""
         self.unanswered = self.unanswered or [make_record() for _ in range(20)]
         try:
             OTLPAuditExporter(url, retries=0).export(make_batch(*self.unanswered).request)
@@ -80,7 +80,7 @@ class Sender:
 
 
 @pytest.mark.slow
-def test_what_was_acknowledged_before_a_kill_is_there_once(tmp_path, database, key):
+def test_records_acknowledged_before_a_kill_are_stored_once(tmp_path, database, key):
     config = tmp_path / "host.yaml"
     config.write_text(CONFIG.format(database=database, origin=ORIGIN))
     senders = Sender(), Sender()  # to the listener for direct senders, and to the Collector's

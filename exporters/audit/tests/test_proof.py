@@ -14,7 +14,7 @@ from assay.exporters.audit import (
     query,
     verify_proof,
 )
-from assay.exporters.audit.keys import load_or_create
+from assay.exporters.audit._keys import load_or_create
 
 
 @pytest.fixture
@@ -22,13 +22,13 @@ def ids(log):
     return [found["id"] for found in query(log, Query())]
 
 
-def test_every_record_can_be_proven_with_the_key_alone(log, key, ids):
+def test_the_public_key_suffices_to_verify_every_proof(log, key, ids):
     for record_id in ids:
         proven = verify_proof(prove(log, record_id), key())
         assert (proven.record_id, proven.checkpoint.size) == (record_id, 43)
 
 
-def test_doubles_of_any_size_prove(open_sink, database, record, batch, key):
+def test_a_record_with_any_double_can_be_proven(open_sink, database, record, batch, key):
     sink = open_sink()
     sink.export(batch(record(body=[1.0, -0.0, 2.0**53 + 2, 1e20, 1e21, 5e-324, float("nan")])))
     sink.shutdown()
@@ -56,14 +56,14 @@ def test_doubles_of_any_size_prove(open_sink, database, record, batch, key):
         (lambda p: p.update(leaf={}), ProofError),
     ],
 )
-def test_a_changed_proof_does_not_hold(log, key, ids, change, error):
+def test_a_changed_proof_does_not_verify(log, key, ids, change, error):
     proof = orjson.loads(prove(log, ids[5]))
     change(proof)
     with pytest.raises(error):
         verify_proof(orjson.dumps(proof), key())
 
 
-def test_a_proof_that_is_nested_deeply_is_told(log, key, ids):
+def test_a_deeply_nested_proof_is_rejected(log, key, ids):
     proof = prove(log, ids[5])
     deep = proof.replace(b'"record":{', b'"record":{"deep":' + b"[" * 800 + b"]" * 800 + b",")
     assert deep != proof
@@ -72,23 +72,23 @@ def test_a_proof_that_is_nested_deeply_is_told(log, key, ids):
 
 
 @pytest.mark.parametrize("proof", [b"", b"[]", b"null", b"\xff", b"{}"])
-def test_what_is_no_proof_is_told(proof, log, key):
+def test_a_malformed_proof_is_rejected(proof, log, key):
     with pytest.raises(ProofError):
         verify_proof(proof, key())
 
 
-def test_another_key_does_not_verify_it(log, key, ids, tmp_path):
+def test_another_key_does_not_verify_a_proof(log, key, ids, tmp_path):
     other = VerifierKey(key().name, load_or_create(tmp_path / "k").public_key().public_bytes_raw())
     with pytest.raises(SignatureError):
         verify_proof(prove(log, ids[0]), other)
 
 
-def test_what_is_not_there_cannot_be_proven(log):
+def test_an_unknown_record_cannot_be_proven(log):
     with pytest.raises(NotFoundError):
         prove(log, "00000000-0000-4000-8000-000000000000")
 
 
-def test_what_no_checkpoint_covers_cannot_be_proven_yet(open_sink, database, record, batch):
+def test_a_record_that_no_checkpoint_covers_cannot_be_proven_yet(open_sink, database, record, batch):
     sink = open_sink(checkpoint_seconds=3600)
     (receipt,) = sink.export(batch(record())).receipts
     with pytest.raises(NotFoundError, match="no checkpoint covers"):

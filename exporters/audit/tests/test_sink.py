@@ -18,13 +18,13 @@ from assay.exporters.audit import (
     KeyFormatError,
     OpenError,
     Query,
+    _schema,
     quarantined,
+    quarantined_payload,
     query,
-    schema,
     verify,
 )
-from assay.exporters.audit.keys import load_or_create
-from assay.exporters.audit.query import quarantined_payload
+from assay.exporters.audit._keys import load_or_create
 from assay.host import Batch, Rejected, Retry
 
 
@@ -64,12 +64,12 @@ def test_a_record_is_stored_in_the_seeds_columns(open_sink, database, record, ba
     }
 
 
-def test_the_view_shows_exactly_the_seeds_columns(log):
+def test_the_view_has_exactly_the_seeds_columns(log):
     columns = [row[1] for row in rows(log, "PRAGMA table_info(flowstone_audit_log)")]
-    assert tuple(columns) == schema.COLUMNS
+    assert tuple(columns) == _schema.COLUMNS
 
 
-def test_the_correlation_id_falls_back_to_the_trace(open_sink, database, record, batch):
+def test_the_correlation_id_defaults_to_the_trace_id(open_sink, database, record, batch):
     trace = uuid.uuid4()
     open_sink().export(batch(record(attributes={}, trace_id=trace.bytes)))
     for text in (str(trace), trace.hex):
@@ -78,7 +78,7 @@ def test_the_correlation_id_falls_back_to_the_trace(open_sink, database, record,
         ]
 
 
-def test_the_same_again_is_a_success_without_a_second_row(open_sink, database, record, batch):
+def test_a_repeated_record_succeeds_without_a_second_row(open_sink, database, record, batch):
     sink = open_sink()
     one, two = record(), record()
     (first,) = sink.export(batch(one)).receipts
@@ -87,7 +87,7 @@ def test_the_same_again_is_a_success_without_a_second_row(open_sink, database, r
     assert rows(database, "SELECT count(*) FROM audit_log") == [(2,)]
 
 
-def test_known_id_and_other_content_is_a_conflict_and_stores_nothing(open_sink, database, record, batch):
+def test_a_known_id_with_other_content_is_a_conflict_and_stores_nothing(open_sink, database, record, batch):
     sink = open_sink()
     one = record()
     sink.export(batch(one))
@@ -101,7 +101,7 @@ def test_known_id_and_other_content_is_a_conflict_and_stores_nothing(open_sink, 
     assert rows(database, "SELECT count(*) FROM audit_log") == [(1,)]
 
 
-def test_one_bad_record_rejects_a_direct_batch_and_is_named(open_sink, database, record, batch):
+def test_one_invalid_record_rejects_a_direct_batch_and_is_named(open_sink, database, record, batch):
     bad = record(actor_type="robot")
     with pytest.raises(Rejected, match=f"{id_of(bad)}.*robot") as caught:
         open_sink().export(batch(record(), bad, record()))
@@ -109,7 +109,7 @@ def test_one_bad_record_rejects_a_direct_batch_and_is_named(open_sink, database,
     assert rows(database, "SELECT count(*) FROM audit_log") == [(0,)]
 
 
-def test_behind_a_collector_everything_is_taken(open_sink, database, record, batch, key):
+def test_everything_from_a_collector_is_stored(open_sink, database, record, batch, key):
     sink = open_sink(record_bytes=2048)
     one = record()
     sink.export(batch(one))
@@ -117,7 +117,7 @@ def test_behind_a_collector_everything_is_taken(open_sink, database, record, bat
     dropped.dropped_attributes_count = 1
     bad = [record(actor_type="robot"), record(record_id=id_of(one)), record(body="x" * 4096), dropped]
     good = record()
-    for _ in range(2):  # a Collector sends again
+    for _ in range(2):  # a Collector repeats a batch
         sink.export(batch(good, *bad, peer="collector"))
         sink.export(Batch("audit", None, b"\x00\xff", "json", "collector", time.time_ns(), "no JSON"))
     sink.shutdown()
@@ -145,7 +145,7 @@ def test_the_log_is_append_only(log):
     connection.close()
 
 
-def test_there_is_one_sink(open_sink, database, record, batch):
+def test_a_log_has_one_sink(open_sink, database, record, batch):
     first = open_sink()
     with pytest.raises(InUseError, match=str(os.getpid())):
         open_sink()
@@ -154,7 +154,7 @@ def test_there_is_one_sink(open_sink, database, record, batch):
     open_sink().export(batch(record()))
 
 
-def test_the_signing_key_is_made_once_and_is_its_owners_alone(open_sink, database, tmp_path):
+def test_the_signing_key_is_created_once_and_only_its_owner_may_read_it(open_sink, database, tmp_path):
     open_sink().shutdown()
     path = database.with_name("signing.key")
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
@@ -166,11 +166,11 @@ def test_the_signing_key_is_made_once_and_is_its_owners_alone(open_sink, databas
         open_sink()
 
 
-def test_another_key_or_origin_is_refused(open_sink, database):
+def test_another_key_or_origin_is_rejected(open_sink, database):
     open_sink().shutdown()
     with pytest.raises(OpenError, match="origin"):
         open_sink(origin="audit.test/other")
-    with pytest.raises(OpenError, match=r"other\.key: the log's signing key is not there"):
+    with pytest.raises(OpenError, match=r"other\.key: the log's signing key is missing"):
         open_sink(key=database.with_name("other.key"))
     load_or_create(database.with_name("other.key"))
     with pytest.raises(OpenError, match="verifier_key"):
@@ -179,14 +179,14 @@ def test_another_key_or_origin_is_refused(open_sink, database):
         open_sink(origin="no spaces + plus")
 
 
-def test_a_log_keeps_its_name_when_its_host_gets_another(open_sink, key, monkeypatch):
+def test_a_log_keeps_its_name_when_the_host_is_renamed(open_sink, key, monkeypatch):
     for host in ("one", "two"):
         monkeypatch.setattr("socket.gethostname", lambda host=host: host)
         open_sink(origin="").shutdown()
         assert key().name == "one/assay-audit"
 
 
-def test_what_is_no_log_is_refused(open_sink, database):
+def test_a_file_that_is_not_a_log_is_rejected(open_sink, database):
     database.parent.mkdir()
     connection = sqlite3.connect(database)
     connection.execute("CREATE TABLE other (a)")
@@ -199,7 +199,7 @@ def test_what_is_no_log_is_refused(open_sink, database):
         open_sink()
 
 
-def test_a_newer_schema_is_refused(log, open_sink):
+def test_a_newer_schema_is_rejected(log, open_sink):
     connection = sqlite3.connect(log)
     connection.execute("PRAGMA user_version = 99")
     connection.close()
@@ -207,7 +207,7 @@ def test_a_newer_schema_is_refused(log, open_sink):
         open_sink()
 
 
-def test_checkpoints_come_by_number_and_by_time(open_sink, database, record, batch, key):
+def test_checkpoints_are_signed_by_number_and_by_time(open_sink, database, record, batch, key):
     sink = open_sink(checkpoint_records=10, checkpoint_seconds=0.05)
     sink.export(batch(*(record() for _ in range(10))))
     assert database.with_name("checkpoint").read_text().split("\n")[1] == "10"
@@ -219,7 +219,7 @@ def test_checkpoints_come_by_number_and_by_time(open_sink, database, record, bat
     assert verify(database, key()).covered == 11  # while the sink is open
 
 
-def test_a_full_database_is_answered_with_later_and_stores_nothing(open_sink, database, record, batch, key):
+def test_a_full_database_asks_for_a_retry_and_stores_nothing(open_sink, database, record, batch, key):
     sink = open_sink()
     sink.export(batch(record()))
     pages = sink._log._connection.execute("PRAGMA page_count").fetchone()[0]
@@ -257,7 +257,7 @@ sink.shutdown()
 """
 
 
-def test_a_file_that_cannot_grow_is_answered_with_later(database, key):
+def test_a_file_that_cannot_grow_asks_for_a_retry(database, key):
     conftest = str(Path(__file__).with_name("conftest.py"))
     done = subprocess.run(
         [sys.executable, "-c", LIMITED, str(database), conftest], capture_output=True, text=True, check=False
@@ -282,22 +282,57 @@ while True:
 
 
 @pytest.mark.slow
-def test_kill_9_loses_nothing_that_was_accepted(database, key, open_sink, batch, record):
+def test_kill_9_loses_no_accepted_record(database, key, open_sink, batch, record):
     accepted = 0
     conftest = str(Path(__file__).with_name("conftest.py"))
-    for turns in (3, 11, 20):
+    for batches in (3, 11, 20):
         child = subprocess.Popen(
             [sys.executable, "-c", KILLED, str(database), conftest], stdout=subprocess.PIPE, text=True
         )
-        for _ in range(turns):
+        for _ in range(batches):
             assert child.stdout.readline() == "accepted\n"
         child.kill()
-        accepted += turns + child.stdout.read().count("accepted")
+        accepted += batches + child.stdout.read().count("accepted")
         child.wait()
         child.stdout.close()
         stored = verify(database, key(), checkpoint=database.with_name("checkpoint").read_text()).records
         assert stored % 40 == 0
-        assert accepted * 40 <= stored  # a batch may be stored whose answer was cut off
+        assert accepted * 40 <= stored  # the last stored batch may not have been acknowledged
         accepted = stored // 40
     open_sink().export(batch(record()))
     assert verify(database, key()).records == accepted * 40 + 1
+
+
+COUNTED = """
+import sys, importlib.util
+from opentelemetry import metrics
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import InMemoryMetricReader
+reader = InMemoryMetricReader()
+metrics.set_meter_provider(MeterProvider([reader]))
+spec = importlib.util.spec_from_file_location("tests_conftest", sys.argv[2])
+tests = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(tests)
+from pathlib import Path
+sink = tests.AuditSink(tests.Settings(database=Path(sys.argv[1]), origin=tests.ORIGIN))
+for resource in reader.get_metrics_data().resource_metrics:
+    for scope in resource.scope_metrics:
+        for metric in scope.metrics:
+            for point in metric.data.data_points:
+                print(metric.name, dict(point.attributes), point.value)
+sink.shutdown()
+"""
+
+
+def test_the_counters_are_exported_as_0_before_the_first_record(database):
+    """Prometheus' `increase()` sees the first record only if the series exists before it."""
+    conftest = str(Path(__file__).with_name("conftest.py"))
+    done = subprocess.run(
+        [sys.executable, "-c", COUNTED, str(database), conftest], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert sorted(done.stdout.splitlines()) == [
+        "audit.sink.quarantined {'kind': 'batch'} 0",
+        "audit.sink.quarantined {'kind': 'record'} 0",
+        "audit.sink.records {} 0",
+    ]

@@ -1,4 +1,4 @@
-"""`OTLPAuditExporter` over TLS, against the real host and against a server that says why it hangs up."""
+"""`OTLPAuditExporter` over TLS, against the real host and a server whose TLS alert gives the reason."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ USAGES = (
 
 
 class Authority:
-    """Issues certificates into a folder."""
+    """Issue certificates into a folder."""
 
     def __init__(self, folder: Path) -> None:
         folder.mkdir()
@@ -84,13 +84,13 @@ def theirs(tmp_path: Path) -> Authority:
 
 @dataclass(frozen=True)
 class Server:
-    """Where it listens, and what tells that it refused a client without a trusted certificate."""
+    """A server's URL, and the error of a client whose certificate it does not trust."""
 
     url: str
-    refusal: str
+    rejection: str
 
 
-@pytest.fixture(params=["host", "says why"])
+@pytest.fixture(params=["host", "alert"])
 def server(request, ours, run_host, database) -> Iterator[Server]:
     tls = {**ours.server, "client_ca": ours.certificate}
     if request.param == "host":
@@ -100,7 +100,7 @@ def server(request, ours, run_host, database) -> Iterator[Server]:
         return
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=tls["client_ca"])
     context.verify_mode = ssl.CERT_REQUIRED
-    context.maximum_version = ssl.TLSVersion.TLSv1_2  # the client hears of it in its handshake
+    context.maximum_version = ssl.TLSVersion.TLSv1_2  # the alert arrives within the handshake
     context.load_cert_chain(tls["certificate"], tls["key"])
 
     class Accept(BaseHTTPRequestHandler):
@@ -138,14 +138,14 @@ def as_client(authority: Authority) -> dict[str, str]:
     }
 
 
-def test_a_client_that_the_server_trusts_gets_in(server, ours):
+def test_a_trusted_client_is_accepted(server, ours):
     emit(server.url, certificate=ours.certificate, **as_client(ours))
     both = Path(ours.client["certificate"]).with_name("both.pem")
     both.write_text(Path(ours.client["certificate"]).read_text() + Path(ours.client["key"]).read_text())
     emit(server.url, certificate=ours.certificate, client_certificate=str(both))
 
 
-def test_what_got_in_is_in_the_log(ours, run_host, database, key):
+def test_the_record_of_a_trusted_client_is_stored(ours, run_host, database, key):
     tls = {**ours.server, "client_ca": ours.certificate}
     listener = {"name": "tls", "protocol": "http", "address": "127.0.0.1:0", "tls": tls}
     host, port = run_host(listener, database=str(database)).addresses["tls"]
@@ -154,25 +154,25 @@ def test_what_got_in_is_in_the_log(ours, run_host, database, key):
 
 
 @pytest.mark.parametrize("who", ["missing", "wrong"])
-def test_a_client_that_the_server_does_not_trust_is_told_what_to_set(server, ours, theirs, who):
+def test_the_error_of_an_untrusted_client_names_the_setting(server, ours, theirs, who):
     client = {} if who == "missing" else as_client(theirs)
-    with pytest.raises(ExportError, match=server.refusal):
+    with pytest.raises(ExportError, match=server.rejection):
         emit(server.url, certificate=ours.certificate, **client)
 
 
-def test_a_server_that_the_client_does_not_trust_is_told(server, ours, theirs):
+def test_an_untrusted_server_is_reported(server, ours, theirs):
     for trusted in ({"certificate": theirs.certificate}, {}):
         with pytest.raises(ExportError, match=r"certificate does not hold.*set certificate to a file"):
             emit(server.url, **trusted, **as_client(ours))
 
 
-def test_a_server_under_another_name_is_told(server, ours):
+def test_a_server_under_another_name_is_reported(server, ours):
     url = server.url.replace("127.0.0.1", "localhost")
     with pytest.raises(ExportError, match="use a name or address in the endpoint"):
         emit(url, certificate=ours.certificate, **as_client(ours))
 
 
-def test_a_server_without_tls_is_told(run_host, database, ours):
+def test_a_server_without_tls_is_reported(run_host, database, ours):
     listener = {"name": "plain", "protocol": "http", "address": "127.0.0.1:0"}
     host, port = run_host(listener, database=str(database)).addresses["plain"]
     with pytest.raises(ExportError, match="speaks no TLS there: check the endpoint's scheme"):

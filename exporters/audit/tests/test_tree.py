@@ -1,4 +1,4 @@
-"""Held against pymerkle, which others wrote, and against the vectors of RFC 6962's own implementations."""
+"""Compared with pymerkle, an independent implementation, and with the Certificate Transparency vectors."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pymerkle import InmemoryTree
 
-from assay.exporters.audit.errors import TreeMismatchError
-from assay.exporters.audit.tree import (
+from assay.exporters.audit._errors import TreeMismatchError
+from assay.exporters.audit._tree import (
     EMPTY_ROOT,
     Frontier,
     consistency_proof,
@@ -21,7 +21,7 @@ from assay.exporters.audit.tree import (
     verify_inclusion,
 )
 
-# The leaves of the test vectors of the Certificate Transparency project, and the roots of their first n.
+# Leaves of the Certificate Transparency project's test vectors, and the roots of the first n of them.
 LEAVES = [bytes.fromhex(leaf) for leaf in (
     "", "00", "10", "2021", "3031", "40414243", "5051525354555657", "606162636465666768696a6b6c6d6e6f",
 )]  # fmt: skip
@@ -34,7 +34,7 @@ ROOTS = {
 
 
 class Tree:
-    """All leaves at hand."""
+    """Compute subtree roots from all leaves in memory."""
 
     def __init__(self, entries: list[bytes]) -> None:
         self.leaves = [leaf_hash(entry) for entry in entries]
@@ -58,12 +58,12 @@ def test_the_roots_of_the_ct_vectors():
 
 
 def root_of(oracle):
-    """Return pymerkle's root: version 6, which is the newest for Python 3.10, has another name for it."""
+    """Return pymerkle's root; pymerkle 6, the newest for Python 3.10, has another method for it."""
     return oracle.get_root() if hasattr(oracle, "get_root") else oracle.get_state()
 
 
 @given(entries)
-def test_every_root_is_pymerkles(entries):
+def test_every_root_equals_pymerkles(entries):
     oracle, tree, ours = InmemoryTree(algorithm="sha256"), Frontier(), Tree(entries)
     for size, entry in enumerate(entries, 1):
         oracle.append_entry(entry)
@@ -72,7 +72,7 @@ def test_every_root_is_pymerkles(entries):
 
 
 @given(entries, st.data())
-def test_inclusion_proofs_are_pymerkles_and_hold(entries, data):
+def test_inclusion_proofs_equal_pymerkles_and_verify(entries, data):
     index = data.draw(st.integers(0, len(entries) - 1))
     tree, size = Tree(entries), len(entries)
     oracle = InmemoryTree(algorithm="sha256")
@@ -92,7 +92,7 @@ def index_of(proof, leaf):
 
 
 @given(entries, st.data())
-def test_a_wrong_inclusion_proof_does_not_hold(entries, data):
+def test_a_wrong_inclusion_proof_does_not_verify(entries, data):
     size = len(entries)
     index = data.draw(st.integers(0, size - 1))
     tree = Tree(entries)
@@ -115,14 +115,14 @@ def test_a_wrong_inclusion_proof_does_not_hold(entries, data):
 
 
 @given(entries, st.data())
-def test_consistency_proofs_hold_and_wrong_ones_do_not(entries, data):
+def test_consistency_proofs_verify_and_wrong_ones_do_not(entries, data):
     new = len(entries)
     old = data.draw(st.integers(1, new))
     tree = Tree(entries)
     proof = consistency_proof(old, new, tree)
     old_root, new_root = tree.root(0, old), tree.root(0, new)
     verify_consistency(old, new, old_root, new_root, proof)
-    elsewhere = hashlib.sha256(b"of no tree").digest()
+    elsewhere = hashlib.sha256(b"of another tree").digest()
     for claim in [
         (old, new, elsewhere, new_root, proof),
         (old, new, old_root, elsewhere, proof),
@@ -132,7 +132,7 @@ def test_consistency_proofs_hold_and_wrong_ones_do_not(entries, data):
             verify_consistency(*claim)
 
 
-def test_proofs_of_what_is_not_there_are_refused():
+def test_proofs_of_missing_leaves_are_rejected():
     tree = Tree(LEAVES)
     for index in (-1, 8):
         with pytest.raises(IndexError):

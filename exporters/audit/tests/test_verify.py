@@ -1,4 +1,4 @@
-"""Whatever is changed in a log's database is found, and named."""
+"""Verification finds every change to a log's database and names it."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ from assay.exporters.audit import (
     query,
     verify,
 )
-from assay.exporters.audit.keys import load_or_create
-from assay.exporters.audit.note import Checkpoint, sign
-from assay.exporters.audit.tree import Frontier, leaf_hash
+from assay.exporters.audit._keys import load_or_create
+from assay.exporters.audit._note import Checkpoint, sign
+from assay.exporters.audit._tree import Frontier, leaf_hash
 
 COLUMNS = {
     "audit_log": [
@@ -68,7 +68,7 @@ def rows(database, sql):
         connection.close()
 
 
-def test_the_columns_above_are_all_there_are(log):
+def test_the_columns_above_are_complete(log):
     for table, columns in COLUMNS.items():
         assert [row[1] for row in rows(log, f"PRAGMA table_info({table})")] == columns
 
@@ -81,7 +81,7 @@ def test_an_untouched_log_verifies(log, key):
 
 @pytest.mark.parametrize(("table", "column"), [(t, c) for t, columns in COLUMNS.items() for c in columns])
 def test_any_changed_value_is_found(log, key, table, column):
-    """Of the column's type, and another value, in a row from the middle."""
+    """The new value has the column's type; the row is in the middle of the table."""
     identity = "node_index" if table == "nodes" else "rowid"
     middle = MIDDLE.format(table)
     (row, old) = rows(log, f"SELECT {identity}, {column} FROM {table} {middle}")[0]
@@ -102,7 +102,7 @@ def test_the_record_that_was_changed_is_named(log, key, column):
         verify(log, key())
 
 
-def test_a_changed_record_is_named_though_the_triggers_are_gone(log, key):
+def test_a_changed_record_is_named_although_its_trigger_was_dropped(log, key):
     connection = sqlite3.connect(log)
     connection.execute("DROP TRIGGER audit_log_no_update")
     connection.execute("UPDATE audit_log SET actor_id = 'mallory' WHERE leaf_index = 3")
@@ -122,7 +122,7 @@ def test_each_byte_of_a_leaf_counts(log, key):
 
 
 def test_a_record_rewritten_with_all_its_hashes_is_found(log, key):
-    """As one does who knows the format, and lacks the key."""
+    """As an attacker would who knows the format and lacks the signing key."""
     (leaf,) = rows(log, "SELECT leaf FROM audit_log WHERE leaf_index = 7")[0]
     forged = leaf.replace("alice@example.com", "bob@example.com!!")
     sql = (
@@ -164,7 +164,7 @@ def test_an_inserted_row_is_found(log, key):
         verify(log, key())
 
 
-def test_two_swapped_rows_are_found(log, key):
+def test_swapped_rows_are_found(log, key):
     change(
         log,
         *(
@@ -183,18 +183,18 @@ def test_a_moved_record_is_named(log, key):
         verify(log, key())
 
 
-def test_a_cut_tail_is_found(log, key):
+def test_a_removed_tail_is_found(log, key):
     change(
         log,
         "DELETE FROM quarantine",
         "DELETE FROM audit_log WHERE leaf_index >= 30",
         "DELETE FROM nodes WHERE 0",
     )
-    with pytest.raises(VerificationError, match="cut off"):
+    with pytest.raises(VerificationError, match="its tail was removed"):
         verify(log, key())
 
 
-def test_a_rolled_back_log_shows_against_a_checkpoint_kept_elsewhere(  # noqa: PLR0913, PLR0917  fixtures
+def test_a_checkpoint_kept_elsewhere_reveals_a_rolled_back_log(  # noqa: PLR0913, PLR0917  fixtures
     open_sink, log, key, record, batch, tmp_path
 ):
     backup = tmp_path / "backup.db"
@@ -203,12 +203,12 @@ def test_a_rolled_back_log_shows_against_a_checkpoint_kept_elsewhere(  # noqa: P
     sink.export(batch(record()))
     sink.shutdown()
     kept = log.with_name("checkpoint").read_text()
-    verify(backup, key())  # by itself it is a good log
+    verify(backup, key())  # without the checkpoint it verifies
     with pytest.raises(RollbackError, match="covers 44 entries, the log has 43"):
         verify(backup, key(), checkpoint=kept)
 
 
-def test_a_log_rewritten_with_its_own_key_shows_against_a_checkpoint_kept_elsewhere(log, key):
+def test_a_checkpoint_kept_elsewhere_reveals_a_log_rewritten_with_its_own_key(log, key):
     forged = sign(Checkpoint(key().name, 20, bytes(32)), load_or_create(log.with_name("signing.key")))
     with pytest.raises(RollbackError, match="rewritten"):
         verify(log, key(), checkpoint=forged)
@@ -225,22 +225,22 @@ def test_a_replaced_key_is_found(log, key, tmp_path):
         verify(log, key())
 
 
-def test_a_log_without_checkpoints_proves_nothing(log, key):
+def test_a_log_without_checkpoints_does_not_verify(log, key):
     change(log, "DELETE FROM checkpoints")
-    with pytest.raises(SignatureError, match="no checkpoint"):
+    with pytest.raises(SignatureError, match="has no checkpoint"):
         verify(log, key())
 
 
 @pytest.mark.parametrize(
-    "what", ["TRIGGER nodes_no_delete", "INDEX idx_audit_actor", "VIEW flowstone_audit_log"]
+    "definition", ["TRIGGER nodes_no_delete", "INDEX idx_audit_actor", "VIEW flowstone_audit_log"]
 )
-def test_dropped_guards_are_found(log, key, what):
-    change(log, f"DROP {what}", keep_triggers=True)
-    with pytest.raises(VerificationError, match=what.split()[1]):
+def test_a_dropped_definition_is_found(log, key, definition):
+    change(log, f"DROP {definition}", keep_triggers=True)
+    with pytest.raises(VerificationError, match=definition.split()[1]):
         verify(log, key())
 
 
-def test_a_view_that_hides_something_is_found(log, key):
+def test_a_changed_view_is_found(log, key):
     change(
         log,
         "DROP VIEW flowstone_audit_log",
@@ -250,7 +250,7 @@ def test_a_view_that_hides_something_is_found(log, key):
         verify(log, key())
 
 
-def test_a_damaged_file_is_told(log, key):
+def test_a_damaged_file_is_reported(log, key):
     data = bytearray(log.read_bytes())
     for place in range(4096, len(data), 4096):
         data[place : place + 64] = b"\xff" * 64
@@ -260,7 +260,7 @@ def test_a_damaged_file_is_told(log, key):
 
 
 @pytest.mark.parametrize("time", ["9" * 30, "x", None])
-def test_a_rewritten_leaf_that_is_no_record_is_told(log, key, time):
+def test_a_leaf_that_is_not_a_record_is_reported(log, key, time):
     (leaf,) = rows(log, "SELECT leaf FROM audit_log WHERE leaf_index = 7")[0]
     forged = orjson.dumps({**orjson.loads(leaf), "sinkTimeUnixNano": time}).decode()
     sql = "UPDATE audit_log SET leaf = ?, leaf_hash = ? WHERE leaf_index = 7"
@@ -269,23 +269,23 @@ def test_a_rewritten_leaf_that_is_no_record_is_told(log, key, time):
         verify(log, key())
 
 
-def test_what_a_killed_sink_left_is_not_passed_over(  # noqa: PLR0913, PLR0917  fixtures
+def test_entries_in_the_write_ahead_log_of_a_killed_sink_are_read(  # noqa: PLR0913, PLR0917  fixtures
     open_sink, database, record, batch, key, tmp_path
 ):
-    """Without the files that SQLite makes beside it, the database alone is an older log."""
+    """The database file alone, without the write-ahead log, holds an older state."""
     sink = open_sink()
     sink.export(batch(record()))
     for name in ("log.db", "log.db-wal"):
         shutil.copy(database.with_name(name), tmp_path / name)
     shared = tmp_path / "log.db-shm"
-    shared.symlink_to("/nowhere/at-all")  # it cannot be made, as in a folder that one may not write to
+    shared.symlink_to("/nowhere/at-all")  # SQLite cannot create it, as in a read-only folder
     with pytest.raises(OpenError, match=r"log\.db-wal holds entries.*copy both"):
         verify(tmp_path / "log.db", key())
     shared.unlink()
     assert verify(tmp_path / "log.db", key()).records == 1
 
 
-def test_what_is_no_log_is_told(tmp_path, key, log):
+def test_a_file_that_is_not_a_log_is_reported(tmp_path, key, log):
     with pytest.raises(OpenError, match="no such file"):
         verify(tmp_path / "missing.db", key())
     (tmp_path / "other.db").write_bytes(b"x" * 4096)
@@ -307,7 +307,7 @@ def chained(record, count, **change_of):
     return links
 
 
-def test_a_producers_chain_holds_in_any_order(open_sink, database, record, batch, key):
+def test_a_producers_chain_verifies_in_any_order(open_sink, database, record, batch, key):
     one, two, three = chained(record, 3)
     sink = open_sink()
     sink.export(batch(two, one, three))
@@ -319,13 +319,19 @@ def test_a_producers_chain_holds_in_any_order(open_sink, database, record, batch
     ("make", "reason"),
     [
         (lambda record: [r for n, r in enumerate(chained(record, 4)) if n != 1], "number 2 is missing"),
-        (lambda record: chained(record, 3, at_2={"audit.sequence.previous_hash": "00"}), "does not follow"),
-        (lambda record: chained(record, 3, at_2={"audit.sequence.end": True}), "had ended"),
-        (lambda record: [*chained(record, 2), chained(record, 1)[0]], "already"),
-        (lambda record: chained(record, 3, at_2={"audit.sequence.previous_hash": ["x"]}), "does not follow"),
-        (lambda record: chained(record, 3, at_2={"audit.sequence.previous_record_id": ["x"]}), "not follow"),
-        (lambda record: chained(record, 1, at_1={"audit.sequence.number": True}), "no integer from 1"),
-        (lambda record: chained(record, 1, at_1={"audit.sequence.number": 0}), "no integer from 1"),
+        (lambda record: chained(record, 3, at_2={"audit.sequence.previous_hash": "00"}), "does not continue"),
+        (lambda record: chained(record, 3, at_2={"audit.sequence.end": True}), "ended with record"),
+        (lambda record: [*chained(record, 2), chained(record, 1)[0]], "already has number"),
+        (
+            lambda record: chained(record, 3, at_2={"audit.sequence.previous_hash": ["x"]}),
+            "does not continue",
+        ),
+        (
+            lambda record: chained(record, 3, at_2={"audit.sequence.previous_record_id": ["x"]}),
+            "not continue",
+        ),
+        (lambda record: chained(record, 1, at_1={"audit.sequence.number": True}), "an integer of 1"),
+        (lambda record: chained(record, 1, at_1={"audit.sequence.number": 0}), "an integer of 1"),
     ],
 )
 def test_a_broken_chain_is_found(  # noqa: PLR0913, PLR0917  fixtures
@@ -338,7 +344,7 @@ def test_a_broken_chain_is_found(  # noqa: PLR0913, PLR0917  fixtures
         verify(database, key())
 
 
-def test_what_is_signed_by_the_producer_is_covered(open_sink, database, record, batch, key):
+def test_a_producers_signature_is_part_of_the_leaf(open_sink, database, record, batch, key):
     sink = open_sink()
     sink.export(
         batch(record(attributes={"audit.integrity.value": "c2ln", "audit.integrity.n": 3.0, "resource": "r"}))

@@ -27,7 +27,7 @@ from assay.exporters.audit import (
     verify,
     verify_proof,
 )
-from assay.exporters.audit.query import newest_checkpoint, quarantined_payload
+from assay.exporters.audit._query import newest_checkpoint, quarantined_payload
 
 FORMATS = ("table", "json", "jsonl", "csv")
 _File = click.Path(path_type=Path, dir_okay=False)

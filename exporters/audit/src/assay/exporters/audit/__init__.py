@@ -5,22 +5,22 @@ In the exporter host's configuration:
     exporters:
       audit: {type: audit, database: /var/lib/assay/audit/log.db, origin: audit.example.com/log}
 
-and for the auditor:
+For the auditor:
 
     from assay.exporters.audit import load_verifier, verify
 
-    verify(Path("log.db"), load_verifier(Path("verifier.key")))  # raises, naming what does not hold
+    verify(Path("log.db"), load_verifier(Path("verifier.key")))  # raises, and names the first fault
 """
 
-from assay.exporters.audit.errors import (
+from assay.exporters.audit._errors import (
     AuditLogError,
     ChainError,
-    ConflictError,
     InUseError,
     KeyFormatError,
     NotFoundError,
     OpenError,
     ProofError,
+    RecordIdConflictError,
     RecordMismatchError,
     RollbackError,
     SchemaMismatchError,
@@ -28,25 +28,26 @@ from assay.exporters.audit.errors import (
     TreeMismatchError,
     VerificationError,
 )
-from assay.exporters.audit.keys import load_verifier
-from assay.exporters.audit.note import Checkpoint, VerifierKey, open_checkpoint
-from assay.exporters.audit.proof import prove, verify_proof
-from assay.exporters.audit.query import Query, quarantined, query
-from assay.exporters.audit.sink import AuditSink, Settings
-from assay.exporters.audit.verify import Verified, verify
+from assay.exporters.audit._keys import load_verifier
+from assay.exporters.audit._note import Checkpoint, VerifierKey, open_checkpoint
+from assay.exporters.audit._proof import Proven, prove, verify_proof
+from assay.exporters.audit._query import Query, newest_checkpoint, quarantined, quarantined_payload, query
+from assay.exporters.audit._sink import AuditSink, Settings
+from assay.exporters.audit._verify import Verified, verify
 
 __all__ = [
     "AuditLogError",
     "AuditSink",
     "ChainError",
     "Checkpoint",
-    "ConflictError",
     "InUseError",
     "KeyFormatError",
     "NotFoundError",
     "OpenError",
     "ProofError",
+    "Proven",
     "Query",
+    "RecordIdConflictError",
     "RecordMismatchError",
     "RollbackError",
     "SchemaMismatchError",
@@ -57,9 +58,11 @@ __all__ = [
     "Verified",
     "VerifierKey",
     "load_verifier",
+    "newest_checkpoint",
     "open_checkpoint",
     "prove",
     "quarantined",
+    "quarantined_payload",
     "query",
     "verify",
     "verify_proof",

@@ -1,7 +1,7 @@
-"""Signed notes and checkpoints after C2SP: https://c2sp.org/signed-note and https://c2sp.org/tlog-checkpoint.
+"""Signed notes and checkpoints of C2SP: https://c2sp.org/signed-note and https://c2sp.org/tlog-checkpoint.
 
-A checkpoint is the text `origin`, tree size, root hash (each a line), an empty line, and a line for each
-signature. Tools and witnesses that others wrote can read and cosign it.
+A checkpoint is a text of three lines (origin, tree size, root hash), an empty line, and one line for each
+signature. Third-party tools can read it, and third-party witnesses can cosign it.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from dataclasses import dataclass
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
-from assay.exporters.audit.errors import KeyFormatError, SignatureError
+from assay.exporters.audit._errors import KeyFormatError, SignatureError
 
 _ED25519 = b"\x01"
-_SIGNATURE = "\u2014 "  # em dash and space, as the format has it
+_SIGNATURE = "\u2014 "  # a signature line starts with an em dash and a space
 _KEY_LENGTH = 32
 _ID_LENGTH = 4
 _HASH_LENGTH = 32
@@ -26,7 +26,7 @@ _LINES = 3
 
 @dataclass(frozen=True, slots=True)
 class VerifierKey:
-    """A public key with its name, which for a log is its origin.
+    """A public key and its name. A log's verifier key is named after the log's origin.
 
     Args:
         name: Such as `audit.example.com/log`.
@@ -46,10 +46,10 @@ class VerifierKey:
 
     @classmethod
     def parse(cls, text: str) -> VerifierKey:
-        """Read `name+id+key`.
+        """Parse `name+id+key`.
 
         Raises:
-            KeyFormatError: It is no verifier key, or its id is not that of its name and key.
+            KeyFormatError: The text is malformed, or the id does not match the name and the key.
         """
         name, _, rest = text.strip().partition("+")
         key_id, _, encoded = rest.partition("+")
@@ -58,26 +58,24 @@ class VerifierKey:
         except ValueError:
             raw = b""
         if raw[:1] != _ED25519 or len(raw) != 1 + _KEY_LENGTH:
-            # Without what it is: somebody may have given the signing key.
+            # The message does not show the text: somebody may have passed the signing key.
             raise KeyFormatError(
-                "no verifier key: it must be one line, name+id+key (Ed25519), as in the log's verifier.key"
+                "not a verifier key: it must be one line, name+id+key (Ed25519), as in the log's verifier.key"
             )
         key = cls(check_name(name), raw[1:])
         if key_id != key.id.hex():
-            raise KeyFormatError(
-                f"the verifier key of {name!r} says its id is {key_id}, it is {key.id.hex()}"
-            )
+            raise KeyFormatError(f"the verifier key of {name!r} has the id {key_id}, expected {key.id.hex()}")
         return key
 
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """What a log says of itself: a tree of `size` leaves has this root.
+    """A log's commitment: its tree of `size` leaves has the root hash `root`.
 
     Args:
-        origin: Which log.
+        origin: Name of the log.
         size: Number of leaves.
-        root: 32 bytes.
+        root: Root hash, 32 bytes.
     """
 
     origin: str
@@ -90,46 +88,48 @@ class Checkpoint:
 
     @classmethod
     def parse(cls, text: str) -> Checkpoint:
-        """Read the text of a note; lines after the third are extensions and not ours.
+        """Parse the text of a note. Lines after the third are extensions and are ignored.
 
         Raises:
-            SignatureError: It is no checkpoint.
+            SignatureError: The text is not a checkpoint.
         """
         lines = text.split("\n")
         if len(lines) <= _LINES or lines[-1] or not all(lines[:-1]):
             raise SignatureError("not a checkpoint: it must have the lines origin, size and root hash")
         origin, size, root = lines[:_LINES]
         if not (size.isascii() and size.isdigit()) or str(int(size)) != size:
-            raise SignatureError(f"not a checkpoint: the tree size {size[:40]!r} is no decimal number")
+            raise SignatureError(f"not a checkpoint: the tree size {size[:40]!r} must be a decimal number")
         try:
             raw = base64.b64decode(root, validate=True)
         except (binascii.Error, ValueError) as error:
-            raise SignatureError(f"not a checkpoint: the root hash is no base64: {error}") from error
+            raise SignatureError(f"not a checkpoint: the root hash must be base64: {error}") from error
         if len(raw) != _HASH_LENGTH or _base64(raw) != root:
             raise SignatureError("not a checkpoint: the root hash must be 32 bytes in base64")
         return cls(origin, int(size), raw)
 
 
 def sign(checkpoint: Checkpoint, key: Ed25519PrivateKey) -> str:
-    """Return the signed note of a checkpoint."""
+    """Return a checkpoint as a signed note."""
     text = checkpoint.text()
     verifier = VerifierKey(checkpoint.origin, key.public_key().public_bytes_raw())
     return f"{text}\n{_SIGNATURE}{verifier.name} {_base64(verifier.id + key.sign(text.encode()))}\n"
 
 
 def open_note(note: str, key: VerifierKey) -> str:
-    """Check the key's signature on a note; signatures of other keys, such as witnesses', are left alone.
+    """Verify the key's signature on a note. Signatures of other keys, such as witnesses', are ignored.
 
     Returns:
-        The text that was signed.
+        The signed text.
 
     Raises:
-        SignatureError: The note is malformed, has no signature of the key, or a wrong one.
+        SignatureError: The note is malformed, lacks a signature of the key, or has a wrong one.
     """
     text, separator, signatures = note.rpartition("\n\n")
     lines = signatures.split("\n")
     if not separator or lines.pop() or not lines:
-        raise SignatureError("not a signed note: text, an empty line, and a line for each signature")
+        raise SignatureError(
+            "not a signed note: it must be a text, an empty line, and one line for each signature"
+        )
     text += "\n"
     found = False
     for line in lines:
@@ -149,10 +149,10 @@ def open_note(note: str, key: VerifierKey) -> str:
 
 
 def open_checkpoint(note: str, key: VerifierKey) -> Checkpoint:
-    """Check a signed checkpoint, and that it is of the log that the key is named after.
+    """Verify a signed checkpoint, and that its origin is the key's name.
 
     Raises:
-        SignatureError: It does not hold.
+        SignatureError: The note is malformed, its signature is wrong, or it belongs to another log.
     """
     checkpoint = Checkpoint.parse(open_note(note, key))
     if checkpoint.origin != key.name:
@@ -161,14 +161,15 @@ def open_checkpoint(note: str, key: VerifierKey) -> Checkpoint:
 
 
 def check_name(name: str) -> str:
-    """Return the name if it may name a key: not empty, no space, no plus.
+    """Return the name if it can name a key: not empty, no space, no plus.
 
     Raises:
-        KeyFormatError: It may not.
+        KeyFormatError: It cannot.
     """
     if not name or "+" in name or any(char.isspace() or not char.isprintable() for char in name):
         raise KeyFormatError(
-            f"{name!r} cannot name a log: no spaces and no plus, such as audit.example.com/log"
+            f"{name!r} cannot name a log: use a name without spaces and plus signs, such as"
+            " audit.example.com/log"
         )
     return name
 
@@ -178,7 +179,7 @@ def _signature(line: str) -> tuple[str, bytes]:
     try:
         signature = base64.b64decode(encoded, validate=True)
     except (binascii.Error, ValueError) as error:
-        raise SignatureError(f"a signature line is no base64: {error}") from error
+        raise SignatureError(f"the signature in a signature line must be base64: {error}") from error
     if not line.startswith(_SIGNATURE) or not name or len(signature) <= _ID_LENGTH:
         raise SignatureError("a signature line must be: em dash, name, signature")
     return name, signature

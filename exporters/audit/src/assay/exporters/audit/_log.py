@@ -1,7 +1,7 @@
-"""The log as its one writer has it: SQLite, sequencer, checkpoints.
+"""The log for its one writer: SQLite, sequencer, checkpoints.
 
-A batch is one transaction: its rows, the nodes that they complete, and a checkpoint if one is due are on disk
-together (WAL, `synchronous=FULL`) when `append` returns, or none of it is there.
+One transaction stores a batch: its rows, the tree nodes that they complete, and a checkpoint if one is due.
+The transaction is on disk when `append` returns (WAL, `synchronous=FULL`).
 """
 
 from __future__ import annotations
@@ -18,29 +18,29 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from assay.exporters.audit import note, schema, storage
-from assay.exporters.audit.batch import Entries, conflicting
-from assay.exporters.audit.entry import Quarantined, Row
-from assay.exporters.audit.errors import ConflictError, InUseError, OpenError
-from assay.exporters.audit.keys import load_or_create, write_atomically
-from assay.exporters.audit.receipts import stored_receipt
-from assay.exporters.audit.tree import Frontier, frontier
+from assay.exporters.audit import _note, _schema, _storage
+from assay.exporters.audit._batch import BatchEntries, conflict_entry
+from assay.exporters.audit._entry import QuarantineEntry, Row
+from assay.exporters.audit._errors import InUseError, OpenError, RecordIdConflictError
+from assay.exporters.audit._keys import load_or_create, write_atomically
+from assay.exporters.audit._receipts import stored_receipt
+from assay.exporters.audit._tree import Frontier, frontier
 
 logger = logging.getLogger(__name__)
 
-_WIDTH = len(schema.COLUMNS) + 4
+_WIDTH = len(_schema.COLUMNS) + 4
 _INSERT_RECORD = f"INSERT INTO audit_log VALUES ({', '.join('?' * _WIDTH)})"  # noqa: S608  question marks only
 _INSERT_QUARANTINE = "INSERT INTO quarantine VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 _INSERT_NODE = "INSERT INTO nodes VALUES (?, ?, ?)"
 _INSERT_CHECKPOINT = "INSERT INTO checkpoints VALUES (?, ?)"
-_KNOWN = "SELECT integrity_hash FROM audit_log WHERE id = ?"
-_KNOWN_QUARANTINE = "SELECT 1 FROM quarantine WHERE digest = ?"
-_CACHE_KIB = 65536  # ids are random: the upper part of their indexes should stay in memory
-_ID, _INTEGRITY_HASH = 0, len(schema.COLUMNS)  # places in a row without its index
+_STORED_HASH = "SELECT integrity_hash FROM audit_log WHERE id = ?"
+_IN_QUARANTINE = "SELECT 1 FROM quarantine WHERE digest = ?"
+_CACHE_KIB = 65536  # record ids are random: the upper levels of their index should stay in memory
+_ID, _INTEGRITY_HASH = 0, len(_schema.COLUMNS)  # positions in a row without its index
 
 
-class Paths(NamedTuple):
-    """Where the log keeps what."""
+class LogPaths(NamedTuple):
+    """The files of a log."""
 
     database: Path
     key: Path
@@ -49,23 +49,23 @@ class Paths(NamedTuple):
 
 
 class Log:
-    """The log, open for writing by this process alone.
+    """A log that this process has open for writing, exclusively.
 
     Args:
-        paths: Its files; those that are missing are made.
-        origin: Its name, which its checkpoints and its verifier key carry for ever; empty: the name that it
-            has, for a new log the host's.
-        checkpoint_records: A checkpoint is signed when so many entries are not covered by one,
-        checkpoint_seconds: or when so many seconds have passed since the last.
+        paths: Its files; missing files are created.
+        origin: Permanent name of the log, in its checkpoints and its verifier key. Empty: the log's present
+            name; for a new log a name made from the host name.
+        checkpoint_records: Sign a checkpoint when this many entries are not covered by one,
+        checkpoint_seconds: or when this many seconds have passed since the last one.
 
     Raises:
-        InUseError: Another process has it open.
-        OpenError: A file cannot be used, or origin or key are not those of this log.
+        InUseError: Another process has the log open.
+        OpenError: A file cannot be used, or the origin or the key is not the log's.
         KeyFormatError: The signing key cannot be read, or the origin cannot name a log.
     """
 
     def __init__(
-        self, paths: Paths, origin: str, *, checkpoint_records: int = 1000, checkpoint_seconds: float = 1.0
+        self, paths: LogPaths, origin: str, *, checkpoint_records: int, checkpoint_seconds: float
     ) -> None:
         self.paths = paths
         self._due_records, self._due_seconds = checkpoint_records, checkpoint_seconds
@@ -87,45 +87,46 @@ class Log:
 
     @property
     def size(self) -> int:
-        """Entries in the log, quarantine included."""
+        """Number of entries in the log, quarantine included."""
         return self._tree.size
 
     @property
     def uncovered(self) -> int:
-        """Entries that no checkpoint covers yet."""
+        """Number of entries that no checkpoint covers yet."""
         return self._tree.size - self._covered
 
-    def append(self, entries: Entries, *, conflicts_to_quarantine: bool) -> list[Quarantined]:
-        """Store a batch, all of it or nothing; what is stored already is left as it is.
+    def append(self, entries: BatchEntries, *, conflicts_to_quarantine: bool) -> list[QuarantineEntry]:
+        """Store all entries of a batch or none; entries that are already stored are skipped.
 
         Args:
             entries: The batch.
-            conflicts_to_quarantine: What to do with a record whose id is known with other content.
+            conflicts_to_quarantine: Put a record whose id is stored with other content into quarantine.
 
         Returns:
-            What went to quarantine.
+            The entries that were put into quarantine.
 
         Raises:
-            ConflictError: A record's id is known with other content, and it may not go to quarantine.
-            sqlite3.Error: The database cannot be written: nothing was stored.
+            RecordIdConflictError: A record's id is stored with other content, and
+                `conflicts_to_quarantine` is false. Nothing was stored.
+            sqlite3.Error: The database cannot be written. Nothing was stored.
         """
         with self._mutex:
             try:
-                bad = entries.bad
-                self._store(entries.rows, bad, entries.sink_time)
-            except sqlite3.IntegrityError:  # an id that is known, here or twice in the batch
-                rows, bad = self._new(entries, conflicts_to_quarantine=conflicts_to_quarantine)
-                self._store(rows, bad, entries.sink_time)
+                quarantined = entries.invalid
+                self._store(entries.rows, quarantined, entries.sink_time)
+            except sqlite3.IntegrityError:  # an id is already in the database, or twice in the batch
+                rows, quarantined = self._new(entries, conflicts_to_quarantine=conflicts_to_quarantine)
+                self._store(rows, quarantined, entries.sink_time)
             self._publish()
-        return bad
+        return quarantined
 
-    def stored(self, record_id: str) -> Mapping[str, Any] | None:
-        """Return the receipt of a stored record, None when there is none."""
+    def receipt(self, record_id: str) -> Mapping[str, Any] | None:
+        """Return the receipt of a stored record, None if the log does not hold the record."""
         with self._mutex:
             return stored_receipt(self._connection, record_id)
 
     def checkpoint(self) -> None:
-        """Sign a checkpoint of what is stored, unless there is one.
+        """Sign a checkpoint over all entries, unless the newest checkpoint already covers them.
 
         Raises:
             sqlite3.Error: The database cannot be written.
@@ -136,7 +137,7 @@ class Log:
                 self._publish()
 
     def close(self) -> None:
-        """Sign what is not covered yet, and close everything; the database is one file again."""
+        """Sign a last checkpoint, move the write-ahead log into the database file, and close everything."""
         with self._mutex:
             try:
                 self.checkpoint()
@@ -146,11 +147,16 @@ class Log:
                 os.close(self._lock)
 
     def _store(
-        self, rows: Sequence[Row], bad: Sequence[Quarantined], sink_time: int, *, checkpoint: bool = False
+        self,
+        rows: Sequence[Row],
+        quarantine: Sequence[QuarantineEntry],
+        sink_time: int,
+        *,
+        checkpoint: bool = False,
     ) -> None:
         tree = self._tree.copy()
-        first_bad = tree.size + len(rows)
-        quarantined = [entry.row(first_bad + place, sink_time) for place, entry in enumerate(bad)]
+        indexes = range(tree.size + len(rows), tree.size + len(rows) + len(quarantine))
+        quarantined = [entry.row(index, sink_time) for index, entry in zip(indexes, quarantine, strict=True)]
         execute = self._connection.execute
         execute("BEGIN IMMEDIATE")
         try:
@@ -164,7 +170,7 @@ class Log:
         except BaseException:
             if self._connection.in_transaction:
                 execute("ROLLBACK")
-            self._load()  # after a COMMIT that failed only the database knows
+            self._load()  # a failed COMMIT may have taken effect or not: read the state again
             raise
         self._tree = tree
         if signed is not None:
@@ -177,51 +183,61 @@ class Log:
         )
 
     def _sign(self, tree: Frontier) -> str:
-        signed = note.sign(note.Checkpoint(self.verifier.name, tree.size, tree.root()), self._key)
+        checkpoint = _note.Checkpoint(self.verifier.name, tree.size, tree.root())
+        signed = _note.sign(checkpoint, self._key)
         self._connection.execute(_INSERT_CHECKPOINT, (tree.size, signed))
         return signed
 
     def _publish(self) -> None:
-        """Put the newest checkpoint beside the database, to be taken elsewhere."""
+        """Write the newest checkpoint to its file, from where it can be copied elsewhere."""
         if self._note == self._published or self._note is None:
             return
         try:
             write_atomically(self.paths.checkpoint, self._note.encode())
-        except OSError as error:  # the batch is stored: what fails here is tried again with the next
+        except OSError as error:  # the batch is stored; the next batch tries this write again
             logger.warning("%s cannot be written: %s", self.paths.checkpoint, error.strerror)
         else:
             self._published = self._note
 
-    def _new(self, entries: Entries, *, conflicts_to_quarantine: bool) -> tuple[list[Row], list[Quarantined]]:
-        """Return what of a batch is not stored yet."""
+    def _new(
+        self, entries: BatchEntries, *, conflicts_to_quarantine: bool
+    ) -> tuple[list[Row], list[QuarantineEntry]]:
+        """Return the rows and quarantine entries of a batch that are not stored yet."""
         rows: dict[str, Row] = {}
-        bad = {entry.digest: entry for entry in entries.bad}
+        quarantine = {entry.digest: entry for entry in entries.invalid}
         for row in entries.rows:
-            known = self._connection.execute(_KNOWN, (row[_ID],)).fetchone()
-            content = known[0] if known else rows[row[_ID]][_INTEGRITY_HASH] if row[_ID] in rows else None
-            if content is None:
-                rows[row[_ID]] = row
-            elif content != row[_INTEGRITY_HASH]:
-                conflict = ConflictError(row[_ID])
+            record_id, integrity_hash = row[_ID], row[_INTEGRITY_HASH]
+            known_hash = self._known_hash(record_id, rows)
+            if known_hash is None:
+                rows[record_id] = row
+            elif known_hash != integrity_hash:
+                conflict = RecordIdConflictError(record_id)
                 if not conflicts_to_quarantine or entries.request is None:
                     raise conflict
-                entry = conflicting(entries.request, row[_INTEGRITY_HASH], str(conflict))
-                bad[entry.digest] = entry
-        return list(rows.values()), [entry for entry in bad.values() if not self._in_quarantine(entry)]
+                entry = conflict_entry(entries.request, integrity_hash, str(conflict))
+                quarantine[entry.digest] = entry
+        return list(rows.values()), [each for each in quarantine.values() if not self._in_quarantine(each)]
 
-    def _in_quarantine(self, entry: Quarantined) -> bool:
-        return self._connection.execute(_KNOWN_QUARANTINE, (entry.digest,)).fetchone() is not None
+    def _known_hash(self, record_id: str, rows: Mapping[str, Row]) -> bytes | None:
+        """Return the integrity hash of a record that is stored or in `rows`, else None."""
+        stored = self._connection.execute(_STORED_HASH, (record_id,)).fetchone()
+        if stored is not None:
+            return stored[0]
+        return rows[record_id][_INTEGRITY_HASH] if record_id in rows else None
 
-    def _identify(self, origin: str) -> note.VerifierKey:
-        """Check that origin and key are those that the log was begun with, or begin it."""
+    def _in_quarantine(self, entry: QuarantineEntry) -> bool:
+        return self._connection.execute(_IN_QUARANTINE, (entry.digest,)).fetchone() is not None
+
+    def _identify(self, origin: str) -> _note.VerifierKey:
+        """Check that the origin and the key are the log's; record them in a new log."""
         stored: dict[str, str] = dict(self._connection.execute("SELECT name, value FROM meta").fetchall())
         if stored and not self.paths.key.exists():
             raise OpenError(
-                f"{self.paths.key}: the log's signing key is not there: bring it back, or begin another log"
+                f"{self.paths.key}: the log's signing key is missing: restore it, or start another log"
             )
         self._key = load_or_create(self.paths.key)
-        name = note.check_name(origin or stored.get("origin") or f"{socket.gethostname()}/assay-audit")
-        verifier = note.VerifierKey(name, self._key.public_key().public_bytes_raw())
+        name = _note.check_name(origin or stored.get("origin") or f"{socket.gethostname()}/assay-audit")
+        verifier = _note.VerifierKey(name, self._key.public_key().public_bytes_raw())
         ours = {"origin": name, "verifier_key": str(verifier)}
         if not stored:
             self._insert_meta(ours.items())
@@ -230,7 +246,7 @@ class Log:
             if stored.get(name) != value:
                 raise OpenError(
                     f"{self.paths.database}: the log's {name} is {stored.get(name)!r}, not {value!r}: "
-                    f"use the origin and the signing key that it was begun with, or begin another log"
+                    f"use the origin and the signing key that it was created with, or start another log"
                 )
         return verifier
 
@@ -240,16 +256,16 @@ class Log:
         self._connection.execute("COMMIT")
 
     def _load(self) -> None:
-        """Take the state from the database."""
+        """Read the state from the database."""
         newest = "SELECT size, note FROM checkpoints ORDER BY size DESC LIMIT 1"
-        self._tree = frontier(storage.size(self._connection), storage.StoredTree(self._connection))
+        self._tree = frontier(_storage.size(self._connection), _storage.StoredTree(self._connection))
         self._covered, self._note = self._connection.execute(newest).fetchone() or (0, None)
         self._signed_at = time.monotonic()
         self._published: str | None = None
 
 
 def _lock(database: Path) -> int:
-    """Be the only one: the lock ends with the process, however it ends."""
+    """Take an exclusive lock and return its descriptor; the kernel releases it when the process exits."""
     path = database.with_name(f"{database.name}.lock")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -262,7 +278,8 @@ def _lock(database: Path) -> int:
         holder = os.pread(descriptor, 20, 0).decode(errors="replace").strip() or "unknown"
         os.close(descriptor)
         raise InUseError(
-            f"{database}: another sink has the log open (process {holder}); there can be one: stop it first"
+            f"{database}: another sink (process {holder}) has the log open, and a log has one writer: stop it"
+            " first"
         ) from error
     os.ftruncate(descriptor, 0)
     os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
@@ -274,9 +291,9 @@ def _open(database: Path) -> sqlite3.Connection:
     try:
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = FULL")
-        connection.execute("PRAGMA recursive_triggers = ON")  # a REPLACE is a DELETE, and refused like one
+        connection.execute("PRAGMA recursive_triggers = ON")  # REPLACE fires the DELETE trigger
         connection.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
-        schema.migrate(connection)
+        _schema.migrate(connection)
     except BaseException:
         connection.close()
         raise

@@ -1,6 +1,7 @@
-"""Producers' own chains: `audit.sequence.*`, checked where records carry them.
+"""Verify producers' chains (`audit.sequence.*`).
 
-Records of one stream may be stored in another order than they were made; those that are ahead wait here.
+The log may hold the records of one stream in another order than their producer created them. A record whose
+predecessor is still missing waits for it.
 """
 
 from __future__ import annotations
@@ -9,9 +10,10 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from assay.audit.canonical import Content, unwrap
-from assay.exporters.audit.errors import ChainError
+from assay.exporters.audit._errors import ChainError
+from assay.semconv import attributes as keys
 
-_PREFIX = "audit.sequence."
+_PREFIX = "audit.sequence."  # of every attribute of a sequence
 
 
 class _Link(NamedTuple):
@@ -30,42 +32,43 @@ class _Stream:
 
 
 class Chains:
-    """All streams of a log; what it keeps grows with the streams, and with the records that are ahead."""
+    """The chains of all streams of a log. Memory grows with the number of streams and of waiting records."""
 
     def __init__(self) -> None:
         self._streams: dict[str, _Stream] = {}
 
     def add(self, record: Content, integrity_hash: bytes) -> None:
-        """Add a record in the order of the log; one without a sequence is left alone.
+        """Add the next record of the log; a record without a sequence number is ignored.
 
         Raises:
-            ChainError: It has no number, forks its chain, does not follow from the record before, or comes
-                after the end.
+            ChainError: The number is invalid or already used, or the record does not continue its chain.
         """
         attributes: dict[str, Content] = record["attributes"]
-        if _PREFIX + "number" not in attributes:
+        if keys.AUDIT_SEQUENCE_NUMBER not in attributes:
             return
-        record_id = attributes["audit.record.id"]["stringValue"]
+        record_id = attributes[keys.AUDIT_RECORD_ID]["stringValue"]
         values = {key: unwrap(value) for key, value in attributes.items() if key.startswith(_PREFIX)}
-        number = values[_PREFIX + "number"]
-        name = str(values.get(_PREFIX + "stream_id", ""))
+        number = values[keys.AUDIT_SEQUENCE_NUMBER]
+        name = str(values.get(keys.AUDIT_SEQUENCE_STREAM_ID, ""))
         stream = self._streams.setdefault(name, _Stream())
         if type(number) is not int or number < 1:
-            raise ChainError(f"record {record_id}: number {number!r} in stream {name!r} is no integer from 1")
+            raise ChainError(
+                f"record {record_id}: number {number!r} in stream {name!r} must be an integer of 1 or more"
+            )
         if number <= stream.number or number in stream.waiting:
-            raise ChainError(f"record {record_id}: stream {name!r} has number {number} already")
+            raise ChainError(f"record {record_id}: stream {name!r} already has number {number}")
         stream.waiting[number] = _Link(
             record_id,
             integrity_hash.hex(),
-            values.get(_PREFIX + "previous_hash"),
-            values.get(_PREFIX + "previous_record_id"),
-            values.get(_PREFIX + "end") is True,
+            values.get(keys.AUDIT_SEQUENCE_PREVIOUS_HASH),
+            values.get(keys.AUDIT_SEQUENCE_PREVIOUS_RECORD_ID),
+            values.get(keys.AUDIT_SEQUENCE_END) is True,
         )
         while (link := stream.waiting.pop(stream.number + 1, None)) is not None:
-            _follow(name, stream, link)
+            _continue(name, stream, link)
 
     def close(self) -> None:
-        """Say that there are no more records.
+        """Check that no record still waits for its predecessor; call it after the last record.
 
         Raises:
             ChainError: A stream has a gap.
@@ -79,20 +82,21 @@ class Chains:
                 )
 
 
-def _follow(name: str, stream: _Stream, link: _Link) -> None:
+def _continue(name: str, stream: _Stream, link: _Link) -> None:
     before = stream.last
     if before is not None and before.end:
-        raise ChainError(f"record {link.record_id}: stream {name!r} had ended with record {before.record_id}")
+        raise ChainError(f"record {link.record_id}: stream {name!r} ended with record {before.record_id}")
     if not _is_next(link, before):
         raise ChainError(
-            f"record {link.record_id}: it does not follow the record before it in stream {name!r}"
+            f"record {link.record_id}: it does not continue stream {name!r}: its previous_hash or"
+            " previous_record_id is not that of the record before it"
         )
     stream.last = link
     stream.number += 1
 
 
 def _is_next(link: _Link, before: _Link | None) -> bool:
-    """Tell whether a record says the right thing of the one before; the id is optional, the hash is not."""
+    """Return whether a record names the record before it; the previous id is optional, the hash is not."""
     if before is None:
         return link.previous_hash is None and link.previous_id is None
     return link.previous_hash == before.integrity_hash and link.previous_id in (None, before.record_id)

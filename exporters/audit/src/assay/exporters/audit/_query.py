@@ -1,4 +1,4 @@
-"""What an auditor asks: who did what, to what, when."""
+"""Query the log: who did what, to what, and when."""
 
 from __future__ import annotations
 
@@ -12,14 +12,15 @@ from typing import Any
 
 import orjson
 
-from assay.exporters.audit import schema
-from assay.exporters.audit.errors import AuditLogError, OpenError
-from assay.exporters.audit.storage import open_read_only
+from assay.exporters.audit import _schema
+from assay.exporters.audit._entry import trace_uuid
+from assay.exporters.audit._errors import AuditLogError, OpenError
+from assay.exporters.audit._storage import open_read_only
 
-_TRACE = re.compile(r"[0-9a-f]{32}").fullmatch
+_TRACE_ID = re.compile(r"[0-9a-f]{32}").fullmatch
 _AGO = re.compile(r"(\d+)([smhd])").fullmatch
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
-_FILTERS = {  # argument of Query → condition
+_CONDITIONS = {  # field of Query → SQL condition
     "actor": "actor_id = ?",
     "action": "action = ?",
     "target": "resource_id = ?",
@@ -37,17 +38,17 @@ _CHECKPOINT = "SELECT note FROM checkpoints ORDER BY size DESC LIMIT 1"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Query:
-    """What to look for; what is None does not matter.
+    """Which records to return; a field that is None does not restrict them.
 
     Args:
-        actor: Who.
+        actor: Id of the actor.
         action: Such as `APPROVE`.
-        target: Id of the thing it was done to.
+        target: Id of the target.
         event: Name of the event.
-        correlation_id: Or a trace id.
-        since: The first moment at which the sink took it, as `moment` reads it.
-        until: The first moment that is too late.
-        limit: At most so many, the newest.
+        correlation_id: Correlation id or trace id.
+        since: Earliest sink time: `2026-11-21`, `2026-11-21T04:00:00+01:00`, or `90m` (ago).
+        until: End of the sink time, exclusive; in the same form.
+        limit: Largest number of records; the newest are returned.
     """
 
     actor: str | None = None
@@ -61,29 +62,29 @@ class Query:
 
 
 def query(database: Path, what: Query) -> Iterator[dict[str, Any]]:
-    """Yield records, the newest first: the seed's columns, with `details` as JSON value.
+    """Yield the matching records, the newest first: the seed's columns, `details` as a JSON value.
 
     Raises:
         OpenError: The database cannot be read.
-        AuditLogError: A time cannot be read.
+        AuditLogError: `since` or `until` cannot be parsed.
     """
-    given = {name: getattr(what, name) for name in _FILTERS if getattr(what, name) is not None}
+    given = {name: getattr(what, name) for name in _CONDITIONS if getattr(what, name) is not None}
     for name in ("since", "until"):
         if name in given:
             given[name] = moment(given[name])
     if "correlation_id" in given:
-        given["correlation_id"] = _correlation(given["correlation_id"])
-    where = " AND ".join(_FILTERS[name] for name in given) or "1"
-    sql = f"SELECT {', '.join(schema.COLUMNS)} FROM audit_log WHERE {where} ORDER BY leaf_index DESC LIMIT ?"  # noqa: S608  conditions of this module, values are bound
+        given["correlation_id"] = _correlation_id(given["correlation_id"])
+    where = " AND ".join(_CONDITIONS[name] for name in given) or "1"
+    sql = f"SELECT {', '.join(_schema.COLUMNS)} FROM audit_log WHERE {where} ORDER BY leaf_index DESC LIMIT ?"  # noqa: S608  the conditions are constants, the values are bound
     limit = -1 if what.limit is None else what.limit
     for row in _rows(database, sql, *given.values(), limit):
-        record: dict[str, Any] = dict(zip(schema.COLUMNS, row, strict=True))
+        record: dict[str, Any] = dict(zip(_schema.COLUMNS, row, strict=True))
         record["details"] = orjson.loads(record["details"])
         yield record
 
 
 def quarantined(database: Path) -> Iterator[dict[str, Any]]:
-    """Yield what is in quarantine, in the order in which it came, without the payloads.
+    """Yield the quarantine entries in their order of arrival, without their payloads.
 
     Raises:
         OpenError: The database cannot be read.
@@ -93,15 +94,15 @@ def quarantined(database: Path) -> Iterator[dict[str, Any]]:
 
 
 def quarantined_payload(database: Path, leaf_index: int) -> bytes:
-    """Return the payload of an entry in quarantine.
+    """Return the payload of a quarantine entry.
 
     Raises:
         OpenError: The database cannot be read.
-        AuditLogError: There is no such entry.
+        AuditLogError: Quarantine does not hold the entry.
     """
     for (payload,) in _rows(database, _PAYLOAD, leaf_index):
         return payload
-    raise AuditLogError(f"there is no entry with leaf index {leaf_index} in quarantine")
+    raise AuditLogError(f"quarantine does not hold an entry with leaf index {leaf_index}")
 
 
 def newest_checkpoint(database: Path) -> str:
@@ -109,11 +110,11 @@ def newest_checkpoint(database: Path) -> str:
 
     Raises:
         OpenError: The database cannot be read.
-        AuditLogError: There is none.
+        AuditLogError: The log has no checkpoint.
     """
     for (note,) in _rows(database, _CHECKPOINT):
         return note
-    raise AuditLogError(f"{database}: there is no checkpoint")
+    raise AuditLogError(f"{database}: the log has no checkpoint")
 
 
 def _rows(database: Path, sql: str, *values: object) -> Iterator[tuple[Any, ...]]:
@@ -121,16 +122,19 @@ def _rows(database: Path, sql: str, *values: object) -> Iterator[tuple[Any, ...]
     try:
         yield from connection.execute(sql, values)
     except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
-        raise OpenError(f"{database}: cannot be read: {error}. Run assay audit verify") from error
+        raise OpenError(f"{database}: cannot be read: {error}. Run `assay audit verify`") from error
     finally:
         connection.close()
 
 
 def moment(text: str) -> str:
-    """Return a moment as the table writes it: `2026-11-21`, `2026-11-21T04:00:00+01:00`, or `90m` (ago).
+    """Return a time in the table's form (RFC 3339, UTC, microseconds).
+
+    Args:
+        text: `2026-11-21`, `2026-11-21T04:00:00+01:00`, or `90m` (ago).
 
     Raises:
-        AuditLogError: It is none of them.
+        AuditLogError: The text has none of these forms.
     """
     try:
         if ago := _AGO(text):
@@ -141,13 +145,11 @@ def moment(text: str) -> str:
         when = when.replace(tzinfo=when.tzinfo or dt.timezone.utc).astimezone(dt.timezone.utc)
     except (ValueError, OverflowError) as error:
         raise AuditLogError(
-            f"{text[:80]!r} is no time: write 2026-11-21, 2026-11-21T04:00:00Z, or 90m, 24h, 7d (ago)"
+            f"{text[:80]!r} is not a time: write 2026-11-21, 2026-11-21T04:00:00Z, or 90m, 24h, 7d (ago)"
         ) from error
     return when.isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
-def _correlation(text: str) -> str:
-    """Return a trace id as the column has it, anything else as it is."""
-    if not _TRACE(text):
-        return text
-    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+def _correlation_id(text: str) -> str:
+    """Return a trace id in the column's form, any other text unchanged."""
+    return trace_uuid(text) if _TRACE_ID(text) else text

@@ -1,6 +1,6 @@
-"""Proofs of one record, for somebody who has the log's public key and nothing else.
+"""Proofs that the log holds a record. The log's public key suffices to verify one.
 
-A proof is a JSON object: `type`, `leafIndex`, `leaf` (the record, its resource, the sink's timestamp),
+A proof is a JSON object: `type`, `leafIndex`, `leaf` (the record, its resource, the sink time),
 `inclusionProof` (base64 hashes, RFC 6962 section 2.1.1) and `checkpoint` (the signed note).
 """
 
@@ -15,10 +15,11 @@ import orjson
 
 from assay.audit.canonical import Content, encode
 from assay.audit.errors import RecordError
-from assay.exporters.audit.errors import NotFoundError, ProofError, VerificationError
-from assay.exporters.audit.note import Checkpoint, VerifierKey, open_checkpoint
-from assay.exporters.audit.storage import StoredTree, open_read_only
-from assay.exporters.audit.tree import inclusion_proof, leaf_hash, verify_inclusion
+from assay.exporters.audit._errors import NotFoundError, ProofError, VerificationError
+from assay.exporters.audit._note import Checkpoint, VerifierKey, open_checkpoint
+from assay.exporters.audit._storage import StoredTree, open_read_only
+from assay.exporters.audit._tree import inclusion_proof, leaf_hash, verify_inclusion
+from assay.semconv import attributes as keys
 
 TYPE = "assay.audit.proof/v1"
 _MEMBERS = {"type", "leafIndex", "leaf", "inclusionProof", "checkpoint"}
@@ -28,12 +29,12 @@ _CHECKPOINT = "SELECT note FROM checkpoints WHERE size > ? ORDER BY size DESC LI
 
 @dataclass(frozen=True, slots=True)
 class Proven:
-    """What a proof proves.
+    """The result of a proof that holds.
 
     Args:
-        record_id: The record.
-        leaf: The record, its resource and the sink's timestamp, as logged.
-        checkpoint: The log that has it.
+        record_id: Id of the record.
+        leaf: The record, its resource and the sink time, as logged.
+        checkpoint: Checkpoint of the log that holds the record.
     """
 
     record_id: str
@@ -42,10 +43,10 @@ class Proven:
 
 
 def prove(database: Path, record_id: str) -> bytes:
-    """Return the proof of a record, against the newest checkpoint.
+    """Return the proof of a record against the newest checkpoint, as JSON.
 
     Raises:
-        NotFoundError: There is no such record, or no checkpoint covers it yet.
+        NotFoundError: The log does not hold the record, or no checkpoint covers it yet.
         OpenError: The database cannot be read.
     """
     connection = open_read_only(database)
@@ -53,7 +54,7 @@ def prove(database: Path, record_id: str) -> bytes:
         connection.execute("BEGIN")
         found = connection.execute(_LEAF, (record_id,)).fetchone()
         if found is None:
-            raise NotFoundError(f"there is no record {record_id} in {database}; it may be in quarantine")
+            raise NotFoundError(f"{database} does not hold a record {record_id}; it may be in quarantine")
         index, leaf = found
         row = connection.execute(_CHECKPOINT, (index,)).fetchone()
         if row is None:
@@ -65,7 +66,7 @@ def prove(database: Path, record_id: str) -> bytes:
     proof = {
         "type": TYPE,
         "leafIndex": index,
-        "leaf": orjson.Fragment(leaf),  # as it was hashed
+        "leaf": orjson.Fragment(leaf),  # unchanged, as it was hashed
         "inclusionProof": [base64.b64encode(node).decode() for node in path],
         "checkpoint": row[0],
     }
@@ -76,17 +77,19 @@ def verify_proof(proof: bytes, key: VerifierKey) -> Proven:
     """Verify a proof with the log's public key alone.
 
     Raises:
-        ProofError: It is malformed.
-        SignatureError: Its checkpoint is not signed by the key.
-        TreeMismatchError: The record is not in the tree that the checkpoint signs.
+        ProofError: The proof is malformed.
+        SignatureError: The checkpoint is not signed by the key.
+        TreeMismatchError: The record is not in the tree that the checkpoint commits to.
     """
     index, leaf, path, signed = _parse(proof)
     checkpoint = open_checkpoint(signed, key)
     try:
-        record_id = str(leaf["record"]["attributes"]["audit.record.id"]["stringValue"])
+        record_id = str(leaf["record"]["attributes"][keys.AUDIT_RECORD_ID]["stringValue"])
         hashed = leaf_hash(encode(_doubles(leaf)))
     except (KeyError, TypeError, RecordError, RecursionError) as error:
-        raise ProofError(f"the proof's leaf is no audit record: {type(error).__name__} {error}") from error
+        raise ProofError(
+            f"the proof's leaf is not an audit record: {type(error).__name__} {error}"
+        ) from error
     try:
         verify_inclusion(hashed, index, checkpoint.size, path, checkpoint.root)
     except VerificationError as error:
@@ -101,18 +104,18 @@ def _parse(proof: bytes) -> tuple[int, Content, list[bytes], str]:
             raise ProofError(f"not a proof: it must have exactly the members {', '.join(sorted(_MEMBERS))}")
         content = cast("Content", members)
         if content["type"] != TYPE:
-            raise ProofError(f"the proof is of the type {content['type']!r}, this program knows {TYPE}")
+            raise ProofError(f"the proof has the type {content['type']!r}, this program supports {TYPE}")
         index, leaf, signed = content["leafIndex"], content["leaf"], content["checkpoint"]
         path = [base64.b64decode(node, validate=True) for node in content["inclusionProof"]]
     except (ValueError, TypeError) as error:
         raise ProofError(f"not a proof: {error}") from error
     if type(index) is not int or not isinstance(leaf, dict) or not isinstance(signed, str):
-        raise ProofError("not a proof: leafIndex is a number, leaf an object, checkpoint a string")
+        raise ProofError("not a proof: leafIndex must be a number, leaf an object, checkpoint a string")
     return index, cast("Content", leaf), path, signed
 
 
 def _doubles(value: Any) -> Any:  # noqa: ANN401  a JSON value
-    """Return the value with its doubles as floats: JSON does not tell 1 from 1.0."""
+    """Return the value with its doubles as floats: a JSON parser reads a double of 1 as an integer."""
     if isinstance(value, dict):
         members = cast("dict[str, Any]", value)
         if members.keys() == {"doubleValue"} and isinstance(members["doubleValue"], int):

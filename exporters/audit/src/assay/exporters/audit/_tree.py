@@ -1,8 +1,8 @@
-"""The Merkle tree of RFC 6962 section 2.1, step by step as the RFC has it.
+"""The Merkle tree of RFC 6962 section 2.1; the functions follow the RFC step by step and use its names.
 
-State is in `Frontier`: the roots of the complete subtrees at the right edge. Proofs are made from stored
-nodes, which a `Subtrees` callable hands out: `subtrees(level, index)` is the root of the complete subtree
-over the leaves `index · 2^level` to `(index + 1) · 2^level - 1`.
+A `Frontier` holds the state of a growing tree: the roots of the complete subtrees at its right edge. Proofs
+are made from stored nodes. A `Subtrees` callable returns them: `subtrees(level, index)` is the root of the
+complete subtree over the leaves `index · 2^level` to `(index + 1) · 2^level - 1`.
 """
 
 from __future__ import annotations
@@ -11,32 +11,32 @@ import hashlib
 from collections.abc import Callable, Iterable, Sequence
 from typing import TypeAlias
 
-from assay.exporters.audit.errors import TreeMismatchError
+from assay.exporters.audit._errors import TreeMismatchError
 
 Node: TypeAlias = tuple[int, int, bytes]  # level, index in the level, hash
 Subtrees: TypeAlias = Callable[[int, int], bytes]
 
 EMPTY_ROOT = hashlib.sha256().digest()
-STORED_LEVELS = 4  # every fourth level is stored: 1/15 of the tree, and at most 15 hashes to any other node
+STORED_LEVELS = 4  # every fourth level is stored: 1/15 of the tree; any other node costs at most 15 hashes
 _sha256 = hashlib.sha256
 
 
 def leaf_hash(entry: bytes) -> bytes:
-    """`MTH({d(0)}) = SHA-256(0x00 || d(0))`."""
+    """Return `MTH({d(0)}) = SHA-256(0x00 || d(0))`."""
     return _sha256(b"\x00" + entry).digest()
 
 
 def node_hash(left: bytes, right: bytes) -> bytes:
-    """`SHA-256(0x01 || MTH(D[0:k]) || MTH(D[k:n]))`."""
+    """Return `SHA-256(0x01 || MTH(D[0:k]) || MTH(D[k:n]))`."""
     return _sha256(b"\x01" + left + right).digest()
 
 
 class Frontier:
-    """A tree that grows: all it keeps is one root for each bit that is set in its size.
+    """A growing tree. It keeps one root for each bit that is set in its size.
 
     Args:
         size: Number of leaves.
-        roots: Roots of the complete subtrees, the largest (leftmost) first.
+        roots: Roots of the complete subtrees, from the largest (leftmost) to the smallest.
     """
 
     def __init__(self, size: int = 0, roots: Iterable[bytes] = ()) -> None:
@@ -44,12 +44,12 @@ class Frontier:
         self._roots = list(roots)
 
     def copy(self) -> Frontier:
-        """Return a tree of the same leaves that grows by itself."""
+        """Return an independent tree of the same leaves."""
         return Frontier(self.size, self._roots)
 
     def extend(self, leaves: Iterable[bytes]) -> list[Node]:
-        """Append leaf hashes; return the nodes that became complete, of the levels that are stored."""
-        roots, size, complete = self._roots, self.size, list[Node]()
+        """Append leaf hashes; return the nodes of stored levels that they complete."""
+        roots, size, completed = self._roots, self.size, list[Node]()
         for leaf in leaves:
             node, left, level = leaf, size, 0
             while left & 1:
@@ -57,14 +57,14 @@ class Frontier:
                 left >>= 1
                 level += 1
                 if not level % STORED_LEVELS:
-                    complete.append((level, left, node))
+                    completed.append((level, left, node))
             roots.append(node)
             size += 1
         self.size = size
-        return complete
+        return completed
 
     def root(self) -> bytes:
-        """`MTH` of all leaves."""
+        """Return `MTH` of all leaves."""
         if not self._roots:
             return EMPTY_ROOT
         root = self._roots[-1]
@@ -74,7 +74,7 @@ class Frontier:
 
 
 def frontier(size: int, subtrees: Subtrees) -> Frontier:
-    """Return the tree of `size` leaves, from stored nodes."""
+    """Return the tree of the first `size` leaves, from stored nodes."""
     roots: list[bytes] = []
     start = 0
     for level in reversed(range(size.bit_length())):
@@ -85,35 +85,35 @@ def frontier(size: int, subtrees: Subtrees) -> Frontier:
 
 
 def inclusion_proof(index: int, size: int, subtrees: Subtrees) -> list[bytes]:
-    """`PATH(m, D[n])`, section 2.1.1: the hashes from the leaf's sibling up.
+    """Return `PATH(m, D[n])`, section 2.1.1: the hashes from the leaf's sibling up to the root's child.
 
     Raises:
-        IndexError: There is no such leaf.
+        IndexError: The tree does not have this leaf.
     """
     if not 0 <= index < size:
-        raise IndexError(f"there is no leaf {index} in a tree of {size}")
+        raise IndexError(f"a tree of {size} leaves does not have a leaf {index}")
     return _path(index, 0, size, subtrees)
 
 
 def consistency_proof(old: int, new: int, subtrees: Subtrees) -> list[bytes]:
-    """`PROOF(m, D[n])`, section 2.1.2: the first `old` of `new` leaves are those of the older tree.
+    """Return `PROOF(m, D[n])`, section 2.1.2: the older tree's leaves are the first `old` of `new`.
 
     Raises:
-        IndexError: It is not true that 0 < old ≤ new.
+        IndexError: Unless 0 < old ≤ new.
     """
     if not 0 < old <= new:
-        raise IndexError(f"no proof leads from a tree of {old} to one of {new}")
+        raise IndexError(f"a consistency proof needs 0 < old ≤ new, got {old} and {new}")
     return _subproof(old, 0, new, subtrees, complete=True)
 
 
 def verify_inclusion(leaf: bytes, index: int, size: int, proof: Sequence[bytes], root: bytes) -> None:
-    """Check an inclusion proof (RFC 9162 section 2.1.3.2).
+    """Verify an inclusion proof (RFC 9162 section 2.1.3.2).
 
     Raises:
         TreeMismatchError: The proof does not lead from the leaf to the root.
     """
     if not 0 <= index < size:
-        raise TreeMismatchError(f"a tree of {size} has no leaf {index}")
+        raise TreeMismatchError(f"a tree of {size} leaves does not have a leaf {index}")
     fn, sn, node = index, size - 1, leaf
     for sibling in proof:
         if sn == 0:
@@ -132,12 +132,12 @@ def verify_inclusion(leaf: bytes, index: int, size: int, proof: Sequence[bytes],
 
 
 def verify_consistency(old: int, new: int, old_root: bytes, new_root: bytes, proof: Sequence[bytes]) -> None:
-    """Check a consistency proof (RFC 9162 section 2.1.4.2).
+    """Verify a consistency proof (RFC 9162 section 2.1.4.2).
 
     Raises:
-        TreeMismatchError: The newer tree is no extension of the older one.
+        TreeMismatchError: The newer tree does not extend the older one.
     """
-    wrong = TreeMismatchError(f"the tree of {new} leaves is no extension of the tree of {old}")
+    wrong = TreeMismatchError(f"the tree of {new} leaves does not extend the tree of {old} leaves")
     if old == new:
         if proof or old_root != new_root:
             raise wrong
@@ -182,7 +182,7 @@ def _subproof(old: int, start: int, end: int, subtrees: Subtrees, *, complete: b
 
 
 def _root(start: int, end: int, subtrees: Subtrees) -> bytes:
-    """`MTH(D[start:end])`, where `start` is a multiple of the largest power of two below the length."""
+    """Return `MTH(D[start:end])`; `start` is a multiple of the largest power of two below the length."""
     length = end - start
     if not length & (length - 1):
         level = length.bit_length() - 1
@@ -192,5 +192,5 @@ def _root(start: int, end: int, subtrees: Subtrees) -> bytes:
 
 
 def _split(length: int) -> int:
-    """`k`: the largest power of two smaller than `length`."""
+    """Return `k`: the largest power of two smaller than `length`."""
     return 1 << (length - 1).bit_length() - 1

@@ -1,4 +1,4 @@
-"""`GET /v1/audit/receipts/{record_id}`: what became of a record that came through a Collector."""
+"""`GET /v1/audit/receipts/{record_id}`: the receipt of a record that came through a Collector."""
 
 from __future__ import annotations
 
@@ -12,28 +12,34 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
-from assay.exporters.audit.errors import AuditLogError
-from assay.exporters.audit.storage import open_read_only
+from assay.exporters.audit._errors import AuditLogError
+from assay.exporters.audit._storage import open_read_only
 
 _STORED = "SELECT id, integrity_hash, leaf FROM audit_log WHERE id = ?"
 _QUARANTINED = "SELECT reason FROM quarantine WHERE record_id = ? ORDER BY leaf_index"
 
 
-def receipt(record_id: str, integrity_hash: bytes, sink_time: int) -> Mapping[str, Any]:
-    """Return a receipt; the timestamp, in ns, is text, since JSON's numbers are too short for it."""
-    return {"record_id": record_id, "integrity_hash": integrity_hash.hex(), "sink_timestamp": str(sink_time)}
-
-
 def stored_receipt(connection: sqlite3.Connection, record_id: str) -> Mapping[str, Any] | None:
-    """Return the receipt of a stored record, None when there is no such record."""
+    """Return the receipt of a stored record, None if the log does not hold the record.
+
+    The timestamp, in ns since 1970, is a string: a JSON number cannot hold it exactly.
+    """
     found = connection.execute(_STORED, (record_id,)).fetchone()
     if found is None:
         return None
-    return receipt(found[0], found[1], int(orjson.loads(found[2])["sinkTimeUnixNano"]))
+    stored_id, integrity_hash, leaf = found
+    return {
+        "record_id": stored_id,
+        "integrity_hash": integrity_hash.hex(),
+        "sink_timestamp": orjson.loads(leaf)["sinkTimeUnixNano"],
+    }
 
 
 def receipt_route(database: Path) -> Route:
-    """Return the route: 200 with the receipt, 404 for an unknown record, 409 for one in quarantine."""
+    """Return the route for receipts.
+
+    It answers 200 with the receipt, 404 for an unknown record, and 409 for a record in quarantine.
+    """
 
     def answer(request: Request) -> JSONResponse:
         record_id: str = request.path_params["record_id"]

@@ -1,4 +1,4 @@
-"""The log's signing key, on disk."""
+"""Read the log's keys from disk, and create the signing key."""
 
 from __future__ import annotations
 
@@ -13,39 +13,41 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 
-from assay.exporters.audit.errors import KeyFormatError, OpenError
-from assay.exporters.audit.note import VerifierKey
+from assay.exporters.audit._errors import KeyFormatError, OpenError
+from assay.exporters.audit._note import VerifierKey
 
-_OTHERS = 0o077
+_GROUP_AND_OTHERS = 0o077
 
 
 def load_or_create(path: Path) -> Ed25519PrivateKey:
-    """Read the key, or make one that only its owner may read (mode 0600).
+    """Return the signing key in a file; create the file (mode 0600) when it is missing.
 
     Raises:
-        KeyFormatError: The file is no Ed25519 key in PEM.
-        OpenError: Others may read it, or it cannot be read or written.
+        KeyFormatError: The file does not hold an Ed25519 key in PEM.
+        OpenError: Other users may read the file, or it cannot be read or written.
     """
     try:
         if not path.exists():
             return _create(path)
-        if path.stat().st_mode & _OTHERS:
-            raise OpenError(f"{path}: others may read the signing key: chmod 600, or replace it if they did")
+        if path.stat().st_mode & _GROUP_AND_OTHERS:
+            raise OpenError(
+                f"{path}: other users may read the signing key: chmod 600 it, or replace it if they did"
+            )
         key = load_pem_private_key(path.read_bytes(), password=None)
     except OSError as error:
         raise OpenError(f"{path}: the signing key cannot be read or written: {error.strerror}") from error
     except (ValueError, TypeError) as error:
-        raise KeyFormatError(f"{path} is no private key in PEM without a password") from error
+        raise KeyFormatError(f"{path} must hold a private key in PEM without a password") from error
     if not isinstance(key, Ed25519PrivateKey):
-        raise KeyFormatError(f"{path} is no Ed25519 key")
+        raise KeyFormatError(f"{path} must hold an Ed25519 key")
     return key
 
 
 def load_verifier(path: Path) -> VerifierKey:
-    """Read a verifier key from a file of one line.
+    """Return the verifier key in a file of one line.
 
     Raises:
-        KeyFormatError: It is none.
+        KeyFormatError: The file does not hold a verifier key.
         OpenError: The file cannot be read.
     """
     try:
@@ -53,13 +55,17 @@ def load_verifier(path: Path) -> VerifierKey:
     except KeyFormatError as error:
         raise KeyFormatError(f"{path}: {error}") from error
     except UnicodeDecodeError as error:
-        raise KeyFormatError(f"{path} is no verifier key: {error}") from error
+        raise KeyFormatError(f"{path} does not hold a verifier key: {error}") from error
     except OSError as error:
         raise OpenError(f"{path}: the verifier key cannot be read: {error.strerror}") from error
 
 
 def write_atomically(path: Path, content: bytes, mode: int = 0o644) -> None:
-    """Replace a file's content at once, and on disk: a reader sees the old or the new, whatever is killed."""
+    """Replace a file and sync it to disk. A reader sees the old or the new content, also after a crash.
+
+    Raises:
+        OSError: The file cannot be written.
+    """
     temporary = path.with_name(f".{path.name}.new")
     temporary.unlink(missing_ok=True)
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)

@@ -1,17 +1,17 @@
-"""The tables, and how they came to be: a list of migrations, forward only.
+"""The database schema as a list of forward migrations.
 
-`audit_log` has the columns and indexes of the seed (FlowStone ADR-0011 section 5), and beside them what
-proves them: the leaf's index and content, the record's integrity hash, the leaf's hash. Entries in quarantine
-are leaves of the same tree.
+`audit_log` has the columns and indexes of the seed (FlowStone ADR-0011 section 5), and the columns that prove
+them: the leaf's index and content, the record's integrity hash, the leaf's hash. Quarantine entries are
+leaves of the same tree.
 """
 
 from __future__ import annotations
 
 import sqlite3
 
-from assay.exporters.audit.errors import OpenError, SchemaMismatchError
+from assay.exporters.audit._errors import OpenError, SchemaMismatchError
 
-COLUMNS = (  # of the seed, in its order
+COLUMNS = (  # those of the seed, in its order
     "id",
     "event_type",
     "actor_id",
@@ -25,13 +25,15 @@ COLUMNS = (  # of the seed, in its order
     "user_agent",
     "inserted_at",
 )
-_TAKEN = {
+_EXISTS = {  # condition under which an INSERT would replace a row
     "quarantine": "digest = NEW.digest OR leaf_index = NEW.leaf_index",
     "checkpoints": "size = NEW.size",
     "meta": "name = NEW.name",
 }
 _TABLES = ("audit_log", "quarantine", "nodes", "checkpoints", "meta")
 
+# SQLite keeps the text of each definition, comments included, and `check_definitions` compares it. A released
+# migration is therefore never edited.
 _FIRST = """
 CREATE TABLE meta (
     name TEXT PRIMARY KEY,      -- origin, verifier_key
@@ -97,30 +99,31 @@ CREATE TABLE checkpoints (
 """
 
 
-def _refuse(verb: str, table: str) -> str:
+def _reject(verb: str, table: str) -> str:
     return f"""
 CREATE TRIGGER {table}_no_{verb.lower()} BEFORE {verb} ON {table}
 BEGIN SELECT RAISE(ABORT, 'append-only: no {verb} on {table}'); END;
 """
 
 
-def _refuse_replace(table: str, taken: str) -> str:
+def _reject_replace(table: str, exists: str) -> str:
     return f"""
 CREATE TRIGGER {table}_no_replace BEFORE INSERT ON {table}
-WHEN EXISTS (SELECT 1 FROM {table} WHERE {taken})
+WHEN EXISTS (SELECT 1 FROM {table} WHERE {exists})
 BEGIN SELECT RAISE(ABORT, 'append-only: no REPLACE on {table}'); END;
 """  # noqa: S608  names of this module
 
 
 def _append_only() -> str:
-    """Triggers that refuse whatever is no insertion.
+    """Return the triggers that reject every statement except INSERT.
 
-    INSERT OR REPLACE deletes without a word to the trigger for DELETE. On the two tables that grow with every
-    record a guard against it would take as long as the insertion itself: there the writer's setting
-    `recursive_triggers` has to do, and verification finds what another connection replaced.
+    INSERT OR REPLACE deletes a row without firing the DELETE trigger. On `audit_log` and `nodes`, which grow
+    with every record, a trigger against it would take as long as the insertion itself. These two tables
+    rely on the writer's setting `recursive_triggers`; verification finds a row that another connection
+    replaced.
     """
-    guards = [_refuse(verb, table) for table in _TABLES for verb in ("UPDATE", "DELETE")]
-    guards += (_refuse_replace(table, taken) for table, taken in _TAKEN.items())
+    guards = [_reject(verb, table) for table in _TABLES for verb in ("UPDATE", "DELETE")]
+    guards += (_reject_replace(table, exists) for table, exists in _EXISTS.items())
     return "".join(guards)
 
 
@@ -130,10 +133,10 @@ OLDEST_SQLITE = (3, 37)  # STRICT tables
 
 
 def migrate(connection: sqlite3.Connection) -> None:
-    """Bring a database to the newest version, in one transaction.
+    """Migrate a database to the newest schema version, in one transaction.
 
     Raises:
-        OpenError: It is newer than this program or something else's, or SQLite is too old.
+        OpenError: The database is newer than this program or has other tables, or SQLite is too old.
     """
     if sqlite3.sqlite_version_info < OLDEST_SQLITE:
         raise OpenError(f"the log needs SQLite 3.37 or later, this Python has {sqlite3.sqlite_version}")
@@ -141,30 +144,30 @@ def migrate(connection: sqlite3.Connection) -> None:
     if version == VERSION:
         return
     if version > VERSION:
-        raise OpenError(f"the log has schema version {version}, this program knows {VERSION}: update it")
+        raise OpenError(f"the log has schema version {version}, this program supports {VERSION}: update it")
     if version == 0 and connection.execute("SELECT 1 FROM sqlite_master").fetchone():
-        raise OpenError("the database is no audit log: it holds other tables. Give the log a file of its own")
+        raise OpenError("the database is not an audit log, it has other tables: give the log its own file")
     steps = "".join(MIGRATIONS[version:])
     connection.executescript(f"BEGIN IMMEDIATE; {steps} PRAGMA user_version = {VERSION}; COMMIT;")
 
 
 def check_version(connection: sqlite3.Connection) -> None:
-    """Check that the tables are those that this program reads.
+    """Check that the database has the schema version that this program reads.
 
     Raises:
-        OpenError: They are not.
+        OpenError: It has another version, or is not an audit log.
     """
     version = _version(connection)
     if version != VERSION:
-        what = "no audit log" if version == 0 else f"of schema version {version}"
+        what = "not an audit log" if version == 0 else f"of schema version {version}"
         raise OpenError(f"the database is {what}, this program reads version {VERSION}")
 
 
 def check_definitions(connection: sqlite3.Connection) -> None:
-    """Check that tables, indexes, triggers and the view are as the migrations made them.
+    """Check that tables, indexes, triggers and the view equal those that the migrations create.
 
     Raises:
-        SchemaMismatchError: One is missing, changed, or not ours.
+        SchemaMismatchError: One is missing, changed, or additional.
     """
     found, expected = _definitions(connection), _expected()
     for name in sorted(expected.keys() | found.keys()):
@@ -172,7 +175,7 @@ def check_definitions(connection: sqlite3.Connection) -> None:
             raise SchemaMismatchError(f"{name} is missing from the database: it was dropped")
         if found[name] != expected.get(name):
             raise SchemaMismatchError(
-                f"{name} in the database is not as this version of the schema defines it"
+                f"{name} in the database differs from its definition in this schema version"
             )
 
 
@@ -191,7 +194,7 @@ def _expected() -> dict[str, str | None]:
 
 
 def _definitions(connection: sqlite3.Connection) -> dict[str, str | None]:
-    # sqlite_stat1 and the like are SQLite's own.
+    # ANALYZE creates sqlite_stat1 and similar tables.
     query = (
         "SELECT type || ' ' || name, sql FROM sqlite_master WHERE name NOT LIKE 'sqlite\\_stat%' ESCAPE '\\'"
     )

@@ -1,13 +1,13 @@
-"""What is read from the log by whoever reads it: connections, leaf hashes, subtrees."""
+"""Read a log's database: read-only connections, leaf hashes, subtrees."""
 
 from __future__ import annotations
 
 import sqlite3
 from pathlib import Path
 
-from assay.exporters.audit import schema
-from assay.exporters.audit.errors import AuditLogError, OpenError
-from assay.exporters.audit.tree import STORED_LEVELS, Frontier
+from assay.exporters.audit import _schema
+from assay.exporters.audit._errors import AuditLogError, OpenError
+from assay.exporters.audit._tree import STORED_LEVELS, Frontier
 
 LEAF_COUNT = "SELECT (SELECT count(*) FROM audit_log) + (SELECT count(*) FROM quarantine)"
 _SIZE = """SELECT max(coalesce((SELECT max(leaf_index) FROM audit_log), -1),
@@ -21,25 +21,25 @@ _NODES = "SELECT hash FROM nodes WHERE level = ? AND node_index >= ? AND node_in
 
 
 def open_read_only(path: Path) -> sqlite3.Connection:
-    """Open a log for reading, while a sink writes it or after; also from a folder that cannot be written to.
+    """Open a log for reading. A sink may be writing to it; the folder may be read-only.
 
     Raises:
-        OpenError: It is not there, or no audit log.
+        OpenError: The file is missing, cannot be read, or is not an audit log.
     """
     if not path.is_file():
-        raise OpenError(f"{path}: there is no such file")
+        raise OpenError(f"{path}: no such file")
     uri = f"{path.resolve().as_uri()}?mode=ro"
     try:
         try:
             return _connect(uri)
         except sqlite3.OperationalError as error:
-            # SQLite wants to make files beside the database, and may not: it can do without them when all
-            # entries are in the database itself.
-            waiting = path.with_name(f"{path.name}-wal")
-            if waiting.exists() and waiting.stat().st_size:
+            # SQLite cannot create its files beside the database. It does not need them when the write-ahead
+            # log is empty.
+            write_ahead = path.with_name(f"{path.name}-wal")
+            if write_ahead.exists() and write_ahead.stat().st_size:
                 raise OpenError(
-                    f"cannot be read ({error}), and {waiting.name} holds entries, since a sink writes or was"
-                    " killed: copy both files to a folder that you may write to, and read them there"
+                    f"cannot be read ({error}), and {write_ahead.name} holds entries (a sink is writing, or"
+                    " was killed): copy both files to a folder that you can write to, and read them there"
                 ) from error
             return _connect(f"{uri}&immutable=1")
     except (sqlite3.Error, OSError) as error:
@@ -51,7 +51,7 @@ def open_read_only(path: Path) -> sqlite3.Connection:
 def _connect(uri: str) -> sqlite3.Connection:
     connection = sqlite3.connect(uri, uri=True, isolation_level=None, timeout=10)
     try:
-        schema.check_version(connection)
+        _schema.check_version(connection)
     except BaseException:
         connection.close()
         raise
@@ -59,15 +59,15 @@ def _connect(uri: str) -> sqlite3.Connection:
 
 
 def size(connection: sqlite3.Connection) -> int:
-    """Return how many leaves there are."""
+    """Return the number of leaves."""
     found: int = connection.execute(_SIZE).fetchone()[0]
     return found
 
 
 class StoredTree:
-    """The tree as stored: leaf hashes in the rows, every fourth level above in `nodes`.
+    """The stored tree: leaf hashes are in the rows, every fourth level above them in `nodes`.
 
-    Calling it gives the root of a complete subtree, at the cost of at most 15 hashes.
+    A call returns the root of a complete subtree and computes at most 15 hashes.
     """
 
     def __init__(self, connection: sqlite3.Connection) -> None:

@@ -1,0 +1,69 @@
+"""Errors of the log and of its verification. Verification raises; it never returns a verdict."""
+
+from __future__ import annotations
+
+
+class AuditLogError(Exception):
+    """Base of every error of this package."""
+
+
+class OpenError(AuditLogError):
+    """The log cannot be opened: missing, not an audit log, of another schema version, or with another key."""
+
+
+class InUseError(OpenError):
+    """Another process has the log open for writing; a log has one writer."""
+
+
+class RecordIdConflictError(AuditLogError):
+    """The log holds another record under the same id.
+
+    Args:
+        record_id: The id that is already in use.
+    """
+
+    def __init__(self, record_id: str) -> None:
+        super().__init__(
+            f"record {record_id}: the log holds another record under this id: give the new record its own id"
+        )
+        self.record_id = record_id
+
+
+class NotFoundError(AuditLogError):
+    """The log does not hold the record, or no checkpoint covers the record yet."""
+
+
+class KeyFormatError(AuditLogError):
+    """A verifier key or a signing key cannot be read."""
+
+
+class VerificationError(AuditLogError):
+    """Verification failed; the message names the first fault. Base of every error of verification."""
+
+
+class SignatureError(VerificationError):
+    """A checkpoint is malformed, or not signed by the key."""
+
+
+class RecordMismatchError(VerificationError):
+    """A stored record or a quarantined entry differs from its logged form."""
+
+
+class TreeMismatchError(VerificationError):
+    """The entries do not hash to a signed root: one was inserted, removed, swapped or rewritten."""
+
+
+class RollbackError(VerificationError):
+    """The log is shorter than a checkpoint that was kept elsewhere, or contradicts it."""
+
+
+class SchemaMismatchError(VerificationError):
+    """A table, an index, a trigger or the view differs from the schema's version."""
+
+
+class ChainError(VerificationError):
+    """A producer's chain (`audit.sequence.*`) has a gap, a fork, or a record after its end."""
+
+
+class ProofError(VerificationError):
+    """A proof is malformed."""

@@ -1,0 +1,170 @@
+"""The exporter `audit`: it stores audit records from the exporter host and acknowledges them once on disk."""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+import threading
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, ClassVar, get_args
+
+import pydantic
+from opentelemetry import metrics
+from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
+from pydantic import Field
+from starlette.routing import Route
+
+from assay.exporters.audit._batch import BatchEntries, read_request
+from assay.exporters.audit._entry import Kind, QuarantineEntry
+from assay.exporters.audit._errors import AuditLogError, RecordIdConflictError
+from assay.exporters.audit._log import Log, LogPaths
+from assay.exporters.audit._receipts import receipt_route
+from assay.host import Batch, Rejected, Result, Retry, Signal
+
+logger = logging.getLogger(__name__)
+
+_meter = metrics.get_meter("assay.exporters.audit")
+_records = _meter.create_counter(
+    "audit.sink.records", "{record}", "Records that hold and were taken, repeats included"
+)
+_quarantined = _meter.create_counter(
+    "audit.sink.quarantined", "{entry}", "What went to quarantine: alert on it"
+)
+_ID = 0  # position of the record's id in a row
+
+
+class Settings(pydantic.BaseModel, extra="forbid"):
+    """The exporter's section of the host's configuration."""
+
+    database: Path = Field(description="The log's database; its folder is created when it is missing.")
+    origin: str = Field(
+        default="",
+        description="Permanent name of the log, such as audit.example.com/log. Default: from the host name.",
+    )
+    key: Path | None = Field(
+        default=None,
+        description="Signing key, created at the first start. Default: signing.key beside the database.",
+    )
+    checkpoint: Path | None = Field(
+        default=None,
+        description="File of the newest checkpoint. Default: checkpoint beside the database.",
+    )
+    verifier_key: Path | None = Field(
+        default=None,
+        description="File of the verifier key. Default: verifier.key beside the database.",
+    )
+    checkpoint_records: int = Field(
+        default=1000, ge=1, description="Entries after which a checkpoint is signed."
+    )
+    checkpoint_seconds: float = Field(
+        default=1.0, gt=0, description="Seconds after which a checkpoint is signed."
+    )
+    record_bytes: int = Field(
+        default=1 << 20, ge=1024, description="Longest record that is accepted, with its resource, in bytes."
+    )
+
+    def paths(self) -> LogPaths:
+        """Return the files of the log."""
+        folder = self.database.parent
+        return LogPaths(
+            self.database,
+            self.key or folder / "signing.key",
+            self.checkpoint or folder / "checkpoint",
+            self.verifier_key or folder / "verifier.key",
+        )
+
+
+class AuditSink:
+    """The exporter `audit`.
+
+    Args:
+        settings: Its section of the configuration.
+
+    Raises:
+        OpenError: The log cannot be opened, or another process has it open.
+        KeyFormatError: The signing key cannot be read, or the origin cannot name a log.
+    """
+
+    signals: ClassVar[frozenset[Signal]] = frozenset({"audit"})
+    undecodable: ClassVar[bool] = True
+    Settings: ClassVar[type[Settings]] = Settings
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._log = Log(
+            settings.paths(),
+            settings.origin,
+            checkpoint_records=settings.checkpoint_records,
+            checkpoint_seconds=settings.checkpoint_seconds,
+        )
+        _declare_counters()
+        self._closed = threading.Event()
+        self._ticker = threading.Thread(target=self._tick, name="assay-audit-checkpoints", daemon=True)
+        self._ticker.start()
+
+    def export(self, batch: Batch) -> Result:
+        """Store a batch; it is on disk when this returns.
+
+        Raises:
+            Retry: The database cannot be written now, for example because the disk is full. Nothing was
+                stored.
+            Rejected: A direct sender's record is invalid (400), or its id is stored with other content
+                (409). Nothing was stored.
+        """
+        entries = self._read(batch)
+        if entries.invalid and batch.peer == "direct":
+            first = entries.invalid[0]
+            name = first.record_id or "without an id"
+            raise Rejected(f"record {name}: {first.reason}; no record of the batch is stored")
+        try:
+            quarantined = self._log.append(entries, conflicts_to_quarantine=batch.peer == "collector")
+        except RecordIdConflictError as error:
+            raise Rejected(f"{error}; no record of the batch is stored", status=409) from error
+        except sqlite3.Error as error:
+            raise Retry(f"the audit log cannot be written: {error}") from error
+        self._count(len(entries.rows), quarantined)
+        return Result(self._receipts(entries) if batch.peer == "direct" else ())
+
+    def routes(self) -> Sequence[Route]:
+        """Return the route `GET /v1/audit/receipts/{record_id}`."""
+        return [receipt_route(self._settings.database)]
+
+    def shutdown(self) -> None:
+        """Sign a last checkpoint and close the log."""
+        self._closed.set()
+        self._ticker.join()
+        self._log.close()
+
+    def _read(self, batch: Batch) -> BatchEntries:
+        if isinstance(batch.request, ExportLogsServiceRequest):
+            return read_request(batch.request, batch.received_unix_nano, self._settings.record_bytes)
+        reason = batch.error or "not an OTLP logs request"
+        return BatchEntries(
+            batch.received_unix_nano,
+            invalid=[QuarantineEntry("batch", reason, batch.encoding, batch.payload)],
+        )
+
+    def _receipts(self, entries: BatchEntries) -> list[Mapping[str, Any]]:
+        """Return a receipt for each record; a repeated record has the timestamp of its first delivery."""
+        return [found for row in entries.rows if (found := self._log.receipt(row[_ID])) is not None]
+
+    def _count(self, records: int, quarantined: Sequence[QuarantineEntry]) -> None:
+        _records.add(records)
+        for entry in quarantined:
+            _quarantined.add(1, {"kind": entry.kind})
+            logger.warning("quarantined %s %s: %s", entry.kind, entry.record_id or "", entry.reason)
+
+    def _tick(self) -> None:
+        while not self._closed.wait(self._settings.checkpoint_seconds):
+            try:
+                self._log.checkpoint()
+            except (sqlite3.Error, AuditLogError) as error:  # noqa: PERF203  at most once an interval
+                logger.warning("the checkpoint cannot be signed: %s", error)
+
+
+def _declare_counters() -> None:
+    """Add 0 to each series: `increase()` sees a first record only if its series existed before."""
+    _records.add(0)
+    for kind in get_args(Kind):
+        _quarantined.add(0, {"kind": kind})
