@@ -1,5 +1,5 @@
-# ruff: noqa: INP001  a build script is no package
-"""Puts `collector-config/` into the wheel, which is where the installed command finds it."""
+# ruff: noqa: INP001  a build script is not in a package
+"""Add `collector-config/` to the wheel, where the installed command reads it."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ _TARGET = "assay/cli/_collector/config"
 
 
 class CollectorConfigHook(BuildHookInterface):
-    """Takes the folder from the checkout; a source distribution has it in its place already."""
+    """Add the folder from a checkout; a source distribution already has it in its place."""
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
-        """Adds the folder to what is built; an editable install reads the checkout's."""
+        """Add the folder to the wheel or source distribution; an editable install reads the checkout."""
         checkout = Path(self.root).parent / "collector-config"
         if version != "editable" and checkout.is_dir():
             place = f"src/{_TARGET}" if self.target_name == "sdist" else _TARGET

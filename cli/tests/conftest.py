@@ -1,4 +1,4 @@
-"""Programs that answer as a Collector does, and a command line without what this machine offers."""
+"""Programs that imitate a Collector, and an environment without Collector, Go and Docker."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def needed() -> frozenset[str]:
 
 @pytest.fixture
 def bare(monkeypatch, tmp_path) -> Path:
-    """An environment with no Collector, no Go and an empty cache; gives the one folder on PATH."""
+    """Set up an environment without Collector and Go and with an empty cache; return the folder on PATH."""
     for name in ("ASSAY_COLLECTOR", "ASSAY_AUDIT_TOKEN", "ASSAY_DEBUG", "DOCKER_HOST"):
         monkeypatch.delenv(name, raising=False)
     folder = tmp_path / "bin"
@@ -36,7 +36,7 @@ def bare(monkeypatch, tmp_path) -> Path:
 
 @pytest.fixture
 def program() -> Callable[..., Path]:
-    """Writes a program that answers `components`, so that finding one needs no 120 MB of Collector."""
+    """Return a function that writes a program with the `components` output of a Collector."""
 
     def write(path: Path, components: Iterable[str] = NEEDED, version: str = "0.152.0") -> Path:
         answer: dict[str, object] = {"buildinfo": {"version": version}}
@@ -54,5 +54,5 @@ def program() -> Callable[..., Path]:
 
 @pytest.fixture
 def environment() -> dict[str, str]:
-    """The environment for a command that a test starts: plain output."""
+    """Return the environment for a command that a test starts: plain output."""
     return {**os.environ, "NO_COLOR": "1"}

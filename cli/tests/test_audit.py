@@ -55,7 +55,7 @@ def test_a_log_verifies_and_a_changed_field_is_named(log):
     done = run(*arguments)
     assert done.exit_code == 0, done.output
     assert "2 records, 1 in quarantine" in done.output
-    assert f"held against {log / 'checkpoint'}" in done.output
+    assert f"compared with the checkpoint in {log / 'checkpoint'}" in done.output
     connection = sqlite3.connect(log / "log.db")
     connection.execute("DROP TRIGGER audit_log_no_update")
     (record_id,) = connection.execute("SELECT id FROM audit_log WHERE actor_id = 'alice'").fetchone()
@@ -67,7 +67,7 @@ def test_a_log_verifies_and_a_changed_field_is_named(log):
     assert record_id in done.output
 
 
-def test_a_record_is_proven_and_the_proof_checked(log):
+def test_a_proof_of_a_record_verifies_and_a_changed_one_does_not(log):
     (found,) = json.loads(run("query", "--db", log / "log.db", "--actor", "alice", "--format", "json").output)
     proof = log / "proof.json"
     assert run("prove", found["id"], "--db", log / "log.db", "-o", proof).exit_code == 0
@@ -88,8 +88,8 @@ def test_records_are_printed_in_each_format(log):
     assert "\x1b" not in plain
 
 
-def test_a_table_on_a_terminal_shows_a_record_as_it_is(tmp_path):
-    """What stands in brackets is no markup: an auditor must see it."""
+def test_a_table_on_a_terminal_shows_a_record_unchanged(tmp_path):
+    """An auditor must see text in brackets, which rich would read as markup."""
     names = ("actor_id", "action")
     record = {"actor_id": "orders[north] [red]x[/red] [/] :smile:", "action": None}
     leader, follower = pty.openpty()
@@ -108,11 +108,11 @@ def test_a_table_on_a_terminal_shows_a_record_as_it_is(tmp_path):
     os.close(leader)
 
 
-def test_the_checkpoint_is_printed_as_it_is(log):
+def test_the_checkpoint_is_printed_unchanged(log):
     assert run("checkpoint", "--db", log / "log.db").output == (log / "checkpoint").read_text()
 
 
-def test_quarantine_is_listed_and_its_payload_comes_out(log):
+def test_quarantine_is_listed_and_a_payload_is_written(log):
     (entry,) = json.loads(run("quarantine", "--db", log / "log.db", "--format", "json").output)
     assert "perhaps" in entry["reason"]
     done = run("quarantine", "--db", log / "log.db", "--payload", entry["leaf_index"])

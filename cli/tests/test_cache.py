@@ -1,4 +1,4 @@
-"""The place of a built Collector: its own for each manifest, lock and cache folder."""
+"""The path of a built Collector depends on manifest, lock and cache folder."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from assay.cli._collector.cache import cache_directory, cached_binary, pinned_ve
 from assay.cli._collector.files import distribution_directory
 
 
-def test_own_folder_comes_before_the_desktop_one(monkeypatch):
+def test_our_variable_overrides_the_xdg_folder(monkeypatch):
     monkeypatch.setenv("ASSAY_CACHE_DIR", "/one")
     monkeypatch.setenv("XDG_CACHE_HOME", "/two")
     assert cache_directory() == Path("/one")
@@ -18,13 +18,13 @@ def test_own_folder_comes_before_the_desktop_one(monkeypatch):
     assert cache_directory() == Path("/two/assay")
 
 
-def test_relative_desktop_folder_counts_as_not_set(monkeypatch):
+def test_a_relative_xdg_folder_is_ignored(monkeypatch):
     monkeypatch.delenv("ASSAY_CACHE_DIR", raising=False)
     monkeypatch.setenv("XDG_CACHE_HOME", "relative")
     assert cache_directory() == Path.home() / ".cache" / "assay"
 
 
-def test_another_lock_is_another_binary(monkeypatch, tmp_path):
+def test_another_lock_has_another_path(monkeypatch, tmp_path):
     before = cached_binary()
     changed = tmp_path / "distribution"
     shutil.copytree(distribution_directory(), changed)

@@ -42,7 +42,7 @@ def test_valid_lines_are_counted_by_type(tmp_path):
     assert "2 valid, 0 invalid" in result.output
 
 
-def test_what_is_wrong_is_named_by_line_field_and_reason(tmp_path):
+def test_a_fault_is_reported_with_line_field_and_reason(tmp_path):
     path = tmp_path / "events.jsonl"
     path.write_text(f"{json.dumps(GOOD)}\n{json.dumps(BAD)}\nnonsense\n")
     result = run("validate", str(path))
@@ -59,12 +59,12 @@ def test_one_document_on_standard_input(text):
 
 
 @pytest.mark.parametrize("text", ["", "\n", "[]", "\udcff", "3"])
-def test_what_holds_no_event_does_not_pass(text):
+def test_text_without_an_event_fails(text):
     data = text.encode("utf-8", "surrogateescape")
     assert run("validate", text=data).exit_code == 1
 
 
-def test_a_file_that_is_missing_is_wrong_usage(tmp_path):
+def test_a_missing_file_is_wrong_usage(tmp_path):
     assert run("validate", str(tmp_path / "none")).exit_code == 2
 
 
@@ -106,7 +106,7 @@ def test_tail_receives_both_modes(tail):
     assert process.returncode == 0
 
 
-def test_tail_answers_400_to_what_is_not_valid_and_fails_at_the_end(tail):
+def test_tail_answers_400_to_an_invalid_event_and_exits_1(tail):
     process, url = tail("--count", "1")
     structured = {"Content-Type": "application/cloudevents+json"}
     answer = requests.post(url, data=json.dumps(BAD), headers=structured, timeout=10)
@@ -115,17 +115,17 @@ def test_tail_answers_400_to_what_is_not_valid_and_fails_at_the_end(tail):
     output, errors = process.communicate(timeout=10)
     assert output.startswith("INVALID  dev.cdevents.taskrun.finished.0.3.0")
     assert process.returncode == 1
-    assert "1 events are not valid" in errors
+    assert "1 events are invalid" in errors
 
 
-def test_tail_says_that_a_port_is_in_use(tail):
+def test_tail_reports_a_port_in_use(tail):
     _, url = tail()
     result = run("tail", "--port", url.rpartition(":")[2])
     assert result.exit_code == 1
     assert "cannot listen on 127.0.0.1" in result.output
 
 
-def test_a_port_that_is_none_is_wrong_usage():
+def test_an_invalid_port_is_wrong_usage():
     assert run("tail", "--port", "65536").exit_code == 2
 
 
@@ -137,14 +137,14 @@ def test_a_port_that_is_none_is_wrong_usage():
         (envelope(CUSTOM), "job  3"),
     ],
 )
-def test_tail_shows_what_any_valid_event_says(tmp_path, event, shown):
+def test_tail_shows_any_valid_event(tmp_path, event, shown):
     document = {name: value for name, value in GOOD.items() if name != "data"} | event
     (tmp_path / "events.jsonl").write_text(json.dumps(document) + "\n")
     result = run("tail", str(tmp_path / "events.jsonl"), "--count", "1")
     assert (result.exit_code, result.output.endswith(f"{shown}\n")) == (0, True), result.output
 
 
-def test_names_that_cannot_be_printed_are_shown_replaced(tmp_path):
+def test_unprintable_characters_are_replaced(tmp_path):
     path = tmp_path / "events.jsonl"
     path.write_text('{"specversion": "1.0", "\\ud800\\u001b[2J": 1, "data": {}}\n')
     result = run("validate", str(path))
@@ -152,7 +152,7 @@ def test_names_that_cannot_be_printed_are_shown_replaced(tmp_path):
     assert f"{path}:1: \ufffd\ufffd[2J: is not an attribute name" in result.output
 
 
-def test_a_reader_that_has_gone_is_not_a_file_that_cannot_be_read(tmp_path):
+def test_a_closed_pipe_is_not_reported_as_an_unreadable_file(tmp_path):
     path = tmp_path / "events.jsonl"
     path.write_text("nonsense\n" * 100_000)
     command_line = [sys.executable, "-m", "assay.cli", "cdevents", "tail", str(path)]

@@ -1,4 +1,4 @@
-"""The program in the official image: what is said where Docker is not, and how it is unpacked."""
+"""The program in the official image: the message without Docker, and the unpacking."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from assay.cli._collector.container import _install, copy_from_image
 from assay.cli._collector.errors import CollectorError
 
 
-def test_no_daemon_says_to_start_it(bare):
+def test_without_a_daemon_the_error_says_to_start_docker(bare):
     with pytest.raises(CollectorError, match=r"start Docker, with access to otel/.*:0\.152\.0"):
         copy_from_image("0.152.0", lambda _: None)
 
 
-def test_program_is_unpacked_and_can_be_run(tmp_path):
+def test_the_program_is_unpacked_and_executable(tmp_path):
     content = b"#!/bin/sh\n"
     archive = io.BytesIO()
     with tarfile.open(fileobj=archive, mode="w") as tar:

@@ -1,4 +1,4 @@
-"""What the demo says of what it saw."""
+"""The demo's checks and its printed outcome."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from assay.cli._demo.application import Report
+from assay.cli._demo.application import WorkloadResult
 from assay.cli._demo.audit_log import AuditLog
 from assay.cli._demo.report import show
 from assay.cli._demo.run import Outcome
 
 ASSETS = {kind: {} for kind in ("started", "checked", "failed", "retried", "succeeded", "stored", "loaded")}
 GOOD = {
-    "report": Report(0, {}, ["in_process"], ASSETS, {"polls": 0, "triggers": 0}),
+    "workload": WorkloadResult(0, {}, ["in_process"], ASSETS, {"polls": 0, "triggers": 0}),
     "audit": AuditLog({("a", "b"): 4}, 0, "o", failure="", tampering="record 1: actor[0] differs"),
     "collector": {"version": "", "source": "none", "validated": False},
 }
@@ -27,24 +27,24 @@ def shown(outcome: Outcome) -> str:
     return text.getvalue()
 
 
-def test_all_holds():
+def test_a_demo_without_failed_checks():
     assert Outcome(**GOOD).holds
-    assert "caught: record 1: actor[0] differs\n" in shown(Outcome(**GOOD))
+    assert "detected: record 1: actor[0] differs\n" in shown(Outcome(**GOOD))
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "message"),
     [
         ({"audit": AuditLog({("a", "b"): 4}, failure="root [x] differs", tampering="t")}, "root [x] differs"),
-        ({"audit": AuditLog({("a", "b"): 4}, failure="")}, "a changed letter was not noticed"),
+        ({"audit": AuditLog({("a", "b"): 4}, failure="")}, "a changed letter was not detected"),
         ({"audit": AuditLog({}, failure="", tampering="t")}, "4 records accepted, 0 stored"),
         ({"audit": AuditLog({("a", "b"): 4}, 2, failure="", tampering="t")}, "2 entries in quarantine"),
-        ({"invalid_cdevents": 3}, "CDEvents: 3 are not valid or were held back"),
+        ({"invalid_cdevents": 3}, "CDEvents: 3 are invalid or were not sent"),
         ({"mismatches": ["spans: one is missing"]}, "spans: one is missing"),
     ],
 )
-def test_whatever_does_not_hold_is_named(change, said):
+def test_each_failed_check_is_named(change, message):
     outcome = Outcome(**{**GOOD, **change})
     assert not outcome.holds
-    _, _, failures = shown(outcome).partition("What does not hold:\n")
-    assert said in failures
+    _, _, failures = shown(outcome).partition("Failed checks:\n")
+    assert message in failures

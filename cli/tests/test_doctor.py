@@ -1,4 +1,4 @@
-"""`assay doctor` against endpoints that answer, and that do not."""
+"""`assay doctor` with endpoints that answer, and endpoints that do not."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import pytest
 
 @pytest.fixture
 def collector():
-    """Answers 200 to traces, 401 to audit, 405 to a page, 404 to everything else."""
+    """Run a server that answers 200 to traces, 401 to audit, 405 to a page, and 404 to other paths."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self):
@@ -53,7 +53,7 @@ def findings(done: subprocess.CompletedProcess) -> dict[tuple[str, str], dict]:
     return {(one["area"], one["name"]): one for one in json.loads(done.stdout)["findings"]}
 
 
-def test_what_answers_and_what_does_not(tmp_path, collector):
+def test_each_endpoint_has_a_finding(tmp_path, collector):
     env = {"OTEL_EXPORTER_OTLP_ENDPOINT": collector, "ASSAY_AUDIT_ENDPOINT": f"{collector}/v1/audit"}
     done = doctor(tmp_path, "--json", **env)
     assert done.returncode == 1
@@ -66,13 +66,13 @@ def test_what_answers_and_what_does_not(tmp_path, collector):
     assert found["instrumentation", "flowstone"]["status"] == "ok"
 
 
-def test_what_answers_but_takes_no_otlp_is_not_well(tmp_path, collector):
+def test_an_endpoint_that_does_not_accept_otlp_is_an_error(tmp_path, collector):
     found = findings(doctor(tmp_path, "--json", ASSAY_AUDIT_ENDPOINT=f"{collector}/page"))
     assert found["endpoint", "audit"]["status"] == "error"
     assert "answers 405" in found["endpoint", "audit"]["detail"]
 
 
-def test_what_the_app_would_refuse_to_send_is_told_and_not_sent(tmp_path):
+def test_an_endpoint_that_would_reveal_records_is_reported_without_a_request(tmp_path):
     env = {"ASSAY_AUDIT_ENDPOINT": "http://192.0.2.1/v1/audit", "ASSAY_AUDIT_TOKEN": "s3cret"}
     done = doctor(tmp_path, "--json", **env)
     found = findings(done)["endpoint", "audit"]
@@ -81,18 +81,18 @@ def test_what_the_app_would_refuse_to_send_is_told_and_not_sent(tmp_path):
     assert "s3cret" not in done.stdout
 
 
-def test_a_token_that_no_header_carries_is_a_wrong_setting(tmp_path):
+def test_a_token_that_a_header_cannot_carry_is_a_wrong_setting(tmp_path):
     done = doctor(tmp_path, "--json", ASSAY_AUDIT_TOKEN="s3cr…t")
     assert findings(done)["setting", "ASSAY_AUDIT_TOKEN"]["detail"] == "is '***'"
 
 
-def test_a_header_that_is_no_ascii_stops_no_diagnosis(tmp_path, collector):
+def test_a_header_that_is_not_ascii_does_not_stop_the_diagnosis(tmp_path, collector):
     env = {"OTEL_EXPORTER_OTLP_ENDPOINT": collector, "OTEL_EXPORTER_OTLP_HEADERS": "x-team=é…"}
     done = doctor(tmp_path, "--json", **env)
     assert findings(done)["endpoint", "traces"]["status"] == "ok", done.stderr
 
 
-def test_all_is_well(tmp_path, collector):
+def test_without_an_error_the_exit_status_is_0(tmp_path, collector):
     env = {
         "OTEL_EXPORTER_OTLP_ENDPOINT": collector,
         "OTEL_METRICS_EXPORTER": "none",
@@ -104,7 +104,7 @@ def test_all_is_well(tmp_path, collector):
     assert done.returncode == 0
 
 
-def test_nothing_listens(tmp_path):
+def test_an_endpoint_that_cannot_be_reached_is_an_error(tmp_path):
     with socket.socket() as one:
         one.bind(("127.0.0.1", 0))
         nowhere = f"http://127.0.0.1:{one.getsockname()[1]}"
@@ -114,12 +114,12 @@ def test_nothing_listens(tmp_path):
     assert "assay collector run" in done.stdout
 
 
-def test_wrong_settings_are_named_with_what_to_do(tmp_path, collector):
+def test_wrong_settings_are_reported_with_a_remedy(tmp_path, collector):
     env = {"OTEL_EXPORTER_OTLP_ENDPOINT": collector, "ASSAY_LOGS": "xml", "ASSAY_AUDIT_ENDPONT": "http://x"}
     found = findings(doctor(tmp_path, "--json", **env))
     assert found["setting", "ASSAY_LOGS"]["remedy"] == "set it to text or json"
     assert found["setting", "ASSAY_AUDIT_ENDPONT"]["remedy"] == "did you mean ASSAY_AUDIT_ENDPOINT?"
 
 
-def test_bad_usage(tmp_path):
+def test_wrong_usage_exits_2(tmp_path):
     assert doctor(tmp_path, "--nonsense").returncode == 2

@@ -1,4 +1,4 @@
-"""The command as a user types it: names, help, errors, exit status."""
+"""The command line: names, help, errors, exit status."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def test_version():
     assert result.output.startswith("assay, version ")
 
 
-def test_starting_the_command_imports_no_subcommand_and_nothing_heavy():
+def test_importing_the_command_imports_no_subcommand_and_no_large_library():
     code = "import sys, assay.cli.main; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     loaded = set(done.stdout.split())
@@ -50,19 +50,19 @@ def test_starting_the_command_imports_no_subcommand_and_nothing_heavy():
     assert not loaded & {"opentelemetry", "pydantic", "rich", "yaml", "grpc", "requests"}
 
 
-def test_error_of_ours_is_one_message(bare):
+def test_an_error_of_our_packages_is_one_message(bare):
     result = CliRunner().invoke(main, ["collector", "run"])
     assert result.exit_code == 1
     assert result.output == "Error: all-in-one needs ASSAY_AUDIT_TOKEN: set and export it\n"
 
 
-def test_debugging_shows_the_error_itself(bare, monkeypatch):
+def test_debugging_raises_the_error(bare, monkeypatch):
     monkeypatch.setenv("ASSAY_DEBUG", "1")
     result = CliRunner().invoke(main, ["collector", "run"])
     assert isinstance(result.exception, CollectorError)
 
 
-def test_an_error_of_others_is_not_hidden(monkeypatch):
+def test_another_packages_error_is_not_hidden(monkeypatch):
     @click.command()
     def broken() -> None:
         raise ZeroDivisionError

@@ -1,4 +1,4 @@
-"""`assay serve` checks what it is given and names what is wrong."""
+"""`assay serve` checks its configuration file and names the faults."""
 
 from click.testing import CliRunner
 
@@ -14,7 +14,7 @@ def run(*arguments):
     return CliRunner().invoke(command, [str(argument) for argument in arguments])
 
 
-def test_check_says_that_a_file_is_valid_and_starts_nothing(tmp_path):
+def test_check_reports_a_valid_file_and_starts_no_exporter(tmp_path):
     (tmp_path / "host.yaml").write_text(VALID)
     result = run("--config", tmp_path / "host.yaml", "--check")
     assert result.exit_code == 0
@@ -29,6 +29,6 @@ def test_a_wrong_key_is_named_and_the_exit_status_is_1(tmp_path):
     assert "exporters.lines.paht: unknown key; did you mean 'path'?" in result.output
 
 
-def test_bad_usage_is_2_and_help_has_an_example():
+def test_wrong_usage_is_2_and_help_has_an_example():
     assert run().exit_code == 2
     assert "Example: assay serve --config host.yaml" in run("--help").output

@@ -1,1 +1,1 @@
-"""Audit-grade OpenTelemetry for Python platforms: the suite and its command."""
+"""Audit-grade OpenTelemetry for Python platforms: the `assay` command."""

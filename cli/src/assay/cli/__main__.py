@@ -1,4 +1,4 @@
-"""`python -m assay.cli` is the `assay` command."""
+"""Run the `assay` command as `python -m assay.cli`."""
 
 from assay.cli.main import main
 

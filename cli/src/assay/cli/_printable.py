@@ -1,9 +1,9 @@
-"""Text of records and events, which others wrote, on somebody's terminal."""
+"""Show text of records and events on a terminal. Its authors are not trusted."""
 
 
 def printable(text: str) -> str:
-    """Return the text with a replacement for each control character and lone surrogate.
+    """Return the text with a replacement character for each control character and lone surrogate.
 
-    The former could steer the terminal, the latter cannot be written.
+    A control character could steer the terminal; a lone surrogate cannot be encoded.
     """
     return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text)

@@ -1,7 +1,6 @@
-"""The services of one machine: a Collector, and the exporter host behind it, in one folder.
+"""The services of one machine: a Collector, and behind it the exporter host.
 
-`assay up` keeps them; `assay demo` puts an application before them and looks at what arrived. Without a
-Collector the application speaks to the host itself: everything but the Collector's own part still works.
+Without a Collector, applications send to the exporter host directly; what the Collector adds is then missing.
 """
 
 from __future__ import annotations
@@ -9,136 +8,48 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import os
-import secrets
-import socket
 import subprocess
 import sys
 import threading
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 import yaml
 
+from assay.cli._addresses import HostAddresses, is_free
 from assay.cli._collector.binary import CollectorBinary
 from assay.cli._collector.files import COMPOSITIONS
-from assay.cli._collector.process import Addresses, CollectorProcess, free_address
+from assay.cli._collector.process import Addresses, CollectorProcess
+from assay.cli._errors import StackError
+from assay.cli._folder import Folder
+from assay.cli._loopback import answers
+from assay.cli._tokens import Tokens, load_or_create_tokens
 
 HOST_START_SECONDS = 30
 HOST_STOP_SECONDS = 30
-HTTP_OK = 200
 _WATCH_SECONDS = 1.0
-
-
-class StackError(Exception):
-    """A service could not be started, or has ended by itself; the message says which, and why."""
+_OUTPUT_CHARACTERS = 2000  # of the exporter host, in an error
 
 
 @dataclass(frozen=True)
-class HostAddresses:
-    """Where the exporter host listens; the defaults are those of the Collector's configuration files.
+class _Service:
+    """A process of the stack: its name, its log, and a function that returns whether it runs."""
 
-    Args:
-        grpc: From the Collector: traces, metrics and logs.
-        http: From the Collector: audit records.
-        direct: From applications, where there is no Collector, and for receipts.
-        health: `/health` and its neighbours.
-    """
-
-    grpc: str = "127.0.0.1:4327"
-    http: str = "127.0.0.1:4328"
-    direct: str = "127.0.0.1:4329"
-    health: str = "127.0.0.1:13134"
-
-    @classmethod
-    def free(cls) -> HostAddresses:
-        """Return loopback addresses with ports that are free now."""
-        with contextlib.ExitStack() as held:
-            return cls(*(free_address(held) for _ in range(4)))
-
-
-@dataclass(frozen=True)
-class Folder:
-    """Where everything is kept, and what each file is called."""
-
-    root: Path
-
-    @property
-    def audit(self) -> Path:
-        """The audit log, its checkpoint and its keys."""
-        return self.root / "audit"
-
-    @property
-    def database(self) -> Path:
-        """The audit log itself."""
-        return self.audit / "log.db"
-
-    @property
-    def verifier_key(self) -> Path:
-        """The C2SP verifier key, one line."""
-        return self.audit / "verifier.key"
-
-    @property
-    def checkpoint(self) -> Path:
-        """The newest signed note."""
-        return self.audit / "checkpoint"
-
-    @property
-    def proof(self) -> Path:
-        """The proof of one record."""
-        return self.audit / "proof.json"
-
-    @property
-    def cdevents(self) -> Path:
-        """Structured CloudEvents, one a line."""
-        return self.root / "cdevents.jsonl"
-
-    @property
-    def outbox(self) -> Path:
-        """What the CDEvents exporter has accepted."""
-        return self.root / "state" / "cdevents.db"
-
-    @property
-    def traces(self) -> Path:
-        """Spans as OTLP JSON lines."""
-        return self.root / "traces.jsonl"
-
-    @property
-    def logs(self) -> Path:
-        """Log events as OTLP JSON lines."""
-        return self.root / "logs.jsonl"
-
-    @property
-    def queue(self) -> Path:
-        """The Collector's persistent queues."""
-        return self.root / "state" / "collector"
-
-    @property
-    def collector_log(self) -> Path:
-        """What the Collector says."""
-        return self.root / "collector.log"
-
-    @property
-    def host_log(self) -> Path:
-        """What the exporter host says."""
-        return self.root / "host.log"
-
-    @property
-    def host_config(self) -> Path:
-        """The exporter host's configuration."""
-        return self.root / "host.yaml"
+    name: str
+    log: Path
+    is_running: Callable[[], bool]
 
 
 @dataclass
 class Stack:
-    """The running services.
+    """The services.
 
     Args:
-        folder: Where they keep their files.
-        binary: The Collector; None runs without one.
+        folder: Folder of their files.
+        binary: The Collector; None runs the exporter host alone.
         collector: Where the Collector listens.
         host: Where the exporter host listens.
         collector_settings: Variables for the Collector's configuration files.
@@ -149,23 +60,28 @@ class Stack:
     collector: Addresses = field(default_factory=Addresses)
     host: HostAddresses = field(default_factory=HostAddresses)
     collector_settings: Mapping[str, str] = field(default_factory=dict[str, str])
-    audit_token: str = field(default_factory=lambda: secrets.token_urlsafe(24), repr=False)
-    host_token: str = field(default_factory=lambda: secrets.token_urlsafe(24), repr=False)
-    _services: dict[str, tuple[Callable[[], bool], Path]] = field(
-        default_factory=dict[str, tuple[Callable[[], bool], Path]], init=False, repr=False
-    )
+    _services: list[_Service] = field(default_factory=list[_Service], init=False, repr=False)
+
+    @cached_property
+    def tokens(self) -> Tokens:
+        """The folder's tokens, created at the first use.
+
+        Raises:
+            StackError: They cannot be read or written.
+        """
+        return load_or_create_tokens(self.folder.state)
 
     @contextlib.contextmanager
     def running(self) -> Generator[Stack]:
-        """Start everything, and stop it when the block is left: the Collector first, since it feeds the host.
+        """Start the services, and stop them when the block is left: first the Collector, then the host.
 
         Raises:
-            StackError: A port is in use, or the host did not start; the message holds what it said.
-            CollectorStartError: The Collector did not.
+            StackError: A port is in use, a token cannot be read, or the host did not start.
+            CollectorStartError: The Collector did not start.
         """
         self._require_free_ports()
         self.folder.audit.mkdir(parents=True, exist_ok=True)
-        self.folder.outbox.parent.mkdir(parents=True, exist_ok=True)
+        self.folder.state.mkdir(parents=True, exist_ok=True)
         self.folder.host_config.write_text(
             yaml.safe_dump(self._host_config(), sort_keys=False), encoding="utf-8"
         )
@@ -177,99 +93,90 @@ class Stack:
                 self.binary.path,
                 COMPOSITIONS["all-in-one"].paths,
                 addresses=self.collector,
-                storage=self.folder.queue,
+                storage=self.folder.collector_queues,
                 log=self.folder.collector_log,
                 environment=self.collector_environment(),
             ) as collector:
-                self._services["Collector"] = (lambda: collector.pid is not None, self.folder.collector_log)
+                log = self.folder.collector_log
+                self._services.append(_Service("Collector", log, lambda: collector.pid is not None))
                 yield self
 
-    def wait(self, stopped: threading.Event) -> None:
-        """Return when `stopped` is set.
+    def wait(self, stopped: threading.Event, each_second: Callable[[], object] = lambda: None) -> None:
+        """Wait until `stopped` is set.
+
+        Args:
+            stopped: Ends the wait.
+            each_second: Called once a second.
 
         Raises:
-            StackError: A service ended by itself.
+            StackError: A service exited by itself.
         """
         while not stopped.wait(_WATCH_SECONDS):
-            for name, (is_alive, log) in self._services.items():
-                if not is_alive():
-                    raise StackError(f"the {name} has ended by itself: see {log}")
+            for service in self._services:
+                if not service.is_running():
+                    raise StackError(f"the {service.name} exited by itself: see {service.log}")
+            each_second()
 
     def application_environment(self) -> dict[str, str]:
-        """Return the variables by which an instrumented application finds its way here."""
+        """Return the variables that an instrumented application needs to send here."""
         if self.binary is None:
             return {
                 "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://{self.host.direct}",
-                "OTEL_EXPORTER_OTLP_HEADERS": f"authorization=Bearer%20{self.host_token}",
+                "OTEL_EXPORTER_OTLP_HEADERS": f"authorization=Bearer%20{self.tokens.host}",
                 "ASSAY_AUDIT_ENDPOINT": f"http://{self.host.direct}/v1/audit",
-                "ASSAY_AUDIT_TOKEN": self.host_token,
+                "ASSAY_AUDIT_TOKEN": self.tokens.host,
             }
         return {
             "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://{self.collector.otlp_http}",
             "ASSAY_AUDIT_ENDPOINT": self.collector.audit_url,
-            "ASSAY_AUDIT_TOKEN": self.audit_token,
+            "ASSAY_AUDIT_TOKEN": self.tokens.audit,
         }
 
     def collector_environment(self) -> dict[str, str]:
-        """Return the variables that the Collector's configuration files take."""
+        """Return the variables for the Collector's configuration files."""
         return {
-            "ASSAY_AUDIT_TOKEN": self.audit_token,
-            "ASSAY_HOST_TOKEN": self.host_token,
+            "ASSAY_AUDIT_TOKEN": self.tokens.audit,
+            "ASSAY_HOST_TOKEN": self.tokens.host,
             "ASSAY_HOST_GRPC_ENDPOINT": self.host.grpc,
             "ASSAY_HOST_HTTP_ENDPOINT": f"http://{self.host.http}",
             **self.collector_settings,
         }
 
     def _require_free_ports(self) -> None:
-        """Who listens there already would answer for a service of ours that cannot start."""
+        """Check the ports first: another server on one of them would answer in place of our service."""
         wanted = {f"exporter host, {name}": at for name, at in dataclasses.asdict(self.host).items()}
         if self.binary is not None:
             wanted |= {f"Collector, {name}": at for name, at in dataclasses.asdict(self.collector).items()}
-        taken = [f"{address} ({name})" for name, address in wanted.items() if not _is_free(address)]
+        taken = [f"{address} ({name})" for name, address in wanted.items() if not is_free(address)]
         if taken:
             raise StackError(
-                f"in use already: {', '.join(taken)}. Stop what listens there (another `assay up`?), "
-                "or let `assay up --free-ports` choose others"
+                f"ports are in use: {', '.join(taken)}. Stop the process that listens there (another "
+                "`assay up`?), or run `assay up --free-ports`"
             )
 
     def _host_config(self) -> dict[str, object]:
-        auth = {"bearer": "${env:ASSAY_HOST_TOKEN}"}
         return {
             "listeners": [
-                {
-                    "name": "collector",
-                    "protocol": "grpc",
-                    "address": self.host.grpc,
-                    "peer": "collector",
-                    "auth": auth,
-                },
-                {
-                    "name": "collector-audit",
-                    "protocol": "http",
-                    "address": self.host.http,
-                    "peer": "collector",
-                    "auth": auth,
-                },
-                {
-                    "name": "direct",
-                    "protocol": "http",
-                    "address": self.host.direct,
-                    "peer": "direct",
-                    "auth": auth,
-                },
+                _listener("collector", "grpc", self.host.grpc, peer="collector"),
+                _listener("collector-audit", "http", self.host.http, peer="collector"),
+                _listener("direct", "http", self.host.direct, peer="direct"),
             ],
             "health": {"address": self.host.health},
             "exporters": {
                 "audit": {"type": "audit", "database": str(self.folder.database)},
                 "cdevents": {
                     "type": "cdevents",
-                    "outbox": str(self.folder.outbox),
+                    "outbox": str(self.folder.cdevents_outbox),
                     "sinks": [{"type": "file", "path": str(self.folder.cdevents)}],
                 },
-                "traces": {"type": "otlp-lines", "path": str(self.folder.traces)},
-                "logs": {"type": "otlp-lines", "path": str(self.folder.logs)},
+                **{name: _lines_exporter(name, path) for name, path in self._line_files().items()},
             },
         }
+
+    def _line_files(self) -> dict[str, Path]:
+        """Return the file of each signal. A Collector serves metrics itself and sends none to the host."""
+        files = {"traces": self.folder.traces, "logs": self.folder.logs}
+        return files if self.binary is not None else {**files, "metrics": self.folder.metrics}
 
     @contextlib.contextmanager
     def _host_running(self) -> Generator[None]:
@@ -277,7 +184,7 @@ class Stack:
         with self.folder.host_log.open("ab") as log:
             process = subprocess.Popen(
                 command,
-                env={**os.environ, "ASSAY_HOST_TOKEN": self.host_token},
+                env={**os.environ, "ASSAY_HOST_TOKEN": self.tokens.host},
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
@@ -285,7 +192,8 @@ class Stack:
             )
         try:
             self._wait_for_host(process)
-            self._services["exporter host"] = (lambda: process.poll() is None, self.folder.host_log)
+            log_file = self.folder.host_log
+            self._services.append(_Service("exporter host", log_file, lambda: process.poll() is None))
             yield
         finally:
             process.terminate()
@@ -301,28 +209,14 @@ class Stack:
             if answers(f"http://{self.host.health}/health/ready"):
                 return
             time.sleep(0.1)
-        said = self.folder.host_log.read_text(encoding="utf-8", errors="replace")
-        raise StackError(f"the exporter host did not start:\n{said[-2000:].strip()}")
+        output = self.folder.host_log.read_text(encoding="utf-8", errors="replace")
+        raise StackError(f"the exporter host did not start:\n{output[-_OUTPUT_CHARACTERS:].strip()}")
 
 
-def _is_free(address: str) -> bool:
-    """Return whether this process could listen there now."""
-    host, port = address.rsplit(":", 1)
-    with socket.socket() as probe:
-        # As servers do: connections of an earlier one that linger do not make a port taken.
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((host, int(port)))
-        except OSError:
-            return False
-        return True
+def _listener(name: str, protocol: str, address: str, *, peer: str) -> dict[str, object]:
+    auth = {"bearer": "${env:ASSAY_HOST_TOKEN}"}
+    return {"name": name, "protocol": protocol, "address": address, "peer": peer, "auth": auth}
 
 
-def answers(url: str) -> bool:
-    """Return whether a loopback address answers 200, past any proxy that the environment names."""
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    try:
-        with opener.open(url, timeout=1) as answer:
-            return answer.status == HTTP_OK
-    except (OSError, urllib.error.URLError):
-        return False
+def _lines_exporter(signal: str, path: Path) -> dict[str, object]:
+    return {"type": "otlp-lines", "path": str(path), "signals": [signal]}

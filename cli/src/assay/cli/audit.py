@@ -1,4 +1,4 @@
-"""`assay audit`: the auditor's tools. Thin: what they do is in `assay.exporters.audit`."""
+"""`assay audit`: the auditor's commands for the functions of `assay.exporters.audit`."""
 
 from __future__ import annotations
 
@@ -21,13 +21,14 @@ from assay.exporters.audit import (
     AuditLogError,
     Query,
     load_verifier,
+    newest_checkpoint,
     prove,
     quarantined,
+    quarantined_payload,
     query,
     verify,
     verify_proof,
 )
-from assay.exporters.audit._query import newest_checkpoint, quarantined_payload
 
 FORMATS = ("table", "json", "jsonl", "csv")
 _File = click.Path(path_type=Path, dir_okay=False)
@@ -41,7 +42,7 @@ def _db(command: _Command) -> _Command:
 
 
 def _key(command: _Command) -> _Command:
-    text = "The log's verifier key: a file of one line. Take it from a source that you trust."
+    text = "File of the log's verifier key. Take it from a source that you trust."
     return click.option("--key", type=_File, required=True, help=text)(command)
 
 
@@ -51,8 +52,8 @@ def _format(command: _Command) -> _Command:
 
 
 @contextmanager
-def _told() -> Generator[None]:
-    """Say in one line what does not hold, and exit 1."""
+def _audit_errors() -> Generator[None]:
+    """Print an error of the log or of its verification as a message, and exit with status 1."""
     try:
         yield
     except AuditLogError as error:
@@ -61,9 +62,9 @@ def _told() -> Generator[None]:
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 def command() -> None:
-    """Query and verify the audit log, and prove what is in it.
+    """Query and verify the audit log, and prove its records.
 
-    Everything here works offline, on the database file alone, while the sink is writing it or after.
+    All commands work offline and need only the database file. The sink may be writing to it.
 
     \b
     Example:
@@ -73,23 +74,25 @@ def command() -> None:
 
 @command.command("query")
 @_db
-@click.option("--actor", help="Who did it.")
-@click.option("--action", help="What was done, such as APPROVE.")
-@click.option("--target", help="Id of what it was done to.")
+@click.option("--actor", help="Id of the actor.")
+@click.option("--action", help="Action, such as APPROVE.")
+@click.option("--target", help="Id of the target.")
 @click.option("--event", help="Name of the event.")
 @click.option("--correlation-id", help="Correlation id or trace id.")
-@click.option("--since", metavar="TIME", help="2026-11-21, 2026-11-21T04:00:00Z, or 90m, 24h, 7d ago.")
-@click.option("--until", metavar="TIME", help="As --since; this moment is not included.")
-@click.option("--limit", type=click.IntRange(min=1), help="At most so many, the newest.")
+@click.option("--since", metavar="TIME", help="2026-11-21, 2026-11-21T04:00:00Z, or 90m, 24h, 7d (ago).")
+@click.option("--until", metavar="TIME", help="In the same forms; this time is excluded.")
+@click.option(
+    "--limit", type=click.IntRange(min=1), help="Largest number of records; the newest are printed."
+)
 @_format
 def query_command(db: Path, form: str, **what: Any) -> None:  # noqa: ANN401  the options of Query
-    """Print records, the newest first.
+    """Print the matching records, the newest first.
 
     \b
     Example:
       assay audit query --db audit/log.db --actor alice@example.com --since 7d --format jsonl
     """
-    with _told():
+    with _audit_errors():
         _print(
             query(db, Query(**what)),
             form,
@@ -103,13 +106,13 @@ def query_command(db: Path, form: str, **what: Any) -> None:  # noqa: ANN401  th
 @click.option(
     "--checkpoint",
     type=_File,
-    help="A checkpoint that was kept elsewhere: shows a log that was rolled back. "
-    "Default: the file `checkpoint` beside the database, if there is one.",
+    help="A checkpoint that was kept elsewhere; it reveals a log that was rolled back. "
+    "Default: the file `checkpoint` beside the database, if it exists.",
 )
 def verify_command(db: Path, key: Path, checkpoint: Path | None) -> None:
-    """Recompute the whole log from its rows, and hold it against everything that was signed.
+    """Recompute the whole log from its rows, and compare it with every signed checkpoint.
 
-    Exits 1 on the first thing that does not hold, and names it.
+    If verification fails, the message names the first fault, and the exit status is 1.
 
     \b
     Example:
@@ -117,7 +120,7 @@ def verify_command(db: Path, key: Path, checkpoint: Path | None) -> None:
     """
     beside = db.with_name("checkpoint")
     kept = checkpoint or (beside if beside.is_file() else None)
-    with _told(), _progress() as progress:
+    with _audit_errors(), _progress_bar() as progress:
         found = verify(
             db, load_verifier(key), checkpoint=None if kept is None else _read(kept), progress=progress
         )
@@ -127,27 +130,29 @@ def verify_command(db: Path, key: Path, checkpoint: Path | None) -> None:
     uncovered = found.records + found.quarantined - found.covered
     if uncovered:
         click.echo(
-            f"  {uncovered} entries are newer than the newest checkpoint: nothing signed proves them yet"
+            f"  {uncovered} entries are newer than the newest checkpoint: no signature proves them yet"
         )
     click.echo(
-        f"  held against {kept}"
+        f"  compared with the checkpoint in {kept}"
         if kept
-        else "  no checkpoint kept elsewhere was given: a rollback would not show"
+        else "  not compared with a checkpoint kept elsewhere: a rollback would not be detected"
     )
 
 
 @command.command("prove")
 @_db
 @click.argument("record_id")
-@click.option("--output", "-o", type=click.File("wb"), default="-", help="File; default: standard output.")
+@click.option(
+    "--output", "-o", type=click.File("wb"), default="-", help="Output file. Default: standard output."
+)
 def prove_command(db: Path, record_id: str, output: Any) -> None:  # noqa: ANN401  click.File
-    """Write a self-contained proof of one record: the record, its inclusion proof, a signed checkpoint.
+    """Write a proof of one record: the record, its inclusion proof and a signed checkpoint.
 
     \b
     Example:
       assay audit prove 6f1c… --db audit/log.db -o proof.json
     """
-    with _told():
+    with _audit_errors():
         output.write(prove(db, record_id))
 
 
@@ -155,13 +160,13 @@ def prove_command(db: Path, record_id: str, output: Any) -> None:  # noqa: ANN40
 @click.argument("proof", type=click.File("rb"))
 @_key
 def verify_proof_command(proof: Any, key: Path) -> None:  # noqa: ANN401  click.File
-    """Check a proof with the log's public key alone.
+    """Verify a proof; the log's public key suffices.
 
     \b
     Example:
       assay audit verify-proof proof.json --key audit/verifier.key
     """
-    with _told():
+    with _audit_errors():
         proven = verify_proof(proof.read(), load_verifier(key))
     checkpoint = proven.checkpoint
     click.echo(
@@ -172,13 +177,13 @@ def verify_proof_command(proof: Any, key: Path) -> None:  # noqa: ANN401  click.
 @command.command("checkpoint")
 @_db
 def checkpoint_command(db: Path) -> None:
-    """Print the newest signed checkpoint, to be kept where the log's owner cannot change it.
+    """Print the newest signed checkpoint. Keep it where the log's owner cannot change it.
 
     \b
     Example:
       assay audit checkpoint --db audit/log.db > /media/safe/checkpoint
     """
-    with _told():
+    with _audit_errors():
         click.echo(newest_checkpoint(db), nl=False)
 
 
@@ -186,17 +191,17 @@ def checkpoint_command(db: Path) -> None:
 @_db
 @_format
 @click.option(
-    "--payload", type=int, metavar="LEAF", help="Write the bytes of the entry with this leaf index instead."
+    "--payload", type=int, metavar="LEAF", help="Write the payload of the entry with this leaf index instead."
 )
 def quarantine_command(db: Path, form: str, payload: int | None) -> None:
-    """List what came through a Collector and does not hold, with the reasons.
+    """List the invalid records and batches that came through a Collector, with the reasons.
 
     \b
     Example:
       assay audit quarantine --db audit/log.db
       assay audit quarantine --db audit/log.db --payload 17 > entry.bin
     """
-    with _told():
+    with _audit_errors():
         if payload is not None:
             sys.stdout.buffer.write(quarantined_payload(db, payload))
             return
@@ -234,7 +239,7 @@ def _print_table(records: Iterable[dict[str, Any]], names: tuple[str, ...]) -> N
         return
     table = Table(*names, box=None)
     for record in records:
-        # As text: a record's "[north]" is no markup.
+        # As Text: "[north]" in a record is not markup.
         table.add_row(*(Text(_cell(record[name])) for name in names))
     Console().print(table)
 
@@ -244,7 +249,7 @@ def _cell(value: object) -> str:
 
 
 @contextmanager
-def _progress() -> Generator[Callable[[int, int], object]]:
+def _progress_bar() -> Generator[Callable[[int, int], object]]:
     with Progress(console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty()) as bar:
         task = bar.add_task("verifying", total=None)
         yield lambda done, total: bar.update(task, completed=done, total=total)

@@ -1,4 +1,4 @@
-"""`assay cdevents`: for those who consume CDEvents."""
+"""`assay cdevents`: commands for consumers of CDEvents."""
 
 from __future__ import annotations
 
@@ -20,21 +20,21 @@ from assay.exporters.cdevents.documents import validate as validate_text
 from assay.exporters.cdevents.errors import InvalidEvent
 from assay.exporters.cdevents.receiver import ReceivedEvent, Receiver, validated
 
-_POLL = 0.2
+_POLL_SECONDS = 0.2
 
 
 @click.group(epilog="Example: assay cdevents validate cdevents.jsonl")
 def command() -> None:
-    """Validate and watch CDEvents."""
+    """Validate and receive CDEvents."""
 
 
 @command.command(epilog="Example: assay cdevents validate cdevents.jsonl")
 @click.argument("file", type=click.File(encoding="utf-8", errors="surrogateescape"), default="-")
 def validate(file: TextIO) -> None:
-    """Check FILE (or standard input) against CDEvents v0.5.1.
+    """Validate the events in FILE (or standard input) against CDEvents v0.5.1.
 
-    It holds structured CloudEvents, one a line, or one JSON document. Exits 1 when one is not valid, naming
-    line, field and reason.
+    FILE holds structured CloudEvents, one a line, or one JSON document. For each invalid event the line, the
+    field and the reason are printed, and the exit status is 1.
     """
     types = Counter[str]()
     invalid = 0
@@ -51,7 +51,7 @@ def validate(file: TextIO) -> None:
     if invalid:
         raise click.exceptions.Exit(1)
     if not types:
-        raise click.ClickException(f"{file.name}: no events")
+        raise click.ClickException(f"{file.name}: the file has no events")
 
 
 @command.command(epilog="Example: assay cdevents tail --port 8129 --count 10")
@@ -61,14 +61,14 @@ def validate(file: TextIO) -> None:
     type=click.IntRange(0, 65535),
     default=8129,
     show_default=True,
-    help="Listen here, on loopback; 0 takes a free port.",
+    help="Port to listen on, on loopback; 0 takes a free port.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print each event whole, as one line of JSON.")
-@click.option("--count", type=click.IntRange(min=1), help="End after so many events.")
+@click.option("--json", "as_json", is_flag=True, help="Print each event as one line of JSON.")
+@click.option("--count", type=click.IntRange(min=1), help="Exit after this many events.")
 def tail(file: Path | None, port: int, *, as_json: bool, count: int | None) -> None:
-    """Receive CDEvents over HTTP and print each, checked; with FILE, follow what a file sink writes there.
+    """Receive CDEvents over HTTP, validate and print them; with FILE, follow the file of a file sink.
 
-    Exits 1 when one that came is not valid.
+    The exit status is 1 if an event was invalid.
     """
     invalid = 0
     with _following(file) if file else _listening(port) as events, contextlib.suppress(KeyboardInterrupt):
@@ -78,21 +78,21 @@ def tail(file: Path | None, port: int, *, as_json: bool, count: int | None) -> N
             if number == count:
                 break
     if invalid:
-        raise click.ClickException(f"{invalid} events are not valid")
+        raise click.ClickException(f"{invalid} events are invalid")
 
 
 @contextlib.contextmanager
 def _listening(port: int) -> Generator[Iterator[ReceivedEvent]]:
-    came: queue.SimpleQueue[ReceivedEvent] = queue.SimpleQueue()
+    received: queue.SimpleQueue[ReceivedEvent] = queue.SimpleQueue()
     try:
-        receiver = Receiver(port, came.put)
+        receiver = Receiver(port, received.put)
     except OSError as error:
         raise click.ClickException(f"cannot listen on 127.0.0.1:{port}: {error.strerror}") from error
     thread = threading.Thread(target=receiver.serve_forever, daemon=True)
     thread.start()
     click.echo(f"listening on http://127.0.0.1:{receiver.server_port}", err=True)
     try:
-        yield iter(came.get, None)
+        yield iter(received.get, None)
     finally:
         receiver.shutdown()
         receiver.server_close()
@@ -111,10 +111,10 @@ def _following(path: Path) -> Generator[Iterator[ReceivedEvent]]:
 def _lines(file: Iterator[bytes]) -> Iterator[ReceivedEvent]:
     pending = b""
     while True:
-        # A line without its end is still being written.
+        # A line without its line end is not yet written completely.
         pending += next(file, b"")
         if not pending.endswith(b"\n"):
-            sleep(_POLL)
+            sleep(_POLL_SECONDS)
             continue
         yield _received(pending)
         pending = b""

@@ -1,12 +1,10 @@
-"""`assay collector`: build, check, run and locate the OpenTelemetry Collector."""
+"""`assay collector`: build, locate, check and run the OpenTelemetry Collector."""
 
 from __future__ import annotations
 
 import os
 import shutil
 import sys
-from collections.abc import Generator
-from contextlib import contextmanager
 from pathlib import Path
 
 import click
@@ -14,7 +12,8 @@ import click
 from assay.cli._collector.binary import CollectorBinary, validate
 from assay.cli._collector.errors import CollectorError, CollectorNotFoundError, ConfigurationInvalidError
 from assay.cli._collector.files import COMPOSITIONS, Composition, config_directory
-from assay.cli._collector.sources import PRESENT, SOURCES, Report, find_collector
+from assay.cli._collector.sources import PRESENT, SOURCES, find_collector
+from assay.cli._progress import ReportProgress, progress_status
 
 _NAMES = click.Choice(list(COMPOSITIONS))
 _CONFIG = click.option(
@@ -23,16 +22,16 @@ _CONFIG = click.option(
     multiple=True,
     metavar="FILE",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="A further configuration file, merged over those of the composition. May be repeated.",
+    help="Another configuration file, merged over those of the composition. May be repeated.",
 )
 
 
 @click.group("collector")
 def command() -> None:
-    """The OpenTelemetry Collector: build it, check its configurations, run it.
+    """Build, check and run the OpenTelemetry Collector.
 
     \b
-    A Collector is taken from the first of
+    The Collector is the first that is found in
       1. ASSAY_COLLECTOR, the path of one;
       2. the cache (ASSAY_CACHE_DIR, else the user's cache directory);
       3. an otelcol-contrib on PATH that has every component needed;
@@ -50,41 +49,41 @@ def command() -> None:
 def build() -> None:
     """Build the Collector into the cache, from the pinned manifest and its lock.
 
-    Needs Go. Takes minutes the first time, and no time when the cache has it.
+    This needs Go, and takes minutes unless the cache already has the Collector.
 
     \b
     Example:
       assay collector build
     """
-    from assay.cli._collector.build import build_collector  # noqa: PLC0415  needs fcntl, the rest does not
+    from assay.cli._collector.build import build_collector  # noqa: PLC0415  only a build needs fcntl
 
     go = shutil.which("go")
     if go is None:
         raise CollectorError("go is not on PATH: install Go, https://go.dev/dl")
-    with _progress() as report:
+    with progress_status() as report:
         path = build_collector(Path(go), report)
     click.echo(path)
 
 
 @command.command("path")
 def path() -> None:
-    """Print the Collector that would be used, without making one; exit 1 if there is none.
+    """Print the path of the Collector that would be used, without a build; exit 1 if there is none.
 
     \b
     Example:
       "$(assay collector path)" components
     """
-    click.echo(_found(PRESENT).path)
+    click.echo(_require(PRESENT).path)
 
 
 @command.command("validate")
 @click.argument("compositions", nargs=-1, type=_NAMES)
 @_CONFIG
 def check(compositions: tuple[str, ...], configs: tuple[Path, ...]) -> None:
-    """Let the Collector itself check configurations: every composition, or those named.
+    """Check configurations with the Collector: the named compositions, or all.
 
-    With --config alone it checks those files by themselves; with compositions, merged over each of them. A
-    variable that has no default and is not set is given an example value.
+    With --config and compositions, the files are merged over each composition; with --config alone they are
+    checked by themselves. A variable without a default that is not set gets an example value.
 
     \b
     Example:
@@ -94,8 +93,8 @@ def check(compositions: tuple[str, ...], configs: tuple[Path, ...]) -> None:
     chosen = [COMPOSITIONS[name] for name in compositions]
     if not chosen and not configs:
         chosen = list(COMPOSITIONS.values())
-    with _progress() as report:
-        binary = _found(SOURCES, report)
+    with progress_status() as report:
+        binary = _require(SOURCES, report)
     failed = 0
     for composition in chosen or [Composition("your files", ())]:
         files = [*composition.paths, *configs]
@@ -103,9 +102,9 @@ def check(compositions: tuple[str, ...], configs: tuple[Path, ...]) -> None:
             validate(binary.path, files, {**composition.required, **os.environ})
         except ConfigurationInvalidError as error:
             failed += 1
-            click.secho(f"{composition.name}: not valid ({_shown(files)})\n{error}", fg="red", err=True)
+            click.secho(f"{composition.name}: invalid ({_names(files)})\n{error}", fg="red", err=True)
         else:
-            click.echo(f"{composition.name}: valid ({_shown(files)})")
+            click.echo(f"{composition.name}: valid ({_names(files)})")
     click.echo(f"checked by {binary.path}, version {binary.version}", err=True)
     if failed:
         raise click.exceptions.Exit(1)
@@ -115,10 +114,10 @@ def check(compositions: tuple[str, ...], configs: tuple[Path, ...]) -> None:
 @click.argument("composition", default="all-in-one", type=_NAMES)
 @_CONFIG
 def run(composition: str, configs: tuple[Path, ...]) -> None:
-    """Run a Collector in the foreground, by default everything in one process.
+    """Run a Collector in the foreground; the default composition has all pipelines in one process.
 
-    This process becomes the Collector: signals, standard error and exit status are its own. The variables it
-    takes are in collector-config/README.md. Its queues are kept in ASSAY_COLLECTOR_STORAGE, else in the
+    This process becomes the Collector: signals, standard error and exit status are the Collector's.
+    collector-config/README.md lists its variables. Its queues are in ASSAY_COLLECTOR_STORAGE, else in the
     user's state directory.
 
     \b
@@ -129,51 +128,31 @@ def run(composition: str, configs: tuple[Path, ...]) -> None:
     chosen = COMPOSITIONS[composition]
     if missing := [name for name in chosen.required if not os.environ.get(name)]:
         raise CollectorError(f"{composition} needs {', '.join(missing)}: set and export it")
-    with _progress() as report:
-        binary = _found(SOURCES, report)
+    with progress_status() as report:
+        binary = _require(SOURCES, report)
     environment = {"ASSAY_COLLECTOR_STORAGE": str(_state_directory()), **os.environ}
     files = [*chosen.paths, *configs]
-    # The Collector's own answer to a configuration that is wrong is 40 lines long; this one is short.
+    # `validate` reports an invalid configuration in a few lines, a start in about 40.
     validate(binary.path, files, environment)
     sys.stdout.flush()
     sys.stderr.flush()
     arguments = [str(binary.path), *(f"--config={file}" for file in files)]
-    os.execve(binary.path, arguments, environment)  # noqa: S606  no shell is what is wanted
+    os.execve(binary.path, arguments, environment)  # noqa: S606  no shell is needed
 
 
-def _found(sources: tuple[str, ...], report: Report = lambda _: None) -> CollectorBinary:
+def _require(sources: tuple[str, ...], report: ReportProgress = lambda _: None) -> CollectorBinary:
     binary = find_collector("require", sources=[each for each in SOURCES if each in sources], report=report)
     if binary is None:
-        raise CollectorNotFoundError("no Collector was looked for")
+        raise CollectorNotFoundError("no OpenTelemetry Collector is available")
     return binary
 
 
 def _state_directory() -> Path:
-    # The XDG base directory specification: a path that is not absolute counts as not set.
+    # XDG base directory specification: a relative path is ignored.
     xdg = os.environ.get("XDG_STATE_HOME", "")
     return (Path(xdg) if xdg.startswith("/") else Path.home() / ".local/state") / "assay" / "collector"
 
 
-def _shown(files: list[Path]) -> str:
-    ours = config_directory()
-    return " + ".join(file.name if file.parent == ours else str(file) for file in files)
-
-
-@contextmanager
-def _progress() -> Generator[Report, None, None]:
-    """On a terminal one line that changes, elsewhere a line each; on standard error, to keep output clean."""
-    if not sys.stderr.isatty():
-        yield lambda text: click.echo(text, err=True)
-        return
-    from rich.console import Console  # noqa: PLC0415  90 ms that a script does not need
-
-    console = Console(stderr=True)
-    with console.status("") as status:
-
-        def report(text: str) -> None:
-            if text[:2].strip("1234/"):
-                console.print(text, highlight=False, markup=False)
-            else:
-                status.update(text)
-
-        yield report
+def _names(files: list[Path]) -> str:
+    shipped = config_directory()
+    return " + ".join(file.name if file.parent == shipped else str(file) for file in files)

@@ -1,4 +1,4 @@
-"""`assay demo`: a fact's whole way on this machine, and what arrived."""
+"""`assay demo`: run an instrumented application on this machine, and check the data that arrives."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ from rich.console import Console
 from assay.cli._collector.sources import Mode, find_collector
 from assay.cli._demo.report import show
 from assay.cli._demo.run import run_demo
-from assay.cli._options import collector_option, made_folder, say
+from assay.cli._options import collector_option, created_folder
+from assay.cli._progress import print_progress
 
 
 @click.command("demo")
@@ -28,44 +29,44 @@ from assay.cli._options import collector_option, made_folder, say
     "--keep",
     "directory",
     type=click.Path(file_okay=False, path_type=Path),
-    help="Leave everything in this folder, which must be new or empty. Default: a new temporary folder.",
+    help="Folder for all files, new or empty; they are left there. Default: a new temporary folder.",
 )
 @collector_option
 def command(directory: Path | None, mode: Mode, *, as_json: bool) -> None:
-    """Run a real Dagster project, instrumented, and show what arrived where.
+    """Run a real Dagster project, instrumented, and check the data that arrives.
 
-    Dagster runs under opentelemetry-instrument; spans, series and logs go through an OpenTelemetry
-    Collector; approvals and runs arrive in an audit log; CDEvents come out. Every figure is counted at the
-    far end and compared with what Dagster itself counted. Exits 0 only if all of it holds.
+    Dagster runs under opentelemetry-instrument. Its spans, series and logs go through an OpenTelemetry
+    Collector, its approvals and runs into an audit log, and CDEvents are sent. Every figure is counted where
+    the data arrives and compared with Dagster's own count. The exit status is 0 only if every check passes.
 
     \b
     Example:
       assay demo
       assay demo --json --keep ./demo > demo.json
     """
-    root = _prepared(directory)
-    # As Ctrl-C: what was started is stopped.
+    root = _empty_folder(directory)
+    # SIGTERM stops the services, as Ctrl-C does.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    binary = find_collector(mode, report=say)
-    outcome = run_demo(root, binary, say)
+    binary = find_collector(mode, report=print_progress)
+    outcome = run_demo(root, binary, print_progress)
     if as_json:
         click.echo(json.dumps(outcome.as_json(), indent=2))
         for line in outcome.failures:
-            say(f"does not hold: {line}")
+            print_progress(f"failed check: {line}")
     else:
         show(outcome, root, Console())
     sys.exit(0 if outcome.holds else 1)
 
 
-def _prepared(directory: Path | None) -> Path:
-    """Return an empty folder.
+def _empty_folder(directory: Path | None) -> Path:
+    """Return the given folder, or a new temporary one.
 
     Raises:
-        click.BadParameter: The folder that was named cannot be made, or holds something.
+        click.BadParameter: The given folder cannot be created, or is not empty.
     """
     if directory is None:
         return Path(tempfile.mkdtemp(prefix="assay-demo-"))
-    root = made_folder(directory)
+    root = created_folder(directory)
     if any(root.iterdir()):
         raise click.BadParameter(f"{root} is not empty: name a new folder, or empty it", param_hint="--keep")
     return root

@@ -1,4 +1,4 @@
-"""`assay doctor`: what would be instrumented here, what can be reached, and what is to be mended."""
+"""`assay doctor`: report the instrumentations, endpoints and settings of this environment."""
 
 from __future__ import annotations
 
@@ -19,9 +19,10 @@ _COLOURS = {"ok": "green", "skipped": "dim", "warning": "yellow", "error": "red"
 @click.command("doctor")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def command(*, as_json: bool) -> None:
-    """Say what would be instrumented here, what can be reached, and what to mend.
+    """Report what would be instrumented, which endpoints answer, and which settings are wrong.
 
-    Looks at this environment's variables, installed packages and endpoints; exits 1 if something is wrong.
+    It examines this environment's variables, installed packages and endpoints. The exit status is 1 if there
+    is an error.
 
     \b
     Example:
@@ -31,30 +32,30 @@ def command(*, as_json: bool) -> None:
     from assay.distro.diagnosis import diagnose  # noqa: PLC0415 - imports every instrumentation's metadata
 
     findings = [*diagnose(), _collector()]
-    holds = all(finding.status != "error" for finding in findings)
+    is_ok = all(finding.status != "error" for finding in findings)
     if as_json:
-        click.echo(json.dumps({"ok": holds, "findings": [finding.as_dict() for finding in findings]}))
+        click.echo(json.dumps({"ok": is_ok, "findings": [finding.as_dict() for finding in findings]}))
     elif sys.stdout.isatty():
         _print_table(findings)
     else:
         for finding in findings:
             click.echo(_line(finding))
-    if not holds:
+    if not is_ok:
         raise SystemExit(1)
 
 
 def _collector() -> Finding:
-    from assay.cli._collector.errors import CollectorError  # noqa: PLC0415 - what doctor's help needs not
-    from assay.cli._collector.sources import PRESENT, find_collector  # noqa: PLC0415 - as above
-    from assay.distro.diagnosis import Finding  # noqa: PLC0415 - as above
+    from assay.cli._collector.errors import CollectorError  # noqa: PLC0415 - not needed by --help
+    from assay.cli._collector.sources import PRESENT, find_collector  # noqa: PLC0415
+    from assay.distro.diagnosis import Finding  # noqa: PLC0415
 
     try:
         binary = find_collector("require", sources=PRESENT)
     except CollectorError as error:
-        status = "error" if os.environ.get("ASSAY_COLLECTOR") else "warning"  # that one was asked for
+        status = "error" if os.environ.get("ASSAY_COLLECTOR") else "warning"  # the variable requires it
         return Finding("collector", "binary", status, str(error), "assay collector build")
     if binary is None:
-        return Finding("collector", "binary", "warning", "none on this machine", "assay collector build")
+        return Finding("collector", "binary", "warning", "not found on this machine", "assay collector build")
     return Finding(
         "collector", "binary", "ok", f"{binary.path} (from {binary.source}, version {binary.version})"
     )
@@ -66,11 +67,11 @@ def _line(finding: Finding) -> str:
 
 
 def _print_table(findings: Iterable[Finding]) -> None:
-    from rich.console import Console  # noqa: PLC0415 - on a terminal only
-    from rich.markup import escape  # noqa: PLC0415 - as above
-    from rich.table import Table  # noqa: PLC0415 - as above
+    from rich.console import Console  # noqa: PLC0415 - needed on a terminal only
+    from rich.markup import escape  # noqa: PLC0415
+    from rich.table import Table  # noqa: PLC0415
 
-    table = Table("", "what", "found", "how to mend it")
+    table = Table("status", "subject", "finding", "remedy")
     for finding in findings:
         colour = _COLOURS[finding.status]
         table.add_row(

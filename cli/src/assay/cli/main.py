@@ -1,11 +1,11 @@
-"""The `assay` command: each public module beside this one is a command, imported when it is used.
+"""The `assay` command. Each public module of this package is a subcommand, imported when it is used.
 
 ```console
 $ assay --help
 $ assay demo
 ```
 
-Exit status: 0 when all is well, 1 when it failed or what was checked does not hold, 2 for wrong usage.
+Exit status: 0 for success, 1 for an error or a failed check, 2 for wrong usage.
 """
 
 from __future__ import annotations
@@ -22,26 +22,26 @@ _NOT_A_COMMAND = "main"
 
 
 class LazyGroup(click.Group):
-    """Finds its commands by module name, so that starting one imports no other.
+    """A group that finds a subcommand by its module name and imports no other.
 
-    An error of one of our packages becomes one message without a traceback, and exit status 1.
+    It prints an error of one of our packages as a message without a traceback, and exits with status 1.
     """
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """The names of the public modules of this package."""
+        """Return the names of the public modules of this package."""
         del ctx
         names = (module.name for module in pkgutil.iter_modules([str(Path(__file__).parent)]))
         return sorted(name for name in names if not name.startswith("_") and name != _NOT_A_COMMAND)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """The `command` of the module of that name, None if there is no such module."""
+        """Return the `command` of the module with this name, None if the module does not exist."""
         if cmd_name not in self.list_commands(ctx):
             return None
         command: click.Command = importlib.import_module(f"assay.cli.{cmd_name}").command
         return command
 
     def invoke(self, ctx: click.Context) -> Any:  # noqa: ANN401  click's signature
-        """Runs the command; `ASSAY_DEBUG=1` shows the traceback of an error."""
+        """Run the subcommand; `ASSAY_DEBUG=1` shows the traceback of an error."""
         try:
             return super().invoke(ctx)
         except Exception as error:
@@ -51,7 +51,7 @@ class LazyGroup(click.Group):
 
 
 def is_ours(error: BaseException) -> bool:
-    """Whether a package of this suite raised it to be read: its class, or a base of it, is defined there."""
+    """Return whether a package of this suite defines the error's class or one of its base classes."""
     return any(kind.__module__.startswith("assay.") for kind in type(error).__mro__)
 
 
@@ -62,8 +62,8 @@ def main() -> None:
 
     \b
     Example:
-      assay demo        the whole way of a fact, on this machine
-      assay doctor      what would be instrumented here, and what can be reached
+      assay demo        run an instrumented application here, and check the data that arrives
+      assay doctor      report what would be instrumented here, and which endpoints answer
 
     ASSAY_DEBUG=1 shows the traceback of an error.
     """

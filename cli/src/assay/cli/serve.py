@@ -1,4 +1,4 @@
-"""`assay serve`: the exporter host."""
+"""`assay serve`: run the exporter host."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from assay.host import Host, HostError, load_config
     type=click.Path(dir_okay=False, path_type=Path),
     help="The host's YAML file: listeners, exporters, limits.",
 )
-@click.option("--check", is_flag=True, help="Check the file and the exporters' settings, and start nothing.")
-@click.option("--verbose", is_flag=True, help="Log what is done, not only what goes wrong.")
+@click.option("--check", is_flag=True, help="Check the file and the exporters' settings without starting.")
+@click.option("--verbose", is_flag=True, help="Log at level INFO instead of WARNING.")
 def command(path: Path, *, check: bool, verbose: bool) -> None:
-    """Serve OTLP to the exporters that a file names, until SIGTERM or Ctrl-C.
+    """Receive OTLP for the exporters that a file names, until SIGTERM or Ctrl-C.
 
-    A stop takes no more, answers what has begun, and lets each exporter finish.
+    On a stop it rejects new requests, answers the pending ones, and lets each exporter finish.
     """
     logging.basicConfig(
         level=logging.INFO if verbose else logging.WARNING,
@@ -35,10 +35,10 @@ def command(path: Path, *, check: bool, verbose: bool) -> None:
             names = ", ".join(host.config.exporters)
             click.echo(f"{path}: {len(host.config.listeners)} listeners, exporters {names}: valid")
             return
-        ended_in_time = host.run()
+        stopped_in_time = host.run()
     except HostError as error:
         raise click.ClickException(str(error)) from error
-    if not ended_in_time:
+    if not stopped_in_time:
         raise click.ClickException(
-            "not everything ended in time: what was not acknowledged will be sent again"
+            "not every request was answered in time: senders will repeat those that were not acknowledged"
         )

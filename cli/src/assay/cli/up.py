@@ -1,7 +1,8 @@
-"""`assay up`: the Collector and the exporter host on this machine, until Ctrl-C."""
+"""`assay up`: run the Collector and the exporter host on this machine until Ctrl-C."""
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
 from pathlib import Path
@@ -9,10 +10,15 @@ from types import FrameType
 
 import click
 
-from assay.cli._collector.process import Addresses
+from assay.cli._addresses import StackAddresses, kept_free_addresses
 from assay.cli._collector.sources import Mode, find_collector
-from assay.cli._options import collector_option, made_folder, say
-from assay.cli._stack import Folder, HostAddresses, Stack
+from assay.cli._folder import Folder
+from assay.cli._options import collector_option, created_folder
+from assay.cli._private_files import write_private
+from assay.cli._progress import print_progress
+from assay.cli._stack import Stack
+from assay.cli._unregistered import UnregisteredEvents
+from assay.semconv.registry import extended
 
 
 @click.command("up")
@@ -22,28 +28,31 @@ from assay.cli._stack import Folder, HostAddresses, Stack
     type=click.Path(file_okay=False, path_type=Path),
     default=Path("assay-data"),
     show_default=True,
-    help="Folder for the audit log, the CDEvents, the queues and the logs.",
+    help="Folder of the audit log, the CDEvents, the queues, the tokens and the logs.",
 )
 @click.option(
-    "--free-ports", is_flag=True, help="Listen on ports that are free now, not on the default ones."
+    "--free-ports",
+    is_flag=True,
+    help="Listen on free ports instead of the default ones; the folder keeps them for the next start.",
 )
 @collector_option
 def command(directory: Path, mode: Mode, *, free_ports: bool) -> None:
-    """Run the Collector and the exporters on this machine, and say where they listen.
+    """Run the Collector and the exporters on this machine until Ctrl-C, and print their addresses.
 
-    Stays until Ctrl-C. Applications find everything at the default addresses; what they need to send audit
-    records is printed.
+    Applications find the services at the default addresses. The variables that they need to send audit
+    records are printed, and written to the file `environment`. The tokens stay with the folder: applications
+    that are running keep working when `assay up` is restarted on it.
 
     \b
     Example:
       assay up --keep ./assay-data
       . ./assay-data/environment && opentelemetry-instrument python app.py      (in another terminal)
     """
-    folder = Folder(made_folder(directory))
-    binary = find_collector(mode, report=say)
-    stack = (
-        Stack(folder, binary, Addresses.free(), HostAddresses.free()) if free_ports else Stack(folder, binary)
-    )
+    folder = Folder(created_folder(directory))
+    catalogue = extended(*filter(None, os.environ.get("ASSAY_REGISTRY", "").split(os.pathsep)))
+    binary = find_collector(mode, report=print_progress)
+    addresses = kept_free_addresses(folder.addresses) if free_ports else StackAddresses()
+    stack = Stack(folder, binary, addresses.collector, addresses.host)
     stopped = threading.Event()
 
     def stop(_number: int, _frame: FrameType | None) -> None:
@@ -53,20 +62,35 @@ def command(directory: Path, mode: Mode, *, free_ports: bool) -> None:
         signal.signal(number, stop)
     with stack.running():
         _announce(stack)
-        stack.wait(stopped)
-        say("stopping")
+        registered = catalogue.events.keys() | catalogue.spans.keys()
+        unregistered = UnregisteredEvents(folder.traces, folder.logs, registered)
+        stack.wait(stopped, lambda: _report(unregistered))
+        print_progress("stopping")
 
 
 def _announce(stack: Stack) -> None:
-    """Print the addresses, and leave the variables for an application where a shell can take them."""
+    """Print the addresses and the variables for applications; write the variables to a file."""
     folder = stack.folder
     exports = "".join(f"export {name}={value}\n" for name, value in stack.application_environment().items())
-    environment = folder.root / "environment"
-    environment.touch(mode=0o600)  # it holds the token of the audit path
-    environment.write_text(exports, encoding="utf-8")
+    write_private(folder.environment, exports)  # it holds a token
     if stack.binary is not None:
-        click.echo(f"# Prometheus scrapes {stack.collector.prometheus_url}")
+        click.echo(f"# metrics for Prometheus: {stack.collector.prometheus_url}")
+    else:
+        click.echo(
+            f"# without a Collector: no Prometheus endpoint (metrics are in {folder.metrics}), no queue on "
+            "disk before the exporters, no sampling, and redaction in the application only"
+        )
     click.echo(f"# health of the exporters: http://{stack.host.health}/health/detailed")
-    click.echo(f"# the audit log: assay audit verify --db {folder.database} --key {folder.verifier_key}")
-    click.echo(f"# for an application, also in {environment}:")
+    click.echo(
+        f"# to verify the audit log: assay audit verify --db {folder.database} --key {folder.verifier_key}"
+    )
+    click.echo(f"# variables for applications, also in {folder.environment}:")
     click.echo(exports, nl=False)
+
+
+def _report(unregistered: UnregisteredEvents) -> None:
+    for name in unregistered.read():
+        print_progress(
+            f"{name} is not in the registry of `assay up`, so no CDEvents are sent for it: restart "
+            "`assay up` with ASSAY_REGISTRY set to the application's registry file"
+        )

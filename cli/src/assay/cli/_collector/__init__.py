@@ -1,4 +1,4 @@
-"""The Collector as a program on this machine: find it, build it, check its configurations, run it.
+"""Find, build, check and run an OpenTelemetry Collector on this machine.
 
 ```python
 from assay.cli._collector.files import COMPOSITIONS

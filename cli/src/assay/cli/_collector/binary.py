@@ -1,4 +1,4 @@
-"""What a Collector binary is, says of itself, and lacks."""
+"""Inspect a Collector binary: its version, its components, and whether it accepts configurations."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from assay.cli._collector.errors import CollectorError, ConfigurationInvalidErro
 Source = Literal["env", "cache", "path", "built", "container"]
 
 _KINDS = ("receivers", "processors", "exporters", "connectors", "extensions")
-_ANSWER_SECONDS = 60
+_COMMAND_SECONDS = 60
 
 
 @dataclasses.dataclass(frozen=True)
 class CollectorBinary:
-    """A Collector that can be run here.
+    """A Collector that runs on this machine.
 
     Attributes:
         path: The executable.
-        version: What it says its version is, for example `0.152.0`.
+        version: The version that it reports, for example `0.152.0`.
         source: Where it was found.
     """
 
@@ -35,12 +35,12 @@ class CollectorBinary:
 
 
 def inspect(path: Path) -> tuple[str, frozenset[str]]:
-    """Asks the binary for its version and its components, written `processors/redaction`.
+    """Return a Collector's version and its components, written `processors/redaction`.
 
     Raises:
-        CollectorError: It cannot be run, or does not answer as a Collector does.
+        CollectorError: The program cannot be run, or its output is not that of a Collector.
     """
-    result = _ask(path, ["components"])
+    result = _run(path, ["components"])
     try:
         answer: dict[str, Any] = yaml.safe_load(result.stdout)
         version = str(answer["buildinfo"]["version"])
@@ -49,13 +49,13 @@ def inspect(path: Path) -> tuple[str, frozenset[str]]:
         )
     except (yaml.YAMLError, KeyError, TypeError, AttributeError) as error:
         raise CollectorError(
-            f"{path} does not answer `components` as an OpenTelemetry Collector does"
+            f"{path} is not an OpenTelemetry Collector: `components` has another output"
         ) from error
     return version, components
 
 
 def named_components(configs: Iterable[Path]) -> frozenset[str]:
-    """The components that configuration files name, written `processors/redaction`."""
+    """Return the components that configuration files name, written `processors/redaction`."""
     named: set[str] = set()
     for config in configs:
         content: Mapping[str, Any] = yaml.safe_load(config.read_text(encoding="utf-8")) or {}
@@ -65,10 +65,10 @@ def named_components(configs: Iterable[Path]) -> frozenset[str]:
 
 
 def accept(path: Path, source: Source, needed: AbstractSet[str]) -> CollectorBinary:
-    """The binary at `path`, if it has every component in `needed`.
+    """Return the Collector at `path` if it has every component in `needed`.
 
     Raises:
-        CollectorError: It is no Collector, or lacks components; the message names them.
+        CollectorError: The program is not a Collector, or lacks components; the message names them.
     """
     version, components = inspect(path)
     if missing := sorted(needed - components):
@@ -77,24 +77,24 @@ def accept(path: Path, source: Source, needed: AbstractSet[str]) -> CollectorBin
 
 
 def validate(path: Path, configs: Iterable[Path], environment: Mapping[str, str]) -> None:
-    """Lets the Collector itself judge the merged configurations.
+    """Check merged configuration files with the Collector's own `validate` command.
 
     Args:
         path: The Collector.
         configs: The files, in the order in which they are merged.
-        environment: The whole environment that `${env:…}` is resolved from.
+        environment: The whole environment from which `${env:…}` is resolved.
 
     Raises:
-        ConfigurationInvalidError: The Collector refuses them; the message is its own.
+        ConfigurationInvalidError: The Collector rejects them; the message is the Collector's.
     """
     arguments = [f"--config={config}" for config in configs]
-    result = _ask(path, ["validate", *arguments], environment)
+    result = _run(path, ["validate", *arguments], environment)
     if result.returncode:
-        said = (result.stderr or result.stdout).strip() or f"exit status {result.returncode}"
-        raise ConfigurationInvalidError(said.removeprefix("Error: "))
+        message = (result.stderr or result.stdout).strip() or f"exit status {result.returncode}"
+        raise ConfigurationInvalidError(message.removeprefix("Error: "))
 
 
-def _ask(
+def _run(
     path: Path, arguments: list[str], environment: Mapping[str, str] | None = None
 ) -> subprocess.CompletedProcess[str]:
     try:
@@ -103,7 +103,7 @@ def _ask(
             capture_output=True,
             text=True,
             errors="replace",
-            timeout=_ANSWER_SECONDS,
+            timeout=_COMMAND_SECONDS,
             check=False,
             env=environment,
         )
@@ -111,5 +111,5 @@ def _ask(
         raise CollectorError(f"{path} cannot be run: {error.strerror or error}") from error
     except subprocess.TimeoutExpired as error:
         raise CollectorError(
-            f"{path} {arguments[0]} gave no answer within {_ANSWER_SECONDS} seconds"
+            f"`{path} {arguments[0]}` did not end within {_COMMAND_SECONDS} seconds"
         ) from error

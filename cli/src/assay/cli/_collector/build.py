@@ -1,8 +1,8 @@
-"""Builds the Collector with Go, from the manifest and its lock, once.
+"""Build the Collector with Go, from the manifest and its lock, once.
 
-The Builder writes the sources; the committed `go.mod` and `go.sum` are laid over what it wrote, and
-`-mod=readonly` compiles exactly what was locked. (The Builder's own `go mod tidy` would also want every
-component's test dependencies.)
+The Builder writes the sources. The committed `go.mod` and `go.sum` replace the Builder's, and `-mod=readonly`
+compiles exactly the locked versions. (The Builder's own `go mod tidy` would also need every component's test
+dependencies.)
 """
 
 from __future__ import annotations
@@ -21,26 +21,25 @@ from pathlib import Path
 from assay.cli._collector.cache import LOCKED_FILES, cached_binary, pinned_version
 from assay.cli._collector.errors import CollectorBuildError
 from assay.cli._collector.files import distribution_directory
-
-Report = Callable[[str], None]
+from assay.cli._progress import ReportProgress
 
 _BUILDER = "go.opentelemetry.io/collector/cmd/builder"
 _REPORT_SECONDS = 5
 _LINES_KEPT = 20
 
 
-def build_collector(go: Path, report: Report) -> Path:
-    """Compiles the Collector into the cache and gives its path; at once if it is there already.
+def build_collector(go: Path, report: ReportProgress) -> Path:
+    """Build the Collector into the cache, unless the cache already has it, and return its path.
 
-    One build at a time: who comes second waits and takes what the first made. The binary appears in the cache
-    whole or not at all.
+    Concurrent builds are serialized: the second one waits and uses the first one's binary. The binary appears
+    in the cache complete or not at all.
 
     Args:
         go: The Go command.
-        report: Is told what is being done, first that it takes minutes.
+        report: Called for each step; the first call says that a build takes minutes.
 
     Raises:
-        CollectorBuildError: A step failed; the message ends with what it said.
+        CollectorBuildError: A step failed; the message ends with the step's output.
     """
     binary = cached_binary()
     try:
@@ -55,10 +54,10 @@ def build_collector(go: Path, report: Report) -> Path:
     return binary
 
 
-def _build(go: Path, binary: Path, report: Report) -> None:
+def _build(go: Path, binary: Path, report: ReportProgress) -> None:
     version = pinned_version()
-    report(f"building the OpenTelemetry Collector {version}: this takes minutes, once; kept in {binary}")
-    # Beside the target: the last step is a rename, which is atomic within one file system only.
+    report(f"building the OpenTelemetry Collector {version} into {binary}: this takes minutes, once")
+    # In the target's folder, because a rename is atomic only within one file system.
     with tempfile.TemporaryDirectory(prefix="build-", dir=binary.parent) as name:
         folder = Path(name)
         report("1/4 installing the OpenTelemetry Collector Builder")
@@ -78,7 +77,7 @@ def _build(go: Path, binary: Path, report: Report) -> None:
     report(f"built {binary}")
 
 
-def _compile(go: Path, sources: Path, packages: int, report: Report) -> None:
+def _compile(go: Path, sources: Path, packages: int, report: ReportProgress) -> None:
     report(f"4/4 compiling {packages} packages")
     compiled, reported = 0, time.monotonic()
 
@@ -100,14 +99,14 @@ def _run(
     each_line: Callable[[str], None] = lambda _: None,
     **environment: str,
 ) -> list[str]:
-    """Runs one step, passes on each line that it prints, and gives them all."""
-    # What the user has set for projects of their own (a vendor folder, a workspace) is not for this one.
-    ours = {**os.environ, "GOFLAGS": "", "GOWORK": "off", **environment}
+    """Run one step, call `each_line` with each line that it prints, and return all lines."""
+    # The user's Go settings (a vendor folder, a workspace) are for the user's own projects.
+    variables = {**os.environ, "GOFLAGS": "", "GOWORK": "off", **environment}
     lines: list[str] = []
     with subprocess.Popen(
         [str(program), *arguments],
         cwd=folder,
-        env=ours,
+        env=variables,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -118,18 +117,18 @@ def _run(
                 lines.append(line.rstrip())
                 each_line(line)
     if process.returncode:
-        said = "\n".join(collections.deque(lines, _LINES_KEPT))
-        raise CollectorBuildError(f"`{program.name} {arguments[0]}` failed ({process.returncode}):\n{said}")
+        output = "\n".join(collections.deque(lines, _LINES_KEPT))
+        raise CollectorBuildError(f"`{program.name} {arguments[0]}` failed ({process.returncode}):\n{output}")
     return lines
 
 
 @contextlib.contextmanager
-def _exclusive(path: Path, report: Report) -> Generator[None, None, None]:
-    """Holds the lock file; the kernel lets go of it when the process ends, however it ends."""
+def _exclusive(path: Path, report: ReportProgress) -> Generator[None, None, None]:
+    """Hold an exclusive lock on a file; the kernel releases it when the process exits."""
     with path.open("w") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            report("another build of the same Collector is under way: waiting for it")
+            report("waiting for another build of the same Collector")
             fcntl.flock(file, fcntl.LOCK_EX)
         yield

@@ -1,4 +1,4 @@
-"""Where a built Collector is kept, so that it is built once for each manifest and lock."""
+"""The cache of built Collectors: one for each manifest and lock."""
 
 from __future__ import annotations
 
@@ -12,29 +12,29 @@ import yaml
 from assay.cli._collector.files import distribution_directory
 
 LOCKED_FILES = ("builder.yaml", "go.mod", "go.sum")
-"""What decides the binary: the Builder's manifest, and the lock that its sources are compiled with."""
+"""The files that determine the binary: the Builder's manifest and the lock of its sources."""
 
 
 def cache_directory() -> Path:
-    """`ASSAY_CACHE_DIR`, else `assay` under `XDG_CACHE_HOME`, else under `~/.cache`."""
+    """Return `ASSAY_CACHE_DIR`, else `assay` under `XDG_CACHE_HOME`, else under `~/.cache`."""
     if own := os.environ.get("ASSAY_CACHE_DIR"):
         return Path(own)
-    # The XDG base directory specification: a path that is not absolute counts as not set.
+    # XDG base directory specification: a relative path is ignored.
     xdg = os.environ.get("XDG_CACHE_HOME", "")
     return (Path(xdg) if xdg.startswith("/") else Path.home() / ".cache") / "assay"
 
 
 def pinned_version() -> str:
-    """The version of the Collector, its components and its Builder, without `v`."""
+    """Return the version of the Collector, its components and its Builder, without `v`."""
     manifest = yaml.safe_load((distribution_directory() / "builder.yaml").read_text(encoding="utf-8"))
     return str(manifest["dist"]["version"])
 
 
 def cached_binary() -> Path:
-    """Where the binary of the present manifest and lock is, or would be.
+    """Return the path of the binary of the present manifest and lock, whether it exists or not.
 
-    The name has the hash of both and the platform: a changed pin is another binary, and a home directory that
-    two machines share holds one for each.
+    The path contains the hash of both files and the platform: a changed pin is another binary, and machines
+    of different platforms can share a home directory.
     """
     digest = hashlib.sha256()
     for name in LOCKED_FILES:

@@ -1,4 +1,4 @@
-"""What goes wrong between the command and a Collector; each message says what to do."""
+"""Errors of finding, building, checking and running a Collector. Each message gives a remedy."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ class CollectorError(Exception):
 
 
 class CollectorNotFoundError(CollectorError):
-    """No source gave a Collector binary; the message says why each of them did not."""
+    """No source has a Collector binary; the message gives the reason for each."""
 
 
 class CollectorBuildError(CollectorError):
-    """The build with Go failed; the message ends with what the compiler said."""
+    """The build with Go failed; the message ends with the compiler's output."""
 
 
 class ConfigurationInvalidError(CollectorError):
-    """The Collector refused a configuration; the message is the Collector's own."""
+    """The Collector rejected a configuration; the message is the Collector's."""
 
 
 class CollectorStartError(CollectorError):
-    """The Collector ended, or was not healthy in time; the message ends with its last log lines."""
+    """The Collector exited or did not become healthy in time; the message ends with its last log lines."""

@@ -1,7 +1,7 @@
-"""Where the Collector's files are, and which of them make a deployable Collector together.
+"""The Collector's configuration files, and the compositions of them that can be deployed.
 
-The files are data of this distribution (`assay/cli/_collector/config`); in a checkout they are
-`collector-config/` itself, so that there is one copy to edit.
+The files are data of this distribution (`assay/cli/_collector/config`). A checkout reads `collector-config/`
+instead, so that there is one copy to edit.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ _CHECKOUT = Path(__file__).parents[5] / "collector-config"
 
 
 def config_directory() -> Path:
-    """The folder with `base.yaml` and its neighbours.
+    """Return the folder of `base.yaml` and the other configuration files.
 
     Raises:
-        CollectorError: The installation lacks them.
+        CollectorError: The installation lacks the folder.
     """
     for folder in (_INSTALLED, _CHECKOUT):
         if (folder / "base.yaml").is_file():
@@ -32,18 +32,18 @@ def config_directory() -> Path:
 
 
 def distribution_directory() -> Path:
-    """The folder with the Builder's manifest and its lock."""
+    """Return the folder of the Builder's manifest and its lock."""
     return config_directory() / "distribution"
 
 
 @dataclasses.dataclass(frozen=True)
 class Composition:
-    """Files that make one deployable Collector together, in the order in which they are merged.
+    """The configuration files of one deployable Collector, in the order in which they are merged.
 
     Attributes:
-        name: How the command and the docs call it.
+        name: Its name in the command and in the documentation.
         files: File names within `config_directory()`.
-        required: The variables that have no default, each with a value of the right form, to validate with.
+        required: The variables without a default, each with an example value for validation.
     """
 
     name: str
@@ -52,7 +52,7 @@ class Composition:
 
     @property
     def paths(self) -> tuple[Path, ...]:
-        """The files as absolute paths."""
+        """Absolute paths of the files."""
         return tuple(config_directory() / file for file in self.files)
 
 
@@ -77,4 +77,4 @@ _ALL = (
 )
 
 COMPOSITIONS: Mapping[str, Composition] = {composition.name: composition for composition in _ALL}
-"""Every composition that `assay collector validate` checks, by name."""
+"""The compositions by name; `assay collector validate` checks all of them."""

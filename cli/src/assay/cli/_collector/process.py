@@ -1,4 +1,4 @@
-"""A Collector that runs: started, healthy, stopped or killed."""
+"""Run a Collector as a child process."""
 
 from __future__ import annotations
 
@@ -10,13 +10,12 @@ import signal
 import socket
 import subprocess
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 
 from assay.cli._collector.errors import CollectorStartError
+from assay.cli._loopback import answers
 
 _POLL_SECONDS = 0.1
 _LINES_SHOWN = 8
@@ -24,7 +23,7 @@ _LINES_SHOWN = 8
 
 @dataclasses.dataclass(frozen=True)
 class Addresses:
-    """Where a Collector listens, each as `host:port`; the defaults are those of the configuration files."""
+    """Where a Collector listens, as `host:port`; the defaults are those of the configuration files."""
 
     otlp_grpc: str = "127.0.0.1:4317"
     otlp_http: str = "127.0.0.1:4318"
@@ -35,28 +34,27 @@ class Addresses:
 
     @classmethod
     def free(cls) -> Addresses:
-        """Loopback addresses with ports that are free now."""
-        with contextlib.ExitStack() as held:
-            # All are held until all are chosen, so that none is chosen twice.
-            return cls(**{field.name: free_address(held) for field in dataclasses.fields(cls)})
+        """Return loopback addresses with ports that are free now."""
+        with contextlib.ExitStack() as reserved:
+            return cls(**{field.name: free_address(reserved) for field in dataclasses.fields(cls)})
 
     @property
     def audit_url(self) -> str:
-        """Where audit records are posted, without TLS."""
+        """URL for audit records, without TLS."""
         return f"http://{self.audit}/v1/audit"
 
     @property
     def prometheus_url(self) -> str:
-        """Where Prometheus scrapes the registry's series."""
+        """URL at which Prometheus scrapes the registry's metrics."""
         return f"http://{self.prometheus}/metrics"
 
     @property
     def telemetry_url(self) -> str:
-        """Where Prometheus scrapes the Collector's own telemetry."""
+        """URL at which Prometheus scrapes the Collector's own metrics."""
         return f"http://{self.telemetry}/metrics"
 
     def environment(self) -> dict[str, str]:
-        """The variables by which the configuration files take these addresses."""
+        """Return the variables with which the configuration files set these addresses."""
         host, port = self.telemetry.rsplit(":", 1)
         return {
             "ASSAY_COLLECTOR_OTLP_GRPC_ADDRESS": self.otlp_grpc,
@@ -70,21 +68,21 @@ class Addresses:
 
 
 class CollectorProcess:
-    """One Collector as a child process, in a session of its own: a Ctrl-C for its parent does not end it.
+    """A Collector as a child process, in a session of its own, so that Ctrl-C for its parent does not end it.
 
-    A context manager that starts it and stops it. May be started again after `stop` or `kill`; what its queue
-    holds is then delivered.
+    As a context manager it starts and stops the Collector. It can be started again after `stop` or `kill`;
+    the Collector then delivers the content of its queues.
 
     Args:
         binary: The Collector.
         configs: The configuration files, in the order in which they are merged.
         addresses: Where it listens.
-        storage: The folder of its queues; made if absent, kept afterwards.
-        log: The file its log is appended to, a JSON object a line.
-        environment: Further variables for the configuration files, over those of this process.
+        storage: Folder of its queues; created when it is missing, and kept.
+        log: File to which its log is appended, one JSON object a line.
+        environment: Variables for the configuration files; they override those of this process.
     """
 
-    def __init__(  # noqa: PLR0913  each is a fact of its own that the caller decides
+    def __init__(  # noqa: PLR0913  independent settings
         self,
         binary: Path,
         configs: Sequence[Path],
@@ -116,20 +114,20 @@ class CollectorProcess:
 
     @property
     def pid(self) -> int | None:
-        """The process id while it runs."""
+        """Process id while the Collector runs, else None."""
         return self._process.pid if self._process and self._process.poll() is None else None
 
     def start(self, timeout: float = 60) -> None:
-        """Starts it and waits until it answers that it is healthy.
+        """Start the Collector and wait until it is healthy.
 
         Args:
             timeout: Seconds to wait.
 
         Raises:
-            CollectorStartError: It ended, or was not healthy in time; it does not run then.
+            CollectorStartError: It exited, or did not become healthy in time and was killed.
         """
         if self.pid is not None:
-            raise CollectorStartError(f"this Collector runs already, as process {self.pid}")
+            raise CollectorStartError(f"this Collector is already running as process {self.pid}")
         self.log.parent.mkdir(parents=True, exist_ok=True)
         logged = self.log.stat().st_size if self.log.exists() else 0
         with self.log.open("ab") as log:
@@ -143,29 +141,29 @@ class CollectorProcess:
             )
         deadline = time.monotonic() + timeout
         while True:
-            # First: what answers on the port of one that has ended is another.
+            # Before the health check: if this Collector has exited, another process answers on its port.
             if self._process.poll() is not None:
                 raise CollectorStartError(
-                    f"the Collector ended with status {self._process.returncode}:\n{self._said(logged)}"
+                    f"the Collector exited with status {self._process.returncode}:\n{self._errors(logged)}"
                 )
-            if self._healthy():
+            if answers(f"http://{self.addresses.health}/"):
                 return
             if time.monotonic() > deadline:
                 self.kill()
                 raise CollectorStartError(
-                    f"the Collector did not answer at http://{self.addresses.health} within {timeout:g} s:\n"
-                    f"{self._said(logged)}"
+                    f"the Collector did not become healthy at http://{self.addresses.health} within"
+                    f" {timeout:g} s:\n{self._errors(logged)}"
                 )
             time.sleep(_POLL_SECONDS)
 
     def stop(self, timeout: float = 30) -> int | None:
-        """Ends it gracefully: what is in memory is sent on or goes to its queue.
+        """Terminate the Collector; it sends the data in memory or writes it to its queues.
 
         Args:
             timeout: Seconds after which it is killed.
 
         Returns:
-            Its exit status (0 when it ended well), None when it was never started.
+            Its exit status (0 after a clean stop), None if it was never started.
         """
         if self._process is None:
             return None
@@ -178,32 +176,23 @@ class CollectorProcess:
         return self._process.returncode
 
     def kill(self) -> None:
-        """Ends it with SIGKILL, as a crash would."""
+        """Kill the Collector with SIGKILL, as a crash would end it."""
         if self._process is not None and self._process.poll() is None:
             self._process.send_signal(signal.SIGKILL)
             self._process.wait()
 
-    def _healthy(self) -> bool:
-        try:
-            # Loopback, and no proxy that the environment may name.
-            opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-            with opener.open(f"http://{self.addresses.health}/", timeout=1) as answer:
-                return answer.status == 200  # noqa: PLR2004  HTTP's OK
-        except (OSError, urllib.error.URLError):
-            return False
-
-    def _said(self, offset: int) -> str:
-        """The errors among what it logged since `offset`, else its last lines."""
+    def _errors(self, offset: int) -> str:
+        """Return the last errors that were logged since `offset`, else the last lines."""
         with self.log.open("rb") as file:
             file.seek(offset)
             lines = file.read().decode(errors="replace").splitlines()
         errors = [line for line in lines if _is_error(line)]
         shown = (errors or lines)[-_LINES_SHOWN:]
-        return "\n".join(f"  {line}" for line in shown) or f"  nothing (see {self.log})"
+        return "\n".join(f"  {line}" for line in shown) or f"  no output (see {self.log})"
 
 
 def _is_error(line: str) -> bool:
-    """The Collector logs JSON, and ends with a plain line that starts with `Error:`."""
+    """Return whether a log line is an error: a JSON line of that level, or the plain line at the end."""
     try:
         entry = json.loads(line)
     except ValueError:
@@ -211,9 +200,9 @@ def _is_error(line: str) -> bool:
     return isinstance(entry, dict) and '"level":"error"' in line.replace(" ", "")
 
 
-def free_address(held: contextlib.ExitStack) -> str:
-    """Gives a loopback address that is free now and stays taken until `held` is closed."""
-    listener = held.enter_context(socket.socket())
+def free_address(reserved: contextlib.ExitStack) -> str:
+    """Return a loopback address with a free port, and reserve the port until `reserved` is closed."""
+    listener = reserved.enter_context(socket.socket())
     listener.bind(("127.0.0.1", 0))
     host, port = listener.getsockname()
     return f"{host}:{port}"

@@ -1,1 +1,1 @@
-"""What `assay demo` and `assay up` run: the whole path on one machine, and a workload that is real."""
+"""The demo: run an instrumented Dagster project, and compare the data that arrives with Dagster's counts."""

@@ -1,4 +1,4 @@
-"""The application of the demo: the workload's scripts run as a user runs their own."""
+"""Run the demo's application: the scripts of the workload under `opentelemetry-instrument`."""
 
 from __future__ import annotations
 
@@ -17,22 +17,23 @@ from assay.cli._demo.errors import DemoError
 WORKLOAD = "assay.cli._demo.workload"
 SECONDS = 300
 
-# No usage statistics leave this machine, and Dagster's default log, which is not JSON, stays quiet.
+# Dagster sends no usage statistics, and its default log, which is not JSON, is limited to errors.
 DAGSTER_YAML = "telemetry:\n  enabled: false\npython_logs:\n  python_log_level: ERROR\n"
 
 CHECKPOINTS = {"requested": 2, "approved": 1, "rejected": 1}
+_OUTPUT_CHARACTERS = 2000  # of a failed script, in an error
 
 
 @dataclass(frozen=True)
-class Report:
-    """What the application itself counted, from Dagster's event log.
+class WorkloadResult:
+    """The application's own counts, from Dagster's event log.
 
     Args:
         exit: Exit status of the driver.
         runs: Run id to job and status.
         executors: The executors that ran.
         assets: Kind of event to asset to count.
-        sensor: Polls and triggers.
+        sensor: Numbers of polls and triggers.
     """
 
     exit: int
@@ -42,20 +43,20 @@ class Report:
     sensor: Mapping[str, int]
 
     def total(self, kind: str) -> int:
-        """Return how many events of one kind there were over all assets."""
+        """Return the number of events of one kind over all assets."""
         return sum(self.assets[kind].values())
 
 
-def run_workload(root: Path, log: Path, environment: Mapping[str, str]) -> Report:
-    """Run the project and the approvals, instrumented, and return what they counted.
+def run_workload(root: Path, log: Path, environment: Mapping[str, str]) -> WorkloadResult:
+    """Run the project and the approvals under instrumentation, and return their counts.
 
     Args:
-        root: Folder for Dagster's home, the assets' files and the report.
-        log: File for everything the processes write: JSON lines.
-        environment: Where telemetry and audit records go.
+        root: Folder of Dagster's home, the assets' files and the report.
+        log: File for the output of all processes: JSON lines.
+        environment: The variables that set where telemetry and audit records go.
 
     Raises:
-        DemoError: A script ended with an error, or left no report.
+        DemoError: A script failed.
     """
     home, store, report = root / "dagster", root / "store", root / "report.json"
     for folder in (home, store):
@@ -71,18 +72,18 @@ def run_workload(root: Path, log: Path, environment: Mapping[str, str]) -> Repor
         "PYTHONWARNINGS": "ignore",
     }
     pending = root / "pending.json"
-    _instrumented(["approvals", "request", str(pending)], log, variables)
-    status = _instrumented(["drive", str(report)], log, variables)
-    _instrumented(["approvals", "decide", str(pending)], log, variables)
+    _run_instrumented(["approvals", "request", str(pending)], log, variables)
+    status = _run_instrumented(["drive", str(report)], log, variables)
+    _run_instrumented(["approvals", "decide", str(pending)], log, variables)
     facts: dict[str, Any] = json.loads(report.read_text(encoding="utf-8"))
-    return Report(exit=status, **facts)
+    return WorkloadResult(exit=status, **facts)
 
 
-def _instrumented(arguments: list[str], log: Path, environment: Mapping[str, str]) -> int:
-    """Run one script of the workload as a user would start their own.
+def _run_instrumented(arguments: list[str], log: Path, environment: Mapping[str, str]) -> int:
+    """Run one script of the workload, as users run theirs, and return its exit status.
 
     Raises:
-        DemoError: It did not end well.
+        DemoError: The script failed.
     """
     beside = Path(sys.executable).with_name("opentelemetry-instrument")
     launcher = str(beside) if beside.exists() else shutil.which("opentelemetry-instrument")
@@ -101,6 +102,8 @@ def _instrumented(arguments: list[str], log: Path, environment: Mapping[str, str
             check=False,
         )
     if done.returncode:
-        tail = log.read_text(encoding="utf-8", errors="replace")[-2000:]
-        raise DemoError(f"the demo's {script} ended with status {done.returncode}; {log} ends with:\n{tail}")
+        output = log.read_text(encoding="utf-8", errors="replace")[-_OUTPUT_CHARACTERS:]
+        raise DemoError(
+            f"the demo's {script} exited with status {done.returncode}; {log} ends with:\n{output}"
+        )
     return done.returncode

@@ -1,20 +1,22 @@
-"""What arrived, read at the far end of the way: never from the application.
+"""Read the data that arrived at the end of the pipelines.
 
-Series from the Collector's Prometheus endpoint, spans and log events from the files that the exporter host
-wrote, audit records from the database, CDEvents from the file sink.
+Series come from the Collector's Prometheus endpoint, spans and log events from the exporter host's files,
+CDEvents from the file sink. The audit log has a module of its own.
 """
 
 from __future__ import annotations
 
 import json
-import urllib.request
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from prometheus_client.parser import text_string_to_metric_families
+
+from assay.cli import _otlp_lines as otlp_lines
+from assay.cli._loopback import fetch
 
 SPAN_STATUS_ERROR = 2
 SCRAPE_SECONDS = 10
@@ -26,23 +28,25 @@ class Spans:
 
     Args:
         names: Span name to count.
-        errors: How many have the status error.
+        events: Event of the registry to count; a span's name may be made from a template.
+        errors: Number of spans with the status error.
         traces: Trace id to the names of its spans.
-        runs: Run id to the ids of the traces that its spans are in.
+        runs: Run id to the ids of the traces of its spans.
     """
 
-    names: Counter[str]
-    errors: int
-    traces: Mapping[str, Counter[str]]
-    runs: Mapping[str, set[str]]
+    names: Counter[str] = field(default_factory=Counter[str])
+    events: Counter[str] = field(default_factory=Counter[str])
+    errors: int = 0
+    traces: Mapping[str, Counter[str]] = field(default_factory=dict[str, Counter[str]])
+    runs: Mapping[str, set[str]] = field(default_factory=dict[str, set[str]])
 
 
 @dataclass(frozen=True)
 class Series:
-    """The series that arrived, as `/metrics` gave them.
+    """The series of a `/metrics` response.
 
     Args:
-        families: Names of the families that the registry defines, as scraped.
+        families: Names of the metric families that the registry defines, as scraped.
         samples: Sample name to label sets with values.
     """
 
@@ -52,30 +56,28 @@ class Series:
     )
 
     def by(self, sample: str, label: str) -> Counter[str]:
-        """Return a sample's values added up over each value of one label."""
+        """Return the sums of a sample's values for each value of one label."""
         totals: Counter[str] = Counter()
         for labels, value in self.samples.get(sample, []):
             totals[labels.get(label, "")] += int(value)
         return totals
 
     def total(self, sample: str) -> int:
-        """Return a sample's values added up."""
+        """Return the sum of a sample's values."""
         return sum(int(value) for _, value in self.samples.get(sample, []))
 
 
 def scrape(url: str) -> str:
-    """Return what a Prometheus endpoint on this machine answers, past any proxy of the environment.
+    """Return the response of a Prometheus endpoint on this machine.
 
     Raises:
-        OSError: It does not answer.
+        OSError: The endpoint cannot be reached, or it answers with an error status.
     """
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    with opener.open(url, timeout=SCRAPE_SECONDS) as answer:
-        return cast("bytes", answer.read()).decode("utf-8")
+    return fetch(url, timeout=SCRAPE_SECONDS)
 
 
 def read_series(text: str, prefixes: tuple[str, ...]) -> Series:
-    """Return the series of `text` whose names start with one of `prefixes`."""
+    """Return the series in a `/metrics` response whose names start with one of `prefixes`."""
     families: list[str] = []
     samples: dict[str, list[tuple[Mapping[str, str], float]]] = {}
     for family in text_string_to_metric_families(text):
@@ -88,49 +90,33 @@ def read_series(text: str, prefixes: tuple[str, ...]) -> Series:
 
 
 def read_spans(path: Path) -> Spans:
-    """Return the spans of a file of OTLP JSON lines."""
+    """Return the spans in a file of OTLP JSON lines."""
     names: Counter[str] = Counter()
+    events: Counter[str] = Counter()
     traces: dict[str, Counter[str]] = {}
     runs: dict[str, set[str]] = {}
     errors = 0
-    for span in records(path, "resourceSpans", "scopeSpans", "spans"):
-        names[span["name"]] += 1
-        errors += span.get("status", {}).get("code") in (SPAN_STATUS_ERROR, "STATUS_CODE_ERROR")
-        traces.setdefault(span["traceId"], Counter())[span["name"]] += 1
-        run_id = attributes(span).get("flowstone.run_id")
-        if run_id:
-            runs.setdefault(run_id, set()).add(span["traceId"])
-    return Spans(names, errors, traces, runs)
+    for line in otlp_lines.read_lines(path):
+        for _, span in otlp_lines.spans(line):
+            names[span["name"]] += 1
+            events[otlp_lines.span_event(span)] += 1
+            errors += span.get("status", {}).get("code") in (SPAN_STATUS_ERROR, "STATUS_CODE_ERROR")
+            traces.setdefault(span["traceId"], Counter())[span["name"]] += 1
+            run_id = otlp_lines.attributes(span).get("flowstone.run_id")
+            if run_id:
+                runs.setdefault(run_id, set()).add(span["traceId"])
+    return Spans(names, events, errors, traces, runs)
 
 
-def read_logs(path: Path) -> Counter[str]:
-    """Return the log events of a file of OTLP JSON lines: event name to count."""
+def read_log_events(path: Path) -> Counter[str]:
+    """Return the log events in a file of OTLP JSON lines: event name to count."""
     return Counter(
-        record.get("eventName", "") for record in records(path, "resourceLogs", "scopeLogs", "logRecords")
+        record.get("eventName", "")
+        for line in otlp_lines.read_lines(path)
+        for _, record in otlp_lines.log_records(line)
     )
 
 
 def read_cdevents(path: Path) -> list[dict[str, Any]]:
-    """Return the CloudEvents of a file sink, one a line."""
-    return list(_lines(path))
-
-
-def records(path: Path, resources: str, scopes: str, kind: str) -> Iterator[dict[str, Any]]:
-    """Yield the spans, log records or metrics of a file of OTLP JSON lines."""
-    for line in _lines(path):
-        for resource in line.get(resources, []):
-            for scope in resource.get(scopes, []):
-                yield from scope.get(kind, [])
-
-
-def attributes(record: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a record's attributes as plain values."""
-    return {each["key"]: next(iter(each["value"].values()), None) for each in record.get("attributes", [])}
-
-
-def _lines(path: Path) -> Iterator[dict[str, Any]]:
-    if not path.exists():
-        return
-    with path.open(encoding="utf-8") as file:
-        # A last line without its newline is still being written.
-        yield from (json.loads(line) for line in file if line.endswith("\n"))
+    """Return the CloudEvents in the file of a file sink, which has one event a line."""
+    return [json.loads(line) for line in otlp_lines.read_lines(path)]

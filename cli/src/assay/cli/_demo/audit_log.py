@@ -1,4 +1,4 @@
-"""What the demo's audit log holds: counted from the database, verified, and tampered with in a copy."""
+"""Count and verify the demo's audit log, and tamper with a copy of it."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from assay.cli._demo.errors import DemoError
-from assay.cli._demo.tamper import caught
-from assay.cli._stack import Folder
+from assay.cli._demo.tamper import detect_tampering
+from assay.cli._folder import Folder
 from assay.exporters.audit import VerificationError, load_verifier, verify
 
 
 @dataclass(frozen=True)
 class AuditLog:
-    """The log as it was found.
+    """The state of the log.
 
     Args:
-        by_target: (event name, target id) to how many records there are.
-        quarantined: Entries in quarantine.
-        origin: The log's name, as its checkpoints have it.
-        failure: What does not hold; empty: it verifies.
-        tampering: What the verifier said of a changed letter; empty: nothing.
+        by_target: (event name, target id) to the number of its records.
+        quarantined: Number of quarantine entries.
+        origin: Name of the log, as in its checkpoints.
+        failure: The verifier's message about the log; empty if the log verifies.
+        tampering: The verifier's message about a changed letter; empty if it did not notice.
     """
 
     by_target: Mapping[tuple[str, str], int] = field(default_factory=dict[tuple[str, str], int])
@@ -36,21 +36,21 @@ class AuditLog:
 
     @property
     def stored(self) -> int:
-        """How many records it holds."""
+        """Number of records in the log."""
         return sum(self.by_target.values())
 
     @property
     def verified(self) -> bool:
-        """Whether all of it holds."""
+        """Whether the log verifies."""
         return not self.failure
 
     @property
     def tamper_detected(self) -> bool:
-        """Whether the changed letter was caught."""
+        """Whether the verifier detected the changed letter."""
         return bool(self.tampering)
 
     def as_json(self, accepted: int) -> dict[str, Any]:
-        """Return the JSON object's `audit`."""
+        """Return the member `audit` of the demo's JSON object."""
         return {
             "accepted": accepted,
             "stored": self.stored,
@@ -62,7 +62,7 @@ class AuditLog:
 
 
 def count(folder: Folder) -> AuditLog:
-    """Count what the log holds now; the sink may be writing it."""
+    """Count the records in the log; the sink may be writing to it."""
     if not folder.database.exists():
         return AuditLog()
     with closing(sqlite3.connect(f"file:{folder.database}?mode=ro", uri=True)) as log:
@@ -73,7 +73,7 @@ def count(folder: Folder) -> AuditLog:
 
 
 def examine(folder: Folder) -> AuditLog:
-    """Count, verify, prove one record, and see whether a changed letter is caught.
+    """Count the records, verify the log, prove one record, and check that a changed letter is detected.
 
     Raises:
         DemoError: `assay audit prove` failed.
@@ -86,12 +86,12 @@ def examine(folder: Folder) -> AuditLog:
         origin = verify(folder.database, load_verifier(folder.verifier_key)).origin
     except VerificationError as error:
         failure = str(error)
-    tampering = caught(folder.database, folder.verifier_key)
+    tampering = detect_tampering(folder.database, folder.verifier_key)
     return AuditLog(counted.by_target, counted.quarantined, origin, failure, tampering)
 
 
 def _prove_an_approval(folder: Folder) -> None:
-    """Leave a proof of one approval, made by the command that a user would type."""
+    """Write the proof of one approval with the command that a user would type."""
     with closing(sqlite3.connect(f"file:{folder.database}?mode=ro", uri=True)) as log:
         approved = log.execute("SELECT id FROM flowstone_audit_log WHERE action = 'APPROVE'").fetchone()
     if approved is None:

@@ -1,19 +1,19 @@
-"""What must have arrived, by the application's own count, and what differs."""
+"""Compare the data that arrived with the application's own counts."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
 
-from assay.cli._demo.application import CHECKPOINTS, Report
+from assay.cli._demo.application import CHECKPOINTS, WorkloadResult
 from assay.cli._demo.arrivals import Series, Spans
 
-ENDED_WELL = "SUCCESS"
+RUN_SUCCEEDED = "SUCCESS"
 
 
-def series_mismatches(report: Report, series: Series) -> list[str]:
-    """Return a line for each series whose values are not what Dagster's event log counts."""
-    expected = dict(_expected_by_asset(report))
+def series_mismatches(workload: WorkloadResult, series: Series) -> list[str]:
+    """Return a line for each series whose value differs from the count in Dagster's event log."""
+    expected = dict(_expected_by_asset(workload))
     found = {name: series.by(name, "asset") for name in expected}
     lines = [
         f"{name}{{asset={asset!r}}}: the app counted {expected[name][asset]}, arrived {found[name][asset]}"
@@ -21,7 +21,7 @@ def series_mismatches(report: Report, series: Series) -> list[str]:
         for asset in sorted(expected[name].keys() | found[name].keys())
         if expected[name][asset] != found[name][asset]
     ]
-    totals = dict(_expected_totals(report))
+    totals = dict(_expected_totals(workload))
     lines += [
         f"{name}: the app counted {count}, arrived {series.total(name)}"
         for name, count in totals.items()
@@ -30,14 +30,14 @@ def series_mismatches(report: Report, series: Series) -> list[str]:
     return lines
 
 
-def _expected_by_asset(report: Report) -> Iterator[tuple[str, Counter[str]]]:
-    # A check has a step of its own in Dagster's log, and is no materialization.
-    checks = set(report.assets["checked"])
+def _expected_by_asset(workload: WorkloadResult) -> Iterator[tuple[str, Counter[str]]]:
+    # An asset check has its own step in Dagster's log, but it is not a materialization.
+    checks = set(workload.assets["checked"])
 
     def counted(*kinds: str) -> Counter[str]:
         total: Counter[str] = Counter()
         for kind in kinds:
-            total.update({asset: n for asset, n in report.assets[kind].items() if asset not in checks})
+            total.update({asset: n for asset, n in workload.assets[kind].items() if asset not in checks})
         return total
 
     prefix = "flowstone_materialization"
@@ -50,9 +50,9 @@ def _expected_by_asset(report: Report) -> Iterator[tuple[str, Counter[str]]]:
     yield "flowstone_error_count_total", counted("failed", "retried")
 
 
-def _expected_totals(report: Report) -> Iterator[tuple[str, int]]:
-    yield "flowstone_io_load_count_total", report.total("loaded")
-    yield "flowstone_io_load_duration_milliseconds_count", report.total("loaded")
+def _expected_totals(workload: WorkloadResult) -> Iterator[tuple[str, int]]:
+    yield "flowstone_io_load_count_total", workload.total("loaded")
+    yield "flowstone_io_load_duration_milliseconds_count", workload.total("loaded")
     for decision, count in CHECKPOINTS.items():
         yield f"flowstone_checkpoint_{decision}_count_total", count
     yield (
@@ -61,43 +61,43 @@ def _expected_totals(report: Report) -> Iterator[tuple[str, int]]:
     )
 
 
-def span_mismatches(report: Report, spans: Spans) -> list[str]:
-    """Return a line for each kind of span that is missing or too many, and for each run in several traces."""
-    checks = report.total("checked")
+def span_mismatches(workload: WorkloadResult, spans: Spans) -> list[str]:
+    """Return a line for each event with another number of spans, and for each run with several traces."""
+    checks = workload.total("checked")
     expected = {
-        "flowstone.run": len(report.runs),
-        "flowstone.materialization": report.total("started") - checks,
-        "flowstone.io.load": report.total("loaded"),
-        "flowstone.io.store": report.total("stored"),
+        "flowstone.run": len(workload.runs),
+        "flowstone.materialization": workload.total("started") - checks,
+        "flowstone.io.load": workload.total("loaded"),
+        "flowstone.io.store": workload.total("stored"),
     }
     lines = [
-        f"spans {name}: the app counted {count}, arrived {spans.names[name]}"
-        for name, count in expected.items()
-        if spans.names[name] != count
+        f"spans {event}: the app counted {count}, arrived {spans.events[event]}"
+        for event, count in expected.items()
+        if spans.events[event] != count
     ]
     lines += [
         f"run {run_id}: its spans are in {len(spans.runs.get(run_id, ()))} traces, not in one"
-        for run_id in report.runs
+        for run_id in workload.runs
         if len(spans.runs.get(run_id, ())) != 1
     ]
     return lines
 
 
-def audited(report: Report) -> int:
-    """Return how many records the application's work must have made: each run twice, triggers, decisions."""
-    return 2 * len(report.runs) + report.sensor["triggers"] + sum(CHECKPOINTS.values())
+def expected_records(workload: WorkloadResult) -> int:
+    """Return the number of audit records that the work must cause: two a run, triggers, and decisions."""
+    return 2 * len(workload.runs) + workload.sensor["triggers"] + sum(CHECKPOINTS.values())
 
 
-def audit_mismatches(report: Report, stored: Mapping[tuple[str, str], int]) -> list[str]:
+def audit_mismatches(workload: WorkloadResult, stored: Mapping[tuple[str, str], int]) -> list[str]:
     """Return a line for each run, trigger and decision that is not in the audit log exactly once.
 
     Args:
-        report: What the application counted.
-        stored: (event name, target id) to how many records the log has.
+        workload: The application's own counts.
+        stored: (event name, target id) to the number of records in the log.
     """
     expected: dict[tuple[str, str], int] = {}
-    for run_id, run in report.runs.items():
-        ended = "stop" if run["status"] == ENDED_WELL else "exception"
+    for run_id, run in workload.runs.items():
+        ended = "stop" if run["status"] == RUN_SUCCEEDED else "exception"
         expected["flowstone.run.start", run_id] = 1
         expected[f"flowstone.run.{ended}", run_id] = 1
     lines = [
@@ -109,7 +109,7 @@ def audit_mismatches(report: Report, stored: Mapping[tuple[str, str], int]) -> l
     for (name, _), count in stored.items():
         by_name[name] += count
     counts = {f"flowstone.checkpoint.{decision}": n for decision, n in CHECKPOINTS.items()}
-    counts["flowstone.sensor.trigger"] = report.sensor["triggers"]
+    counts["flowstone.sensor.trigger"] = workload.sensor["triggers"]
     lines += [
         f"audit {name}: expected {count}, stored {by_name[name]}"
         for name, count in counts.items()
@@ -118,18 +118,18 @@ def audit_mismatches(report: Report, stored: Mapping[tuple[str, str], int]) -> l
     return lines
 
 
-def cdevent_mismatches(report: Report, types: Counter[str]) -> list[str]:
-    """Return a line for each type of CDEvent of which there are too few or too many."""
-    checks = report.total("checked")
-    started = report.total("started") - checks
+def cdevent_mismatches(workload: WorkloadResult, types: Counter[str]) -> list[str]:
+    """Return a line for each type of CDEvent with another number of events than expected."""
+    checks = workload.total("checked")
+    started = workload.total("started") - checks
     expected = {
-        "dev.cdevents.pipelinerun.started": len(report.runs),
-        "dev.cdevents.pipelinerun.finished": len(report.runs),
+        "dev.cdevents.pipelinerun.started": len(workload.runs),
+        "dev.cdevents.pipelinerun.finished": len(workload.runs),
         "dev.cdevents.taskrun.started": started,
         "dev.cdevents.taskrun.finished": started,
         **{f"dev.cdeventsx.flowstone-checkpoint.{name}": count for name, count in CHECKPOINTS.items()},
     }
-    # The version ends a type; which one it is, the models have checked.
+    # A type ends with its version, which `count_invalid` checks.
     found = Counter[str]()
     for name, count in types.items():
         found[".".join(name.split(".")[:-3])] += count

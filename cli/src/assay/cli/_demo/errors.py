@@ -1,5 +1,5 @@
-"""What can go wrong before there is anything to check."""
+"""Errors of the demo."""
 
 
 class DemoError(Exception):
-    """The application could not be run, or did not leave what the demo looks at."""
+    """The application cannot be run, or it lacks a file that the demo reads."""

@@ -1,4 +1,4 @@
-"""What the demo says to people: the fact's way, in its order, with what was counted at each stop."""
+"""Print the demo's outcome: the counts at each stage from the application to the CDEvents."""
 
 from __future__ import annotations
 
@@ -9,40 +9,44 @@ from pathlib import Path
 from rich.console import Console
 from rich.markup import escape
 
+from assay.cli._demo.checks import RUN_SUCCEEDED
 from assay.cli._demo.run import Outcome
-from assay.cli._stack import Folder
+from assay.cli._folder import Folder
 
-
-def show(outcome: Outcome, root: Path, console: Console) -> None:
-    """Print the way, the checks, and the commands to go on with."""
-    facts = outcome.as_json()
-    if facts["collector"]["source"] == "none":
-        console.print(_WITHOUT, style="yellow", markup=False, highlight=False, soft_wrap=True)
-    for stop, text in _way(outcome):
-        console.print(f"[bold]{stop:<12}[/bold] {escape(text)}", highlight=False, soft_wrap=True)
-    _show_checks(outcome, console)
-    _show_next(Folder(root), console)
-    if facts["collector"]["source"] == "none":
-        console.print(_WITHOUT, style="yellow", markup=False, highlight=False, soft_wrap=True)
-
-
-_WITHOUT = (
-    "No Collector stood in the way of these facts: the SDK spoke to the exporter host itself. Five ways to "
-    "get one: set ASSAY_COLLECTOR to its path; run `assay collector build`, which caches one; put "
-    "otelcol-contrib on PATH; install Go, and it is built; install the docker SDK, and it is taken from the "
+_NO_COLLECTOR = (
+    "No Collector: the application sent to the exporter host directly, so there are no series. Five ways to "
+    "get a Collector: set ASSAY_COLLECTOR to its path; run `assay collector build`; put otelcol-contrib on "
+    "PATH; install Go, and the demo builds it; install the docker SDK, and the demo copies it from the "
     "official image."
 )
 
 
-def _way(outcome: Outcome) -> list[tuple[str, str]]:
-    report, audit = outcome.report, outcome.audit
+def show(outcome: Outcome, root: Path, console: Console) -> None:
+    """Print the stages, the failed checks, and the commands to try next."""
+    has_collector = bool(outcome.collector["validated"])
+    if not has_collector:
+        _show_missing_collector(console)
+    for stage, text in _stages(outcome):
+        console.print(f"[bold]{stage:<12}[/bold] {escape(text)}", highlight=False, soft_wrap=True)
+    _show_checks(outcome, console)
+    _show_next(Folder(root), console)
+    if not has_collector:
+        _show_missing_collector(console)
+
+
+def _show_missing_collector(console: Console) -> None:
+    console.print(_NO_COLLECTOR, style="yellow", markup=False, highlight=False, soft_wrap=True)
+
+
+def _stages(outcome: Outcome) -> list[tuple[str, str]]:
+    workload, audit = outcome.workload, outcome.audit
     collector, spans = outcome.collector, outcome.spans
-    ended = sum(run["status"] == "SUCCESS" for run in report.runs.values())
-    retried, failed = report.total("retried"), report.total("failed")
-    steps = f"{report.total('started')} steps, {retried} retried, {failed} failed for good"
-    runs = f"{len(report.runs)} runs ({ended} succeeded) over {' and '.join(report.executors)}"
+    succeeded = sum(run["status"] == RUN_SUCCEEDED for run in workload.runs.values())
+    retried, failed = workload.total("retried"), workload.total("failed")
+    steps = f"{workload.total('started')} steps, {retried} retried, {failed} failed for good"
+    runs = f"{len(workload.runs)} runs ({succeeded} succeeded) over {' and '.join(workload.executors)}"
     verdict = "verified" if audit.verified else f"NOT VERIFIED: {audit.failure}"
-    caught = f"caught: {audit.tampering}" if audit.tamper_detected else "NOT caught"
+    detected = f"detected: {audit.tampering}" if audit.tamper_detected else "NOT detected"
     sent = f"{outcome.cdevents.total()} sent, {outcome.invalid_cdevents} invalid"
     records = f"{audit.stored} records of {outcome.accepted} accepted, {audit.quarantined} quarantined"
     return [
@@ -52,7 +56,7 @@ def _way(outcome: Outcome) -> list[tuple[str, str]]:
         ("series", f"{len(outcome.series.families)} families on the Collector's Prometheus endpoint"),
         ("log events", f"{outcome.logs.total()} of {len(outcome.logs)} kinds"),
         ("audit log", f"{records}; {verdict}"),
-        ("tampering", f"one letter changed in a copy, and {caught}"),
+        ("tampering", f"one letter changed in a copy, {detected}"),
         ("CDEvents", f"{sent}, {len(outcome.cdevents)} types"),
     ]
 
@@ -60,22 +64,22 @@ def _way(outcome: Outcome) -> list[tuple[str, str]]:
 def _show_checks(outcome: Outcome, console: Console) -> None:
     if outcome.holds:
         console.print(
-            f"\n[green]Every figure is what Dagster itself counted[/green] ({outcome.seconds:.0f} s)",
+            f"\n[green]Every figure equals Dagster's own count[/green] ({outcome.seconds:.0f} s)",
             highlight=False,
         )
         return
-    console.print("\n[red]What does not hold:[/red]")
+    console.print("\n[red]Failed checks:[/red]")
     for line in outcome.failures:
         console.print(f"  {line}", markup=False, highlight=False, soft_wrap=True)
 
 
 def _show_next(folder: Folder, console: Console) -> None:
-    console.print("\nGo on with:")
+    console.print("\nTry next:")
     assay = "assay" if shutil.which("assay") else str(Path(sys.executable).with_name("assay"))
     for command in (
         f"audit query --db {folder.database}",
         f"audit verify --db {folder.database} --key {folder.verifier_key}",
-        f"audit verify-proof {folder.audit / 'proof.json'} --key {folder.verifier_key}",
+        f"audit verify-proof {folder.proof} --key {folder.verifier_key}",
         f"cdevents validate {folder.cdevents}",
         "up",
     ):

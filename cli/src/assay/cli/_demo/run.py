@@ -1,33 +1,35 @@
-"""The demo itself: bring everything up, let the application work, and look at what arrived."""
+"""Run the demo: start the services, run the application, and check the data that arrived."""
 
 from __future__ import annotations
 
 import importlib.util
 import time
 from collections import Counter
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from assay.cli._addresses import HostAddresses
 from assay.cli._collector.binary import CollectorBinary, validate
 from assay.cli._collector.files import COMPOSITIONS
 from assay.cli._collector.process import Addresses
 from assay.cli._demo import audit_log, checks, conformance
-from assay.cli._demo.application import Report, run_workload
+from assay.cli._demo.application import WorkloadResult, run_workload
 from assay.cli._demo.arrivals import (
     Series,
     Spans,
     read_cdevents,
-    read_logs,
+    read_log_events,
     read_series,
     read_spans,
     scrape,
 )
 from assay.cli._demo.errors import DemoError
-from assay.cli._stack import Folder, HostAddresses, Stack
+from assay.cli._folder import Folder
+from assay.cli._progress import ReportProgress
+from assay.cli._stack import Stack
 
-# The Collector waits for a trace to be whole before it samples; a demo's traces are whole soon.
+# The Collector samples a trace when it is complete, and the demo's traces are complete soon.
 COLLECTOR_SETTINGS = {
     "ASSAY_COLLECTOR_TRACES_PERCENT": "100",
     "ASSAY_COLLECTOR_TRACES_WAIT": "1s",
@@ -36,29 +38,27 @@ COLLECTOR_SETTINGS = {
 ARRIVAL_SECONDS = 30
 PREFIXES = ("flowstone_", "audit_records_")
 
-Say = Callable[[str], None]
-
 
 @dataclass
 class Outcome:
-    """Everything the demo saw.
+    """The outcome of the demo.
 
     Args:
-        report: What the application itself counted.
-        series: What Prometheus would scrape; empty without a Collector.
+        workload: The application's own counts.
+        series: The series that Prometheus would scrape; empty without a Collector.
         spans: The spans that arrived.
         logs: The log events that arrived, by name.
         cdevents: The CDEvents that were sent, by type.
         audit: The audit log, counted and verified.
-        invalid_cdevents: What the exporter refused to send, and what the file holds that is not valid.
-        mismatches: A line for each thing that differs.
-        collector: The JSON object's `collector`.
-        seconds: How long it took.
+        invalid_cdevents: Number of invalid CDEvents in the file, plus those that the exporter did not send.
+        mismatches: A line for each difference from the application's counts.
+        collector: The member `collector` of the JSON object.
+        seconds: Duration of the demo.
     """
 
-    report: Report
+    workload: WorkloadResult
     series: Series = field(default_factory=lambda: Series([]))
-    spans: Spans = field(default_factory=lambda: Spans(Counter(), 0, {}, {}))
+    spans: Spans = field(default_factory=Spans)
     logs: Counter[str] = field(default_factory=Counter[str])
     cdevents: Counter[str] = field(default_factory=Counter[str])
     audit: audit_log.AuditLog = field(default_factory=audit_log.AuditLog)
@@ -69,45 +69,45 @@ class Outcome:
 
     @property
     def accepted(self) -> int:
-        """How many audit records the application was told are accepted.
+        """Number of audit records that were acknowledged to the application, by the application's counter.
 
-        By its own counter; without a Collector nobody scrapes that, and it is what the report says was done.
+        Without a Collector that counter is not scraped; the number is then the one that the work must cause.
         """
         exported = self.series.total("audit_records_exported_total")
-        return exported if self.collector["validated"] else checks.audited(self.report)
+        return exported if self.collector["validated"] else checks.expected_records(self.workload)
 
     @property
     def failures(self) -> list[str]:
-        """A line for each check that does not hold."""
+        """A line for each failed check."""
         audit = self.audit
         lines = {
-            f"application: it ended with status {self.report.exit}": self.report.exit != 0,
+            f"application: it exited with status {self.workload.exit}": self.workload.exit != 0,
             f"audit log: {audit.failure}": not audit.verified,
-            "audit log: a changed letter was not noticed": not audit.tamper_detected,
+            "audit log: a changed letter was not detected": not audit.tamper_detected,
             f"audit log: {self.accepted} records accepted, {audit.stored} stored": (
                 audit.stored != self.accepted
             ),
             f"audit log: {audit.quarantined} entries in quarantine": audit.quarantined != 0,
-            f"CDEvents: {self.invalid_cdevents} are not valid or were held back": self.invalid_cdevents != 0,
+            f"CDEvents: {self.invalid_cdevents} are invalid or were not sent": self.invalid_cdevents != 0,
         }
         return [*self.mismatches, *(line for line, fails in lines.items() if fails)]
 
     @property
     def holds(self) -> bool:
-        """Whether every check holds."""
+        """Whether no check failed."""
         return not self.failures
 
     def as_json(self) -> dict[str, Any]:
         """Return the object that `assay demo --json` prints."""
-        report = self.report
-        assets = report.assets["started"].keys() - report.assets["checked"].keys()
+        workload = self.workload
+        assets = workload.assets["started"].keys() - workload.assets["checked"].keys()
         return {
             "collector": self.collector,
             "app": {
-                "exit": report.exit,
+                "exit": workload.exit,
                 "assets": len(assets),
-                "failed_assets": len(report.assets["failed"]),
-                "executors": report.executors,
+                "failed_assets": len(workload.assets["failed"]),
+                "executors": workload.executors,
             },
             "spans": {
                 "count": self.spans.names.total(),
@@ -127,81 +127,72 @@ class Outcome:
         }
 
 
-def run_demo(root: Path, binary: CollectorBinary | None, say: Say) -> Outcome:
-    """Run the whole path in `root` and return what was seen.
+def run_demo(root: Path, binary: CollectorBinary | None, report: ReportProgress) -> Outcome:
+    """Run the demo and return its outcome.
 
     Args:
-        root: The folder that everything is left in.
-        binary: The Collector; None lets the application speak to the host itself.
-        say: Told a line for each step.
+        root: Folder for all files; they are left there.
+        binary: The Collector; None makes the application send to the exporter host directly.
+        report: Called for each step.
 
     Raises:
         StackError: A port is in use, or the exporter host did not start.
-        CollectorError: The Collector refused its configuration, or did not start.
-        DemoError: Dagster is not installed, or the application could not be run.
+        CollectorError: The Collector rejected its configuration, or did not start.
+        DemoError: Dagster is not installed, or the application failed.
     """
-    began = time.monotonic()
+    start = time.monotonic()
     if importlib.util.find_spec("dagster") is None:
-        raise DemoError("the demo runs Dagster, which is not installed here: pip install 'assay[flowstone]'")
+        raise DemoError("the demo runs Dagster, which is not installed: pip install 'assay[flowstone]'")
     folder = Folder(root)
     stack = Stack(folder, binary, Addresses.free(), HostAddresses.free(), COLLECTOR_SETTINGS)
     if binary is not None:
-        validate_all_in_one(binary, stack)
-        say(f"Collector {binary.version} ({binary.source}): configuration valid, starting")
+        validate(binary.path, COMPOSITIONS["all-in-one"].paths, stack.collector_environment())
+        report(f"Collector {binary.version} ({binary.source}): configuration valid, starting")
     with stack.running():
-        say("running the Dagster project under opentelemetry-instrument")
-        report = run_workload(root, root / "app.log", stack.application_environment())
-        say("the application has ended; waiting for what it sent")
-        outcome = _settled(folder, stack, report)
-    # After the stop, so that the checkpoint that the log signs at its end is seen too.
+        report("running the Dagster project under opentelemetry-instrument")
+        workload = run_workload(root, root / "app.log", stack.application_environment())
+        report("the application has ended; waiting for its telemetry")
+        outcome = _wait_for_arrivals(folder, stack, workload)
+    # After the stop, because the log signs its last checkpoint when it closes.
     outcome.audit = audit_log.examine(folder)
-    outcome.invalid_cdevents = conformance.invalid(folder)
+    outcome.invalid_cdevents = conformance.count_invalid(folder)
     outcome.mismatches = _mismatches(outcome, stack)
     outcome.collector = {
         "version": binary.version if binary else "",
         "source": binary.source if binary else "none",
         "validated": binary is not None,
     }
-    outcome.seconds = time.monotonic() - began
+    outcome.seconds = time.monotonic() - start
     return outcome
 
 
-def validate_all_in_one(binary: CollectorBinary, stack: Stack) -> None:
-    """Let the Collector judge the configuration that the demo runs.
-
-    Raises:
-        ConfigurationInvalidError: It refuses it.
-    """
-    validate(binary.path, COMPOSITIONS["all-in-one"].paths, stack.collector_environment())
-
-
-def _settled(folder: Folder, stack: Stack, report: Report) -> Outcome:
-    """Look until everything has arrived, or the time for it is over."""
+def _wait_for_arrivals(folder: Folder, stack: Stack, workload: WorkloadResult) -> Outcome:
+    """Read the arrived data until it matches the application's counts, or time is up."""
     deadline = time.monotonic() + ARRIVAL_SECONDS
     while True:
-        outcome = _look(folder, stack, report)
+        outcome = _read_arrivals(folder, stack, workload)
         if not _mismatches(outcome, stack) or time.monotonic() > deadline:
             return outcome
         time.sleep(0.5)
 
 
-def _look(folder: Folder, stack: Stack, report: Report) -> Outcome:
-    outcome = Outcome(report)
+def _read_arrivals(folder: Folder, stack: Stack, workload: WorkloadResult) -> Outcome:
+    outcome = Outcome(workload)
     if stack.binary is not None:
         text = scrape(stack.collector.prometheus_url)
         (folder.root / "metrics.prom").write_text(text, encoding="utf-8")
         outcome.series = read_series(text, PREFIXES)
     outcome.spans = read_spans(folder.traces)
-    outcome.logs = read_logs(folder.logs)
+    outcome.logs = read_log_events(folder.logs)
     outcome.cdevents = Counter(event["type"] for event in read_cdevents(folder.cdevents))
     outcome.audit = audit_log.count(folder)
     return outcome
 
 
 def _mismatches(outcome: Outcome, stack: Stack) -> list[str]:
-    report = outcome.report
-    lines = checks.series_mismatches(report, outcome.series) if stack.binary else []
-    lines += checks.span_mismatches(report, outcome.spans)
-    lines += checks.audit_mismatches(report, outcome.audit.by_target)
-    lines += checks.cdevent_mismatches(report, outcome.cdevents)
+    workload = outcome.workload
+    lines = checks.series_mismatches(workload, outcome.series) if stack.binary else []
+    lines += checks.span_mismatches(workload, outcome.spans)
+    lines += checks.audit_mismatches(workload, outcome.audit.by_target)
+    lines += checks.cdevent_mismatches(workload, outcome.cdevents)
     return lines

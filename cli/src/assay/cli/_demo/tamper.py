@@ -1,8 +1,7 @@
-"""One changed byte, and what the verifier says of it.
+"""Change one letter of a record, and return the verifier's message.
 
-The log's triggers refuse an UPDATE, so this does what somebody with the file would do: it drops them first,
-and puts them back, so that the changed letter is all there is to find. It works on a copy; the log that the
-demo leaves is untouched.
+The log's triggers reject an UPDATE. An attacker with the file would drop them first, and so does this module.
+It creates them again afterwards, so that the changed letter is the only fault. It works on a copy of the log.
 """
 
 from __future__ import annotations
@@ -15,11 +14,11 @@ from pathlib import Path
 from assay.exporters.audit import AuditLogError, load_verifier, verify
 
 
-def caught(database: Path, verifier_key: Path) -> str:
-    """Change one letter of one record in a copy of the log, and return what the verifier says.
+def detect_tampering(database: Path, verifier_key: Path) -> str:
+    """Change one letter of one record in a copy of the log, and verify the copy.
 
     Returns:
-        The verifier's message, which names the record; empty when it noticed nothing.
+        The verifier's message, which names the record; empty if the copy verifies.
     """
     with tempfile.TemporaryDirectory() as folder:
         copy = Path(folder) / "log.db"
@@ -35,7 +34,7 @@ def caught(database: Path, verifier_key: Path) -> str:
 
 
 def _change_a_letter(database: Path) -> None:
-    """Make the approver of an approval somebody else."""
+    """Change the first letter of an approver's name."""
     with closing(sqlite3.connect(database)) as log, log:
         triggers = log.execute("SELECT name, sql FROM sqlite_master WHERE type = 'trigger'").fetchall()
         for name, _ in triggers:

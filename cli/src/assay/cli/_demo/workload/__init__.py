@@ -1,5 +1,5 @@
-"""A Dagster project that knows nothing of Assay, and the scripts that put it to work.
+"""A Dagster project that does not use Assay, and the scripts that run it.
 
-`project` is what a team would have written; `drive` runs it; `approvals` asks for two sign-offs and decides
-them, in processes of their own, as a web application and its reviewer would.
+`project` is a project as a team would write it. `drive` runs it. `approvals` requests two approvals in one
+process and decides them in another, as a web application would.
 """

@@ -1,10 +1,10 @@
-"""Two sign-offs, asked for in one process and decided in another.
+"""Request two approvals in one process, and decide them in another.
 
     python -m assay.cli._demo.workload.approvals request PENDING.json
     python -m assay.cli._demo.workload.approvals decide PENDING.json
 
-A checkpoint is a person's decision: no library knows of it, so this is the one place in the demo that calls
-the typed API of the FlowStone instrumentation.
+A person decides a checkpoint, so no library emits its events. This is the only place in the demo that calls
+the API of the FlowStone instrumentation.
 """
 
 import json
@@ -17,17 +17,17 @@ CHECKPOINTS = ("publish_daily_total", "send_to_ledger")
 
 
 def request(pending: Path) -> None:
-    """Ask for both sign-offs and note their ids."""
-    asked = {name: checkpoints.request(name, actor="ines@example.com") for name in CHECKPOINTS}
-    pending.write_text(json.dumps(asked), encoding="utf-8")
+    """Request both approvals, and write their ids to a file."""
+    ids = {name: checkpoints.request(name, actor="ines@example.com") for name in CHECKPOINTS}
+    pending.write_text(json.dumps(ids), encoding="utf-8")
 
 
 def decide(pending: Path) -> None:
-    """Approve the first, reject the second."""
+    """Approve the first request, and reject the second."""
     publish, ledger = CHECKPOINTS
-    asked = json.loads(pending.read_text(encoding="utf-8"))
-    checkpoints.approve(publish, asked[publish], actor="omar@example.com", reason="totals match the till")
-    checkpoints.reject(ledger, asked[ledger], actor="omar@example.com", reason="the ledger is closed today")
+    ids = json.loads(pending.read_text(encoding="utf-8"))
+    checkpoints.approve(publish, ids[publish], actor="omar@example.com", reason="totals match the till")
+    checkpoints.reject(ledger, ids[ledger], actor="omar@example.com", reason="the ledger is closed today")
 
 
 if __name__ == "__main__":

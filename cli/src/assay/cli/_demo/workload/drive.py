@@ -1,10 +1,10 @@
-"""Put the project to work, then say what Dagster itself counted.
+"""Run the project, and write Dagster's own counts to a report.
 
     python -m assay.cli._demo.workload.drive REPORT.json
 
-Runs every job once over real files, one of them in child processes, and asks the sensor before and after the
-file it waits for has come. REPORT.json holds what Dagster's own event log counts; the demo holds what arrived
-at the far end against it. Plain Dagster, as the project is.
+It runs every job once over real files, one of them in child processes, and evaluates the sensor before and
+after its file exists. REPORT.json holds the counts of Dagster's event log, with which the demo compares the
+data that arrived. The script uses Dagster only.
 """
 
 import json
@@ -26,7 +26,7 @@ from dagster import (
 
 from assay.cli._demo.workload import project
 
-# Dagster's event types, and what the report calls them. A step is one asset here.
+# Dagster's event types, and their names in the report. Each step of this project computes one asset.
 COUNTED = {
     "STEP_START": "started",
     "STEP_RESTARTED": "started",
@@ -39,12 +39,12 @@ COUNTED = {
 }
 
 
-# Dagster writes its own log as JSON lines, so that the whole of standard error is.
+# Dagster's own log is JSON lines too, so that standard error holds nothing else.
 JSON_LOGS = {"loggers": {"console": {"config": {"log_level": "INFO"}}}}
 
 
 def intake() -> JobDefinition:
-    """Return the job that takes the day's orders in."""
+    """Return the job that collects the day's orders."""
     return project.defs.get_job_def("intake_job")
 
 
@@ -64,34 +64,34 @@ def reporting() -> JobDefinition:
 
 
 def ledger() -> JobDefinition:
-    """Return the job that fails for good."""
+    """Return the job that fails."""
     return project.defs.get_job_def("ledger_job")
 
 
 def late() -> JobDefinition:
-    """Return the job that the sensor asks for."""
+    """Return the job that the sensor requests."""
     return project.defs.get_job_def("late_job")
 
 
 def run(job: Callable[[], JobDefinition], instance: DagsterInstance, tags: dict[str, str]) -> None:
-    """Execute one job to its end; a failed run is part of the day, not an error of this script."""
+    """Execute one job; a failed run is expected, and not an error of this script."""
     recipe = reconstructable(job)
     with execute_job(recipe, instance=instance, run_config=JSON_LOGS, tags=tags, raise_on_error=False):
         pass
 
 
-def ask_sensor(instance: DagsterInstance) -> list[str]:
-    """Evaluate the sensor once, run what it asks for, and return the keys of those runs."""
+def evaluate_sensor(instance: DagsterInstance) -> list[str]:
+    """Evaluate the sensor once, run the jobs that it requests, and return the keys of these runs."""
     with build_sensor_context(instance=instance, definitions=project.defs) as context:
         tick = project.late_files.evaluate_tick(context)
     for request in tick.run_requests or ():
-        # The daemon tags the run with the sensor that asked for it.
+        # Dagster's daemon adds the name of the sensor as a tag.
         run(late, instance, {**request.tags, "dagster/sensor_name": project.late_files.name})
     return [request.run_key or "" for request in tick.run_requests or ()]
 
 
 def counted(instance: DagsterInstance) -> dict[str, Any]:
-    """Return what Dagster's event log holds, by kind and asset, and how each run ended."""
+    """Return the counts of Dagster's event log by kind and asset, and the status of each run."""
     counts = {kind: Counter[str]() for kind in sorted(set(COUNTED.values()))}
     runs = list(instance.get_runs())
     for dagster_run in runs:
@@ -114,16 +114,16 @@ def count(entry: EventLogEntry, counts: dict[str, Counter[str]]) -> None:
 
 
 def main(report: Path) -> None:
-    """Run everything and write the report."""
+    """Run all jobs and write the report."""
     store = Path(os.environ["DEMO_STORE"])
     instance = DagsterInstance.get()
     for region in project.REGIONS:
         run(regional, instance, {"dagster/partition": region})
     for job in (intake, sales, reporting, ledger):
         run(job, instance, {})
-    polls = [ask_sensor(instance)]
+    polls = [evaluate_sensor(instance)]
     (store / "carrier.csv").write_text("freight,returns\n", encoding="utf-8")
-    polls.append(ask_sensor(instance))
+    polls.append(evaluate_sensor(instance))
     facts = counted(instance)
     facts["sensor"] = {"polls": len(polls), "triggers": sum(len(keys) for keys in polls)}
     report.write_text(json.dumps(facts, indent=2), encoding="utf-8")

@@ -1,10 +1,11 @@
-"""The data platform of a small shop: orders come in by region, reports go out.
+"""The data platform of a small shop: it reads orders by region and writes reports.
 
 Plain Dagster. Nothing in this file imports, configures or mentions telemetry.
 """
 
 # pyright: basic
-# Dagster types its decorators in part only, so strict checking would complain of Dagster, not of this file.
+# Dagster's decorators are only partly typed: strict checking would report errors of Dagster, not of this
+# file.
 
 import json
 import os
@@ -44,16 +45,16 @@ Row = dict[str, Any]
 
 
 class JSONFiles(UPathIOManager):
-    """Keeps each asset, or each of its partitions, in a JSON file below one folder."""
+    """Store each asset, or each of its partitions, in a JSON file."""
 
     extension = ".json"
 
     def dump_to_path(self, context: OutputContext, obj: object, path: UPath) -> None:  # noqa: ARG002 - Dagster's
-        """Write what the asset returned."""
+        """Write an asset's value."""
         path.write_text(json.dumps(obj), encoding="utf-8")
 
     def load_from_path(self, context: InputContext, path: UPath) -> object:  # noqa: ARG002 - Dagster's
-        """Read what an upstream asset wrote."""
+        """Read an upstream asset's value."""
         return json.loads(path.read_text(encoding="utf-8"))
 
 
@@ -78,13 +79,13 @@ def regional_orders(context: AssetExecutionContext) -> list[Row]:
 
 @asset(group_name="intake")
 def catalogue_of_categories() -> list[str]:
-    """What the shop sells."""
+    """The categories that the shop sells."""
     return list(CATEGORIES)
 
 
 @asset(group_name="intake")
 def orders(catalogue_of_categories: list[str]) -> list[Row]:
-    """All regions' orders that name a known category."""
+    """The orders of all regions in a known category."""
     known = set(catalogue_of_categories)
     files = sorted((_store() / "regional_orders").glob("*.json"))
     rows = [row for file in files for row in json.loads(file.read_text(encoding="utf-8"))]
@@ -93,7 +94,7 @@ def orders(catalogue_of_categories: list[str]) -> list[Row]:
 
 @asset(group_name="intake", retry_policy=RetryPolicy(max_retries=2))
 def exchange_rates() -> dict[str, float]:
-    """The day's rates, from a source that is not there at the first call."""
+    """The day's rates, from a source that fails at the first call."""
     called = _store() / "exchange_rates.called"
     if not called.exists():
         called.touch()
@@ -129,25 +130,25 @@ def _late_report(name: str) -> AssetsDefinition:
 
 @asset(group_name="reports")
 def daily_total(orders: list[Row]) -> float:
-    """What was sold today."""
+    """The total of the day's orders."""
     return round(sum(row["amount"] for row in orders), 2)
 
 
 @asset(group_name="reports")
 def ledger_export(daily_total: float) -> str:
-    """Hand the day to the ledger, which refuses it."""
-    raise Failure(f"ledger refused the day: {daily_total} does not balance", allow_retries=False)
+    """Send the total to the ledger, which rejects it."""
+    raise Failure(f"the ledger rejected {daily_total}: it does not balance", allow_retries=False)
 
 
 @asset(group_name="reports")
 def mailing(ledger_export: str) -> str:
-    """Would tell the board, had the ledger taken the day."""
-    return f"board told: {ledger_export}"
+    """Send a message to the board; it never runs, because the ledger rejects the total."""
+    return f"message to the board: {ledger_export}"
 
 
 @asset_check(asset=daily_total)
 def total_is_positive(daily_total: float) -> AssetCheckResult:
-    """A day without sales is a mistake upstream."""
+    """Check that there were sales: a day without any is an error in the data."""
     return AssetCheckResult(passed=daily_total > 0, metadata={"total": daily_total})
 
 
@@ -189,7 +190,7 @@ late_job = define_asset_job(
 
 @sensor(job=late_job)
 def late_files(context: SensorEvaluationContext) -> Iterator[RunRequest]:
-    """Run the late reports when the carrier's file has come."""
+    """Request the late reports once the carrier's file exists."""
     if (_store() / "carrier.csv").exists():
         yield RunRequest(run_key=f"carrier-{context.cursor or 0}")
 

@@ -1,0 +1,88 @@
+"""Where the services of one machine listen."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+import socket
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from assay.cli._collector.process import Addresses, free_address
+from assay.endpoints import parse_address
+
+
+@dataclass(frozen=True)
+class HostAddresses:
+    """Where the exporter host listens; the defaults are those of the Collector's configuration files.
+
+    Args:
+        grpc: For the Collector: traces, metrics and logs.
+        http: For the Collector: audit records.
+        direct: For applications without a Collector, and for receipts.
+        health: For `/health` and the other health paths.
+    """
+
+    grpc: str = "127.0.0.1:4327"
+    http: str = "127.0.0.1:4328"
+    direct: str = "127.0.0.1:4329"
+    health: str = "127.0.0.1:13134"
+
+    @classmethod
+    def free(cls) -> HostAddresses:
+        """Return loopback addresses with ports that are free now."""
+        with contextlib.ExitStack() as reserved:
+            return cls(**{field.name: free_address(reserved) for field in dataclasses.fields(cls)})
+
+
+@dataclass(frozen=True)
+class StackAddresses:
+    """Where the Collector and the exporter host listen."""
+
+    collector: Addresses = field(default_factory=Addresses)
+    host: HostAddresses = field(default_factory=HostAddresses)
+
+    def all(self) -> list[str]:
+        """Return every address."""
+        return [*dataclasses.asdict(self.collector).values(), *dataclasses.asdict(self.host).values()]
+
+
+def kept_free_addresses(path: Path) -> StackAddresses:
+    """Return addresses with free ports, and keep them in a file.
+
+    The addresses in the file are returned again as long as all of them are free, so that running applications
+    find restarted services.
+
+    Args:
+        path: The file; its folder is created when it is missing.
+    """
+    kept = _read(path)
+    if kept is not None and all(map(is_free, kept.all())):
+        return kept
+    chosen = StackAddresses(Addresses.free(), HostAddresses.free())
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(dataclasses.asdict(chosen), indent=2), encoding="utf-8")
+    return chosen
+
+
+def is_free(address: str) -> bool:
+    """Return whether this process could listen on a loopback address now."""
+    host, port = parse_address(address)
+    with socket.socket() as probe:
+        # As servers do: closed connections of an earlier server do not occupy its port.
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError:
+            return False
+        return True
+
+
+def _read(path: Path) -> StackAddresses | None:
+    """Return the addresses in a file, None if the file is missing or has another form."""
+    try:
+        kept = json.loads(path.read_text(encoding="utf-8"))
+        return StackAddresses(Addresses(**kept["collector"]), HostAddresses(**kept["host"]))
+    except (OSError, ValueError, TypeError, LookupError):
+        return None

@@ -1,0 +1,31 @@
+"""Files with secrets, which only their owner may read (mode 0600)."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+_GROUP_AND_OTHERS = 0o077
+
+
+def write_private(path: Path, text: str) -> None:
+    """Replace a file with one that only its owner may read. A reader sees the old or the new content.
+
+    Raises:
+        OSError: The file cannot be written.
+    """
+    temporary = path.with_name(f".{path.name}.new")
+    temporary.unlink(missing_ok=True)
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        file.write(text)
+    temporary.replace(path)
+
+
+def is_private(path: Path) -> bool:
+    """Return whether only the owner of a file may read or write it.
+
+    Raises:
+        OSError: The file is missing.
+    """
+    return not path.stat().st_mode & _GROUP_AND_OTHERS

@@ -1,0 +1,57 @@
+"""The bearer tokens of the services in a folder.
+
+The tokens stay with the folder: after a restart the services accept the tokens that running applications
+have.
+"""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from assay.cli._errors import StackError
+from assay.cli._private_files import is_private, write_private
+from assay.endpoints import EndpointError, check_token
+
+_BYTES = 24
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """The tokens of one folder.
+
+    Args:
+        audit: Applications send it to the Collector with audit records.
+        host: The Collector sends it to the exporter host; without a Collector, applications do.
+    """
+
+    audit: str = field(repr=False)
+    host: str = field(repr=False)
+
+
+def load_or_create_tokens(folder: Path) -> Tokens:
+    """Return the tokens in `audit.token` and `host.token`; create the files (mode 0600) that are missing.
+
+    Args:
+        folder: The folder of both files; it is created when it is missing.
+
+    Raises:
+        StackError: A file cannot be read or written, other users may read it, or it does not hold a token.
+    """
+    return Tokens(*(_load_or_create(folder / f"{name}.token") for name in ("audit", "host")))
+
+
+def _load_or_create(path: Path) -> str:
+    remedy = "delete the file for a new token, and restart the applications that use the old one"
+    try:
+        if not path.exists():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_private(path, f"{secrets.token_urlsafe(_BYTES)}\n")
+        if not is_private(path):
+            raise StackError(f"{path}: other users may read the token: chmod 600 it, or {remedy}")
+        return check_token(path.read_text(encoding="utf-8").removesuffix("\n"))
+    except OSError as error:
+        raise StackError(f"{path}: the token cannot be read or written: {error.strerror}") from error
+    except (EndpointError, UnicodeDecodeError) as error:
+        raise StackError(f"{path}: {error}: {remedy}") from error

@@ -1,0 +1,30 @@
+"""The free ports that a folder keeps."""
+
+from __future__ import annotations
+
+import socket
+
+import pytest
+
+from assay.cli._addresses import kept_free_addresses
+
+
+def test_free_addresses_are_kept_until_one_is_in_use(tmp_path):
+    path = tmp_path / "state" / "addresses.json"
+    addresses = kept_free_addresses(path)
+    assert len(set(addresses.all())) == len(addresses.all()) == 10
+    assert kept_free_addresses(path) == addresses
+    with socket.create_server(("127.0.0.1", int(addresses.host.health.rpartition(":")[2]))):
+        others = kept_free_addresses(path)
+    assert addresses.host.health not in others.all()
+    assert kept_free_addresses(path) == others
+
+
+@pytest.mark.parametrize(
+    "content", ["", "[]", '{"collector": {}}', '{"collector": {"x": 1}, "host": {}}', "\xff"]
+)
+def test_a_file_of_another_form_is_replaced(tmp_path, content):
+    path = tmp_path / "addresses.json"
+    path.write_text(content, encoding="latin-1")
+    addresses = kept_free_addresses(path)
+    assert kept_free_addresses(path) == addresses
