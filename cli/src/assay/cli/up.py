@@ -74,7 +74,7 @@ def _announce(stack: Stack) -> None:
     exports = "".join(f"export {name}={value}\n" for name, value in stack.application_environment().items())
     write_private(folder.environment, exports)  # it holds a token
     if stack.binary is not None:
-        click.echo(f"# metrics for Prometheus: {stack.collector.prometheus_url}")
+        click.echo(f"# Prometheus scrapes {stack.collector.prometheus_url}")
     else:
         click.echo(
             f"# without a Collector: no Prometheus endpoint (metrics are in {folder.metrics}), no queue on "
