@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-_SPAN_EVENT = "assay.span.event"
+from assay.semconv import attributes as keys
 
 
 class ScopedRecord(NamedTuple):
@@ -43,7 +43,7 @@ def attributes(record: Mapping[str, Any]) -> dict[str, Any]:
 
 def span_event(span: Mapping[str, Any]) -> str:
     """Return the registry's event of a span: an attribute, or the span's name if there is no attribute."""
-    return attributes(span).get(_SPAN_EVENT) or span["name"]
+    return attributes(span).get(keys.ASSAY_SPAN_EVENT) or span["name"]
 
 
 def _records(line: bytes, resources: str, scopes: str, records: str) -> Iterator[ScopedRecord]:

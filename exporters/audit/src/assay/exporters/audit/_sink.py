@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, ClassVar, get_args
 
 import pydantic
-from opentelemetry import metrics
+from opentelemetry.metrics import get_meter
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 from pydantic import Field
 from starlette.routing import Route
@@ -21,15 +21,16 @@ from assay.exporters.audit._errors import AuditLogError, RecordIdConflictError
 from assay.exporters.audit._log import Log, LogPaths
 from assay.exporters.audit._receipts import receipt_route
 from assay.host import Batch, Rejected, Result, Retry, Signal
+from assay.semconv import metrics
 
 logger = logging.getLogger(__name__)
 
-_meter = metrics.get_meter("assay.exporters.audit")
+_meter = get_meter("assay.exporters.audit")
 _records = _meter.create_counter(
-    "audit.sink.records", "{record}", "Records that hold and were taken, repeats included"
+    metrics.AUDIT_SINK_RECORDS, "{record}", "Valid audit records that the sink received, repeats included"
 )
 _quarantined = _meter.create_counter(
-    "audit.sink.quarantined", "{entry}", "What went to quarantine: alert on it"
+    metrics.AUDIT_SINK_QUARANTINED, "{entry}", "Entries that the sink put into quarantine; alert on any"
 )
 _ID = 0  # position of the record's id in a row
 
