@@ -25,6 +25,18 @@ Kind = Literal["record", "batch"]
 _IP_SOURCES = frozenset({keys.AUDIT_SOURCE_TYPE_IPV4, keys.AUDIT_SOURCE_TYPE_IPV6})
 _ABSENT: Content = {}
 
+# Bound once, because `columns` runs for every record.
+_CORRELATION_ID = keys.ASSAY_CORRELATION_ID
+_ACTION = keys.AUDIT_ACTION
+_ACTOR_ID = keys.AUDIT_ACTOR_ID
+_ACTOR_TYPE = keys.AUDIT_ACTOR_TYPE
+_RECORD_ID = keys.AUDIT_RECORD_ID
+_SOURCE_ID = keys.AUDIT_SOURCE_ID
+_SOURCE_TYPE = keys.AUDIT_SOURCE_TYPE
+_TARGET_ID = keys.AUDIT_TARGET_ID
+_TARGET_TYPE = keys.AUDIT_TARGET_TYPE
+_USER_AGENT = keys.USER_AGENT_ORIGINAL
+
 
 @dataclass(frozen=True, slots=True)
 class QuarantineEntry:
@@ -104,19 +116,19 @@ def columns(record: Content, inserted_at: str) -> Row:
     attributes: dict[str, Content] = record["attributes"]
     get = attributes.get
     body = record.get("body")
-    source = get(keys.AUDIT_SOURCE_TYPE)
+    source = get(_SOURCE_TYPE)
     return (
-        attributes[keys.AUDIT_RECORD_ID]["stringValue"],
+        attributes[_RECORD_ID]["stringValue"],
         record["eventName"],
-        attributes[keys.AUDIT_ACTOR_ID]["stringValue"],
-        attributes[keys.AUDIT_ACTOR_TYPE]["stringValue"],
-        get(keys.AUDIT_TARGET_TYPE, _ABSENT).get("stringValue"),
-        get(keys.AUDIT_TARGET_ID, _ABSENT).get("stringValue"),
-        attributes[keys.AUDIT_ACTION]["stringValue"],
+        attributes[_ACTOR_ID]["stringValue"],
+        attributes[_ACTOR_TYPE]["stringValue"],
+        get(_TARGET_TYPE, _ABSENT).get("stringValue"),
+        get(_TARGET_ID, _ABSENT).get("stringValue"),
+        attributes[_ACTION]["stringValue"],
         _details(body) if body else "{}",
-        get(keys.ASSAY_CORRELATION_ID, _ABSENT).get("stringValue") or _trace(record),
+        get(_CORRELATION_ID, _ABSENT).get("stringValue") or _trace(record),
         _address(attributes) if source and source.get("stringValue") in _IP_SOURCES else None,
-        get(keys.USER_AGENT_ORIGINAL, _ABSENT).get("stringValue"),
+        get(_USER_AGENT, _ABSENT).get("stringValue"),
         inserted_at,
     )
 
@@ -144,7 +156,7 @@ def _trace(record: Content) -> str | None:
 
 def _address(attributes: dict[str, Content]) -> str | None:
     """Return the source's id if it is an IP address, else None: the seed's column has the type inet."""
-    text = attributes.get(keys.AUDIT_SOURCE_ID, _ABSENT).get("stringValue", "")
+    text = attributes.get(_SOURCE_ID, _ABSENT).get("stringValue", "")
     try:
         return str(ipaddress.ip_address(text))
     except ValueError:
