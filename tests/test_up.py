@@ -1,4 +1,4 @@
-"""`assay up` with a Collector: what a restart on the same folder keeps."""
+"""`assay up` with a Collector: a restart on the same folder."""
 
 from __future__ import annotations
 

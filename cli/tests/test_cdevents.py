@@ -159,8 +159,8 @@ def test_a_closed_pipe_is_not_reported_as_an_unreadable_file(tmp_path):
     with subprocess.Popen(command_line, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as tailing:
         tailing.stdout.readline()
         tailing.stdout.close()
-        said = tailing.stderr.read()
-    assert said == ""
+        errors = tailing.stderr.read()
+    assert errors == ""
 
 
 def test_tail_follows_a_file(tmp_path):

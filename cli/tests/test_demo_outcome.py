@@ -28,7 +28,7 @@ def shown(outcome: Outcome) -> str:
 
 
 def test_a_demo_without_failed_checks():
-    assert Outcome(**GOOD).holds
+    assert Outcome(**GOOD).passed
     assert "detected: record 1: actor[0] differs\n" in shown(Outcome(**GOOD))
 
 
@@ -45,6 +45,6 @@ def test_a_demo_without_failed_checks():
 )
 def test_each_failed_check_is_named(change, message):
     outcome = Outcome(**{**GOOD, **change})
-    assert not outcome.holds
+    assert not outcome.passed
     _, _, failures = shown(outcome).partition("Failed checks:\n")
     assert message in failures

@@ -95,7 +95,7 @@ def test_a_known_id_with_other_content_is_a_conflict_and_stores_nothing(open_sin
         (record(), record(record_id=id_of(one))),
         [record(record_id=str(uuid.UUID(int=5, version=4)), target_id=t) for t in "ab"],
     ]:
-        with pytest.raises(Rejected, match="another record under this id") as caught:
+        with pytest.raises(Rejected, match="another record with this id") as caught:
             sink.export(batch(*records))
         assert caught.value.status == 409
     assert rows(database, "SELECT count(*) FROM audit_log") == [(1,)]

@@ -153,11 +153,11 @@ def test_the_record_of_a_trusted_client_is_stored(ours, run_host, database, key)
     assert verify(database, key()).records == 1
 
 
-@pytest.mark.parametrize("who", ["missing", "wrong"])
-def test_the_error_of_an_untrusted_client_names_the_setting(server, ours, theirs, who):
-    client = {} if who == "missing" else as_client(theirs)
+@pytest.mark.parametrize("client", ["missing", "wrong"])
+def test_the_error_of_an_untrusted_client_names_the_setting(server, ours, theirs, client):
+    settings = {} if client == "missing" else as_client(theirs)
     with pytest.raises(ExportError, match=server.rejection):
-        emit(server.url, certificate=ours.certificate, **client)
+        emit(server.url, certificate=ours.certificate, **settings)
 
 
 def test_an_untrusted_server_is_reported(server, ours, theirs):

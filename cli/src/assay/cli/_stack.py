@@ -1,6 +1,6 @@
 """The services of one machine: a Collector, and behind it the exporter host.
 
-Without a Collector, applications send to the exporter host directly; what the Collector adds is then missing.
+Without a Collector, applications send to the exporter host directly.
 """
 
 from __future__ import annotations

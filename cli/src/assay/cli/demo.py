@@ -55,7 +55,7 @@ def command(directory: Path | None, mode: Mode, *, as_json: bool) -> None:
             print_progress(f"failed check: {line}")
     else:
         show(outcome, root, Console())
-    sys.exit(0 if outcome.holds else 1)
+    sys.exit(0 if outcome.passed else 1)
 
 
 def _empty_folder(directory: Path | None) -> Path:

@@ -62,7 +62,7 @@ def _stages(outcome: Outcome) -> list[tuple[str, str]]:
 
 
 def _show_checks(outcome: Outcome, console: Console) -> None:
-    if outcome.holds:
+    if outcome.passed:
         console.print(
             f"\n[green]Every figure equals Dagster's own count[/green] ({outcome.seconds:.0f} s)",
             highlight=False,

@@ -93,8 +93,8 @@ class Outcome:
         return [*self.mismatches, *(line for line, fails in lines.items() if fails)]
 
     @property
-    def holds(self) -> bool:
-        """Whether no check failed."""
+    def passed(self) -> bool:
+        """Whether all checks passed."""
         return not self.failures
 
     def as_json(self) -> dict[str, Any]:

@@ -16,21 +16,19 @@ class InUseError(OpenError):
 
 
 class RecordIdConflictError(AuditLogError):
-    """The log holds another record under the same id.
+    """The log contains another record with the same id.
 
     Args:
         record_id: The id that is already in use.
     """
 
     def __init__(self, record_id: str) -> None:
-        super().__init__(
-            f"record {record_id}: the log holds another record under this id: give the new record its own id"
-        )
+        super().__init__(f"record {record_id}: the log contains another record with this id: use another id")
         self.record_id = record_id
 
 
 class NotFoundError(AuditLogError):
-    """The log does not hold the record, or no checkpoint covers the record yet."""
+    """The log does not contain the record, or no checkpoint covers the record yet."""
 
 
 class KeyFormatError(AuditLogError):

@@ -23,7 +23,7 @@ def load_or_create(path: Path) -> Ed25519PrivateKey:
     """Return the signing key in a file; create the file (mode 0600) when it is missing.
 
     Raises:
-        KeyFormatError: The file does not hold an Ed25519 key in PEM.
+        KeyFormatError: The file does not contain an Ed25519 key in PEM.
         OpenError: Other users may read the file, or it cannot be read or written.
     """
     try:
@@ -37,9 +37,9 @@ def load_or_create(path: Path) -> Ed25519PrivateKey:
     except OSError as error:
         raise OpenError(f"{path}: the signing key cannot be read or written: {error.strerror}") from error
     except (ValueError, TypeError) as error:
-        raise KeyFormatError(f"{path} must hold a private key in PEM without a password") from error
+        raise KeyFormatError(f"{path} must contain a private key in PEM without a password") from error
     if not isinstance(key, Ed25519PrivateKey):
-        raise KeyFormatError(f"{path} must hold an Ed25519 key")
+        raise KeyFormatError(f"{path} must contain an Ed25519 key")
     return key
 
 
@@ -47,7 +47,7 @@ def load_verifier(path: Path) -> VerifierKey:
     """Return the verifier key in a file of one line.
 
     Raises:
-        KeyFormatError: The file does not hold a verifier key.
+        KeyFormatError: The file does not contain a verifier key.
         OpenError: The file cannot be read.
     """
     try:
@@ -55,7 +55,7 @@ def load_verifier(path: Path) -> VerifierKey:
     except KeyFormatError as error:
         raise KeyFormatError(f"{path}: {error}") from error
     except UnicodeDecodeError as error:
-        raise KeyFormatError(f"{path} does not hold a verifier key: {error}") from error
+        raise KeyFormatError(f"{path} does not contain a verifier key: {error}") from error
     except OSError as error:
         raise OpenError(f"{path}: the verifier key cannot be read: {error.strerror}") from error
 

@@ -121,7 +121,7 @@ class Log:
         return quarantined
 
     def receipt(self, record_id: str) -> Mapping[str, Any] | None:
-        """Return the receipt of a stored record, None if the log does not hold the record."""
+        """Return the receipt of a stored record, None if the log does not contain the record."""
         with self._mutex:
             return stored_receipt(self._connection, record_id)
 

@@ -1,4 +1,4 @@
-"""Proofs that the log holds a record. The log's public key suffices to verify one.
+"""Proofs that the log contains a record. The log's public key suffices to verify one.
 
 A proof is a JSON object: `type`, `leafIndex`, `leaf` (the record, its resource, the sink time),
 `inclusionProof` (base64 hashes, RFC 6962 section 2.1.1) and `checkpoint` (the signed note).
@@ -29,12 +29,12 @@ _CHECKPOINT = "SELECT note FROM checkpoints WHERE size > ? ORDER BY size DESC LI
 
 @dataclass(frozen=True, slots=True)
 class Proven:
-    """The result of a proof that holds.
+    """The result of a verified proof.
 
     Args:
         record_id: Id of the record.
         leaf: The record, its resource and the sink time, as logged.
-        checkpoint: Checkpoint of the log that holds the record.
+        checkpoint: Checkpoint of the log that contains the record.
     """
 
     record_id: str
@@ -46,7 +46,7 @@ def prove(database: Path, record_id: str) -> bytes:
     """Return the proof of a record against the newest checkpoint, as JSON.
 
     Raises:
-        NotFoundError: The log does not hold the record, or no checkpoint covers it yet.
+        NotFoundError: The log does not contain the record, or no checkpoint covers it yet.
         OpenError: The database cannot be read.
     """
     connection = open_read_only(database)
@@ -54,7 +54,7 @@ def prove(database: Path, record_id: str) -> bytes:
         connection.execute("BEGIN")
         found = connection.execute(_LEAF, (record_id,)).fetchone()
         if found is None:
-            raise NotFoundError(f"{database} does not hold a record {record_id}; it may be in quarantine")
+            raise NotFoundError(f"{database} does not contain a record {record_id}; it may be in quarantine")
         index, leaf = found
         row = connection.execute(_CHECKPOINT, (index,)).fetchone()
         if row is None:

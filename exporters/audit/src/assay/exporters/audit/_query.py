@@ -61,14 +61,14 @@ class Query:
     limit: int | None = None
 
 
-def query(database: Path, what: Query) -> Iterator[dict[str, Any]]:
+def query(database: Path, criteria: Query) -> Iterator[dict[str, Any]]:
     """Yield the matching records, the newest first: the seed's columns, `details` as a JSON value.
 
     Raises:
         OpenError: The database cannot be read.
         AuditLogError: `since` or `until` cannot be parsed.
     """
-    given = {name: getattr(what, name) for name in _CONDITIONS if getattr(what, name) is not None}
+    given = {name: getattr(criteria, name) for name in _CONDITIONS if getattr(criteria, name) is not None}
     for name in ("since", "until"):
         if name in given:
             given[name] = moment(given[name])
@@ -76,7 +76,7 @@ def query(database: Path, what: Query) -> Iterator[dict[str, Any]]:
         given["correlation_id"] = _correlation_id(given["correlation_id"])
     where = " AND ".join(_CONDITIONS[name] for name in given) or "1"
     sql = f"SELECT {', '.join(_schema.COLUMNS)} FROM audit_log WHERE {where} ORDER BY leaf_index DESC LIMIT ?"  # noqa: S608  the conditions are constants, the values are bound
-    limit = -1 if what.limit is None else what.limit
+    limit = -1 if criteria.limit is None else criteria.limit
     for row in _rows(database, sql, *given.values(), limit):
         record: dict[str, Any] = dict(zip(_schema.COLUMNS, row, strict=True))
         record["details"] = orjson.loads(record["details"])
@@ -98,11 +98,11 @@ def quarantined_payload(database: Path, leaf_index: int) -> bytes:
 
     Raises:
         OpenError: The database cannot be read.
-        AuditLogError: Quarantine does not hold the entry.
+        AuditLogError: Quarantine does not contain the entry.
     """
     for (payload,) in _rows(database, _PAYLOAD, leaf_index):
         return payload
-    raise AuditLogError(f"quarantine does not hold an entry with leaf index {leaf_index}")
+    raise AuditLogError(f"quarantine does not contain an entry with leaf index {leaf_index}")
 
 
 def newest_checkpoint(database: Path) -> str:

@@ -20,7 +20,7 @@ _QUARANTINED = "SELECT reason FROM quarantine WHERE record_id = ? ORDER BY leaf_
 
 
 def stored_receipt(connection: sqlite3.Connection, record_id: str) -> Mapping[str, Any] | None:
-    """Return the receipt of a stored record, None if the log does not hold the record.
+    """Return the receipt of a stored record, None if the log does not contain the record.
 
     The timestamp, in ns since 1970, is a string: a JSON number cannot hold it exactly.
     """

@@ -159,8 +159,8 @@ def check_version(connection: sqlite3.Connection) -> None:
     """
     version = _version(connection)
     if version != VERSION:
-        what = "not an audit log" if version == 0 else f"of schema version {version}"
-        raise OpenError(f"the database is {what}, this program reads version {VERSION}")
+        kind = "not an audit log" if version == 0 else f"of schema version {version}"
+        raise OpenError(f"the database is {kind}, this program reads version {VERSION}")
 
 
 def check_definitions(connection: sqlite3.Connection) -> None:

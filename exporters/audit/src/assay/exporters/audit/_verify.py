@@ -118,14 +118,7 @@ class _Verification:
         self._check_identity()
         total: int = self._connection.execute(LEAF_COUNT).fetchone()[0]
         checkpoints = self._stored_checkpoints()
-        due = next(checkpoints, None)
-        if due is None:
-            raise SignatureError(
-                "the log has no checkpoint: they were removed, so nothing proves its entries"
-            )
-        if due.size:
-            raise SignatureError("the log's first checkpoint, which has size 0, was removed")
-        due = self._check_checkpoints(due, checkpoints)
+        due = self._check_checkpoints(_first(checkpoints), checkpoints)
         leaves: list[bytes] = []  # not yet in the tree: extending it in batches is twice as fast
         stop = self._next_stop(due)
         with closing(self._rows()) as rows:
@@ -286,6 +279,16 @@ class _Verification:
         self._chains.close()
         # Last: a changed record implies a dropped trigger, and the message must name the record.
         _schema.check_definitions(self._connection)
+
+
+def _first(checkpoints: Iterator[Checkpoint]) -> Checkpoint:
+    """Return the first checkpoint, which has size 0: the sink signs it when it creates the log."""
+    first = next(checkpoints, None)
+    if first is None:
+        raise SignatureError("the log has no checkpoint: they were removed, so nothing proves its entries")
+    if first.size:
+        raise SignatureError("the log's first checkpoint, which has size 0, was removed")
+    return first
 
 
 def _check_quarantined(row: Row) -> None:
