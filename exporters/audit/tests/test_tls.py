@@ -96,7 +96,7 @@ def server(request, ours, run_host, database) -> Iterator[Server]:
     if request.param == "host":
         listener = {"name": "tls", "protocol": "http", "address": "127.0.0.1:0", "tls": tls}
         host, port = run_host(listener, database=str(database)).addresses["tls"]
-        yield Server(f"https://{host}:{port}/v1/audit", "ended the connection.*client_certificate")
+        yield Server(f"https://{host}:{port}/v1/audit", "the connection; .*client_certificate")
         return
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=tls["client_ca"])
     context.verify_mode = ssl.CERT_REQUIRED
@@ -162,20 +162,20 @@ def test_the_error_of_an_untrusted_client_names_the_setting(server, ours, theirs
 
 def test_an_untrusted_server_is_reported(server, ours, theirs):
     for trusted in ({"certificate": theirs.certificate}, {}):
-        with pytest.raises(ExportError, match=r"certificate does not hold.*set certificate to a file"):
+        with pytest.raises(ExportError, match="set certificate to a file"):
             emit(server.url, **trusted, **as_client(ours))
 
 
 def test_a_server_under_another_name_is_reported(server, ours):
     url = server.url.replace("127.0.0.1", "localhost")
-    with pytest.raises(ExportError, match="use a name or address in the endpoint"):
+    with pytest.raises(ExportError, match="use a name or address .*in the endpoint"):
         emit(url, certificate=ours.certificate, **as_client(ours))
 
 
 def test_a_server_without_tls_is_reported(run_host, database, ours):
     listener = {"name": "plain", "protocol": "http", "address": "127.0.0.1:0"}
     host, port = run_host(listener, database=str(database)).addresses["plain"]
-    with pytest.raises(ExportError, match="speaks no TLS there: check the endpoint's scheme"):
+    with pytest.raises(ExportError, match="TLS there: check the endpoint.s scheme"):
         emit(f"https://{host}:{port}/v1/audit", certificate=ours.certificate)
 
 
