@@ -23,14 +23,13 @@ _NO_COLLECTOR = (
 
 def show(outcome: Outcome, root: Path, console: Console) -> None:
     """Print the stages, the failed checks, and the commands to try next."""
-    has_collector = bool(outcome.collector["validated"])
-    if not has_collector:
+    if not outcome.has_collector:
         _show_missing_collector(console)
     for stage, text in _stages(outcome):
         console.print(f"[bold]{stage:<12}[/bold] {escape(text)}", highlight=False, soft_wrap=True)
     _show_checks(outcome, console)
     _show_next(Folder(root), console)
-    if not has_collector:
+    if not outcome.has_collector:
         _show_missing_collector(console)
 
 
@@ -45,6 +44,10 @@ def _stages(outcome: Outcome) -> list[tuple[str, str]]:
     retried, failed = workload.total("retried"), workload.total("failed")
     steps = f"{workload.total('started')} steps, {retried} retried, {failed} failed for good"
     runs = f"{len(workload.runs)} runs ({succeeded} succeeded) over {' and '.join(workload.executors)}"
+    families = len(outcome.series.families)
+    series = (
+        f"{families} families on the Collector's Prometheus endpoint" if outcome.has_collector else "none"
+    )
     verdict = "verified" if audit.verified else f"NOT VERIFIED: {audit.failure}"
     detected = f"detected: {audit.tampering}" if audit.tamper_detected else "NOT detected"
     sent = f"{outcome.cdevents.total()} sent, {outcome.invalid_cdevents} invalid"
@@ -53,7 +56,7 @@ def _stages(outcome: Outcome) -> list[tuple[str, str]]:
         ("application", f"Dagster ran {runs}: {steps}"),
         ("Collector", f"{collector['version']} ({collector['source']})" if collector["version"] else "none"),
         ("spans", f"{spans.names.total()} in {len(spans.traces)} traces, {spans.errors} with errors"),
-        ("series", f"{len(outcome.series.families)} families on the Collector's Prometheus endpoint"),
+        ("series", series),
         ("log events", f"{outcome.logs.total()} of {len(outcome.logs)} kinds"),
         ("audit log", f"{records}; {verdict}"),
         ("tampering", f"one letter changed in a copy, {detected}"),

@@ -68,13 +68,18 @@ class Outcome:
     seconds: float = 0.0
 
     @property
+    def has_collector(self) -> bool:
+        """Whether a Collector ran."""
+        return bool(self.collector["validated"])
+
+    @property
     def accepted(self) -> int:
         """Number of audit records that were acknowledged to the application, by the application's counter.
 
         Without a Collector that counter is not scraped; the number is then the one that the work must cause.
         """
         exported = self.series.total("audit_records_exported_total")
-        return exported if self.collector["validated"] else checks.expected_records(self.workload)
+        return exported if self.has_collector else checks.expected_records(self.workload)
 
     @property
     def failures(self) -> list[str]:
