@@ -168,14 +168,14 @@ def test_an_untrusted_server_is_reported(server, ours, theirs):
 
 def test_a_server_under_another_name_is_reported(server, ours):
     url = server.url.replace("127.0.0.1", "localhost")
-    with pytest.raises(ExportError, match="use a name or address .*in the endpoint"):
+    with pytest.raises(ExportError, match=r"use a name or address .*in the endpoint"):
         emit(url, certificate=ours.certificate, **as_client(ours))
 
 
 def test_a_server_without_tls_is_reported(run_host, database, ours):
     listener = {"name": "plain", "protocol": "http", "address": "127.0.0.1:0"}
     host, port = run_host(listener, database=str(database)).addresses["plain"]
-    with pytest.raises(ExportError, match="TLS there: check the endpoint.s scheme"):
+    with pytest.raises(ExportError, match=r"TLS there: check the endpoint.s scheme"):
         emit(f"https://{host}:{port}/v1/audit", certificate=ours.certificate)
 
 
