@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from jsonschema import Draft202012Validator
+from jsonschema import Draft202012Validator, FormatChecker
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
@@ -25,6 +25,18 @@ SHARED = Path(__file__).parents[4] / "shared" / "cdevents" / "v0.5.1"
 TIME = 1_790_000_000_123_456_789
 TRACE = bytes(range(1, 17))
 SPAN = bytes(range(1, 9))
+
+
+def _format_checker() -> FormatChecker:
+    """Return the schemas' formats. Their expressions end in `$`, which also accepts a line end: this does not."""
+    checker = FormatChecker(formats=())
+    for name, (check, raises) in Draft202012Validator.FORMAT_CHECKER.checkers.items():
+
+        def without_line_end(value: object, check: Any = check) -> bool:
+            return check(value) and not (isinstance(value, str) and value.endswith("\n"))
+
+        checker.checks(name, raises)(without_line_end)
+    return checker
 
 
 class Official:
@@ -39,15 +51,13 @@ class Official:
             if "context" in schema.get("properties", {})
         }
         self._validators = {
-            name: Draft202012Validator(
-                schema, registry=registry, format_checker=Draft202012Validator.FORMAT_CHECKER
-            )
+            name: Draft202012Validator(schema, registry=registry, format_checker=_format_checker())
             for name, schema in self.types.items()
         }
         self._custom = Draft202012Validator(
             json.loads((folder / "custom" / "schema.json").read_text()),
             registry=registry,
-            format_checker=Draft202012Validator.FORMAT_CHECKER,
+            format_checker=_format_checker(),
         )
         self.events = [
             json.loads(path.read_text())
