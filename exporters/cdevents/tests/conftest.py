@@ -28,7 +28,7 @@ SPAN = bytes(range(1, 9))
 
 
 def _format_checker() -> FormatChecker:
-    """Return the schemas' formats. Their expressions end in `$`, which also accepts a line end: this does not."""
+    """Return the schemas' formats, without the line end that the `$` of their expressions accepts."""
     checker = FormatChecker(formats=())
     for name, (check, raises) in Draft202012Validator.FORMAT_CHECKER.checkers.items():
 
