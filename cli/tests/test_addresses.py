@@ -21,7 +21,16 @@ def test_free_addresses_are_kept_until_one_is_in_use(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "content", ["", "[]", '{"collector": {}}', '{"collector": {"x": 1}, "host": {}}', "\xff"]
+    "content",
+    [
+        "",
+        "[]",
+        '{"collector": {}}',
+        '{"collector": {"x": 1}, "host": {}}',
+        "\xff",
+        '{"collector": {"audit": "x"}, "host": {}}',
+        '{"collector": {}, "host": {"grpc": 1}}',
+    ],
 )
 def test_a_file_of_another_form_is_replaced(tmp_path, content):
     path = tmp_path / "addresses.json"

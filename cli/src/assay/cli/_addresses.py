@@ -83,6 +83,9 @@ def _read(path: Path) -> StackAddresses | None:
     """Return the addresses in a file, None if the file is missing or has another form."""
     try:
         kept = json.loads(path.read_text(encoding="utf-8"))
-        return StackAddresses(Addresses(**kept["collector"]), HostAddresses(**kept["host"]))
-    except (OSError, ValueError, TypeError, LookupError):
+        addresses = StackAddresses(Addresses(**kept["collector"]), HostAddresses(**kept["host"]))
+        for address in addresses.all():
+            parse_address(address)
+    except (OSError, ValueError, TypeError, LookupError, AttributeError):
         return None
+    return addresses
