@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+
+from assay.semconv import SCHEMA_URL
 
 pytestmark = pytest.mark.slow
 
@@ -73,6 +76,18 @@ def scopes(receiver) -> dict[str, str]:
         for scope in resource.scope_logs
         for record in scope.log_records
     }
+
+
+def test_the_distros_scope_has_its_version_and_the_registrys_schema(instrumented, receiver, install):
+    instrumented(PROGRAM, env=install())
+    (scope,) = (
+        scope
+        for request in receiver.of("/v1/logs")
+        for resource in request.resource_logs
+        for scope in resource.scope_logs
+        if scope.scope.name == "assay.distro"
+    )
+    assert (scope.scope.version, scope.schema_url) == (version("assay-distro"), SCHEMA_URL)
 
 
 def test_a_subsystem_with_an_instrumentor_has_its_bridge_and_all_others_the_distros(

@@ -19,6 +19,7 @@ from opentelemetry.util._importlib_metadata import (
 
 from assay.distro._audit_emitter import AuditEmitter
 from assay.distro._settings import Settings
+from assay.semconv import SCHEMA_URL
 from assay.semconv.catalogue import Catalogue
 from assay.telemetry.bridge import Bridge, Defaults, Scope, relay_recordings, set_defaults
 
@@ -38,7 +39,7 @@ def attach(settings: Settings, audit: AuditEmitter) -> None:
     defined = catalogue(settings.registry)
     set_defaults(Defaults(defined, audit, settings.instruments))
     own = defined.without(*_instrumented_subsystems())
-    scope = Scope("assay.distro", version(_DISTRIBUTION))
+    scope = Scope("assay.distro", version(_DISTRIBUTION), SCHEMA_URL)
     Bridge(own, scope=scope, audit=audit, records=settings.instruments).attach()
 
 
