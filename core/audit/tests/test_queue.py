@@ -132,6 +132,22 @@ def test_a_final_rejection_fails_the_future(server):
         logger.submit(LOGIN).result(10)
 
 
+def test_flush_waits_for_the_callbacks_of_a_record(gate):
+    logger = AuditLogger(gate, {})
+    proceed, called = threading.Event(), threading.Event()
+
+    def callback(_):
+        proceed.wait(30)
+        called.set()
+
+    logger.submit(LOGIN).add_done_callback(callback)
+    gate.opened.set()
+    assert not logger.flush(0.1)
+    proceed.set()
+    assert logger.flush(30)
+    assert called.is_set()
+
+
 def test_an_abandoned_wait_does_not_withdraw_the_record(gate):
     async def main() -> None:
         with pytest.raises(asyncio.TimeoutError):

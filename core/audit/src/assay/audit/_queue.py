@@ -13,7 +13,7 @@ import queue
 import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import Future, InvalidStateError, wait
+from concurrent.futures import Future, InvalidStateError
 from contextlib import suppress
 from typing import Generic, TypeVar
 
@@ -55,7 +55,7 @@ class MemoryQueue(Generic[ItemT, ResultT]):
         self._reset_after_fork()
         future: Future[ResultT] = Future()
         future.set_running_or_notify_cancel()  # a caller that stops waiting does not withdraw the record
-        with self._lock:
+        with self._idle:
             try:
                 self._items.put_nowait((item, future))
             except queue.Full:
@@ -66,11 +66,10 @@ class MemoryQueue(Generic[ItemT, ResultT]):
             if self._worker is None:
                 self._worker = threading.Thread(target=self._work, name="assay-audit", daemon=True)
                 self._worker.start()
-        future.add_done_callback(self._pending.discard)
         return future
 
     def flush(self, timeout: float) -> bool:
-        """Wait until every waiting item is handed over or has failed.
+        """Wait until every item is handed over or has failed, and its future's callbacks have run.
 
         Args:
             timeout: Seconds to wait at most.
@@ -79,7 +78,8 @@ class MemoryQueue(Generic[ItemT, ResultT]):
             Whether none waits any more.
         """
         self._reset_after_fork()
-        return not wait(list(self._pending), timeout).not_done
+        with self._idle:
+            return self._idle.wait_for(lambda: not self._pending, timeout)
 
     def shutdown(self, timeout: float) -> None:
         """Flush, then let every item that still waits fail with `ExportError`.
@@ -91,12 +91,14 @@ class MemoryQueue(Generic[ItemT, ResultT]):
         self._stopping.set()
         with suppress(queue.Full):  # then the worker does not wait for an item
             self._items.put_nowait(None)
-        for future in list(self._pending):
+        with self._idle:
+            waiting, self._pending = self._pending, set()
+        for future in waiting:
             _fail(future, ExportError("the process ended before the endpoint accepted the record"))
 
     def _reset(self) -> None:
         self._process = os.getpid()
-        self._lock = threading.Lock()
+        self._idle = threading.Condition()
         self._items: queue.Queue[tuple[ItemT, Future[ResultT]] | None] = queue.Queue(self._size)
         self._pending: set[Future[ResultT]] = set()
         self._stopping = threading.Event()
@@ -115,6 +117,9 @@ class MemoryQueue(Generic[ItemT, ResultT]):
                 _fail(future, error)
             else:
                 _succeed(future, result)
+            with self._idle:
+                self._pending.discard(future)
+                self._idle.notify_all()
 
     def _deliver(self, item: ItemT) -> ResultT:
         delay = 1.0
