@@ -138,5 +138,42 @@ def test_a_flush_ends_at_its_bound(tmp_path):
     assert (done.returncode, done.stdout) == (0, "False\n"), done.stderr
 
 
+@pytest.mark.slow
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork")
+def test_a_child_exits_though_its_exporter_hangs(tmp_path):
+    program = textwrap.dedent("""
+        import multiprocessing, threading
+        from opentelemetry import trace
+        from opentelemetry.sdk.trace import TracerProvider
+        from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter
+        from assay.instrumentation import ChildTarget
+
+        class Hangs(SpanExporter):
+            def export(self, spans):
+                threading.Event().wait(3600)
+
+        def work():
+            provider = TracerProvider(shutdown_on_exit=False)
+            provider.add_span_processor(BatchSpanProcessor(Hangs(), schedule_delay_millis=3_600_000))
+            trace.set_tracer_provider(provider)
+            trace.get_tracer("test").start_span("held").end()
+
+        child = multiprocessing.get_context("fork").Process(target=ChildTarget(work))
+        child.start()
+        child.join(60)
+        print(child.exitcode)
+        child.kill()
+    """)
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (0, "0\n"), done.stderr
+
+
 def test_a_flush_without_providers_is_done():
     assert flush(timeout=5)

@@ -10,6 +10,8 @@ from dagster import DagsterInstance, execute_job, materialize, reconstructable
 from opentelemetry.instrumentation.flowstone.dagster import DagsterInstrumentor
 
 PROJECTS = str(Path(__file__).parent / "projects")
+VARYING = re.compile(r"[0-9a-f-]{36}|pid: \d+|(\d+m)?[\d.]+(ms|s)\b|home\S*|/\S+")
+"""Ids, durations and paths in the messages of Dagster's events."""
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
 
@@ -67,7 +69,7 @@ def _events_of_dagster(result):
     """Return Dagster's events of a run, without the parts that differ from run to run."""
     lines = Counter()
     for event in result.all_events:
-        message = re.sub(r"[0-9a-f-]{36}|pid: \d+|[\d.]+(ms|s)\b|home\S*|/\S+", "…", event.message or "")
+        message = VARYING.sub("…", event.message or "")
         data = event.event_specific_data
         error = getattr(data, "error", None)
         frames = [line for line in (error.stack if error else ()) if "shop.py" in line]
