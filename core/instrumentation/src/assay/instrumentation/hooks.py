@@ -74,9 +74,9 @@ class Hook:
             self._function(span, *details)
 
     def reference(self) -> str:
-        """Return how a child process finds the function: `package.module:function`, or empty if it has none.
+        """Return the function's reference, `package.module:function`; empty if there is none.
 
-        A function that cannot be imported (a lambda, a function in a function) is reported once.
+        A function that cannot be imported, such as a lambda or a nested function, is reported once.
         """
         if self._original is None:
             return self._reference
@@ -125,7 +125,7 @@ class Hooks:
     """The hooks of one instrumentor.
 
     Args:
-        points: Those that it offers.
+        points: The hooks that it offers.
         given: The arguments of `instrument`.
     """
 
@@ -139,7 +139,7 @@ class Hooks:
         return self._hooks[name]
 
     def references(self) -> dict[str, str]:
-        """Return, by the names of their points, how a child process finds the functions."""
+        """Return the references of the functions, by the names of their points."""
         found = {name: hook.reference() for name, hook in self._hooks.items()}
         return {name: reference for name, reference in found.items() if reference}
 

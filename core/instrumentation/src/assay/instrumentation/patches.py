@@ -39,10 +39,8 @@ class Target:
     """A function or a method of a library.
 
     Args:
-        module: The module where the library looks it up: the one that imports it, not the one that defines
-            it.
-        path: The function's name, or `Class.method`. An inherited method is patched in the class that defines
-            it.
+        module: The module in which the library looks the function up, even if another one defines it.
+        path: Function name or `Class.method`. An inherited method is patched in the class that defines it.
     """
 
     module: str
