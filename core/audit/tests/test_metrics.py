@@ -8,7 +8,7 @@ import sys
 
 PROGRAM = """
 import json
-from assay.audit import AuditLogger, AuditRecord, ExportError, RecordError
+from assay.audit import AuditLogger, AuditRecord, ExportError, RecordError, instruments
 from opentelemetry import metrics
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
@@ -32,6 +32,7 @@ class Exporter:
         return []
     def shutdown(self): pass
 
+instruments.SETTLED = 0
 exporter = Exporter()
 logger = AuditLogger(exporter, {})
 LOGIN = AuditRecord(event_name="user.login", action="LOGIN", outcome="success")

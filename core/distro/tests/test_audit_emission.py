@@ -108,12 +108,17 @@ def test_settings_that_forbid_sending_count_and_report_each_record(instrumented,
 
 
 def test_the_counters_exist_with_0_in_a_program_without_audit_records(instrumented, receiver):
-    instrumented("pass")
+    instrumented("from assay.audit import instruments; instruments._started -= instruments.SETTLED")
     assert receiver.totals("audit.records.") == {
         "audit.records.emitted": 0,
         "audit.records.exported": 0,
         "audit.records.dropped": 0,
     }
+
+
+def test_a_program_that_ends_at_once_exports_no_zeros(instrumented, receiver):
+    instrumented("pass")
+    assert receiver.requests == []
 
 
 def test_the_message_of_a_401_is_decoded_and_the_remedy_is_the_token(instrumented, receiver):

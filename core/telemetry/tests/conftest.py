@@ -33,6 +33,7 @@ def clean_bus():
     attach_context(Context())
     _pipeline.describe(frozenset(), {})
     bridges.set_defaults(None)
+    bridges._relay = None
     sampling.clear()
     redaction.configure()
 

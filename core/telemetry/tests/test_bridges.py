@@ -137,6 +137,14 @@ class TestRelay:
         assert otel.points("f.make.count") == otel.points("f.make.duration") == []
         assert [log.event_name for log in otel.logs] == ["f.make.start", "f.make.stop"]
 
+    def test_it_holds_for_a_bridge_that_is_attached_later(self, new_telemetry, catalogue):
+        relayed = []
+        relay_recordings(lambda event, *_: relayed.append(event))
+        telemetry = new_telemetry(catalogue)
+        execute("f.make.stop", {"duration": 1}, {"asset": "x"})
+        assert relayed == ["f.make.stop"]
+        assert telemetry.points("f.make.count") == []
+
     def test_the_other_process_records_and_emits_nothing_else(self, otel, second):
         record("f.make.stop", {"duration": 1_000_000}, {"asset": "x"})
         record("nobody.knows", {}, {})

@@ -1,8 +1,9 @@
 """The metrics of this package, through the OpenTelemetry metrics API.
 
 Importing this module creates the instruments. The counters are observable, over totals of our own. So each
-series exists from the first collection on, with 0 before the first record, whenever the application sets its
-meter provider.
+series exists before the first record, with 0, whenever the application sets its meter provider. A process
+without records reports the zeros only after `SETTLED` seconds: one that ends sooner would have to export them
+at its end, which waits for the Collector, and nobody could compare them with a second value.
 """
 
 from __future__ import annotations
@@ -10,11 +11,17 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Iterable
+from time import monotonic
 
 from opentelemetry import metrics
 from opentelemetry.metrics import CallbackOptions, Observation
 
 from assay.semconv import metrics as names
+
+SETTLED = 5.0
+"""Age of a process without records, in seconds, from which its zeros are reported."""
+
+_started = monotonic()
 
 
 class Total:
@@ -24,6 +31,9 @@ class Total:
         self._lock = threading.Lock()
         self._value = 0
 
+    def __bool__(self) -> bool:
+        return self._value > 0
+
     def add(self, amount: int = 1) -> None:
         """Increase the total."""
         with self._lock:
@@ -31,7 +41,7 @@ class Total:
 
     def observe(self, _: CallbackOptions) -> Iterable[Observation]:
         """Return the total, for the counter's callback."""
-        return [Observation(self._value)]
+        return [Observation(self._value)] if _is_settled() else []
 
     def reset(self) -> None:
         """Start again at 0, in a forked child, whose parent may have held the lock."""
@@ -40,6 +50,11 @@ class Total:
 
 
 EMITTED, EXPORTED, DROPPED = Total(), Total(), Total()
+
+
+def _is_settled() -> bool:
+    return any((EMITTED, EXPORTED, DROPPED)) or monotonic() - _started >= SETTLED
+
 
 _meter = metrics.get_meter("assay.audit")
 _meter.create_observable_counter(

@@ -99,6 +99,9 @@ class Bridge:
         audit: Accepts audit records; None: there is no audit trail.
         records: Whether this process records measurements; see `relay_recordings`.
 
+    Attributes:
+        recorded_events: The events that its instruments record.
+
     Raises:
         PlanError: The catalogue contradicts itself.
     """
@@ -121,6 +124,7 @@ class Bridge:
         self._logger_provider = logger_provider
         self._audit = audit
         self._plans = compile_plans(catalogue)
+        self.recorded_events = frozenset(name for name, plan in self._plans.items() if plan.recordings)
         self._records = records
         self._relay: Relay | None = None
         self._instruments: Instruments | None = None
@@ -148,6 +152,8 @@ class Bridge:
                 ) from error
             _attached.append(self)
             _describe_events()
+            if _relay is not None:
+                self.relay_recordings(_relay)
 
     def detach(self) -> None:
         """Stop handling events. The last event of an open span still ends it, and causes nothing else."""
@@ -159,11 +165,6 @@ class Bridge:
             _describe_events()
             self._forget_handlers()
             self._drain()
-
-    @property
-    def recorded_events(self) -> frozenset[str]:
-        """The events that instruments record."""
-        return frozenset(name for name, plan in self._plans.items() if plan.recordings)
 
     def relay_recordings(self, relay: Relay) -> None:
         """Record nothing here; pass the events to `relay(event, measurements, metadata, context)`."""
@@ -299,12 +300,17 @@ def record(
 def relay_recordings(relay: Relay) -> None:
     """Let another process record what this one measures, so that each series has one writer.
 
+    It holds for the bridges that are attached now, and for those that are attached later.
+
     Args:
         relay: Takes the event, its measurements, its metadata and the context for exemplars; to be handed to
             `record` in the other process.
     """
-    for bridge in _attached:
-        bridge.relay_recordings(relay)
+    global _relay  # noqa: PLW0603 - one to a process
+    with _lock:
+        _relay = relay
+        for bridge in _attached:
+            bridge.relay_recordings(relay)
 
 
 def set_defaults(given: Defaults | None) -> None:
@@ -324,6 +330,7 @@ def defaults() -> Defaults:
 
 _lock = threading.RLock()
 _attached: list[Bridge] = []
+_relay: Relay | None = None
 _defaults = Defaults()
 
 

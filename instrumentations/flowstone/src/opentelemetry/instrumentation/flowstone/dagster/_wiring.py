@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 from opentelemetry.instrumentation.flowstone.dagster import _automation, _io, _resources, _runs, _steps
 
 from assay.instrumentation import (
@@ -83,13 +85,16 @@ def wire(instrumentor: LibraryInstrumentor, patches: Patches, hooks: Hooks) -> N
     patches.wrap(EVALUATE_SENSOR, _automation.poll)
     patches.wrap(EVALUATE_SCHEDULE, _automation.tick)
 
-    receiver = RelayReceiver(instrumentor.meter_provider)
+    @cache
+    def receiver() -> RelayReceiver:
+        # Creates a metric, which only a process with children needs.
+        return RelayReceiver(instrumentor.meter_provider)
 
     def execute_child(call: Call) -> Foreign:
         # Imported when Dagster calls it: the module imports Dagster.
         from opentelemetry.instrumentation.flowstone.dagster import _processes  # noqa: PLC0415
 
-        return _processes.execute_child(call, instrumentor, receiver)
+        return _processes.execute_child(call, instrumentor, receiver())
 
     patches.wrap(EXECUTE_CHILD, execute_child)
     # Dagster gives it to multiprocessing, which pickles it.
