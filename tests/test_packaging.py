@@ -1,46 +1,98 @@
-"""Each distribution stands alone: its wheel installs and imports by itself, and its own tests run."""
+"""Each distribution stands alone, and runs on the oldest and the newest versions that it declares."""
 
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 REPOSITORY = Path(__file__).parents[1]
-
-DISTRIBUTIONS = {
-    "semconv": ("assay-semconv", "assay.semconv"),
-    "core/endpoints": ("assay-endpoints", "assay.endpoints"),
-    "core/telemetry": ("assay-telemetry", "assay.telemetry"),
-    "core/instrumentation": ("assay-instrumentation", "assay.instrumentation"),
-    "core/audit": ("assay-audit", "assay.audit"),
-    "core/distro": ("assay-distro", "assay.distro"),
-    "instrumentations/flowstone": (
-        "opentelemetry-instrumentation-flowstone",
-        "opentelemetry.instrumentation.flowstone",
-    ),
-    "exporters/host": ("assay-exporter-host", "assay.host"),
-    "exporters/audit": ("assay-exporter-audit", "assay.exporters.audit"),
-    "exporters/cdevents": ("assay-exporter-cdevents", "assay.exporters.cdevents"),
-    "cli": ("assay", "assay.cli.main"),
-}
+LOWEST_PYTHON = "3.10"
+RUNNING_PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
+OTHER_PYTHONS = [version for version in (LOWEST_PYTHON, "3.13") if version != RUNNING_PYTHON]
+FOLDERS = sorted(
+    str(path.parent.relative_to(REPOSITORY))
+    for pattern in ("[!.]*/pyproject.toml", "[!.]*/*/pyproject.toml")
+    for path in REPOSITORY.glob(pattern)
+)
+IMPORT_ALL = """
+import importlib, importlib.metadata, sys
+distribution, package = sys.argv[1:]
+print(importlib.import_module(package).__file__)
+for entry_point in importlib.metadata.distribution(distribution).entry_points:
+    entry_point.load()
+"""
 
 pytestmark = pytest.mark.slow
 
 
-def uv(*arguments: str, cwd: Path = REPOSITORY, **variables: str) -> None:
-    """Run uv, and show what it said if it failed."""
+def distribution_name(folder: str) -> str:
+    """Return the distribution's name in the folder's pyproject.toml."""
+    found = re.search(
+        r'^name = "(.+)"$', (REPOSITORY / folder / "pyproject.toml").read_text("utf-8"), re.MULTILINE
+    )
+    assert found
+    return found[1]
+
+
+def package_name(folder: str) -> str:
+    """Return the import name of the folder's package, which lies inside namespace packages."""
+    source = REPOSITORY / folder / "src"
+    first = min(source.rglob("__init__.py"), key=lambda path: len(path.parts))
+    return ".".join(first.parent.relative_to(source).parts)
+
+
+def search_path() -> str:
+    """Return PATH and the interpreters of pyenv, whose shims start only the versions that pyenv activated."""
+    pyenv = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv"))
+    return os.pathsep.join([os.environ["PATH"], *map(str, sorted(pyenv.glob("versions/3.*/bin")))])
+
+
+def uv(*arguments: str, **variables: str) -> str:
+    """Run uv without downloads of interpreters; return its output, and fail with its errors."""
     program = shutil.which("uv") or str(REPOSITORY / ".uv/bin/uv")
-    # The environment that runs this test is not the one that uv is to change.
-    environment = {k: v for k, v in os.environ.items() if k != "VIRTUAL_ENV"} | variables
+    # uv must not change the environment that runs this test.
+    environment = {k: v for k, v in os.environ.items() if k != "VIRTUAL_ENV"}
+    environment |= {"PATH": search_path(), "UV_PYTHON_DOWNLOADS": "never", **variables}
     done = subprocess.run(
-        [program, *arguments], cwd=cwd, env=environment, capture_output=True, text=True, check=False
+        [program, *arguments], cwd=REPOSITORY, env=environment, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
+
+
+def run_quick_tests(python: Path, folder: Path) -> None:
+    """Run the folder's tests that are not marked slow with another interpreter."""
+    done = subprocess.run(
+        [str(python), "-m", "pytest", "-q", "-m", "not slow", "-p", "no:cacheprovider"],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout[-8000:] + done.stderr[-2000:]
+
+
+@pytest.fixture(scope="session")
+def find_python(skip_or_fail) -> Callable[[str], str]:
+    """Return a function that finds the interpreter of a Python version, and skips or fails without one."""
+
+    def find(version: str) -> str:
+        try:
+            return uv("python", "find", "--no-project", version)
+        except AssertionError:
+            return skip_or_fail(
+                f"there is no Python {version}: put python{version} on PATH "
+                f"(`pyenv install {version}` or `uv python install {version}`)"
+            )
+
+    return find
 
 
 @pytest.fixture(scope="module")
@@ -50,25 +102,15 @@ def wheels(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_every_distribution_is_listed_here():
-    found = {
-        str(path.parent.relative_to(REPOSITORY))
-        for pattern in ("*/pyproject.toml", "*/*/pyproject.toml")
-        for path in REPOSITORY.glob(pattern)
-        if not path.is_relative_to(REPOSITORY / ".venv")
-    }
-    assert found == set(DISTRIBUTIONS)
-
-
-@pytest.mark.parametrize("folder", DISTRIBUTIONS)
+@pytest.mark.parametrize("folder", FOLDERS)
 def test_wheel_installs_and_imports_alone(folder, wheels, tmp_path):
-    distribution, module = DISTRIBUTIONS[folder]
     python = tmp_path / "venv/bin/python"
     uv("venv", "--quiet", "--python", sys.executable, str(tmp_path / "venv"))
-    uv("pip", "install", "--quiet", "--python", str(python), "--find-links", str(wheels), distribution)
+    name = distribution_name(folder)
+    uv("pip", "install", "--quiet", "--python", str(python), "--find-links", str(wheels), name)
     # From an empty folder, so that nothing of the checkout is found.
     done = subprocess.run(
-        [str(python), "-I", "-c", f"import {module}; print({module}.__file__)"],
+        [str(python), "-I", "-c", IMPORT_ALL, name, package_name(folder)],
         cwd=tmp_path,
         capture_output=True,
         text=True,
@@ -78,31 +120,24 @@ def test_wheel_installs_and_imports_alone(folder, wheels, tmp_path):
     assert str(tmp_path / "venv") in done.stdout
 
 
-@pytest.mark.parametrize("folder", DISTRIBUTIONS)
-def test_package_tests_run_alone(folder, tmp_path):
-    """In an environment with the package, what it depends on, and its test group: nothing else of ours."""
-    distribution, _ = DISTRIBUTIONS[folder]
-    environment = {"UV_PROJECT_ENVIRONMENT": str(tmp_path / "venv")}
+@pytest.mark.parametrize("folder", FOLDERS)
+def test_package_runs_alone_on_its_lowest_versions(folder, find_python, tmp_path):
+    """The environment has the package, its dependencies and its test group at their lowest versions."""
+    environment = tmp_path / "venv"
+    uv("venv", "--quiet", "--python", find_python(LOWEST_PYTHON), str(environment))
+    python = environment / "bin/python"
     uv(
-        *("sync", "--quiet", "--frozen", "--package", distribution, "--group", "test"),
-        *("--python", sys.executable),
-        **environment,
+        *("pip", "install", "--quiet", "--resolution", "lowest-direct", "--python", str(python)),
+        *("--group", f"{folder}/pyproject.toml:test", "--editable", folder),
     )
-    done = subprocess.run(
-        [
-            str(tmp_path / "venv/bin/python"),
-            "-m",
-            "pytest",
-            "-q",
-            "-m",
-            "not slow",
-            "-p",
-            "no:cacheprovider",
-            "tests",
-        ],
-        cwd=REPOSITORY / folder,
-        capture_output=True,
-        text=True,
-        check=False,
+    run_quick_tests(python, REPOSITORY / folder)
+
+
+@pytest.mark.parametrize("version", OTHER_PYTHONS)
+def test_locked_environment_runs_on_other_pythons(version, find_python, tmp_path):
+    environment = tmp_path / "venv"
+    uv(
+        *("sync", "--quiet", "--frozen", "--all-packages", "--all-groups", "--python", find_python(version)),
+        UV_PROJECT_ENVIRONMENT=str(environment),
     )
-    assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-2000:]
+    run_quick_tests(environment / "bin/python", REPOSITORY)
