@@ -1,7 +1,8 @@
-"""What every test that crosses packages may ask for."""
+"""Fixtures of the tests that cross packages."""
 
 from __future__ import annotations
 
+import ast
 import json
 import os
 import shutil
@@ -9,7 +10,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 
@@ -18,10 +19,56 @@ from assay.cli._collector.errors import CollectorNotFoundError
 from assay.cli._collector.process import Addresses
 from assay.cli._collector.sources import find_collector
 
+REPOSITORY = Path(__file__).parents[1]
+
+
+class Distribution(NamedTuple):
+    """A folder of this repository that has a pyproject.toml of its own."""
+
+    folder: str
+    """Relative to the repository."""
+    package: str
+    """The import name, below the namespace packages."""
+    modules: dict[str, ast.Module]
+    """The parsed source by module name."""
+
+
+def parse_distribution(folder: Path) -> Distribution:
+    """Parse the source of the distribution in a folder."""
+    source = folder / "src"
+    modules = {
+        ".".join(path.relative_to(source).with_suffix("").parts).removesuffix(".__init__"): ast.parse(
+            path.read_text(encoding="utf-8")
+        )
+        for path in source.rglob("*.py")
+    }
+    first = min(source.rglob("__init__.py"), key=lambda path: len(path.parts))
+    package = ".".join(first.parent.relative_to(source).parts)
+    return Distribution(str(folder.relative_to(REPOSITORY)), package, modules)
+
+
+FOLDERS = sorted(
+    str(path.parent.relative_to(REPOSITORY))
+    for pattern in ("[!.]*/pyproject.toml", "[!.]*/*/pyproject.toml")
+    for path in REPOSITORY.glob(pattern)
+)
+
+
+@pytest.fixture(scope="session")
+def distributions() -> dict[str, Distribution]:
+    """Return all distributions by folder."""
+    return {folder: parse_distribution(REPOSITORY / folder) for folder in FOLDERS}
+
+
+@pytest.fixture(params=FOLDERS)
+def distribution(request, distributions) -> Distribution:
+    """Return each distribution in turn."""
+    return distributions[request.param]
+
 
 @pytest.fixture(scope="session")
 def skip_or_fail() -> Callable[[str], None]:
-    """What a test does that lacks a service: it skips, or fails where `ASSAY_REQUIRE_SERVICES=1` says so."""
+    """Return a function that skips a test that lacks a service, or fails it if `ASSAY_REQUIRE_SERVICES=1`."""
 
     def act(reason: str) -> None:
         if os.environ.get("ASSAY_REQUIRE_SERVICES") == "1":
@@ -33,7 +80,7 @@ def skip_or_fail() -> Callable[[str], None]:
 
 @pytest.fixture(scope="session")
 def collector_binary(skip_or_fail, pytestconfig) -> CollectorBinary | None:
-    """A real Collector: one that is here, else built, which takes minutes and says so as it goes."""
+    """Return an installed Collector, else build one, which takes minutes and prints its progress."""
     capture = pytestconfig.pluginmanager.getplugin("capturemanager")
 
     def report(line: str) -> None:
@@ -49,13 +96,13 @@ def collector_binary(skip_or_fail, pytestconfig) -> CollectorBinary | None:
 
 @pytest.fixture
 def addresses() -> Addresses:
-    """Loopback addresses for a Collector, with ports that are free."""
+    """Return free loopback addresses for a Collector."""
     return Addresses.free()
 
 
 @pytest.fixture(scope="session")
 def promtool(skip_or_fail) -> str:
-    """Prometheus' own judge of what it would scrape."""
+    """Return the path of promtool, which checks metrics as Prometheus does when it scrapes."""
     found = shutil.which("promtool")
     if found is None:
         skip_or_fail("promtool is not on PATH: install the Debian package `prometheus`")
@@ -64,7 +111,7 @@ def promtool(skip_or_fail) -> str:
 
 @pytest.fixture(scope="session")
 def demo(collector_binary, tmp_path_factory) -> tuple[Path, dict[str, Any]]:
-    """One run of `assay demo`, shared: its folder, and the object that it printed."""
+    """Run `assay demo` once for all tests; return its folder and the object that it printed."""
     folder = tmp_path_factory.mktemp("demo") / "kept"
     done = run_assay("demo", "--json", "--collector", "require", "--keep", str(folder))
     assert done.returncode == 0, done.stdout + done.stderr
@@ -85,5 +132,5 @@ def run_assay(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 @pytest.fixture(scope="session")
 def assay() -> Callable[..., subprocess.CompletedProcess[str]]:
-    """The `assay` command."""
+    """Return the function that runs the `assay` command."""
     return run_assay

@@ -16,11 +16,6 @@ REPOSITORY = Path(__file__).parents[1]
 LOWEST_PYTHON = "3.10"
 RUNNING_PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
 OTHER_PYTHONS = [version for version in (LOWEST_PYTHON, "3.13") if version != RUNNING_PYTHON]
-FOLDERS = sorted(
-    str(path.parent.relative_to(REPOSITORY))
-    for pattern in ("[!.]*/pyproject.toml", "[!.]*/*/pyproject.toml")
-    for path in REPOSITORY.glob(pattern)
-)
 IMPORT_ALL = """
 import importlib, importlib.metadata, sys
 distribution, package = sys.argv[1:]
@@ -39,13 +34,6 @@ def distribution_name(folder: str) -> str:
     )
     assert found
     return found[1]
-
-
-def package_name(folder: str) -> str:
-    """Return the import name of the folder's package, which lies inside namespace packages."""
-    source = REPOSITORY / folder / "src"
-    first = min(source.rglob("__init__.py"), key=lambda path: len(path.parts))
-    return ".".join(first.parent.relative_to(source).parts)
 
 
 def search_path() -> str:
@@ -102,15 +90,14 @@ def wheels(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("folder", FOLDERS)
-def test_wheel_installs_and_imports_alone(folder, wheels, tmp_path):
+def test_wheel_installs_and_imports_alone(distribution, wheels, tmp_path):
     python = tmp_path / "venv/bin/python"
     uv("venv", "--quiet", "--python", sys.executable, str(tmp_path / "venv"))
-    name = distribution_name(folder)
+    name = distribution_name(distribution.folder)
     uv("pip", "install", "--quiet", "--python", str(python), "--find-links", str(wheels), name)
     # From an empty folder, so that nothing of the checkout is found.
     done = subprocess.run(
-        [str(python), "-I", "-c", IMPORT_ALL, name, package_name(folder)],
+        [str(python), "-I", "-c", IMPORT_ALL, name, distribution.package],
         cwd=tmp_path,
         capture_output=True,
         text=True,
@@ -120,17 +107,16 @@ def test_wheel_installs_and_imports_alone(folder, wheels, tmp_path):
     assert str(tmp_path / "venv") in done.stdout
 
 
-@pytest.mark.parametrize("folder", FOLDERS)
-def test_package_runs_alone_on_its_lowest_versions(folder, find_python, tmp_path):
+def test_package_runs_alone_on_its_lowest_versions(distribution, find_python, tmp_path):
     """The environment has the package, its dependencies and its test group at their lowest versions."""
     environment = tmp_path / "venv"
     uv("venv", "--quiet", "--python", find_python(LOWEST_PYTHON), str(environment))
     python = environment / "bin/python"
     uv(
         *("pip", "install", "--quiet", "--resolution", "lowest-direct", "--python", str(python)),
-        *("--group", f"{folder}/pyproject.toml:test", "--editable", folder),
+        *("--group", f"{distribution.folder}/pyproject.toml:test", "--editable", distribution.folder),
     )
-    run_quick_tests(python, REPOSITORY / folder)
+    run_quick_tests(python, REPOSITORY / distribution.folder)
 
 
 @pytest.mark.parametrize("version", OTHER_PYTHONS)
