@@ -3,35 +3,35 @@
 
 VENV := .venv/bin
 
-help: ## This list
+help: ## Print this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-setup: ## The locked environment in .venv, from a bare machine
+setup: ## Install the locked environment in .venv
 	@scripts/setup
 
-demo: setup ## The whole path on this machine, and what arrived
+demo: setup ## Run the whole path on this machine and print what arrived
 	@$(VENV)/assay demo
 
-test: ## Everything: set-up, checks, all tests
+test: ## Set up, check, and run all tests
 	@scripts/setup --tests
 	@$(MAKE) --no-print-directory check
 	@$(VENV)/pytest
 
-check: setup ## Lint, types, who imports whom, generated files
+check: setup ## Check style, types, imports between packages, generated files
 	@$(VENV)/ruff check
 	@$(VENV)/ruff format --check
 	@$(VENV)/pyright
 	@$(VENV)/lint-imports --no-logo
 	@$(VENV)/python -m assay.semconv.generate --check
 
-generate: setup ## Write what is generated from the registry
+generate: setup ## Generate files from the registry
 	@$(VENV)/python -m assay.semconv.generate
 
-bench: setup ## Measure against the floors in docs/explanation/benchmarks.md
+bench: setup ## Run the benchmarks of docs/explanation/benchmarks.md
 	@$(VENV)/python -m benchmarks
 
-docs: setup ## The documentation as a site, in site/
+docs: setup ## Build the documentation site in site/
 	@$(VENV)/mkdocs build --strict
 
-clean: ## Remove the environment and what was built
+clean: ## Remove the environment and build output
 	@rm -rf .venv .uv site dist

@@ -1,4 +1,4 @@
-"""Runs the benchmarks and prints a table, or JSON."""
+"""Run the benchmarks and print a table, or JSON."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ SUBJECTS = ("bus", "operation", "dagster_run", "startup", "ingest")
 
 
 def measure(subjects: list[str], rounds: int) -> list[Row]:
-    """Run each subject in turn; nothing runs beside it."""
+    """Run the subjects one after the other."""
     rows: list[Row] = []
     for subject in subjects:
         print(f"measuring {subject} …", file=sys.stderr, flush=True)
@@ -27,8 +27,8 @@ def measure(subjects: list[str], rounds: int) -> list[Row]:
 
 
 def table(rows: list[Row]) -> Table:
-    """Return the figures for people."""
-    view = Table("what", "ratio", "bound", "met", "rounds", "against")
+    """Return the figures as a table."""
+    view = Table("measured", "ratio", "bound", "met", "rounds", "floor")
     for row in rows:
         bound = f"{'≤' if row.sense == 'at most' else '≥'} {row.bound:g}"
         view.add_row(
@@ -38,10 +38,10 @@ def table(rows: list[Row]) -> Table:
 
 
 def main() -> None:
-    """Measure what was asked for."""
+    """Measure the requested subjects."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("subjects", nargs="*", choices=[*SUBJECTS, []], default=[], metavar="SUBJECT")
-    parser.add_argument("--json", action="store_true", help="a list of objects on standard output")
+    parser.add_argument("--json", action="store_true", help="print a list of objects")
     parser.add_argument("--rounds", type=int, default=5, help="pairs measured for each figure (default 5)")
     options = parser.parse_args()
     rows = measure(options.subjects or list(SUBJECTS), options.rounds)

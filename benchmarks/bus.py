@@ -1,4 +1,4 @@
-"""What an event costs that nobody listens to."""
+"""Measure the cost of an event without a handler."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ CALLS = 200_000
 
 
 def run(rounds: int = 5) -> list[Row]:
-    """Measure `execute` with no handler against an empty function called in the same way."""
+    """Measure `execute` with no handler against an empty function with the same arguments."""
     ratios = [_round() for _ in range(rounds)]
     note = "times an empty function call"
     return [Row("execute with no handler", median(ratios), BOUND, "at most", rounds, note)]

@@ -1,8 +1,8 @@
-"""An instrumented Dagster run of 200 assets against the same run bare.
+"""Measure an instrumented Dagster run of 200 assets against the same run without instrumentation.
 
-Both in one process, in turn: a pair of runs is measured within seconds of each other, so that what else the
-machine does meets both alike. Instrumented means all that users get: bridge, spans, series and log events,
-through the batch processors of the SDK, to exporters that throw away what they are given.
+Both runs of a pair happen in one process within seconds of each other, so that other load on the machine
+affects both. "Instrumented" includes everything that users get: bridge, spans, series and log events, through
+the SDK's batch processors, to exporters that discard their batches.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ from benchmarks.row import Row
 
 ASSETS = 200
 QUIET = {"loggers": {"console": {"config": {"log_level": "ERROR"}}}}
-"""Writing a dozen lines an asset to a terminal would flatter the ratio."""
+"""Without it Dagster prints a dozen lines for each asset, which would lower the ratio."""
 BOUND = 1.05
 
 
 class CountingSpans(SpanExporter):
-    """Throws spans away, and counts them."""
+    """Counts spans and discards them."""
 
     count = 0
 
@@ -43,7 +43,7 @@ class CountingSpans(SpanExporter):
 
 
 class CountingLogs(LogRecordExporter):
-    """Throws log records away, and counts them."""
+    """Counts log records and discards them."""
 
     count = 0
 
@@ -53,7 +53,7 @@ class CountingLogs(LogRecordExporter):
         return LogRecordExportResult.SUCCESS
 
     def force_flush(self, timeout_millis: int = 30_000) -> bool:  # noqa: ARG002 - the SDK's signature
-        """Keep nothing."""
+        """Return at once: nothing is stored."""
         return True
 
     def shutdown(self) -> None:
@@ -64,7 +64,7 @@ def run(rounds: int = 5) -> list[Row]:
     """Measure pairs of runs.
 
     Args:
-        rounds: Half as many as pairs, after one that is not counted: a pair differs from the next by a tenth.
+        rounds: Half the number of counted pairs, which differ by a tenth; an uncounted pair comes first.
     """
     rounds *= 2
     os.environ.setdefault("DAGSTER_DISABLE_TELEMETRY", "yes")
@@ -74,7 +74,7 @@ def run(rounds: int = 5) -> list[Row]:
     ratios: list[float] = []
     times: list[tuple[float, float]] = []
     for number in range(rounds + 1):
-        # The second of a pair finds the machine as the first has left it: they take turns in being first.
+        # The first run affects the second (caches, memory), so the order alternates.
         bare, instrumented = 0.0, 0.0
         for is_instrumented in (False, True) if number % 2 else (True, False):
             if is_instrumented:
@@ -96,20 +96,20 @@ def run(rounds: int = 5) -> list[Row]:
             bound=BOUND,
             sense="at most",
             rounds=rounds,
-            note=f"floor: the same run bare, {bare_seconds:.2f} s of processor time; a chain, in process",
+            note=f"floor: the bare run, {bare_seconds:.2f} s of processor time; a chain, in process",
         )
     ]
 
 
-def _job() -> Any:  # noqa: ANN401 - Dagster types its definitions in part only
-    from dagster import (  # noqa: PLC0415 - a second
+def _job() -> Any:  # noqa: ANN401 - Dagster types only some of its definitions
+    from dagster import (  # noqa: PLC0415 - importing takes a second
         Definitions,
         asset,
         define_asset_job,  # pyright: ignore[reportUnknownVariableType] - Dagster's
         in_process_executor,
     )
 
-    def make(number: int) -> Any:  # noqa: ANN401 - as above
+    def make(number: int) -> Any:  # noqa: ANN401 - Dagster's
         if number == 0:
 
             @asset(name="asset_0")
@@ -128,8 +128,8 @@ def _job() -> Any:  # noqa: ANN401 - Dagster types its definitions in part only
     return Definitions(assets=[make(n) for n in range(ASSETS)], jobs=[job]).resolve_job_def("all")
 
 
-def _input(number: int) -> Any:  # noqa: ANN401 - as above
-    from dagster import AssetIn  # noqa: PLC0415 - as above
+def _input(number: int) -> Any:  # noqa: ANN401 - Dagster's
+    from dagster import AssetIn  # noqa: PLC0415 - importing takes a second
 
     return AssetIn(key=f"asset_{number}")
 
@@ -142,7 +142,7 @@ def _providers(spans: SpanExporter, logs: LogRecordExporter) -> dict[str, Any]:
     return {"tracer_provider": tracers, "logger_provider": loggers, "meter_provider": meters}
 
 
-def _instrumented(job: Any, providers: dict[str, Any]) -> float:  # noqa: ANN401 - as above
+def _instrumented(job: Any, providers: dict[str, Any]) -> float:  # noqa: ANN401 - Dagster's
     FlowstoneInstrumentor().instrument(**providers)
     DagsterInstrumentor().instrument()
     try:
@@ -152,9 +152,9 @@ def _instrumented(job: Any, providers: dict[str, Any]) -> float:  # noqa: ANN401
         FlowstoneInstrumentor().uninstrument()
 
 
-def _timed(job: Any) -> float:  # noqa: ANN401 - as above
+def _timed(job: Any) -> float:  # noqa: ANN401 - Dagster's
     gc.collect()
-    # Processor time, of all threads: a run waits for nothing; the wall clock tells of others too.
+    # Processor time of all threads: the wall clock would include other processes.
     begun = time.process_time()
     result = job.execute_in_process(run_config=QUIET)
     seconds = time.process_time() - begun

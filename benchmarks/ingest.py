@@ -1,6 +1,6 @@
-"""Audit ingest to SQLite on one core: the sink against `executemany` of ready rows into the same table.
+"""Measure audit ingest to SQLite on one core against `executemany` of prepared rows into the same table.
 
-Both commit with `synchronous=FULL` after every batch, so that both wait for the same disk.
+Both commit with `synchronous=FULL` after each batch, so both wait for the same disk.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ from assay.host import Batch
 from benchmarks.row import Row
 
 RECORDS = 40_960
-BATCH = 8_192  # the default of the Collector's batching
+BATCH = 8_192  # the Collector's default
 BYTES = 500
 BOUND = 0.5
 
 
 def run(rounds: int = 5) -> list[Row]:
-    """Measure `rounds` pairs, each on new databases.
+    """Measure pairs of ingest and floor, each on new databases.
 
     Returns:
         Throughput of the sink ÷ throughput of the floor.
@@ -43,7 +43,7 @@ def run(rounds: int = 5) -> list[Row]:
         os.sched_setaffinity(0, cores)
     ratio = statistics.median(floor / sink for sink, floor in pairs)
     sink, floor = (statistics.median(column) / RECORDS * 1e6 for column in zip(*pairs, strict=True))
-    note = f"executemany of ready rows: {floor:.1f} µs a record; ingest {sink:.1f} µs, batches of {BATCH}"
+    note = f"executemany of prepared rows: {floor:.1f} µs a record; ingest {sink:.1f} µs, batches of {BATCH}"
     return [Row("audit ingest to SQLite, one core", ratio, BOUND, "at least", rounds, note)]
 
 
@@ -76,7 +76,7 @@ def _floor(source: Path, target: Path) -> float:
     connection = sqlite3.connect(target, isolation_level=None)
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = FULL")
-    connection.execute("PRAGMA cache_size = -65536")  # as the sink has it
+    connection.execute("PRAGMA cache_size = -65536")  # the sink's value
     _schema.migrate(connection)
     insert = f"INSERT INTO audit_log VALUES ({', '.join('?' * len(rows[0]))})"  # noqa: S608  question marks only
     batches = [rows[first : first + BATCH] for first in range(0, RECORDS, BATCH)]

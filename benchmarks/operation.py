@@ -1,9 +1,9 @@
-"""What one instrumented operation costs: through the bus and the bridge, and the same written by hand.
+"""Measure one operation through the bus and the bridge against the same operation written by hand.
 
-Both make one span, one histogram measurement, one counter measurement and one log event with equal
-attributes, in the SDK's real pipelines up to where an exporter would begin. The bus does so with correlation
-ids and redaction on, as by default; both take the id from the baggage. The operations alternate, so that both
-see the same machine.
+Both create one span, one histogram measurement, one counter measurement and one log event with equal
+attributes, in the SDK's real pipelines up to the exporter. The bus has its defaults, correlation ids and
+redaction on; both operations read the id from the baggage. They alternate, so that other load on the machine
+affects both.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ CATALOGUE = Catalogue(
 
 
 def run(rounds: int = 5) -> list[Row]:
-    """Measure an operation through the bus against the same written by hand, sampled and not."""
+    """Measure the operation with sampled and with unsampled traces."""
     note = "times the same by hand: span, histogram, counter, log event"
     return [
         Row("one instrumented operation", _measure(rounds, ALWAYS_ON), BOUND, "at most", rounds, note),
@@ -94,7 +94,7 @@ def _measure(rounds: int, sampler: Sampler) -> float:
 
 
 class _Spans(SpanProcessor):
-    """Counts what an exporter would get."""
+    """Counts the items that an exporter would receive."""
 
     def __init__(self) -> None:
         self.count = 0
@@ -104,7 +104,7 @@ class _Spans(SpanProcessor):
 
 
 class _Logs(LogRecordProcessor):
-    """Counts what an exporter would get."""
+    """Counts the items that an exporter would receive."""
 
     def __init__(self) -> None:
         self.count = 0
@@ -121,7 +121,7 @@ class _Logs(LogRecordProcessor):
 
 @contextmanager
 def _both(sampler: Sampler) -> Generator[tuple[Callable[[int], None], Callable[[int], None]]]:
-    """Yield the operation by hand and by the bus, on providers of their own; check that they did the same."""
+    """Yield the operation by hand and through the bus, on separate providers; compare their counts."""
     hand, bus = _Providers(sampler), _Providers(sampler)
     bridge = Bridge(
         CATALOGUE, tracer_provider=bus.tracer, meter_provider=bus.meter, logger_provider=bus.logger
@@ -140,7 +140,7 @@ def _both(sampler: Sampler) -> Generator[tuple[Callable[[int], None], Callable[[
 
 
 class _Providers:
-    """One SDK."""
+    """The providers of one SDK."""
 
     def __init__(self, sampler: Sampler) -> None:
         self.spans, self.logs = _Spans(), _Logs()
@@ -151,7 +151,7 @@ class _Providers:
         self.logger.add_log_record_processor(self.logs)
 
     def shutdown(self) -> None:
-        """Stop what the SDK started."""
+        """Stop the threads of the SDK."""
         self.tracer.shutdown()
         self.meter.shutdown()
         self.logger.shutdown()
@@ -169,7 +169,7 @@ def _by_bus(number: int) -> None:
 
 
 def _by_hand(providers: _Providers) -> Callable[[int], None]:
-    """Return the operation as OpenTelemetry's documentation teaches to write it."""
+    """Return the operation written as in OpenTelemetry's documentation."""
     tracer = providers.tracer.get_tracer("assay.benchmark", "1")
     meter = providers.meter.get_meter("assay.benchmark", "1")
     logger = providers.logger.get_logger("assay.benchmark", "1")
@@ -216,7 +216,7 @@ def _by_hand(providers: _Providers) -> Callable[[int], None]:
 def _alternate(
     first: Callable[[int], None], second: Callable[[int], None], operations: int
 ) -> tuple[int, int]:
-    """Return the time that each took (ns), in batches by turns; who is first changes too."""
+    """Return the time of each function (ns); they take turns batch by batch, in alternating order."""
     times = {first: 0, second: 0}
     for batch in range(operations // BATCH):
         order = (first, second) if batch % 2 == 0 else (second, first)

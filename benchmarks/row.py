@@ -1,4 +1,4 @@
-"""One figure."""
+"""The row of one figure."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from typing import Literal
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A measured ratio and the bound it is held against.
+    """A measured ratio and its bound.
 
     Args:
-        name: What was measured.
-        ratio: Median over the rounds of measured ÷ floor; where `note` says so, seconds over the floor.
-        bound: What the ratio may be.
-        sense: On which side of the bound it must lie.
-        rounds: How many pairs were measured.
-        note: The floor, and what a reader needs to judge the figure.
+        name: The subject.
+        ratio: Median over the rounds of measured ÷ floor; if `note` says so, additional seconds.
+        bound: The highest or lowest permitted ratio.
+        sense: Whether `bound` is the highest or the lowest.
+        rounds: Number of measured pairs.
+        note: The floor, and facts that help to judge the figure.
     """
 
     name: str
@@ -28,5 +28,5 @@ class Row:
 
     @property
     def met(self) -> bool:
-        """Whether the figure is on the right side of its bound."""
+        """Return whether the ratio is within its bound."""
         return self.ratio <= self.bound if self.sense == "at most" else self.ratio >= self.bound

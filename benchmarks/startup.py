@@ -1,9 +1,9 @@
-"""What `opentelemetry-instrument` costs a program at its start, beside the upstream set.
+"""Measure the start-up time that Assay adds to `opentelemetry-instrument` with the upstream set.
 
-Both run the same interpreter on an empty program with nothing listening, so what is measured is import,
-configuration, instrumentation and exit. The upstream set is the upstream configurator with the OTLP/HTTP
-exporter and the logging instrumentation, as `opentelemetry-distro[otlp]` sets it up; it is put beside ours by
-entry points in a throwaway folder on PYTHONPATH. Measured in turns, so that both feel the same machine.
+Both run the same interpreter on an empty program without a server to send to, so the time is that of import,
+configuration, instrumentation and exit. The upstream set is upstream's configurator with the OTLP/HTTP
+exporter and the logging instrumentation, as `opentelemetry-distro[otlp]` configures them; entry points in a
+temporary folder on PYTHONPATH add it. The two alternate, so that other load on the machine affects both.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from time import perf_counter
 from benchmarks.row import Row
 
 BOUND = 0.100
-"""Seconds that ours may add."""
+"""Highest permitted additional time (s)."""
 
 _UPSTREAM = """
 import os
@@ -48,17 +48,17 @@ upstream_set = upstream_set:Configurator
 
 
 def run(rounds: int = 5) -> list[Row]:
-    """Measure, and return the one row."""
+    """Measure start-up times; return one row."""
     with tempfile.TemporaryDirectory() as folder:
         _install_upstream(Path(folder))
         ours, theirs = _environment(folder, "assay"), _environment(folder, "upstream_set")
-        _start(ours)  # fills the caches of compiled modules
+        _start(ours)  # fill the caches of compiled modules
         _start(theirs)
         pairs = [(_start(ours), _start(theirs)) for _ in range(rounds)]
     added = statistics.median(our - their for our, their in pairs)
     floor = statistics.median(their for _, their in pairs)
     note = (
-        f"ratio is seconds over opentelemetry-instrument with the upstream set ({floor:.3f} s), program: pass"
+        f"additional seconds to opentelemetry-instrument with the upstream set ({floor:.3f} s), program: pass"
     )
     return [Row("start-up", added, BOUND, "at most", rounds, note)]
 
@@ -85,8 +85,8 @@ def _environment(folder: str, name: str) -> Mapping[str, str]:
 
 
 def _own_instrumentations() -> list[str]:
-    """The upstream set has none of ours."""
-    from importlib.metadata import entry_points  # noqa: PLC0415 - of no use to who only lists the benchmarks
+    """Return the names of our instrumentations, which the upstream set does not contain."""
+    from importlib.metadata import entry_points  # noqa: PLC0415 - only this function needs it
 
     return [
         entry.name

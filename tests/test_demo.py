@@ -1,4 +1,4 @@
-"""The whole way: `assay demo` as a user types it, and what it leaves behind."""
+"""`assay demo` as a user types it: its output and the files that it leaves."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import pytest
 pytestmark = pytest.mark.slow
 
 
-def test_object_says_that_everything_holds(demo):
+def test_object_reports_that_every_check_passed(demo):
     _, facts = demo
     assert facts["collector"]["validated"] is True
     assert facts["app"]["exit"] == 0
@@ -59,7 +59,7 @@ def test_object_has_the_agreed_shape(demo):
         "collector.log",
     ],
 )
-def test_leaves_its_files(demo, name):
+def test_demo_leaves_its_files(demo, name):
     folder, _ = demo
     assert (folder / name).stat().st_size > 0
 
@@ -71,7 +71,7 @@ def test_line_files_hold_json_lines(demo, name):
         assert isinstance(json.loads(line), dict)
 
 
-def test_log_verifies_offline_and_proof_too(demo, assay):
+def test_log_and_proof_verify_offline(demo, assay):
     folder, _ = demo
     key = str(folder / "audit/verifier.key")
     verified = assay("audit", "verify", "--db", str(folder / "audit/log.db"), "--key", key)
@@ -80,7 +80,7 @@ def test_log_verifies_offline_and_proof_too(demo, assay):
     assert proven.returncode == 0, proven.stderr
 
 
-def test_each_changed_field_of_a_record_is_caught_and_named(demo, assay, tmp_path):
+def test_verify_names_each_changed_field_of_a_record(demo, assay, tmp_path):
     folder, _ = demo
     with closing(sqlite3.connect(folder / "audit/log.db")) as log:
         columns = [row[1] for row in log.execute("PRAGMA table_info(audit_log)")]
@@ -91,13 +91,13 @@ def test_each_changed_field_of_a_record_is_caught_and_named(demo, assay, tmp_pat
         shutil.copy(folder / "audit/log.db", copy)
         changed = _change(copy, column, record_id)
         done = assay("audit", "verify", "--db", str(copy), "--key", str(folder / "audit/verifier.key"))
-        assert done.returncode == 1, f"{column}: a change was not seen"
+        assert done.returncode == 1, f"{column}: verify missed the change"
         named = done.stdout + done.stderr
         assert str(record_id) in named or str(changed) in named, f"{column}: {named}"
 
 
 def _change(database: Path, column: str, record_id: str) -> object:
-    """Put another value of the same type into one field, past the triggers, and return it."""
+    """Write another value of the same type to one field, without the triggers; return the value."""
     with closing(sqlite3.connect(database)) as log, log:
         for (trigger,) in log.execute("SELECT name FROM sqlite_master WHERE type = 'trigger'").fetchall():
             log.execute(f'DROP TRIGGER "{trigger}"')
@@ -119,11 +119,11 @@ def test_series_pass_promtool(demo, promtool):
     folder, _ = demo
     text = (folder / "metrics.prom").read_bytes()
     done = subprocess.run([promtool, "check", "metrics"], input=text, capture_output=True, check=False)
-    # Exit status 3 is advice on naming; the seeds fix the names. 1 is text that does not parse.
+    # Status 3 is advice on names, which the seeds define; status 1 means that the text does not parse.
     assert done.returncode in (0, 3), done.stderr
 
 
-def test_without_a_collector_it_still_runs_and_says_so(assay, tmp_path):
+def test_demo_without_a_collector_runs_and_reports_that(assay, tmp_path):
     done = assay("demo", "--collector", "none", "--keep", str(tmp_path / "kept"))
     assert done.returncode == 0, done.stdout + done.stderr
     lines = done.stdout.strip().splitlines()
@@ -131,7 +131,7 @@ def test_without_a_collector_it_still_runs_and_says_so(assay, tmp_path):
     assert any("No Collector" in line for line in lines[-3:])
 
 
-def test_a_folder_that_holds_something_is_refused(assay, tmp_path):
+def test_demo_rejects_a_folder_that_is_not_empty(assay, tmp_path):
     (tmp_path / "mine").write_text("mine", encoding="utf-8")
     done = assay("demo", "--keep", str(tmp_path))
     assert done.returncode == 2

@@ -1,4 +1,4 @@
-"""The code in the documentation runs: Python blocks, and the console blocks of pages that say where."""
+"""The code in the documentation runs: all Python blocks, and the console blocks of some pages."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ NOT_RUN = re.compile(r"<!-- not run: (?P<reason>.+?) -->\s*\Z")
 
 
 def blocks(page: Path, language: str) -> list[str]:
-    """The blocks of one language that the page does not exempt, with a reason, on the line before."""
+    """Return the page's blocks in one language, without those that a comment before them exempts."""
     text = page.read_text(encoding="utf-8")
     return [
         match["code"]
@@ -38,7 +38,7 @@ def blocks(page: Path, language: str) -> list[str]:
 
 
 def write_titled(page: Path, folder: Path) -> None:
-    """Write the blocks that have a title as the files that they are."""
+    """Write each block that has a title to the file of that name."""
     for match in TITLED.finditer(page.read_text(encoding="utf-8")):
         (folder / match["title"]).write_text(match["code"], encoding="utf-8")
 
@@ -60,7 +60,7 @@ def test_python_blocks_run_in_order(page, tmp_path):
 
 
 def commands(page: str, start: str = "", end: str = r"\Z") -> list[str]:
-    """The commands of a page's console blocks between two headings, here documents with them."""
+    """Return the commands, with their here documents, of a page's console blocks between two headings."""
     text = (REPOSITORY / page).read_text(encoding="utf-8")
     part = re.search(f"{start}.*?(?={end})", text, re.DOTALL)
     assert part
@@ -96,7 +96,7 @@ def test_auditors_page_runs_on_a_real_log(demo, tmp_path):
 
 @contextmanager
 def assay_up(folder: Path, **variables: str) -> Generator[Path]:
-    """`assay up --keep data` in `folder`, on free ports; gives the file with what it printed."""
+    """Run `assay up --keep data` in a folder on free ports; yield the file that contains its output."""
     printed = folder / "up.txt"
     with printed.open("wb") as out:
         up = subprocess.Popen(
@@ -134,7 +134,7 @@ def test_tutorial_runs_from_an_empty_folder(collector_binary, tmp_path):
 
 
 @pytest.mark.slow
-def test_own_events_become_series_records_and_cdevents_with_no_code(collector_binary, tmp_path):
+def test_own_events_become_series_records_and_cdevents(collector_binary, tmp_path):
     page = "docs/how-to/your-own-events.md"
     write_titled(REPOSITORY / page, tmp_path)
     with assay_up(tmp_path, ASSAY_REGISTRY=str(tmp_path / "shop.yaml")) as printed:
@@ -197,15 +197,15 @@ def holds_action(folder: Path, action: str) -> bool:
 
 
 def has_sent(folder: Path, kind: str) -> bool:
-    sent = folder / "data/cdevents.jsonl"  # made with the first event
+    sent = folder / "data/cdevents.jsonl"  # created with the first event
     return sent.exists() and kind in sent.read_text(encoding="utf-8")
 
 
 def wait_until(arrived: Callable[[], bool]) -> None:
-    """Look until it is so; what is sent in the background arrives when it does."""
+    """Poll until data that a background thread sends has arrived."""
     deadline = time.monotonic() + 60
     while not arrived():
-        assert time.monotonic() < deadline, "it has not arrived in a minute"
+        assert time.monotonic() < deadline, "nothing arrived within a minute"
         time.sleep(0.1)
 
 

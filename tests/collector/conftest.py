@@ -1,4 +1,4 @@
-"""A Collector that runs, what sends to it, and what it sends to."""
+"""A running Collector, clients that send to it, and the servers behind it."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ ROUTES = ("traces", "logs", "cdevents")
 
 @pytest.fixture
 def make_collector(collector_binary, addresses, tmp_path) -> Iterator[Callable[..., CollectorProcess]]:
-    """Makes a Collector of a composition, not started; whatever still runs after the test is stopped."""
+    """Return a function that creates a Collector of a composition; stop the started ones after the test."""
     made: list[CollectorProcess] = []
 
     def make(composition: str, *, configs: tuple[Path, ...] = (), **environment: str) -> CollectorProcess:
@@ -42,7 +42,7 @@ def make_collector(collector_binary, addresses, tmp_path) -> Iterator[Callable[.
             environment={
                 "ASSAY_AUDIT_TOKEN": TOKEN,
                 "ASSAY_HOST_TOKEN": HOST_TOKEN,
-                # Nobody listens on the port 1: what is sent there stays in the queue.
+                # Nothing listens on port 1, so data for it stays in the queue.
                 "ASSAY_HOST_GRPC_ENDPOINT": "127.0.0.1:1",
                 "ASSAY_HOST_HTTP_ENDPOINT": "http://127.0.0.1:1",
                 "ASSAY_COLLECTOR_TRACES_WAIT": "1s",
@@ -60,7 +60,7 @@ def make_collector(collector_binary, addresses, tmp_path) -> Iterator[Callable[.
 
 @pytest.fixture
 def host(tmp_path) -> Iterator[tuple[str, dict[str, Path]]]:
-    """The real exporter host: its gRPC address, and the file that each route's batches are written to."""
+    """Run the real exporter host; yield its gRPC address and the file of each route's batches."""
     files = {name: tmp_path / f"{name}.jsonl" for name in ROUTES}
     listener = {"protocol": "grpc", "address": "127.0.0.1:0", "peer": "collector"}
     config = HostConfig.model_validate(
@@ -89,7 +89,7 @@ def host(tmp_path) -> Iterator[tuple[str, dict[str, Path]]]:
 
 
 class AuditSink(http.server.ThreadingHTTPServer):
-    """Where a Collector's audit records go: keeps the ids of the records, and what came with them."""
+    """A server for a Collector's audit records, which stores the requests and their headers."""
 
     def __init__(self, address: tuple[str, int] = ("127.0.0.1", 0)) -> None:
         super().__init__(address, _AuditHandler)
@@ -100,12 +100,12 @@ class AuditSink(http.server.ThreadingHTTPServer):
 
     @property
     def url(self) -> str:
-        """Its endpoint, as the configuration takes it."""
+        """Return the endpoint for the configuration."""
         return f"http://127.0.0.1:{self.server_port}"
 
     @property
     def records(self) -> list[str]:
-        """The event names of all records that arrived."""
+        """Return the event names of all received records."""
         return [
             record.event_name
             for request in list(self.requests)
@@ -165,7 +165,7 @@ def audit_request(*event_names: str) -> bytes:
 def post(
     url: str, body: bytes, *, token: str | None = None, context: ssl.SSLContext | None = None
 ) -> tuple[int, str]:
-    """Posts protobuf and gives the status and the answer."""
+    """Post protobuf; return the response's status and body."""
     headers = {"content-type": "application/x-protobuf"}
     if token is not None:
         headers["authorization"] = f"Bearer {token}"
@@ -187,13 +187,13 @@ def get(url: str, accept: str = "text/plain") -> str:
 
 
 def eventually(found: Callable[[], object], seconds: float = 60) -> object:
-    """What `found` gives, as soon as it gives something."""
+    """Call a function until its result is true; return that result."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         if result := found():
             return result
         time.sleep(0.1)
-    pytest.fail(f"nothing within {seconds:g} seconds")
+    pytest.fail(f"no result within {seconds:g} seconds")
 
 
 def lines(file: Path) -> list[dict]:
@@ -202,7 +202,7 @@ def lines(file: Path) -> list[dict]:
 
 @pytest.fixture
 def tools() -> object:
-    """The functions of this file, for modules that cannot import it."""
+    """Return the functions of this file to test modules, which cannot import it."""
     import types
 
     return types.SimpleNamespace(

@@ -1,4 +1,4 @@
-"""The audit pipeline: who may speak to it, and that what it accepted arrives."""
+"""The audit pipeline: it authenticates senders and delivers every accepted record."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture
 def certificate(tmp_path):
-    """A self-signed certificate for loopback that is its own authority: the paths of it and of its key."""
+    """Write a self-signed certificate for loopback, its own authority; return its path and its key's."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "127.0.0.1")])
     loopback = x509.IPAddress(ipaddress.ip_address("127.0.0.1"))
@@ -58,14 +58,14 @@ def test_accepted_record_reaches_the_host_with_its_credentials(make_collector, s
 
 
 @pytest.mark.parametrize("token", [None, "", "another", "the-collector's-toke"])
-def test_wrong_credentials_are_refused(make_collector, sink, tools, token):
+def test_wrong_credentials_are_rejected(make_collector, sink, tools, token):
     with make_collector("all-in-one", ASSAY_HOST_HTTP_ENDPOINT=sink.url) as collector:
         status, _ = tools.post(collector.addresses.audit_url, tools.audit_request("a"), token=token)
     assert status == 401
     assert sink.records == []
 
 
-def test_audit_records_are_not_taken_on_the_telemetry_ports_nor_telemetry_on_theirs(make_collector, tools):
+def test_telemetry_ports_reject_audit_records_and_the_audit_port_telemetry(make_collector, tools):
     with make_collector("all-in-one") as collector:
         body = tools.audit_request("a")
         assert (
@@ -74,12 +74,12 @@ def test_audit_records_are_not_taken_on_the_telemetry_ports_nor_telemetry_on_the
         assert tools.post(f"http://{collector.addresses.audit}/v1/logs", body, token=tools.TOKEN)[0] == 404
 
 
-def test_malformed_record_is_the_senders_again(make_collector, tools):
+def test_malformed_record_is_rejected(make_collector, tools):
     with make_collector("all-in-one") as collector:
         assert tools.post(collector.addresses.audit_url, b"\xff\xff", token=tools.TOKEN)[0] == 400
 
 
-def test_tls_is_needed_where_audit_stands_alone(make_collector, sink, certificate, tools):
+def test_audit_composition_requires_tls(make_collector, sink, certificate, tools):
     crt, key = certificate
     environment = {
         "ASSAY_HOST_HTTP_ENDPOINT": sink.url,
@@ -98,7 +98,7 @@ def test_tls_is_needed_where_audit_stands_alone(make_collector, sink, certificat
             tools.post(url, body, token=tools.TOKEN, context=ssl.create_default_context())
 
 
-def test_client_certificate_takes_the_place_of_the_token(make_collector, sink, certificate, tools):
+def test_client_certificate_replaces_the_token(make_collector, sink, certificate, tools):
     crt, key = certificate
     environment = {
         "ASSAY_HOST_HTTP_ENDPOINT": sink.url,
@@ -117,7 +117,7 @@ def test_client_certificate_takes_the_place_of_the_token(make_collector, sink, c
         tools.eventually(lambda: sink.records == ["b"])
 
 
-def test_client_authority_that_is_not_set_stops_the_collector(make_collector, certificate):
+def test_collector_does_not_start_without_the_client_authority(make_collector, certificate):
     crt, key = certificate
     environment = {
         "ASSAY_COLLECTOR_AUDIT_CERTIFICATE": str(crt),
@@ -133,7 +133,7 @@ def test_accepted_records_survive_kills_under_load(make_collector, tools):
     done = threading.Event()
     with tools.audit_sink() as sink:
         port = sink.server_port
-    # The sink is down now; its port is known.
+    # The sink has stopped; its port is free for the second one.
     collector = make_collector("all-in-one", ASSAY_HOST_HTTP_ENDPOINT=f"http://127.0.0.1:{port}")
     collector.start()
 
@@ -146,7 +146,7 @@ def test_accepted_records_survive_kills_under_load(make_collector, tools):
                 status, _ = tools.post(
                     collector.addresses.audit_url, tools.audit_request(*names), token=tools.TOKEN
                 )
-            except OSError:  # killed: not accepted, as far as the sender can tell
+            except OSError:  # The Collector was killed and did not confirm the records.
                 done.wait(0.05)
                 continue
             if status == 200:

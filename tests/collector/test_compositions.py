@@ -1,4 +1,4 @@
-"""Every composition that is offered is one that the Collector accepts; a mistake in one is named."""
+"""The Collector accepts every composition, and names mistakes in configurations."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ def test_composition_is_valid(collector_binary, name):
         (name, variable)
         for name, each in COMPOSITIONS.items()
         for variable in each.required
-        if variable != "ASSAY_COLLECTOR_AUDIT_CLIENT_CA"  # test_audit.py: it shows at the start
+        if variable != "ASSAY_COLLECTOR_AUDIT_CLIENT_CA"  # test_audit.py: only a start reveals it
     ],
 )
-def test_what_is_said_to_be_required_is(collector_binary, name, variable):
+def test_composition_is_invalid_without_a_required_variable(collector_binary, name, variable):
     composition = COMPOSITIONS[name]
     environment = {**os.environ, **composition.required}
     del environment[variable]
@@ -49,7 +49,7 @@ def test_readme_lists_every_variable_with_its_default():
     assert set(rows) == wanted
 
 
-def test_secrets_are_only_variables():
+def test_configurations_contain_no_secrets():
     for path in sorted(config_directory().glob("*.yaml")):
         for line in re.findall(r"^\s*(?:token|authorization):.*$", path.read_text(), re.MULTILINE):
             assert "${env:" in line or "*host_authorization" in line or "not-used" in line, (path, line)

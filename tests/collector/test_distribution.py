@@ -1,4 +1,4 @@
-"""The manifest and its lock say the same, and no more than the configurations need."""
+"""The manifest agrees with its lock and lists only components that the configurations need."""
 
 from __future__ import annotations
 
@@ -27,21 +27,21 @@ def test_lock_has_every_component_at_its_version(manifest):
     assert components <= required
 
 
-def test_components_without_a_stable_version_are_of_one_version(manifest):
+def test_components_without_a_stable_version_have_one_version(manifest):
     kinds = ("receivers", "processors", "exporters", "connectors", "extensions")
     versions = {component["gomod"].rpartition(" v")[2] for kind in kinds for component in manifest[kind]}
     assert versions == {manifest["dist"]["version"]}
 
 
 @pytest.mark.slow
-def test_binary_has_what_the_configurations_name_and_nothing_else(collector_binary, manifest):
+def test_binary_has_exactly_the_components_of_the_configurations(collector_binary, manifest):
     if collector_binary.source in ("env", "path", "container"):
-        pytest.skip(f"this Collector is not ours: {collector_binary.path}")
+        pytest.skip(f"this Collector is not built from our manifest: {collector_binary.path}")
     version, components = inspect(collector_binary.path)
     assert version == manifest["dist"]["version"]
     assert components == named_components(CONFIGS)
 
 
-def test_every_file_is_part_of_a_composition():
+def test_every_file_belongs_to_a_composition():
     composed = {path for composition in COMPOSITIONS.values() for path in composition.paths}
     assert composed == set(CONFIGS)

@@ -1,4 +1,4 @@
-"""Traces, series and logs through the whole Collector, to the real exporter host and to Prometheus' text."""
+"""Traces, series and logs pass the whole Collector to the real exporter host and the Prometheus endpoint."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def arrived(batches: list[dict]) -> list[dict]:
     ]
 
 
-def test_series_have_their_exact_names_and_labels_and_no_others(make_collector, tools):
+def test_series_have_exactly_their_names_and_labels(make_collector, tools):
     with make_collector("all-in-one") as collector:
         assert tools.post(f"http://{collector.addresses.otlp_http}/v1/metrics", series())[0] == 200
         text = tools.eventually(
@@ -122,7 +122,7 @@ def test_exemplars_reach_a_scraper_that_asks_for_open_metrics(make_collector, to
     assert f'trace_id="{"01" * 16}"' in text
 
 
-def test_each_route_gets_its_own(make_collector, host, tools):
+def test_each_route_receives_its_own_signals(make_collector, host, tools):
     endpoint, files = host
     with make_collector("all-in-one", ASSAY_HOST_GRPC_ENDPOINT=endpoint) as collector:
         url = f"http://{collector.addresses.otlp_http}/v1"
@@ -138,7 +138,7 @@ def test_each_route_gets_its_own(make_collector, host, tools):
     }
 
 
-def test_sampling_keeps_errors_while_series_and_cdevents_see_all(make_collector, host, tools):
+def test_sampling_keeps_errors_and_does_not_affect_series_and_cdevents(make_collector, host, tools):
     endpoint, files = host
     environment = {"ASSAY_HOST_GRPC_ENDPOINT": endpoint, "ASSAY_COLLECTOR_TRACES_PERCENT": "0"}
     with make_collector("gateway", **environment) as collector:
@@ -151,10 +151,10 @@ def test_sampling_keeps_errors_while_series_and_cdevents_see_all(make_collector,
         calls = re.compile(r"^traces_span_metrics_calls_total.* (\d+)$", re.MULTILINE)
         prometheus = collector.addresses.prometheus_url
         tools.eventually(lambda: sum(map(int, calls.findall(tools.get(prometheus)))) == 6)
-    assert len(arrived(tools.lines(files["traces"]))) == 1  # the Collector has stopped: no more can come
+    assert len(arrived(tools.lines(files["traces"]))) == 1  # the Collector has stopped and sends no more
 
 
-def test_what_is_secret_is_masked(make_collector, host, tools):
+def test_secrets_are_masked(make_collector, host, tools):
     endpoint, files = host
     secrets = {
         "password": "hunter2",
@@ -174,7 +174,7 @@ def test_what_is_secret_is_masked(make_collector, host, tools):
             assert shape not in text, route
 
 
-def test_what_was_accepted_survives_a_kill(make_collector, host, tools):
+def test_accepted_logs_survive_a_kill(make_collector, host, tools):
     endpoint, files = host
     collector = make_collector("gateway")
     collector.start()
@@ -188,10 +188,9 @@ def test_what_was_accepted_survives_a_kill(make_collector, host, tools):
         )
 
 
-def test_agent_hands_on_to_the_gateway_and_adds_where_it_ran(
+def test_agent_sends_to_the_gateway_and_adds_the_host_name(
     make_collector, collector_binary, host, tmp_path, tools
 ):
-
     endpoint, files = host
     with make_collector("gateway", ASSAY_HOST_GRPC_ENDPOINT=endpoint) as gateway:
         agent = CollectorProcess(
@@ -211,7 +210,7 @@ def test_agent_hands_on_to_the_gateway_and_adds_where_it_ran(
     assert "host.name" in files["logs"].read_text()
 
 
-def test_own_telemetry_says_what_was_refused_failed_and_queued(make_collector, tools):
+def test_own_telemetry_reports_accepted_records_and_the_queue(make_collector, tools):
     with make_collector("all-in-one") as collector:
         tools.post(f"http://{collector.addresses.otlp_http}/v1/logs", logs("event.1"))
         text = tools.eventually(
