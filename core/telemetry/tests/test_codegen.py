@@ -39,8 +39,10 @@ def test_a_name_means_one_thing():
 def test_a_traceback_shows_the_line():
     source = Source("divide", "number")
     source.write("return number / 0")
+    # Kept, because linecache loses the lines with the function, which frames of Python 3.10 do not hold.
+    divide = source.build()
     with pytest.raises(ZeroDivisionError) as caught:
-        source.build()(1)
+        divide(1)
     assert "return number / 0" in "".join(traceback.format_exception(caught.value))
 
 
