@@ -20,7 +20,7 @@ import requests
 from requests.adapters import DEFAULT_POOLSIZE, HTTPAdapter
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
-# What replaces these attributes later has no effect on the classes below.
+# The classes below use these originals, whatever replaces the attributes later.
 _send = HTTPAdapter.send
 _LOGGERS = ("urllib3.connectionpool", "urllib3.util.retry")
 

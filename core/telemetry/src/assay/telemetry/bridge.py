@@ -74,7 +74,7 @@ _DRAINING_ID = "assay.bridge.draining"
 
 @dataclass(frozen=True, slots=True)
 class Defaults:
-    """What a distro gives to the bridges of this process.
+    """A distro's settings for the bridges of this process.
 
     Args:
         catalogue: The registry, with the user's own; None: the generated one.
@@ -339,7 +339,7 @@ def _causes(plan: Plan) -> bool:
 
 
 def _describe_events() -> None:
-    """Tell the filters what the attached bridges' catalogues define."""
+    """Pass the events of the attached bridges' catalogues to the filters."""
     catalogue = Catalogue()
     for bridge in _attached:
         catalogue = catalogue.merged(bridge._catalogue)  # noqa: SLF001 # pyright: ignore[reportPrivateUsage] - this module's own class

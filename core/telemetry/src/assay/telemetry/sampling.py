@@ -34,7 +34,7 @@ _SEVERE = frozenset({"error", "critical"})
 
 
 class Decisions:
-    """What limits decided at the start of spans that are still open, by event and `telemetry_span_context`.
+    """The limits' decisions for spans that are still open, by event and `telemetry_span_context`.
 
     A span that is emitted with `assay.telemetry.span` carries its decision itself and is forgotten at its
     end. Spans emitted as bare events are remembered here until their end. Beyond `DECISION_LIMIT` the oldest

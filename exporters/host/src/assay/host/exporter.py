@@ -42,7 +42,7 @@ class Batch:
 
 @dataclass(frozen=True)
 class Result:
-    """What an exporter returns for a batch that it has accepted.
+    """The return value of an exporter for a batch that it has accepted.
 
     Attributes:
         receipts: JSON-ready mappings, in the order of the records. The host returns them in a JSON response.

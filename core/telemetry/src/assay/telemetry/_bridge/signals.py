@@ -25,7 +25,7 @@ Relay: TypeAlias = Callable[[str, Mapping[str, Any], Mapping[str, Any], Context]
 
 @dataclass(frozen=True, slots=True)
 class Signals:
-    """What one bus event causes beside a span.
+    """The signals that one bus event causes beside a span.
 
     Args:
         recordings: Its measurements.
