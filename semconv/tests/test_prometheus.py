@@ -3,7 +3,7 @@
 import pytest
 
 from assay.semconv import CATALOGUE
-from assay.semconv._prometheus import series_name
+from assay.semconv.prometheus import series_name
 
 
 @pytest.mark.parametrize(

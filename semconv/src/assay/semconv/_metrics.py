@@ -10,8 +10,8 @@ from assay.semconv._attributes import Attributes
 from assay.semconv._document import Node
 from assay.semconv._errors import nearest
 from assay.semconv._grammar import assay_annotations
-from assay.semconv._prometheus import series_name
 from assay.semconv.catalogue import Attribute, Event, Metric, Recording, Span
+from assay.semconv.prometheus import series_name
 
 _DURATION = "duration"
 """Measurement that the bus adds at the end of every span."""

@@ -16,7 +16,7 @@ every batch that a Collector sends:
 
 from assay.host._config import load_config
 from assay.host._host import Host
-from assay.host._settings import HostConfig
+from assay.host._settings import HostConfig, LimitSettings
 from assay.host.errors import ConfigError, HostError, Rejected, Retry, StartError
 from assay.host.exporter import Batch, Encoding, Exporter, Peer, Request, Result, Signal
 
@@ -28,6 +28,7 @@ __all__ = [
     "Host",
     "HostConfig",
     "HostError",
+    "LimitSettings",
     "Peer",
     "Rejected",
     "Request",

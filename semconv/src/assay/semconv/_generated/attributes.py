@@ -136,6 +136,12 @@ ASSAY_HOST_SIGNAL_LOGS: Final = 'logs'
 ASSAY_HOST_SIGNAL_AUDIT: Final = 'audit'
 ASSAY_HOST_STATUS: Final = "assay.host.status"
 """HTTP status of the error; for gRPC, the HTTP status that corresponds to its code."""
+ASSAY_METRICS_REASON: Final = "assay.metrics.reason"
+"""Why the metrics exporter drops a data point."""
+ASSAY_METRICS_REASON_LIMIT: Final = 'limit'
+ASSAY_METRICS_REASON_CONFLICT: Final = 'conflict'
+ASSAY_METRICS_REASON_UNSUPPORTED: Final = 'unsupported'
+ASSAY_METRICS_REASON_INVALID: Final = 'invalid'
 ASSAY_REDACTION_RULE: Final = "assay.redaction.rule"
 """The redaction rule that matched."""
 ASSAY_SPAN_EVENT: Final = "assay.span.event"

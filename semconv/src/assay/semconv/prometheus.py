@@ -1,4 +1,4 @@
-"""Names of series on `/metrics`.
+"""Names of series and labels on `/metrics`.
 
 Source: OpenTelemetry specification, "Prometheus and OpenMetrics Compatibility", section "Metric Metadata", as
 the Collector and the Python exporter apply it.
@@ -16,10 +16,23 @@ _UNITS = {
     "min": "minutes",
     "h": "hours",
     "d": "days",
+    "m": "meters",
+    "V": "volts",
+    "A": "amperes",
+    "J": "joules",
+    "W": "watts",
+    "g": "grams",
+    "Cel": "celsius",
+    "Hz": "hertz",
     "By": "bytes",
     "KiBy": "kibibytes",
     "MiBy": "mebibytes",
     "GiBy": "gibibytes",
+    "TiBy": "tibibytes",
+    "KBy": "kilobytes",
+    "MBy": "megabytes",
+    "GBy": "gigabytes",
+    "TBy": "terabytes",
     "%": "percent",
 }
 
@@ -41,4 +54,13 @@ def series_name(name: str, unit: str, instrument: str) -> str:
         words.append(suffix)
     if instrument == "counter":
         words = [*(word for word in words if word != "total"), "total"]
-    return "_".join(words)
+    joined = "_".join(words)
+    return f"_{joined}" if joined[:1].isdigit() else joined
+
+
+def label_name(key: str) -> str:
+    """Return the label of an attribute key: `_` replaces what a label cannot contain."""
+    name = re.sub(r"[^a-zA-Z0-9_]", "_", key)
+    if name[:1].isdigit():
+        return f"key_{name}"
+    return f"key{name}" if name.startswith("_") and not name.startswith("__") else name
