@@ -148,7 +148,7 @@ def test_without_a_collector_each_file_holds_its_own_signal(tmp_path):
         lines = (folder / f"{signal_name}.jsonl").read_text().splitlines()
         assert {key for line in lines for key in json.loads(line)} == {member}
     missing = next(line for line in printed if "without a Collector" in line)
-    for part in ("Prometheus endpoint", "queue on disk", "sampling", "redaction"):
+    for part in ("queue on disk", "sampling", "redaction"):
         assert part in missing
     assert "shop" not in (tmp_path / "up.err").read_text()
 

@@ -21,13 +21,20 @@ class HostAddresses:
         grpc: For the Collector: traces, metrics and logs.
         http: For the Collector: audit records.
         direct: For applications without a Collector, and for receipts.
+        metrics: For Prometheus: the metrics of all processes.
         health: For `/health` and the other health paths.
     """
 
     grpc: str = "127.0.0.1:4327"
     http: str = "127.0.0.1:4328"
     direct: str = "127.0.0.1:4329"
+    metrics: str = "127.0.0.1:8889"
     health: str = "127.0.0.1:13134"
+
+    @property
+    def prometheus_url(self) -> str:
+        """URL that Prometheus scrapes."""
+        return f"http://{self.metrics}/metrics"
 
     @classmethod
     def free(cls) -> HostAddresses:

@@ -57,9 +57,14 @@ class Folder:
         return self.root / "logs.jsonl"
 
     @property
-    def metrics(self) -> Path:
-        """Metrics as OTLP JSON lines; written only without a Collector."""
-        return self.root / "metrics.jsonl"
+    def page(self) -> Path:
+        """The last page that the demo read from `/metrics`."""
+        return self.root / "metrics.prom"
+
+    @property
+    def prometheus(self) -> Path:
+        """Folder of the demo's Prometheus."""
+        return self.root / "prometheus"
 
     @property
     def environment(self) -> Path:
@@ -90,6 +95,11 @@ class Folder:
     def cdevents_outbox(self) -> Path:
         """Outbox of the CDEvents exporter."""
         return self.state / "cdevents.db"
+
+    @property
+    def series(self) -> Path:
+        """Database of the metrics exporter."""
+        return self.state / "metrics.db"
 
     @property
     def collector_queues(self) -> Path:

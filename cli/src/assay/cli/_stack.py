@@ -53,6 +53,7 @@ class Stack:
         collector: Where the Collector listens.
         host: Where the exporter host listens.
         collector_settings: Variables for the Collector's configuration files.
+        zero_seconds: Seconds for which Prometheus gets a new series as 0: at least its scrape interval.
     """
 
     folder: Folder
@@ -60,6 +61,7 @@ class Stack:
     collector: Addresses = field(default_factory=Addresses)
     host: HostAddresses = field(default_factory=HostAddresses)
     collector_settings: Mapping[str, str] = field(default_factory=dict[str, str])
+    zero_seconds: float = 60.0
     _services: list[_Service] = field(default_factory=list[_Service], init=False, repr=False)
 
     @cached_property
@@ -169,14 +171,16 @@ class Stack:
                     "outbox": str(self.folder.cdevents_outbox),
                     "sinks": [{"type": "file", "path": str(self.folder.cdevents)}],
                 },
-                **{name: _lines_exporter(name, path) for name, path in self._line_files().items()},
+                "metrics": {
+                    "type": "metrics",
+                    "database": str(self.folder.series),
+                    "address": self.host.metrics,
+                    "zero_seconds": self.zero_seconds,
+                },
+                "traces": _lines_exporter("traces", self.folder.traces),
+                "logs": _lines_exporter("logs", self.folder.logs),
             },
         }
-
-    def _line_files(self) -> dict[str, Path]:
-        """Return the file of each signal. A Collector serves metrics itself and sends none to the host."""
-        files = {"traces": self.folder.traces, "logs": self.folder.logs}
-        return files if self.binary is not None else {**files, "metrics": self.folder.metrics}
 
     @contextlib.contextmanager
     def _host_running(self) -> Generator[None]:

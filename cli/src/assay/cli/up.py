@@ -73,12 +73,11 @@ def _announce(stack: Stack) -> None:
     folder = stack.folder
     exports = "".join(f"export {name}={value}\n" for name, value in stack.application_environment().items())
     write_private(folder.environment, exports)  # it holds a token
-    if stack.binary is not None:
-        click.echo(f"# Prometheus scrapes {stack.collector.prometheus_url}")
-    else:
+    click.echo(f"# Prometheus scrapes {stack.host.prometheus_url}")
+    if stack.binary is None:
         click.echo(
-            f"# without a Collector: no Prometheus endpoint (metrics are in {folder.metrics}), no queue on "
-            "disk before the exporters, no sampling, and redaction in the application only"
+            "# without a Collector: no queue on disk before the exporters, no sampling, and redaction in the "
+            "application only"
         )
     click.echo(f"# health of the exporters: http://{stack.host.health}/health/detailed")
     click.echo(

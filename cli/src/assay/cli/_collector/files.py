@@ -71,6 +71,7 @@ _ALL = (
     Composition("agent", ("base.yaml", "agent.yaml"), _GATEWAY),
     Composition("agent-kubernetes", ("base.yaml", "agent.yaml", "agent-kubernetes.yaml"), _GATEWAY | _NODE),
     Composition("gateway", ("base.yaml", "gateway.yaml")),
+    Composition("gateway-per-process", ("base.yaml", "gateway.yaml", "per-process.yaml")),
     Composition("gateway-backend", ("base.yaml", "gateway.yaml", "backend.yaml"), _BACKEND),
     Composition("audit", ("base.yaml", "audit.yaml"), _TOKEN | _CERTIFICATE),
     Composition("audit-mtls", ("base.yaml", "audit.yaml", "audit-mtls.yaml"), _CERTIFICATE | _CLIENT_CA),

@@ -28,7 +28,6 @@ class Addresses:
     otlp_grpc: str = "127.0.0.1:4317"
     otlp_http: str = "127.0.0.1:4318"
     audit: str = "127.0.0.1:4319"
-    prometheus: str = "127.0.0.1:8889"
     health: str = "127.0.0.1:13133"
     telemetry: str = "127.0.0.1:8888"
 
@@ -44,11 +43,6 @@ class Addresses:
         return f"http://{self.audit}/v1/audit"
 
     @property
-    def prometheus_url(self) -> str:
-        """URL at which Prometheus scrapes the registry's metrics."""
-        return f"http://{self.prometheus}/metrics"
-
-    @property
     def telemetry_url(self) -> str:
         """URL at which Prometheus scrapes the Collector's own metrics."""
         return f"http://{self.telemetry}/metrics"
@@ -60,7 +54,6 @@ class Addresses:
             "ASSAY_COLLECTOR_OTLP_GRPC_ADDRESS": self.otlp_grpc,
             "ASSAY_COLLECTOR_OTLP_HTTP_ADDRESS": self.otlp_http,
             "ASSAY_COLLECTOR_AUDIT_ADDRESS": self.audit,
-            "ASSAY_COLLECTOR_PROMETHEUS_ADDRESS": self.prometheus,
             "ASSAY_COLLECTOR_HEALTH_ADDRESS": self.health,
             "ASSAY_COLLECTOR_TELEMETRY_HOST": host,
             "ASSAY_COLLECTOR_TELEMETRY_PORT": port,

@@ -1,7 +1,7 @@
 """Read the data that arrived at the end of the pipelines.
 
-Series come from the Collector's Prometheus endpoint, spans and log events from the exporter host's files,
-CDEvents from the file sink. The audit log has a module of its own.
+Series come from the metrics exporter, spans and log events from the exporter host's files, CDEvents from the
+file sink. The audit log and the increases of the series have modules of their own.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class Spans:
 
 @dataclass(frozen=True)
 class Series:
-    """The series of a `/metrics` response.
+    """The series of a `/metrics` response, or their increases.
 
     Args:
         families: Names of the metric families that the registry defines, as scraped.
@@ -59,21 +59,26 @@ class Series:
         """Return the sums of a sample's values for each value of one label."""
         totals: Counter[str] = Counter()
         for labels, value in self.samples.get(sample, []):
-            totals[labels.get(label, "")] += int(value)
+            totals[labels.get(label, "")] += round(value)
         return totals
 
     def total(self, sample: str) -> int:
         """Return the sum of a sample's values."""
-        return sum(int(value) for _, value in self.samples.get(sample, []))
+        return sum(round(value) for _, value in self.samples.get(sample, []))
 
 
-def scrape(url: str) -> str:
+def scrape(url: str, *, as_prometheus: bool = False) -> str:
     """Return the response of a Prometheus endpoint on this machine.
+
+    Args:
+        url: The endpoint's URL.
+        as_prometheus: Whether to send the header that Prometheus sends: a new series is then 0 at first.
 
     Raises:
         OSError: The endpoint cannot be reached, or it answers with an error status.
     """
-    return fetch(url, timeout=SCRAPE_SECONDS)
+    headers = {"X-Prometheus-Scrape-Timeout-Seconds": str(SCRAPE_SECONDS)} if as_prometheus else {}
+    return fetch(url, timeout=SCRAPE_SECONDS, headers=headers)
 
 
 def read_series(text: str, prefixes: tuple[str, ...]) -> Series:

@@ -88,6 +88,12 @@ def expected_records(workload: WorkloadResult) -> int:
     return 2 * len(workload.runs) + workload.sensor["triggers"] + sum(CHECKPOINTS.values())
 
 
+def accepted_mismatches(workload: WorkloadResult, accepted: int) -> list[str]:
+    """Return a line if the application's counter of accepted audit records differs from the work."""
+    expected = expected_records(workload)
+    return [] if accepted == expected else [f"audit records: expected {expected}, accepted {accepted}"]
+
+
 def audit_mismatches(workload: WorkloadResult, stored: Mapping[tuple[str, str], int]) -> list[str]:
     """Return a line for each run, trigger and decision that is not in the audit log exactly once.
 

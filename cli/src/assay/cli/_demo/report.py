@@ -14,7 +14,7 @@ from assay.cli._demo.run import Outcome
 from assay.cli._folder import Folder
 
 _NO_COLLECTOR = (
-    "No Collector: the application sent to the exporter host directly, so there are no series. Five ways to "
+    "No Collector: the application sent to the exporter host directly. Five ways to "
     "get a Collector: set ASSAY_COLLECTOR to its path; run `assay collector build`; put otelcol-contrib on "
     "PATH; install Go, and the demo builds it; install the docker SDK, and the demo copies it from the "
     "official image."
@@ -44,10 +44,7 @@ def _stages(outcome: Outcome) -> list[tuple[str, str]]:
     retried, failed = workload.total("retried"), workload.total("failed")
     steps = f"{workload.total('started')} steps, {retried} retried, {failed} failed for good"
     runs = f"{len(workload.runs)} runs ({succeeded} succeeded) over {' and '.join(workload.executors)}"
-    families = len(outcome.series.families)
-    series = (
-        f"{families} families on the Collector's Prometheus endpoint" if outcome.has_collector else "none"
-    )
+    series = f"{len(outcome.series.families)} families; each figure is {outcome.increase_source}"
     verdict = "verified" if audit.verified else f"NOT VERIFIED: {audit.failure}"
     detected = f"detected: {audit.tampering}" if audit.tamper_detected else "NOT detected"
     sent = f"{outcome.cdevents.total()} sent, {outcome.invalid_cdevents} invalid"

@@ -20,11 +20,11 @@ from assay.cli._demo.arrivals import (
     Spans,
     read_cdevents,
     read_log_events,
-    read_series,
     read_spans,
     scrape,
 )
 from assay.cli._demo.errors import DemoError
+from assay.cli._demo.increases import IncreaseReader, increase_reader
 from assay.cli._folder import Folder
 from assay.cli._progress import ReportProgress
 from assay.cli._stack import Stack
@@ -45,7 +45,8 @@ class Outcome:
 
     Args:
         workload: The application's own counts.
-        series: The series that Prometheus would scrape; empty without a Collector.
+        series: The increase of each series.
+        increase_source: Who computed the increases.
         spans: The spans that arrived.
         logs: The log events that arrived, by name.
         cdevents: The CDEvents that were sent, by type.
@@ -58,6 +59,7 @@ class Outcome:
 
     workload: WorkloadResult
     series: Series = field(default_factory=lambda: Series([]))
+    increase_source: str = ""
     spans: Spans = field(default_factory=Spans)
     logs: Counter[str] = field(default_factory=Counter[str])
     cdevents: Counter[str] = field(default_factory=Counter[str])
@@ -74,12 +76,8 @@ class Outcome:
 
     @property
     def accepted(self) -> int:
-        """Number of audit records that were acknowledged to the application, by the application's counter.
-
-        Without a Collector that counter is not scraped; the number is then the one that the work must cause.
-        """
-        exported = self.series.total("audit_records_exported_total")
-        return exported if self.has_collector else checks.expected_records(self.workload)
+        """Number of audit records that were acknowledged to the application, by the application's counter."""
+        return self.series.total("audit_records_exported_total")
 
     @property
     def failures(self) -> list[str]:
@@ -149,19 +147,22 @@ def run_demo(root: Path, binary: CollectorBinary | None, report: ReportProgress)
     if importlib.util.find_spec("dagster") is None:
         raise DemoError("the demo runs Dagster, which is not installed: pip install 'assay[flowstone]'")
     folder = Folder(root)
-    stack = Stack(folder, binary, Addresses.free(), HostAddresses.free(), COLLECTOR_SETTINGS)
+    stack = Stack(folder, binary, Addresses.free(), HostAddresses.free(), COLLECTOR_SETTINGS, zero_seconds=0)
     if binary is not None:
         validate(binary.path, COMPOSITIONS["all-in-one"].paths, stack.collector_environment())
         report(f"Collector {binary.version} ({binary.source}): configuration valid, starting")
-    with stack.running():
+    with (
+        stack.running(),
+        increase_reader(folder, stack.host.metrics, stack.host.prometheus_url) as increases,
+    ):
         report("running the Dagster project under opentelemetry-instrument")
         workload = run_workload(root, root / "app.log", stack.application_environment())
         report("the application has ended; waiting for its telemetry")
-        outcome = _wait_for_arrivals(folder, stack, workload)
+        outcome = _wait_for_arrivals(folder, stack, increases, workload)
     # After the stop, because the log signs its last checkpoint when it closes.
     outcome.audit = audit_log.examine(folder)
     outcome.invalid_cdevents = conformance.count_invalid(folder)
-    outcome.mismatches = _mismatches(outcome, stack)
+    outcome.mismatches = _mismatches(outcome)
     outcome.collector = {
         "version": binary.version if binary else "",
         "source": binary.source if binary else "none",
@@ -171,22 +172,24 @@ def run_demo(root: Path, binary: CollectorBinary | None, report: ReportProgress)
     return outcome
 
 
-def _wait_for_arrivals(folder: Folder, stack: Stack, workload: WorkloadResult) -> Outcome:
+def _wait_for_arrivals(
+    folder: Folder, stack: Stack, increases: IncreaseReader, workload: WorkloadResult
+) -> Outcome:
     """Read the arrived data until it matches the application's counts, or time is up."""
     deadline = time.monotonic() + ARRIVAL_SECONDS
     while True:
-        outcome = _read_arrivals(folder, stack, workload)
-        if not _mismatches(outcome, stack) or time.monotonic() > deadline:
+        outcome = _read_arrivals(folder, stack, increases, workload)
+        if not _mismatches(outcome) or time.monotonic() > deadline:
             return outcome
         time.sleep(0.5)
 
 
-def _read_arrivals(folder: Folder, stack: Stack, workload: WorkloadResult) -> Outcome:
-    outcome = Outcome(workload)
-    if stack.binary is not None:
-        text = scrape(stack.collector.prometheus_url)
-        (folder.root / "metrics.prom").write_text(text, encoding="utf-8")
-        outcome.series = read_series(text, PREFIXES)
+def _read_arrivals(
+    folder: Folder, stack: Stack, increases: IncreaseReader, workload: WorkloadResult
+) -> Outcome:
+    outcome = Outcome(workload, increase_source=increases.source)
+    folder.page.write_text(scrape(stack.host.prometheus_url), encoding="utf-8")
+    outcome.series = increases.read(PREFIXES)
     outcome.spans = read_spans(folder.traces)
     outcome.logs = read_log_events(folder.logs)
     outcome.cdevents = Counter(event["type"] for event in read_cdevents(folder.cdevents))
@@ -194,9 +197,10 @@ def _read_arrivals(folder: Folder, stack: Stack, workload: WorkloadResult) -> Ou
     return outcome
 
 
-def _mismatches(outcome: Outcome, stack: Stack) -> list[str]:
+def _mismatches(outcome: Outcome) -> list[str]:
     workload = outcome.workload
-    lines = checks.series_mismatches(workload, outcome.series) if stack.binary else []
+    lines = checks.series_mismatches(workload, outcome.series)
+    lines += checks.accepted_mismatches(workload, outcome.accepted)
     lines += checks.span_mismatches(workload, outcome.spans)
     lines += checks.audit_mismatches(workload, outcome.audit.by_target)
     lines += checks.cdevent_mismatches(workload, outcome.cdevents)

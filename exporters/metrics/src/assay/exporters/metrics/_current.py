@@ -25,7 +25,7 @@ class CurrentValue:
 
 @dataclass(slots=True)
 class _Values:
-    """What one process reported: when, and its newest point of each series."""
+    """The newest points of one process, and when it last reported."""
 
     seen: float
     points: dict[tuple[str, Labels], Point] = field(default_factory=dict[tuple[str, Labels], Point])
