@@ -16,6 +16,8 @@ from opentelemetry import context
 from opentelemetry.instrumentation.utils import suppress_instrumentation
 from opentelemetry.sdk._configuration import _OTelSDKConfigurator
 from opentelemetry.sdk._logs.export import BatchLogRecordProcessor, InMemoryLogRecordExporter
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 from opentelemetry.sdk.trace import Event, TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
@@ -68,6 +70,15 @@ USES = (
         "logging has no public list of all handlers; a queue or another handler may hold one",
     ),
     Use("_batch_processor", ("core/distro",), "only it takes a time limit for the shutdown"),
+    *(
+        Use(name, ("core/distro",), "the SDK copies a parent's measurements into a forked child")
+        for name in (
+            "_measurement_consumer",
+            "_reader_storages",
+            "_instrument_view_instrument_matches",
+            "_attributes_aggregation",
+        )
+    ),
     *(
         Use(name, ("core/distro",), "a redacted copy of a span keeps its counts of dropped items")
         for name in ("_name", "_attributes", "_events", "_links", "_status")
@@ -303,6 +314,18 @@ def test_copy_of_a_span_takes_other_contents():
 )
 def test_shutdown_of_a_batch_processor_takes_a_time_limit(processor):
     processor()._batch_processor.shutdown(timeout_millis=1000)
+
+
+def test_aggregations_of_the_sdk_can_be_forgotten():
+    reader = InMemoryMetricReader()
+    provider = MeterProvider([reader])
+    provider.get_meter("test").create_histogram("h").record(1)
+    (storage,) = provider._measurement_consumer._reader_storages.values()
+    for matches in storage._instrument_view_instrument_matches.values():
+        for match in matches:
+            match._attributes_aggregation.clear()
+    assert reader.get_metrics_data() is None
+    provider.shutdown()
 
 
 def test_configurator_has_the_method_that_ours_overrides():

@@ -19,7 +19,7 @@ import pytest
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 
 from assay.cli._collector.files import COMPOSITIONS
-from assay.cli._collector.process import CollectorProcess
+from assay.cli._collector.process import CollectorProcess, free_address
 from assay.host import Host, HostConfig
 
 TOKEN = "the-collector's-token"
@@ -59,7 +59,14 @@ def make_collector(collector_binary, addresses, tmp_path) -> Iterator[Callable[.
 
 
 @pytest.fixture
-def host(tmp_path) -> Iterator[tuple[str, dict[str, Path]]]:
+def metrics_address() -> str:
+    """Return the address of the host's metrics exporter."""
+    with contextlib.ExitStack() as reserved:
+        return free_address(reserved)
+
+
+@pytest.fixture
+def host(tmp_path, metrics_address) -> Iterator[tuple[str, dict[str, Path]]]:
     """Run the real exporter host; yield its gRPC address and the file of each route's batches."""
     files = {name: tmp_path / f"{name}.jsonl" for name in ROUTES}
     listener = {"protocol": "grpc", "address": "127.0.0.1:0", "peer": "collector"}
@@ -67,7 +74,14 @@ def host(tmp_path) -> Iterator[tuple[str, dict[str, Path]]]:
         {
             "listeners": [{"name": "collector", "auth": {"bearer": HOST_TOKEN}, **listener}],
             "health": None,
-            "exporters": {name: {"type": "otlp-lines", "path": str(file)} for name, file in files.items()},
+            "exporters": {
+                "metrics": {
+                    "type": "metrics",
+                    "database": str(tmp_path / "metrics.db"),
+                    "address": metrics_address,
+                },
+                **{name: {"type": "otlp-lines", "path": str(file)} for name, file in files.items()},
+            },
         }
     )
     loop = asyncio.new_event_loop()

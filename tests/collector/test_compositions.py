@@ -64,7 +64,7 @@ def test_nothing_listens_beyond_loopback():
 
 def test_unknown_key_is_named(collector_binary, tmp_path):
     wrong = tmp_path / "wrong.yaml"
-    wrong.write_text("exporters:\n  prometheus:\n    endpont: 127.0.0.1:1\n")
+    wrong.write_text("exporters:\n  otlp_grpc/metrics:\n    endpont: 127.0.0.1:1\n")
     composition = COMPOSITIONS["gateway"]
     with pytest.raises(ConfigurationInvalidError, match="endpont"):
         validate(collector_binary.path, [*composition.paths, wrong], os.environ)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import time
 
@@ -14,7 +15,7 @@ from opentelemetry.proto.metrics.v1.metrics_pb2 import AggregationTemporality
 from opentelemetry.proto.trace.v1.trace_pb2 import Status
 
 from assay.cli._collector.files import COMPOSITIONS
-from assay.cli._collector.process import Addresses, CollectorProcess
+from assay.cli._collector.process import Addresses, CollectorProcess, free_address
 
 pytestmark = pytest.mark.slow
 
@@ -90,35 +91,54 @@ def arrived(batches: list[dict]) -> list[dict]:
     ]
 
 
-def test_series_have_exactly_their_names_and_labels(make_collector, tools):
-    with make_collector("all-in-one") as collector:
-        assert tools.post(f"http://{collector.addresses.otlp_http}/v1/metrics", series())[0] == 200
-        text = tools.eventually(
-            lambda: (got := tools.get(collector.addresses.prometheus_url)).count("flowstone_") and got
-        )
-    ours = {
+def shown(page: str) -> set[str]:
+    """Return the series on a page without the buckets of histograms and without values."""
+    return {
         re.sub(r" [0-9.e+]+$", "", line)
-        for line in text.splitlines()
+        for line in page.splitlines()
         if line.startswith("flowstone_") and 'le="' not in line
     }
-    identity = 'instance="shop-1"'
-    assert ours == {
-        f'flowstone_io_load_count_total{{asset="a",{identity},io_manager="m",job="shop"}}',
-        f'flowstone_io_load_size_bytes_total{{asset="a",{identity},io_manager="m",job="shop"}}',
-        f'flowstone_materialization_duration_milliseconds_count{{asset="a",{identity},job="shop"}}',
-        f'flowstone_materialization_duration_milliseconds_sum{{asset="a",{identity},job="shop"}}',
-        f'flowstone_resource_healthy{{{identity},job="shop",resource="db"}}',
+
+
+def test_series_have_exactly_their_names_and_labels(make_collector, host, metrics_address, tools):
+    endpoint, _ = host
+    url = f"http://{metrics_address}/metrics"
+    with make_collector("all-in-one", ASSAY_HOST_GRPC_ENDPOINT=endpoint) as collector:
+        assert tools.post(f"http://{collector.addresses.otlp_http}/v1/metrics", series())[0] == 200
+        text = tools.eventually(lambda: (got := tools.get(url)).count("flowstone_") and got)
+    assert shown(text) == {
+        'flowstone_io_load_count_total{asset="a",io_manager="m",job="shop"}',
+        'flowstone_io_load_size_bytes_total{asset="a",io_manager="m",job="shop"}',
+        'flowstone_materialization_duration_milliseconds_count{asset="a",job="shop"}',
+        'flowstone_materialization_duration_milliseconds_sum{asset="a",job="shop"}',
+        'flowstone_resource_healthy{job="shop",resource="db"}',
     }
     assert 'flowstone_materialization_duration_milliseconds_bucket{asset="a",' in text
 
 
-def test_exemplars_reach_a_scraper_that_asks_for_open_metrics(make_collector, tools):
-    with make_collector("all-in-one") as collector:
+def test_the_collectors_own_page_has_the_same_series_for_each_process(
+    make_collector, host, metrics_address, tools
+):
+    endpoint, _ = host
+    with contextlib.ExitStack() as reserved:
+        own = free_address(reserved)
+    environment = {"ASSAY_HOST_GRPC_ENDPOINT": endpoint, "ASSAY_COLLECTOR_PROMETHEUS_ADDRESS": own}
+    pages = [f"http://{address}/metrics" for address in (own, metrics_address)]
+    with make_collector("gateway-per-process", **environment) as collector:
+        assert tools.post(f"http://{collector.addresses.otlp_http}/v1/metrics", series())[0] == 200
+        tools.eventually(lambda: all("flowstone_" in tools.get(page) for page in pages))
+        processes, sums = (shown(tools.get(page)) for page in pages)
+    assert len(processes) == 5
+    assert {line.replace('instance="shop-1",', "") for line in processes} == sums
+
+
+def test_exemplars_reach_a_scraper_that_asks_for_open_metrics(make_collector, host, metrics_address, tools):
+    endpoint, _ = host
+    url = f"http://{metrics_address}/metrics"
+    with make_collector("all-in-one", ASSAY_HOST_GRPC_ENDPOINT=endpoint) as collector:
         tools.post(f"http://{collector.addresses.otlp_http}/v1/metrics", series())
         accept = "application/openmetrics-text; version=1.0.0"
-        text = tools.eventually(
-            lambda: (got := tools.get(collector.addresses.prometheus_url, accept)).count("flowstone_") and got
-        )
+        text = tools.eventually(lambda: (got := tools.get(url, accept)).count("flowstone_") and got)
     assert f'trace_id="{"01" * 16}"' in text
 
 
@@ -138,7 +158,9 @@ def test_each_route_receives_its_own_signals(make_collector, host, tools):
     }
 
 
-def test_sampling_keeps_errors_and_does_not_affect_series_and_cdevents(make_collector, host, tools):
+def test_sampling_keeps_errors_and_does_not_affect_series_and_cdevents(
+    make_collector, host, metrics_address, tools
+):
     endpoint, files = host
     environment = {"ASSAY_HOST_GRPC_ENDPOINT": endpoint, "ASSAY_COLLECTOR_TRACES_PERCENT": "0"}
     with make_collector("gateway", **environment) as collector:
@@ -148,9 +170,9 @@ def test_sampling_keeps_errors_and_does_not_affect_series_and_cdevents(make_coll
         assert tools.post(url, spans(trace=6, error=True))[0] == 200
         tools.eventually(lambda: arrived(tools.lines(files["traces"])))
         tools.eventually(lambda: len(arrived(tools.lines(files["cdevents"]))) == 6)
-        calls = re.compile(r"^traces_span_metrics_calls_total.* (\d+)$", re.MULTILINE)
-        prometheus = collector.addresses.prometheus_url
-        tools.eventually(lambda: sum(map(int, calls.findall(tools.get(prometheus)))) == 6)
+        calls = re.compile(r"^traces_span_metrics_calls_total.* (\S+)$", re.MULTILINE)
+        page = f"http://{metrics_address}/metrics"
+        tools.eventually(lambda: sum(map(float, calls.findall(tools.get(page)))) == 6)
     assert len(arrived(tools.lines(files["traces"]))) == 1  # the Collector has stopped and sends no more
 
 

@@ -97,7 +97,7 @@ def is_set_up() -> bool:
 
 def set_up(settings: Settings) -> None:
     """Attach the bridges, and arrange the shutdown of this process and of its children."""
-    from assay.distro import _bridges  # noqa: PLC0415 - not when `assay.distro` is imported
+    from assay.distro import _bridges, _forks  # noqa: PLC0415 - not when `assay.distro` is imported
     from assay.distro._audit_emitter import AuditEmitter  # noqa: PLC0415 - as above
     from assay.distro._filters import apply  # noqa: PLC0415 - as above
 
@@ -106,6 +106,7 @@ def set_up(settings: Settings) -> None:
     _bridges.attach(settings, audit)
     _Process.settings, _Process.audit = settings, audit
     atexit.register(shutdown)
+    _forks.install()
     _shut_down_at_multiprocessing_exit()
     if hasattr(os, "register_at_fork"):
         os.register_at_fork(after_in_child=_shut_down_at_multiprocessing_exit)
