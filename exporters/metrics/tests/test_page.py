@@ -3,8 +3,10 @@
 import time
 
 import pytest
+import requests
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as open_metrics
 
+from assay.exporters.metrics import Settings
 from assay.exporters.metrics._current import CurrentValues
 from assay.exporters.metrics._points import read_points
 from assay.semconv.catalogue import Catalogue
@@ -99,9 +101,20 @@ def test_the_registrys_metrics_have_its_names(catalogue: Catalogue):
         assert series_name(metric.name, metric.unit, metric.instrument) == metric.series
 
 
+def test_a_scraper_must_present_the_token(running):
+    with running(token="a-token-for-a-test") as exporter:
+        assert exporter.get().status_code == 401
+        assert exporter.get(authorization="Bearer another-token").status_code == 401
+        assert exporter.get(authorization="Bearer a-token-for-a-test").status_code == 200
+
+
+def test_beyond_loopback_a_token_is_required(tmp_path):
+    with pytest.raises(ValueError, match="add token"):
+        Settings(database=tmp_path / "metrics.db", address="0.0.0.0:8889")
+    Settings(database=tmp_path / "metrics.db", address="0.0.0.0:8889", token="a-token-for-a-test")
+
+
 def test_other_paths_and_methods_are_refused(exporter):
     host, port = exporter._exporter.address
-    import requests
-
     assert requests.get(f"http://{host}:{port}/", timeout=30).status_code == 404
     assert requests.post(f"http://{host}:{port}/metrics", headers=SCRAPER, timeout=30).status_code == 405

@@ -1,7 +1,7 @@
 """The metrics of a forked child start empty: its parent exports what it has measured before the fork.
 
-The SDK gives the child an instance id of its own, but the child also inherits the parent's histograms. The sum over
-both processes would contain the parent's measurements twice. The bridge resets its own sums.
+The SDK gives the child an instance id of its own, but the child inherits the parent's histograms. The sum
+over both processes would contain the parent's measurements twice. The bridge resets its own sums.
 """
 
 from __future__ import annotations

@@ -11,11 +11,11 @@ from typing import Any
 
 from assay.host import _health, _metrics, _otlp_http
 from assay.host._discovery import validate
+from assay.host._http_server import HttpServer
 from assay.host._intake import Intake
 from assay.host._otlp_grpc import GrpcServer
 from assay.host._settings import HostConfig, ListenerSettings
 from assay.host._worker import Worker
-from assay.host.http_server import HttpServer
 
 logger = logging.getLogger(__name__)
 

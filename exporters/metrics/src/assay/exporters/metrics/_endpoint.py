@@ -6,15 +6,17 @@ import asyncio
 import logging
 import threading
 from collections.abc import Callable
+from hmac import compare_digest
 from typing import TypeAlias
 
+from pydantic import SecretStr
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from assay.host import LimitSettings
-from assay.host.http_server import HttpServer
+from assay.host.http_server import listen
 
 SCRAPER_HEADER = "x-prometheus-scrape-timeout-seconds"
 """Prometheus and the agents built on it send it with each scrape; a person's browser does not."""
@@ -33,6 +35,7 @@ class MetricsEndpoint:
     Args:
         address: `host:port` to listen on; port 0 takes any free port.
         page: Returns the page. It is called for one request at a time.
+        token: Bearer token that a request must present, if any.
 
     Attributes:
         address: Where it listens: (host, port).
@@ -41,11 +44,12 @@ class MetricsEndpoint:
         StartError: The address cannot be bound.
     """
 
-    def __init__(self, address: str, page: Page) -> None:
+    def __init__(self, address: str, page: Page, token: SecretStr | None = None) -> None:
         self._page = page
+        self._credentials = f"Bearer {token.get_secret_value()}".encode() if token else None
         app = Starlette(routes=[Route("/metrics", self._respond, methods=["GET"])])
         limits = LimitSettings(connections=CONNECTIONS, stop_timeout=STOP_SECONDS)
-        self._server = HttpServer("metrics", address, app, limits)
+        self._server = listen("metrics", address, app, limits)
         self.address = self._server.address
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="assay-metrics", daemon=True)
@@ -63,6 +67,10 @@ class MetricsEndpoint:
         self._loop.close()
 
     async def _respond(self, request: Request) -> Response:
+        if self._credentials is not None:
+            presented = request.headers.get("authorization", "").encode("utf-8", "surrogateescape")
+            if not compare_digest(presented, self._credentials):
+                return PlainTextResponse("send the bearer token\n", 401, {"www-authenticate": "Bearer"})
         # On the event loop, so that at most one page is in memory.
         try:
             body, content_type = self._page(

@@ -10,9 +10,9 @@ from time import monotonic
 from typing import Annotated, ClassVar
 
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
-from pydantic import AfterValidator, BaseModel, Field, model_validator
+from pydantic import AfterValidator, BaseModel, Field, SecretStr, model_validator
 
-from assay.endpoints import parse_address
+from assay.endpoints import check_token, is_loopback, parse_address
 from assay.exporters.metrics import _metrics
 from assay.exporters.metrics._current import CurrentValues
 from assay.exporters.metrics._endpoint import MetricsEndpoint
@@ -32,13 +32,21 @@ def _check_address(address: str) -> str:
     return address
 
 
+def _check_secret(token: SecretStr) -> SecretStr:
+    check_token(token.get_secret_value())
+    return token
+
+
 class Settings(BaseModel, extra="forbid", hide_input_in_errors=True):
     """The exporter's section of the host's configuration."""
 
     database: Path = Field(description="SQLite file of the series. One exporter at a time can use it.")
     address: Annotated[str, AfterValidator(_check_address)] = Field(
         default="127.0.0.1:8889",
-        description="`host:port` of `/metrics`, without authentication; port 0 takes any free port.",
+        description="`host:port` of `/metrics`; port 0 takes any free port.",
+    )
+    token: Annotated[SecretStr, AfterValidator(_check_secret)] | None = Field(
+        default=None, description="Bearer token that scrapers must present; required beyond loopback."
     )
     zero_seconds: float = Field(
         default=60.0,
@@ -61,6 +69,12 @@ class Settings(BaseModel, extra="forbid", hide_input_in_errors=True):
     series: int = Field(
         default=100_000, ge=1, description="Number of series. Points of further series are dropped."
     )
+
+    @model_validator(mode="after")
+    def _authenticates_beyond_loopback(self) -> Settings:
+        if self.token is None and not is_loopback(parse_address(self.address).host):
+            raise ValueError(f"other machines can reach {self.address} without authentication: add token")
+        return self
 
     @model_validator(mode="after")
     def _forgets_processes_first(self) -> Settings:
@@ -102,7 +116,7 @@ class MetricsExporter:
         self._prune_at = 0.0
         self._warn_at = 0.0
         try:
-            self._endpoint = MetricsEndpoint(settings.address, self._page)
+            self._endpoint = MetricsEndpoint(settings.address, self._page, settings.token)
         except BaseException:
             self._store.close()
             raise
