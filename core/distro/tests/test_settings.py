@@ -22,6 +22,7 @@ WRONG = {
     "ASSAY_AUDIT_CLIENT_KEY": "/nowhere/client.key",
     "ASSAY_AUDIT_TIMEOUT": "soon",
     "ASSAY_CORRELATION_ID": "two words",
+    "ASSAY_REDACT_SHAPES": "emails",
 }
 SECRET = {"ASSAY_AUDIT_TOKEN": "s3 cret"}
 TAKES_ANY_TEXT = {"ASSAY_REDACT_KEYS"}

@@ -152,6 +152,7 @@ ANNOTATIONS: dict[str, dict[str, Field]] = {
             "outcomes",
             "presence",
             "real_sources",
+            "redaction",
             "role",
             "severities",
             "slos",

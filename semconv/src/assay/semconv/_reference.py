@@ -8,6 +8,7 @@ from typing import Any
 from assay.semconv._definitions import Definitions
 from assay.semconv._document import Node
 from assay.semconv._grammar import assay_annotations
+from assay.semconv._redaction import GROUP as REDACTION
 from assay.semconv.catalogue import Attribute, Catalogue, Event, Metric, Span
 
 
@@ -56,6 +57,7 @@ def pages(found: Definitions, catalogue: Catalogue) -> dict[str, Page]:
         catalogue: Their catalogue.
     """
     spaces = dict.fromkeys(key.partition(".")[0] for section in found.sections.values() for key in section)
+    spaces.pop(REDACTION, None)  # the rules have a page of their own
     made = {space: _page(space, found, catalogue) for space in sorted(spaces)}
     return {"index": Page("Reference of the semantic conventions", "index", pages=made), **made}
 

@@ -1,7 +1,7 @@
 """Generate files from the registry: `python -m assay.semconv.generate [--check]`.
 
-Reads `semconv/registry`. Writes typed constants and the catalogue to `assay/semconv/_generated`, and
-reference pages to `docs/reference/semconv`. With `--check` it writes nothing, names each stale file, and
+Reads `semconv/registry`. Writes typed constants and the catalogue to `assay/semconv/_generated`, reference
+pages to `docs/reference`, and the redaction rules of the application and of the gateway. With `--check` it writes nothing, names each stale file, and
 exits 1 if there is one. It needs the extra `generate`, and no network.
 """
 
@@ -22,13 +22,21 @@ from assay.semconv._definitions import Definitions
 from assay.semconv._document import Node, read
 from assay.semconv._errors import SemconvError
 from assay.semconv._literals import literal
+from assay.semconv._redaction import rules
 from assay.semconv.catalogue import Attribute, Catalogue, Span
 from assay.semconv.registry import definitions
 
 PACKAGE = Path(__file__).parent
 ROOT = PACKAGE.parents[3]
 REGISTRY = ROOT / "semconv" / "registry"
+MODULES = PACKAGE / "_generated"
 PAGES = ROOT / "docs" / "reference" / "semconv"
+REDACTION = {
+    "redaction_rules.py.j2": ROOT / "core/telemetry/src/assay/telemetry/_redaction_rules.py",
+    "redaction.yaml.j2": ROOT / "collector-config/redaction.yaml",
+    "redaction.md.j2": ROOT / "docs/reference/redaction.md",
+}
+"""Templates of the redaction rules, and the files that are made of them."""
 
 
 class UnknownUpstreamError(SemconvError):
@@ -59,14 +67,17 @@ def generate() -> dict[Path, str]:
         keep_trailing_newline=True,
         undefined=jinja2.StrictUndefined,
     )
-    environment.filters["constant"] = _constant
+    environment.filters |= {"constant": _constant, "ottl": _ottl, "quoted": _quoted, "cell": _cell}
     files: dict[Path, str] = {}
     for name, context in _modules(found, catalogue, names).items():
         text = environment.get_template(f"{name}.py.j2").render(context)
-        files[PACKAGE / "_generated" / f"{name}.py"] = text
+        files[MODULES / f"{name}.py"] = text
     for name, page in _reference.pages(found, catalogue).items():
         text = environment.get_template(f"{page.template}.md.j2").render(page=page, attributes_of=_attributes)
         files[PAGES / f"{name}.md"] = text
+    redaction = rules(found)
+    for template, path in REDACTION.items():
+        files[path] = environment.get_template(template).render(redaction=redaction, full=literal)
     return files
 
 
@@ -81,7 +92,7 @@ def main(arguments: list[str] | None = None) -> int:
         sys.stderr.write(f"{error}\n")
         return 1
     stale = [path for path, text in files.items() if not path.exists() or path.read_text("utf-8") != text]
-    stale += [path for folder in {path.parent for path in files} for path in _left_over(folder, files)]
+    stale += [path for folder in (MODULES, PAGES) for path in _left_over(folder, files)]
     if options.check:
         for path in sorted(stale):
             sys.stderr.write(f"{path.relative_to(ROOT)} is stale: run `python -m assay.semconv.generate`\n")
@@ -153,6 +164,21 @@ def _attributes(span: Span) -> list[Attribute]:
 
 def _constant(name: str) -> str:
     return name.replace(".", "_").replace("-", "_").upper()
+
+
+def _ottl(text: str) -> str:
+    """Return a text as a string of the Collector's transformation language."""
+    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+
+def _quoted(text: str) -> str:
+    """Return a text as a YAML string in a configuration of the Collector, which expands `$`."""
+    return "'" + text.replace("$", "$$").replace("'", "''") + "'"
+
+
+def _cell(text: str) -> str:
+    """Return a text for a cell of a Markdown table."""
+    return text.replace("|", "\\|")
 
 
 def _brief(node: Node) -> str:

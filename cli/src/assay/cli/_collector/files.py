@@ -67,12 +67,14 @@ _CLIENT_CA = {"ASSAY_COLLECTOR_AUDIT_CLIENT_CA": "/etc/assay/clients.crt"}
 _NODE = {"K8S_NODE_NAME": "node-1"}
 
 _ALL = (
-    Composition("all-in-one", ("base.yaml", "gateway.yaml", "audit.yaml", "all-in-one.yaml"), _TOKEN),
+    Composition(
+        "all-in-one", ("base.yaml", "redaction.yaml", "gateway.yaml", "audit.yaml", "all-in-one.yaml"), _TOKEN
+    ),
     Composition("agent", ("base.yaml", "agent.yaml"), _GATEWAY),
     Composition("agent-kubernetes", ("base.yaml", "agent.yaml", "agent-kubernetes.yaml"), _GATEWAY | _NODE),
-    Composition("gateway", ("base.yaml", "gateway.yaml")),
-    Composition("gateway-per-process", ("base.yaml", "gateway.yaml", "per-process.yaml")),
-    Composition("gateway-backend", ("base.yaml", "gateway.yaml", "backend.yaml"), _BACKEND),
+    Composition("gateway", ("base.yaml", "redaction.yaml", "gateway.yaml")),
+    Composition("gateway-per-process", ("base.yaml", "redaction.yaml", "gateway.yaml", "per-process.yaml")),
+    Composition("gateway-backend", ("base.yaml", "redaction.yaml", "gateway.yaml", "backend.yaml"), _BACKEND),
     Composition("audit", ("base.yaml", "audit.yaml"), _TOKEN | _CERTIFICATE),
     Composition("audit-mtls", ("base.yaml", "audit.yaml", "audit-mtls.yaml"), _CERTIFICATE | _CLIENT_CA),
 )

@@ -1,4 +1,4 @@
-"""Configures the bus's filters: sampling, rate limits, further keys to redact."""
+"""Configures the bus's filters: sampling, rate limits, further keys and shapes to redact."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ _logger = logging.getLogger("assay.distro")
 
 def apply(settings: Settings) -> None:
     """Set the filters. A pattern that the bus rejects is reported; the others are set."""
-    if settings.redact_keys:
-        configure(keys=settings.redact_keys)
+    if settings.redact_keys or settings.redact_shapes:
+        configure(keys=settings.redact_keys, optional=settings.redact_shapes)
     _set_each("ASSAY_SAMPLING", settings.sampling, set_rate)
     _set_each("ASSAY_RATE_LIMIT", settings.rate_limit, set_limit)
 

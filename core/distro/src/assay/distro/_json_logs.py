@@ -46,10 +46,11 @@ class JsonFormatter(logging.Formatter):
         line: dict[str, Any] = {
             "level": record.levelname.lower(),
             "message": redact_text(message_of(record)),
-            "logger": record.name,
+            "logger": redact_text(record.name),
         }
         for key, value in extra_fields(record).items():
-            line.setdefault(key, _redacted(key, value))
+            for name, clean in _redacted(key, value).items():
+                line.setdefault(name, clean)
         line |= context()
         if record.exc_info and record.exc_info[1] is not None:
             error = record.exc_info[1]
@@ -149,11 +150,11 @@ def dumps(line: Mapping[str, Any]) -> str:
         )
 
 
-def _redacted(key: str, value: object) -> object:
+def _redacted(key: str, value: object) -> Mapping[str, object]:
     try:
-        return redact_metadata({key: value})[key]
+        return redact_metadata({key: value})
     except Exception:  # noqa: BLE001 - a value's own iteration or comparison may raise
-        return to_text(value)
+        return {redact_text(key): to_text(value)}
 
 
 def to_text(value: object) -> str:

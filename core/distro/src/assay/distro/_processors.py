@@ -11,11 +11,12 @@ from typing import Any, Generic, Protocol, TypeVar
 
 from opentelemetry.sdk._logs import ReadableLogRecord
 from opentelemetry.sdk._logs.export import BatchLogRecordProcessor, LogRecordExporter, LogRecordExportResult
+from opentelemetry.sdk.metrics.export import MetricReader, MetricsData
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
 
 from assay.distro import _otel_variables
-from assay.distro._redaction import redacted_record, redacted_span
+from assay.distro._redaction import redacted_metrics, redacted_record, redacted_span
 from assay.distro._sessions import exporter_arguments
 
 LEAST_AT_EXIT = 0.5
@@ -135,3 +136,23 @@ def span_processor(span_exporter: SpanExporter, *args: Any, **kwargs: Any) -> Ba
 def log_processor(exporter: LogRecordExporter, *args: Any, **kwargs: Any) -> BatchLogRecordProcessor:  # noqa: ANN401 - upstream's protocol
     """Return the batch processor of one log exporter."""
     return _LogProcessor(RedactingLogRecordExporter(exporter), *args, **kwargs)
+
+
+def redact_metrics(provider: object) -> None:
+    """Make every reader of a meter provider receive redacted metrics, whether it pushes or is scraped.
+
+    Args:
+        provider: The SDK's meter provider; nothing happens to one of another type.
+    """
+    configuration = getattr(provider, "_sdk_config", None)
+    for reader in getattr(configuration, "metric_readers", ()):
+        _redact_received(reader)
+
+
+def _redact_received(reader: MetricReader) -> None:
+    receive = reader._receive_metrics  # noqa: SLF001 - each reader defines it; all metrics pass it
+
+    def receive_redacted(metrics_data: MetricsData, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - upstream's signature
+        receive(redacted_metrics(metrics_data), *args, **kwargs)
+
+    reader._receive_metrics = receive_redacted  # noqa: SLF001 - as above

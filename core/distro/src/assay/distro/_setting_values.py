@@ -9,6 +9,7 @@ from typing import TypeAlias
 
 from assay.endpoints import check_token
 from assay.telemetry.correlation import is_correlation_id
+from assay.telemetry.redaction import OPTIONAL_SHAPES
 
 Rates: TypeAlias = dict[str, float]
 """A rate or a limit for each event pattern."""
@@ -82,3 +83,8 @@ def correlation_id(text: str) -> str:
 def names(text: str) -> tuple[str, ...]:
     """Parse names, joined by commas."""
     return tuple(filter(None, (part.strip() for part in text.split(","))))
+
+
+def optional_shapes(text: str) -> tuple[str, ...]:
+    """Parse names of the optional shapes of redaction, joined by commas."""
+    return tuple(choice(*OPTIONAL_SHAPES)(name) for name in names(text))

@@ -23,6 +23,7 @@ from assay.distro._setting_values import (
     file,
     files,
     names,
+    optional_shapes,
     rates,
     seconds,
     switch,
@@ -110,6 +111,15 @@ class Settings:
     redact_keys: Annotated[
         tuple[str, ...],
         Setting("", "keys, joined by commas", "Further keys whose values never leave the process.", names),
+    ]
+    redact_shapes: Annotated[
+        tuple[str, ...],
+        Setting(
+            "",
+            "email, iban or us_ssn, joined by commas",
+            "Shapes of values that are redacted in addition.",
+            optional_shapes,
+        ),
     ]
     exit_timeout: Annotated[
         float, Setting("3", _SECONDS, "How long the end of the program waits for exports.", seconds)

@@ -38,6 +38,7 @@ class AssayConfigurator(_OTelSDKConfigurator):
         _outages.install()
         with _otel_variables.environment(changes):
             super()._configure(**_components(settings), **kwargs)  # pyright: ignore[reportUnknownMemberType]
+        _redact_metrics()
         _lifecycle.set_up(settings)
 
 
@@ -56,6 +57,14 @@ def _components(settings: Settings) -> dict[str, Any]:
 
         components["log_record_processors"] = [EventLines(catalogue(settings.registry), settings.logs_stream)]
     return components
+
+
+def _redact_metrics() -> None:
+    from opentelemetry.metrics import get_meter_provider  # noqa: PLC0415 - not if disabled
+
+    from assay.distro._processors import redact_metrics  # noqa: PLC0415 - as above
+
+    redact_metrics(get_meter_provider())
 
 
 def _set_up_logs(settings: Settings) -> None:

@@ -1,7 +1,7 @@
 """Redact secrets: by the name of a key, and by the shape of a value.
 
 `redact(value)` redacts any value; the bus redacts each event's metadata before the handlers get it. The
-README lists the keys and the shapes. Findings are counted by rule (`hits`) and never stored.
+registry's `redaction.yaml` lists the keys and the shapes. Findings are counted by rule (`hits`) and never stored.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from re import Pattern
 from typing import Any, cast
 
-from assay.telemetry._shapes import REDACTED, SHAPES, SUSPECT, is_secret_key
+from assay.telemetry._shapes import OPTIONAL, REDACTED, SHAPES, Shape, is_secret_key, is_suspect
 
 DEPTH_LIMIT = 12
 """Levels of nesting that are searched; deeper values are replaced."""
@@ -20,6 +20,8 @@ TOO_DEEP = "[TOO DEEP]"
 UNREADABLE = "[UNREADABLE]"
 
 KEY_RULE = "key"
+OPTIONAL_SHAPES = tuple(OPTIONAL)
+"""Rules of the shapes that are redacted only on request."""
 
 _MEMORY = 8192
 _MEMORABLE_LENGTH = 200
@@ -35,21 +37,34 @@ plain_keys: set[str] = set()
 clean_texts: set[str] = set()
 """Short texts known to be free of secrets. Read only; empty while redaction is off."""
 _own_keys: frozenset[str] = frozenset()
+_optional: tuple[Shape, ...] = ()
 _own_shapes: dict[str, Pattern[str]] = {}
 _is_on = True
 
 
 def configure(
-    *, enabled: bool = True, keys: Iterable[str] = (), shapes: Mapping[str, Pattern[str]] | None = None
+    *,
+    enabled: bool = True,
+    keys: Iterable[str] = (),
+    shapes: Mapping[str, Pattern[str]] | None = None,
+    optional: Iterable[str] = (),
 ) -> None:
-    """Configure redaction beyond what the README lists.
+    """Configure redaction beyond what is on by default.
 
     Args:
         enabled: Whether anything is redacted.
         keys: Names of further keys that hold secrets, in any case.
         shapes: Further expressions that match secrets in texts, by rule name.
+        optional: Rules of the registry's optional shapes, such as `email`.
+
+    Raises:
+        ValueError: There is no optional shape of that name.
     """
-    global _is_on, _own_keys, _own_shapes  # noqa: PLW0603 - one configuration to a process
+    global _is_on, _own_keys, _own_shapes, _optional  # noqa: PLW0603 - one configuration to a process
+    wanted = list(optional)
+    if unknown := set(wanted) - OPTIONAL.keys():
+        raise ValueError(f"no optional shapes: {', '.join(sorted(unknown))}; there are {', '.join(OPTIONAL)}")
+    _optional = tuple(OPTIONAL[rule] for rule in wanted)
     _own_keys = frozenset(key.lower() for key in keys)
     _own_shapes = dict(shapes or {})
     _is_on = enabled
@@ -80,25 +95,44 @@ def redact_text(text: str) -> str:
 
 
 def redact_metadata(metadata: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return an event's metadata without secrets; the same object if it has none."""
+    """Return an event's metadata without secrets; the same object if it has none.
+
+    A key that itself holds a secret is redacted too.
+    """
     if not _is_on:
         return metadata
-    clean = {key: _redact_member(key, value, 0) for key, value in metadata.items()}
-    return metadata if all(clean[key] is value for key, value in metadata.items()) else clean
+    return cast("Mapping[str, Any]", _redact_members(metadata, 0))
 
 
-def _redact_member(key: object, value: Any, depth: int) -> Any:  # noqa: ANN401 - as redact
-    if key not in plain_keys:
-        name = key if isinstance(key, str) else str(key)
-        if is_secret_key(name) or name.lower() in _own_keys:
-            if value is None or isinstance(value, bool) or value == REDACTED:
-                return value
-            _count(KEY_RULE)
-            return REDACTED
+def _redact_members(members: Mapping[Any, Any], depth: int) -> Mapping[Any, Any]:
+    clean: dict[Any, Any] = {}
+    is_clean = True
+    for key, value in members.items():
+        if key in plain_keys:
+            new_key, new = key, _redact(value, depth)
+        else:
+            new_key, new = _redact_member(key, value, depth)
+        is_clean = is_clean and new is value and new_key is key
+        clean[new_key] = new
+    return members if is_clean else clean
+
+
+def _redact_member(key: object, value: Any, depth: int) -> tuple[Any, Any]:  # noqa: ANN401 - as redact
+    """Return a key and its value without secrets; remember the key if it says nothing of its value."""
+    name = key if isinstance(key, str) else str(key)
+    if is_secret_key(name) or name.lower() in _own_keys:
+        if value is None or isinstance(value, bool) or value == REDACTED:
+            return key, value
+        _count(KEY_RULE)
+        return key, REDACTED
+    clean = _redact_text(name)
+    if clean is not name:
+        return clean, _redact(value, depth)
+    if isinstance(key, str):
         if len(plain_keys) >= _MEMORY:
             plain_keys.clear()
-        plain_keys.add(name)
-    return _redact(value, depth)
+        plain_keys.add(key)
+    return key, _redact(value, depth)
 
 
 def _redact(value: Any, depth: int) -> Any:  # noqa: ANN401, PLR0911 - as redact; one return a kind of value
@@ -121,20 +155,15 @@ def _redact(value: Any, depth: int) -> Any:  # noqa: ANN401, PLR0911 - as redact
 def _redact_container(value: Any, depth: int) -> Any:  # noqa: ANN401 - as redact
     kind = cast("type[Any]", value.__class__)
     try:
-        return (_redact_mapping if issubclass(kind, Mapping) else _redact_items)(value, depth)
+        return (_redact_members if issubclass(kind, Mapping) else _redact_items)(value, depth + 1)
     except Exception:
         if kind in _CONTAINERS:
             raise
         return value  # a subclass that refuses iteration is one value
 
 
-def _redact_mapping(value: Mapping[Any, Any], depth: int) -> Mapping[Any, Any]:
-    clean = {key: _redact_member(key, member, depth + 1) for key, member in value.items()}
-    return value if all(clean[key] is member for key, member in value.items()) else clean
-
-
 def _redact_items(value: list[Any] | tuple[Any, ...] | set[Any] | frozenset[Any], depth: int) -> Any:  # noqa: ANN401
-    clean = [_redact(item, depth + 1) for item in value]
+    clean = [_redact(item, depth) for item in value]
     if all(new is old for new, old in zip(clean, value, strict=True)):
         return value
     return tuple(clean) if isinstance(value, tuple) else clean
@@ -150,15 +179,25 @@ def _redact_text(text: str) -> str:
     original = text
     if len(text) > TEXT_LIMIT:
         text = text[:TEXT_LIMIT]
-    if SUSPECT.search(text) is not None:
-        for rule, (shape, replacement) in SHAPES.items():
-            text = _replace(rule, shape, replacement, text)
+    if _optional or is_suspect(text):
+        text = _redact_shapes(text)
     for rule, shape in _own_shapes.items():
         text = _replace(rule, shape, REDACTED, text)
     if text is original and len(text) <= _MEMORABLE_LENGTH:
         if len(clean_texts) >= _MEMORY:
             clean_texts.clear()
         clean_texts.add(text)
+    return text
+
+
+def _redact_shapes(text: str) -> str:
+    lowered = text.lower()
+    for shape in (*SHAPES.values(), *_optional):
+        searched = lowered if shape.ignores_case else text
+        for anchor in shape.anchors:
+            if anchor in searched:
+                text = _replace(shape.rule, shape.pattern, shape.replacement, text)
+                break
     return text
 
 
