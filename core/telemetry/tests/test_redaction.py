@@ -1,48 +1,84 @@
 from __future__ import annotations
 
-import base64
 import re
 import string
+from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from assay.semconv._redaction import rules
+from assay.semconv.registry import definitions
 from assay.telemetry import attach, execute, redact, redaction, span
-from assay.telemetry._shapes import REDACTED, SHAPES, is_secret_key
+from assay.telemetry._shapes import OPTIONAL, REDACTED, SHAPES, is_secret_key, is_suspect
 from assay.telemetry.redaction import hits, redact_text
 
+REGISTRY = Path(__file__).parents[3] / "semconv" / "registry"
 
-def _b64(text):
-    return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
-
-
-JWT = ".".join([_b64('{"alg":"HS256","typ":"JWT"}'), _b64('{"sub":"1234567890"}'), "s" * 43])
-PEM = "-----BEGIN RSA PRIVATE KEY-----\nMIIEowIBAAKCAQEA75\nq0vX9\n-----END RSA PRIVATE KEY-----"
-# Put together here, so that no scanner takes this file for a leak.
-SECRETS = {
-    "jwt": JWT,
-    "pem": PEM,
-    "aws_access_key": "AKIA" + "IOSFODNN7EXAMPLE",
-    "github_token": "ghp_" + "a1B2" * 9,
-    "github_token fine": "github_pat_" + "11ABCDEFG0" * 4,
-    "gitlab_token": "glpat-" + "x1y2z3w4" * 3,
-    "slack_token": "xoxb-" + "123456789012-abcdefGHIJKL",
-    "google_token": "AIza" + "SyA1234567890abcdefghijklmnopqrstuv",
-    "google oauth": "ya29." + "a0AfH6SMBx1234567890",
-    "stripe": "sk_live_" + "4eC39HqLyjWDarjtT1zdp7dc",
-    "openai": "sk-" + "proj-abcdefghijklmnopqrstuvwx",
-    "bearer": "Bearer abc123.def456-ghi",
-}
+pytestmark = pytest.mark.skipif(not REGISTRY.is_dir(), reason="the package stands alone, outside its repository")
 
 
-@pytest.mark.parametrize("name", SECRETS)
-@pytest.mark.parametrize("around", ["{}", "before {} after", "x={}", "({})", "line\n{}\nline"])
-def test_a_secret_is_found_by_its_shape(name, around):
-    secret = SECRETS[name]
-    clean = redact(around.format(secret))
-    assert secret not in clean
+RULES = rules(definitions(REGISTRY / "redaction.yaml"))
+EXAMPLES = [(shape, example) for shape in RULES.shapes for example in shape.match]
+IDS = [f"{shape.id}-{number}" for number, (shape, _) in enumerate(EXAMPLES)]
+
+
+@pytest.mark.parametrize(("shape", "example"), EXAMPLES, ids=IDS)
+@pytest.mark.parametrize("around", ["{}", "before {} after", "({})", "line\n{}\nline"])
+def test_a_secret_is_found_by_its_shape(shape, example, around):
+    redaction.configure(optional=redaction.OPTIONAL_SHAPES)
+    clean = redact(around.format(example.text))
+    assert example.secret not in clean
     assert REDACTED in clean
+
+
+@pytest.mark.parametrize("text", [text for shape in RULES.shapes for text in shape.leave])
+def test_what_a_shape_leaves_stays(text):
+    assert redact(text) is text
+
+
+@pytest.mark.parametrize("shape", [shape for shape in RULES.shapes if shape.optional], ids=lambda one: one.id)
+def test_an_optional_shape_is_left_until_it_is_named(shape):
+    text = shape.match[0].text
+    assert redact(text) is text
+    redaction.configure(optional=[shape.id])
+    assert shape.match[0].secret not in redact(text)
+
+
+def test_an_unknown_optional_shape_is_an_error():
+    with pytest.raises(ValueError, match="emails"):
+        redaction.configure(optional=["emails"])
+
+
+@pytest.mark.parametrize("rule", [*SHAPES, *OPTIONAL])
+def test_every_match_has_an_anchor_and_passes_the_quick_search(rule):
+    shape = (SHAPES | OPTIONAL)[rule]
+
+    @settings(max_examples=50, database=None)
+    @given(st.from_regex(shape.pattern, fullmatch=True))
+    def check(text):
+        searched = text.lower() if shape.ignores_case else text
+        assert any(anchor in searched for anchor in shape.anchors)
+        assert rule in OPTIONAL or is_suspect(text)
+
+    check()
+
+
+@pytest.mark.parametrize("key", RULES.keys.match)
+def test_a_secret_is_found_by_its_key(key):
+    assert is_secret_key(key)
+    assert redact({key: "x", "other": 1}) == {key: REDACTED, "other": 1}
+
+
+@pytest.mark.parametrize("key", RULES.keys.leave)
+def test_a_key_that_only_looks_like_one_is_left_alone(key):
+    assert not is_secret_key(key)
+
+
+def test_a_key_that_is_a_secret_is_redacted():
+    secret = "ghp_" + "a1B2" * 9
+    assert redact({secret: 1, "a": {f"x {secret}": 2}}) == {REDACTED: 1, "a": {f"x {REDACTED}": 2}}
 
 
 @pytest.mark.parametrize(
@@ -90,62 +126,6 @@ def test_the_secret_goes_and_the_rest_stays(text, clean):
 )
 def test_what_is_no_secret_is_left_alone(text):
     assert redact(text) is text
-
-
-@pytest.mark.parametrize(
-    "key",
-    [
-        "password",
-        "db_password",
-        "DB-PASSWORD",
-        "dbPassword",
-        "passwd",
-        "pwd",
-        "passphrase",
-        "secret",
-        "client_secret",
-        "token",
-        "access_token",
-        "X-Auth-Token",
-        "refreshToken",
-        "authorization",
-        "Authorization",
-        "api_key",
-        "apiKey",
-        "X-API-Key",
-        "cookie",
-        "Set-Cookie",
-        "private_key",
-        "PRIVATE_KEY",
-        "credentials",
-        "aws_access_key_id",
-        "aws_secret_access_key",
-        "connection_string",
-    ],
-)
-def test_a_secret_is_found_by_its_key(key):
-    assert is_secret_key(key)
-    assert redact({key: "x", "other": 1}) == {key: REDACTED, "other": 1}
-
-
-@pytest.mark.parametrize(
-    "key",
-    [
-        "asset",
-        "key",
-        "keys",
-        "primary_key",
-        "token_count",
-        "max_tokens",
-        "author",
-        "tokenizer",
-        "passed",
-        "secretary",
-        "monkey",
-    ],
-)
-def test_a_key_that_only_looks_like_one_is_left_alone(key):
-    assert not is_secret_key(key)
 
 
 def test_nested_values_are_looked_into():
@@ -230,29 +210,6 @@ def test_a_password_in_a_url_never_survives(before, after, password):
 def test_any_value_is_taken_and_the_second_time_is_the_same(value):
     once = redact(value)
     assert redact(once) == once
-
-
-HOSTILE = [
-    *(
-        "://",
-        "://a:b",
-        "eyJ.",
-        "-----BEGIN A-----",
-        "password",
-        "password=",
-        "authorization: ",
-        "basic ",
-        "a",
-    ),
-    *("cookie:", "token='", "AKIA", "\\", " ", "=", "bearer a", "xoxb-", '"', "a:", "://a@", "sk-", "key="),
-]
-
-
-@pytest.mark.parametrize("rule", SHAPES)
-def test_hostile_text_takes_linear_time(rule):
-    # A backtracking expression takes minutes here: the test would run into the suite's timeout.
-    for unit in HOSTILE:
-        SHAPES[rule][0].sub("", unit * (60_000 // len(unit)))
 
 
 def test_a_handler_that_is_attached_later_gets_the_redacted_too():
