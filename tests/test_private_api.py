@@ -18,9 +18,11 @@ from opentelemetry.sdk._configuration import _OTelSDKConfigurator
 from opentelemetry.sdk._logs.export import BatchLogRecordProcessor, InMemoryLogRecordExporter
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
+from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import Event, TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from opentelemetry.trace import Link, Status, StatusCode
 
 
@@ -81,8 +83,12 @@ USES = (
     ),
     *(
         Use(name, ("core/distro",), "a redacted copy of a span keeps its counts of dropped items")
-        for name in ("_name", "_attributes", "_events", "_links", "_status")
+        for name in (
+            "_name", "_attributes", "_events", "_links", "_status", "_resource", "_instrumentation_scope",
+        )
     ),
+    Use("_metric_readers", ("core/distro",), "upstream creates the readers, and has no hook for their exports"),
+    Use("_receive_metrics", ("core/distro",), "every reader defines it, and all metrics pass it"),
     Use(
         "opentelemetry.context._SUPPRESS_INSTRUMENTATION_KEY",
         ("core/telemetry",),
@@ -297,12 +303,26 @@ def test_copy_of_a_span_takes_other_contents():
         "events": (Event("event"),),
         "links": (Link(span.context),),
         "status": Status(StatusCode.ERROR, "***"),
+        "resource": Resource({"key": "***"}),
+        "instrumentation_scope": InstrumentationScope("other"),
     }
     changed = copy.copy(span)
     for name, value in contents.items():
         setattr(changed, f"_{name}", value)
     assert {name: getattr(changed, name) for name in contents} == contents
     assert (span.name, dict(span.attributes)) == ("name", {"key": "secret"})
+
+
+def test_metrics_of_a_provider_pass_a_method_of_its_readers():
+    reader = InMemoryMetricReader()
+    provider = MeterProvider([reader], shutdown_on_exit=False)
+    received = []
+    (found,) = provider._metric_readers
+    found._receive_metrics = lambda data, *_, **__: received.append(data)
+    provider.get_meter("m").create_counter("c").add(1)
+    reader.collect()
+    provider.shutdown()
+    assert [metric.name for metric in received[0].resource_metrics[0].scope_metrics[0].metrics] == ["c"]
 
 
 @pytest.mark.parametrize(

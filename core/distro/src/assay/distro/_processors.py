@@ -11,6 +11,7 @@ from typing import Any, Generic, Protocol, TypeVar
 
 from opentelemetry.sdk._logs import ReadableLogRecord
 from opentelemetry.sdk._logs.export import BatchLogRecordProcessor, LogRecordExporter, LogRecordExportResult
+from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import MetricReader, MetricsData
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
@@ -144,9 +145,9 @@ def redact_metrics(provider: object) -> None:
     Args:
         provider: The SDK's meter provider; nothing happens to one of another type.
     """
-    configuration = getattr(provider, "_sdk_config", None)
-    for reader in getattr(configuration, "metric_readers", ()):
-        _redact_received(reader)
+    if isinstance(provider, MeterProvider):
+        for reader in provider._metric_readers:  # noqa: SLF001 - upstream creates them, and has no hook
+            _redact_received(reader)
 
 
 def _redact_received(reader: MetricReader) -> None:

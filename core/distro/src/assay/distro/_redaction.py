@@ -26,15 +26,17 @@ _Item = TypeVar("_Item")
 
 def redacted_span(span: ReadableSpan) -> ReadableSpan:
     """Return the span, or a copy without the secrets in it, its events, links, resource and scope."""
-    changes = {
-        "_name": (span.name, redact_text(span.name)),
-        "_attributes": (span.attributes, _attributes(span.attributes)),
-        "_events": (span.events, _each(span.events, _event)),
-        "_links": (span.links, _each(span.links, _link)),
-        "_status": (span.status, _status(span.status)),
-        "_resource": (span.resource, _RESOURCES.redacted(span.resource)),
-        "_instrumentation_scope": (span.instrumentation_scope, _scope(span.instrumentation_scope)),
+    # The properties return a new object at each call, so each is called once.
+    contents: dict[str, tuple[Any, Callable[[Any], Any]]] = {
+        "_name": (span.name, redact_text),
+        "_attributes": (span.attributes, _attributes),
+        "_events": (span.events, lambda events: _each(events, _event)),
+        "_links": (span.links, lambda links: _each(links, _link)),
+        "_status": (span.status, _status),
+        "_resource": (span.resource, _RESOURCES.redacted),
+        "_instrumentation_scope": (span.instrumentation_scope, _scope),
     }
+    changes = {field: (old, redacted(old)) for field, (old, redacted) in contents.items()}
     if all(new is old for old, new in changes.values()):
         return span
     # A copy, not a new span: upstream's constructor does not take the counts of dropped attributes.

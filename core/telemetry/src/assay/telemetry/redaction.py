@@ -120,19 +120,18 @@ def _redact_members(members: Mapping[Any, Any], depth: int) -> Mapping[Any, Any]
 def _redact_member(key: object, value: Any, depth: int) -> tuple[Any, Any]:  # noqa: ANN401 - as redact
     """Return a key and its value without secrets; remember the key if it says nothing of its value."""
     name = key if isinstance(key, str) else str(key)
+    clean_name = _redact_text(name)
+    clean_key = key if clean_name is name else clean_name
     if is_secret_key(name) or name.lower() in _own_keys:
         if value is None or isinstance(value, bool) or value == REDACTED:
-            return key, value
+            return clean_key, value
         _count(KEY_RULE)
-        return key, REDACTED
-    clean = _redact_text(name)
-    if clean is not name:
-        return clean, _redact(value, depth)
-    if isinstance(key, str):
+        return clean_key, REDACTED
+    if clean_key is key and isinstance(key, str):
         if len(plain_keys) >= _MEMORY:
             plain_keys.clear()
         plain_keys.add(key)
-    return key, _redact(value, depth)
+    return clean_key, _redact(value, depth)
 
 
 def _redact(value: Any, depth: int) -> Any:  # noqa: ANN401, PLR0911 - as redact; one return a kind of value

@@ -1,0 +1,235 @@
+"""Every shape is redacted in every place of a span, a log record and a metric, up to the bytes that are sent."""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from opentelemetry._logs import LogRecord, SeverityNumber
+from opentelemetry.exporter.otlp.proto.common._log_encoder import encode_logs
+from opentelemetry.exporter.otlp.proto.common.metrics_encoder import encode_metrics
+from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
+from opentelemetry.sdk._logs import LoggerProvider
+from opentelemetry.sdk._logs.export import InMemoryLogRecordExporter
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import (
+    InMemoryMetricReader,
+    MetricExporter,
+    MetricExportResult,
+    PeriodicExportingMetricReader,
+)
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from opentelemetry.trace import Link, SpanContext, Status, StatusCode, TraceFlags
+
+from assay.distro._json_logs import JsonFormatter
+from assay.distro._processors import log_processor, redact_metrics, span_processor
+from assay.semconv._redaction import rules
+from assay.semconv.registry import definitions
+
+REGISTRY = Path(__file__).parents[3] / "semconv" / "registry"
+
+pytestmark = pytest.mark.skipif(not REGISTRY.is_dir(), reason="the package stands alone, outside its repository")
+
+SHAPES = rules(definitions(REGISTRY / "redaction.yaml")).default
+EXAMPLES = [(shape.id, example) for shape in SHAPES for example in shape.match]
+CONTEXT = SpanContext(1, 2, is_remote=True, trace_flags=TraceFlags(1))
+
+SPAN_PLACES: dict[str, Callable[[TracerProvider, str], None]] = {
+    "name": lambda p, s: p.get_tracer("t").start_span(s).end(),
+    "attribute": lambda p, s: p.get_tracer("t").start_span("n", attributes={"k": s}).end(),
+    "attribute key": lambda p, s: p.get_tracer("t").start_span("n", attributes={s: "v"}).end(),
+    "list": lambda p, s: p.get_tracer("t").start_span("n", attributes={"k": ["x", s]}).end(),
+    "link": lambda p, s: p.get_tracer("t").start_span("n", links=[Link(CONTEXT, {"k": s})]).end(),
+    "scope": lambda p, s: p.get_tracer(s).start_span("n").end(),
+    "scope version": lambda p, s: p.get_tracer("t", s).start_span("n").end(),
+    "scope attribute": lambda p, s: p.get_tracer("t", attributes={"k": s}).start_span("n").end(),
+}
+LOG_PLACES: dict[str, dict[str, Callable[[str], object]]] = {
+    "body": {"body": lambda s: s},
+    "map": {"body": lambda s: {"a": {"b": [s]}}},
+    "map key": {"body": lambda s: {"a": {s: 1}}},
+    "attribute": {"attributes": lambda s: {"k": s}},
+    "nested": {"attributes": lambda s: {"k": {"a": [s]}}},
+    "attribute key": {"attributes": lambda s: {s: 1}},
+    "event name": {"event_name": lambda s: s},
+    "severity text": {"severity_text": lambda s: s},
+}
+
+
+def leaks(sent: Callable[[str], bytes | str]) -> list[str]:
+    """Return the shapes whose example leaves its secret in what is sent."""
+    found = []
+    for rule, example in EXAMPLES:
+        raw = sent(example.text)
+        text = raw.decode("utf-8", "replace") if isinstance(raw, bytes) else raw
+        assert "REDACTED" in text, (rule, example)
+        if example.secret in text:
+            found.append(f"{rule}: {example.text}")
+    return found
+
+
+def spans(create: Callable[[TracerProvider], None], resource: Resource | None = None) -> bytes:
+    exporter = InMemorySpanExporter()
+    provider = TracerProvider(resource=resource or Resource({}), shutdown_on_exit=False)
+    provider.add_span_processor(span_processor(exporter))
+    create(provider)
+    provider.force_flush()
+    encoded = encode_spans(exporter.get_finished_spans()).SerializeToString()
+    provider.shutdown()
+    return encoded
+
+
+def logs(resource: Resource | None = None, logger: str = "l", **fields: object) -> bytes:
+    exporter = InMemoryLogRecordExporter()
+    provider = LoggerProvider(resource=resource or Resource({}), shutdown_on_exit=False)
+    provider.add_log_record_processor(log_processor(exporter))
+    record = LogRecord(timestamp=1, severity_number=SeverityNumber.INFO, **fields)
+    provider.get_logger(logger).emit(record)
+    provider.force_flush()
+    encoded = encode_logs(exporter.get_finished_logs()).SerializeToString()
+    provider.shutdown()
+    return encoded
+
+
+def series(create: Callable[[MeterProvider], None], resource: Resource | None = None) -> bytes:
+    exporter = KeepingExporter()
+    reader = PeriodicExportingMetricReader(exporter, export_interval_millis=math.inf)
+    provider = MeterProvider([reader], resource=resource or Resource({}), shutdown_on_exit=False)
+    redact_metrics(provider)
+    create(provider)
+    provider.force_flush()
+    encoded = encode_metrics(exporter.kept[0]).SerializeToString()
+    provider.shutdown()
+    return encoded
+
+
+class KeepingExporter(MetricExporter):
+    """Keeps what it is given."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.kept = []
+
+    def export(self, metrics_data, timeout_millis=10_000, **kwargs):
+        self.kept.append(metrics_data)
+        return MetricExportResult.SUCCESS
+
+    def force_flush(self, timeout_millis=10_000):
+        return True
+
+    def shutdown(self, timeout_millis=30_000, **kwargs):
+        pass
+
+
+@pytest.mark.parametrize("place", SPAN_PLACES)
+def test_no_secret_leaves_in_a_span(place):
+    assert leaks(lambda secret: spans(lambda p: SPAN_PLACES[place](p, secret))) == []
+
+
+@pytest.mark.parametrize("place", ["event", "event attribute", "exception", "status", "resource"])
+def test_no_secret_leaves_in_what_a_span_carries(place):
+    def sent(secret: str) -> bytes:
+        def create(provider: TracerProvider) -> None:
+            with provider.get_tracer("t").start_as_current_span("n") as span:
+                if place == "event":
+                    span.add_event(secret)
+                elif place == "event attribute":
+                    span.add_event("e", {"k": secret})
+                elif place == "exception":
+                    span.record_exception(ValueError(secret))
+                elif place == "status":
+                    span.set_status(Status(StatusCode.ERROR, secret))
+
+        return spans(create, Resource({"k": secret}) if place == "resource" else None)
+
+    assert leaks(sent) == []
+
+
+@pytest.mark.parametrize("place", LOG_PLACES)
+def test_no_secret_leaves_in_a_log_record(place):
+    fields = LOG_PLACES[place]
+    assert leaks(lambda secret: logs(**{name: make(secret) for name, make in fields.items()})) == []
+
+
+def test_no_secret_leaves_in_a_logger_or_a_resource_of_logs():
+    assert leaks(lambda secret: logs(logger=secret, body="b")) == []
+    assert leaks(lambda secret: logs(Resource({"k": secret}), body="b")) == []
+
+
+METRIC_PLACES: dict[str, Callable[[MeterProvider, str], None]] = {
+    "label": lambda p, s: p.get_meter("m").create_counter("c").add(1, {"k": s}),
+    "label key": lambda p, s: p.get_meter("m").create_counter("c").add(1, {s: "v"}),
+    "histogram": lambda p, s: p.get_meter("m").create_histogram("c").record(1, {"k": s}),
+    "gauge": lambda p, s: p.get_meter("m").create_gauge("c").set(1, {"k": s}),
+    "description": lambda p, s: p.get_meter("m").create_counter("c", description=s).add(1),
+    "scope": lambda p, s: p.get_meter(s).create_counter("c").add(1),
+    "scope attribute": lambda p, s: p.get_meter("m", attributes={"k": s}).create_counter("c").add(1),
+}
+
+
+@pytest.mark.parametrize("place", METRIC_PLACES)
+def test_no_secret_leaves_in_a_metric(place):
+    assert leaks(lambda secret: series(lambda p: METRIC_PLACES[place](p, secret))) == []
+
+
+def test_no_secret_leaves_in_a_resource_of_metrics():
+    create = METRIC_PLACES["label"]
+    assert leaks(lambda secret: series(lambda p: create(p, "v"), Resource({"k": secret}))) == []
+
+
+@pytest.fixture
+def formatted() -> Iterator[Callable[..., str]]:
+    formatter = JsonFormatter()
+
+    def act(message: str = "m", name: str = "n", **extra: object) -> str:
+        record = logging.makeLogRecord({"msg": message, "name": name, **extra})
+        return formatter.format(record)
+
+    yield act
+
+
+@pytest.mark.parametrize("place", ["message", "name", "value", "key", "nested"])
+def test_no_secret_leaves_in_a_json_line(formatted, place):
+    def sent(secret: str) -> str:
+        fields = {
+            "message": {"message": secret},
+            "name": {"name": secret},
+            "value": {"field": secret},
+            "key": {secret: 1},
+            "nested": {"field": {"a": [secret]}},
+        }
+        return formatted(**fields[place])
+
+    assert leaks(sent) == []
+
+
+def test_clean_signals_are_not_copied():
+    from assay.distro._redaction import redacted_metrics, redacted_record, redacted_span
+
+    kept = SimpleNamespace(spans=InMemorySpanExporter(), logs=InMemoryLogRecordExporter())
+    tracer = TracerProvider(shutdown_on_exit=False)
+    tracer.add_span_processor(span_processor(kept.spans))
+    with tracer.get_tracer("t", "1").start_as_current_span("n", attributes={"k": "v"}) as span:
+        span.add_event("e", {"k": "v"})
+        span.set_status(Status(StatusCode.ERROR, "failed"))
+    tracer.shutdown()
+    (span,) = kept.spans.get_finished_spans()
+    assert redacted_span(span) is span
+    logger = LoggerProvider(shutdown_on_exit=False)
+    logger.add_log_record_processor(log_processor(kept.logs))
+    logger.get_logger("l", "1").emit(LogRecord(timestamp=1, body="b", attributes={"k": "v"}))
+    logger.shutdown()
+    (record,) = kept.logs.get_finished_logs()
+    assert redacted_record(record) is record
+    reader = InMemoryMetricReader()
+    meter = MeterProvider([reader], shutdown_on_exit=False)
+    meter.get_meter("m", "1").create_counter("c", description="d").add(1, {"k": "v"})
+    data = reader.get_metrics_data()
+    meter.shutdown()
+    assert redacted_metrics(data) is data
