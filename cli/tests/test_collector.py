@@ -44,7 +44,7 @@ def test_validate_names_each_composition_and_its_files(bare, program):
     result = run("validate")
     assert result.exit_code == 0
     assert [line.split(":")[0] for line in result.stdout.splitlines()] == list(COMPOSITIONS)
-    assert "gateway: valid (base.yaml + gateway.yaml)" in result.stdout
+    assert "gateway: valid (base.yaml + redaction.yaml + gateway.yaml)" in result.stdout
 
 
 def test_a_failed_validation_exits_1_with_the_collectors_message(bare, program, tmp_path):
@@ -55,7 +55,7 @@ def test_a_failed_validation_exits_1_with_the_collectors_message(bare, program, 
     mine.write_text("exporters: {}\n")
     result = run("validate", "gateway", "--config", str(mine))
     assert result.exit_code == 1
-    assert f"gateway: invalid (base.yaml + gateway.yaml + {mine})\nexporters::x: wrong" in result.output
+    assert f"gateway: invalid (base.yaml + redaction.yaml + gateway.yaml + {mine})\nexporters::x: wrong" in result.output
 
 
 @pytest.mark.parametrize("name", [name for name, each in COMPOSITIONS.items() if each.required])
