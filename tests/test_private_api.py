@@ -84,10 +84,18 @@ USES = (
     *(
         Use(name, ("core/distro",), "a redacted copy of a span keeps its counts of dropped items")
         for name in (
-            "_name", "_attributes", "_events", "_links", "_status", "_resource", "_instrumentation_scope",
+            "_name",
+            "_attributes",
+            "_events",
+            "_links",
+            "_status",
+            "_resource",
+            "_instrumentation_scope",
         )
     ),
-    Use("_metric_readers", ("core/distro",), "upstream creates the readers, and has no hook for their exports"),
+    Use(
+        "_metric_readers", ("core/distro",), "upstream creates the readers, and has no hook for their exports"
+    ),
     Use("_receive_metrics", ("core/distro",), "every reader defines it, and all metrics pass it"),
     Use(
         "opentelemetry.context._SUPPRESS_INSTRUMENTATION_KEY",

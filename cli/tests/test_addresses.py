@@ -6,7 +6,7 @@ import socket
 
 import pytest
 
-from assay.cli._addresses import kept_free_addresses
+from assay.cli._addresses import StackAddresses, kept_free_addresses
 
 
 def test_free_addresses_are_kept_until_one_is_in_use(tmp_path):
@@ -37,3 +37,9 @@ def test_a_file_of_another_form_is_replaced(tmp_path, content):
     path.write_text(content, encoding="latin-1")
     addresses = kept_free_addresses(path)
     assert kept_free_addresses(path) == addresses
+
+
+def test_no_two_free_addresses_are_the_same():
+    for _ in range(50):
+        addresses = StackAddresses.free().all()
+        assert len(set(addresses)) == len(addresses)

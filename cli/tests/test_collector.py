@@ -55,7 +55,10 @@ def test_a_failed_validation_exits_1_with_the_collectors_message(bare, program, 
     mine.write_text("exporters: {}\n")
     result = run("validate", "gateway", "--config", str(mine))
     assert result.exit_code == 1
-    assert f"gateway: invalid (base.yaml + redaction.yaml + gateway.yaml + {mine})\nexporters::x: wrong" in result.output
+    assert (
+        f"gateway: invalid (base.yaml + redaction.yaml + gateway.yaml + {mine})\nexporters::x: wrong"
+        in result.output
+    )
 
 
 @pytest.mark.parametrize("name", [name for name, each in COMPOSITIONS.items() if each.required])

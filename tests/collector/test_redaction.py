@@ -36,7 +36,9 @@ def pair(key: str, value: str | AnyValue) -> KeyValue:
 
 def attributes(example: Example, *, is_whole: bool) -> list[KeyValue]:
     secret = example.text
-    nested = AnyValue(kvlist_value=KeyValueList(values=[pair("a", AnyValue(array_value=ArrayValue(values=[text(secret)])))]))
+    nested = AnyValue(
+        kvlist_value=KeyValueList(values=[pair("a", AnyValue(array_value=ArrayValue(values=[text(secret)])))])
+    )
     found = [
         pair("value", secret),
         pair("list", AnyValue(array_value=ArrayValue(values=[text("x"), text(secret)]))),
@@ -68,7 +70,12 @@ def traces() -> bytes:
         span.events.add(name=example.text, attributes=every)
     kept = request.resource_spans.add().scope_spans.add()
     for number, value in enumerate(KEPT, 1):
-        kept.spans.add(trace_id=b"\x99" * 16, span_id=number.to_bytes(8, "big"), name=value, attributes=[pair("value", value)])
+        kept.spans.add(
+            trace_id=b"\x99" * 16,
+            span_id=number.to_bytes(8, "big"),
+            name=value,
+            attributes=[pair("value", value)],
+        )
     return request.SerializeToString()
 
 
@@ -97,7 +104,9 @@ def metrics() -> bytes:
         metric = resource.scope_metrics.add().metrics.add(name="shop.orders", description=example.text)
         metric.sum.is_monotonic = True
         metric.sum.aggregation_temporality = AggregationTemporality.AGGREGATION_TEMPORALITY_CUMULATIVE
-        metric.sum.data_points.add(as_int=3, attributes=[pair("label", example.text), pair("token", "by-its-key")], **at)
+        metric.sum.data_points.add(
+            as_int=3, attributes=[pair("label", example.text), pair("token", "by-its-key")], **at
+        )
     return request.SerializeToString()
 
 
@@ -143,7 +152,11 @@ def test_no_secret_passes_the_gateway(make_collector, host, tools):
         tools.eventually(lambda: files["traces"].read_text().count('"resource":') >= wanted)
         tools.eventually(lambda: 'label="' in tools.get(collector.addresses.prometheus_url))
         series = tools.get(collector.addresses.prometheus_url)
-    sent = [json.loads(line) for name in ("logs", "traces", "cdevents") for line in files[name].read_text().splitlines()]
+    sent = [
+        json.loads(line)
+        for name in ("logs", "traces", "cdevents")
+        for line in files[name].read_text().splitlines()
+    ]
     assert leaked(sent) == []
     assert {value for _, value in strings(sent)} & {"by-its-key"} == set()
     assert {shape.id for shape, example in EXAMPLES if example.secret in series} == set()
@@ -151,7 +164,10 @@ def test_no_secret_passes_the_gateway(make_collector, host, tools):
     # What the registry leaves arrives as it was, in a name and in a value.
     names = re.findall(r"REDACTED|\*\*\*\*", "".join(places(sent)[".resourceSpans.scopeSpans.spans.name"]))
     assert len(names) >= len(EXAMPLES)
-    for place in (".resourceSpans.scopeSpans.spans.name", ".resourceSpans.scopeSpans.spans.attributes.value.stringValue"):
+    for place in (
+        ".resourceSpans.scopeSpans.spans.name",
+        ".resourceSpans.scopeSpans.spans.attributes.value.stringValue",
+    ):
         assert set(KEPT) <= set(places(sent)[place])
 
 

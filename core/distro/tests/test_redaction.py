@@ -34,7 +34,9 @@ from assay.semconv.registry import definitions
 
 REGISTRY = Path(__file__).parents[3] / "semconv" / "registry"
 
-pytestmark = pytest.mark.skipif(not REGISTRY.is_dir(), reason="the package stands alone, outside its repository")
+pytestmark = pytest.mark.skipif(
+    not REGISTRY.is_dir(), reason="the package stands alone, outside its repository"
+)
 
 SHAPES = rules(definitions(REGISTRY / "redaction.yaml")).default
 EXAMPLES = [(shape.id, example) for shape in SHAPES for example in shape.match]

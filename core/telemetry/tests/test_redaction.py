@@ -16,7 +16,9 @@ from assay.telemetry.redaction import hits, redact_text
 
 REGISTRY = Path(__file__).parents[3] / "semconv" / "registry"
 
-pytestmark = pytest.mark.skipif(not REGISTRY.is_dir(), reason="the package stands alone, outside its repository")
+pytestmark = pytest.mark.skipif(
+    not REGISTRY.is_dir(), reason="the package stands alone, outside its repository"
+)
 
 
 RULES = rules(definitions(REGISTRY / "redaction.yaml"))

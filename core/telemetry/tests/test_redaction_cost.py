@@ -23,7 +23,24 @@ else:
 BOUND = 16
 LENGTH = 300
 ALL = SHAPES | OPTIONAL
-UNITS = ["a", "0", "a ", "a.", "://a:", "eyJ", "=", "\"", "\\", "password=", "password='", "token:\"", "--a-", "<a ", "@", "-"]
+UNITS = [
+    "a",
+    "0",
+    "a ",
+    "a.",
+    "://a:",
+    "eyJ",
+    "=",
+    '"',
+    "\\",
+    "password=",
+    "password='",
+    'token:"',
+    "--a-",
+    "<a ",
+    "@",
+    "-",
+]
 
 
 class Matcher:

@@ -37,10 +37,15 @@ class HostAddresses:
         return f"http://{self.metrics}/metrics"
 
     @classmethod
-    def free(cls) -> HostAddresses:
-        """Return loopback addresses with ports that are free now."""
-        with contextlib.ExitStack() as reserved:
-            return cls(**{field.name: free_address(reserved) for field in dataclasses.fields(cls)})
+    def free(cls, reserved: contextlib.ExitStack | None = None) -> HostAddresses:
+        """Return loopback addresses with ports that are free now.
+
+        Args:
+            reserved: The ports stay reserved until it is closed; by default they are released at once.
+        """
+        with contextlib.ExitStack() as own:
+            kept = own if reserved is None else reserved
+            return cls(**{field.name: free_address(kept) for field in dataclasses.fields(cls)})
 
 
 @dataclass(frozen=True)
@@ -49,6 +54,13 @@ class StackAddresses:
 
     collector: Addresses = field(default_factory=Addresses)
     host: HostAddresses = field(default_factory=HostAddresses)
+
+    @classmethod
+    def free(cls) -> StackAddresses:
+        """Return loopback addresses with ports that are free now, no two of them the same."""
+        # Reserved together: a port that is released could be chosen again at once.
+        with contextlib.ExitStack() as reserved:
+            return cls(Addresses.free(reserved), HostAddresses.free(reserved))
 
     def all(self) -> list[str]:
         """Return every address."""
@@ -67,7 +79,7 @@ def kept_free_addresses(path: Path) -> StackAddresses:
     kept = _read(path)
     if kept is not None and all(map(is_free, kept.all())):
         return kept
-    chosen = StackAddresses(Addresses.free(), HostAddresses.free())
+    chosen = StackAddresses.free()
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(dataclasses.asdict(chosen), indent=2), encoding="utf-8")
     return chosen

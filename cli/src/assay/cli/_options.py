@@ -32,7 +32,7 @@ def created_folder(directory: Path) -> Path:
     """
     folder = directory.absolute()
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
         raise click.BadParameter(
             f"{folder} cannot be created: {error.strerror}; name another folder", param_hint="--keep"

@@ -23,9 +23,10 @@ def write_private(path: Path, text: str) -> None:
 
 
 def is_private(path: Path) -> bool:
-    """Return whether only the owner of a file may read or write it.
+    """Return whether this user owns a file, and nobody else may read or write it.
 
     Raises:
         OSError: The file is missing.
     """
-    return not path.stat().st_mode & _GROUP_AND_OTHERS
+    stat = path.stat()
+    return stat.st_uid == os.geteuid() and not stat.st_mode & _GROUP_AND_OTHERS

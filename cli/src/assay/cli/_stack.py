@@ -82,8 +82,8 @@ class Stack:
             CollectorStartError: The Collector did not start.
         """
         self._require_free_ports()
-        self.folder.audit.mkdir(parents=True, exist_ok=True)
-        self.folder.state.mkdir(parents=True, exist_ok=True)
+        self.folder.audit.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self.folder.state.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.folder.host_config.write_text(
             yaml.safe_dump(self._host_config(), sort_keys=False), encoding="utf-8"
         )

@@ -49,7 +49,9 @@ def _load_or_create(path: Path) -> str:
             path.parent.mkdir(parents=True, exist_ok=True)
             write_private(path, f"{secrets.token_urlsafe(_BYTES)}\n")
         if not is_private(path):
-            raise StackError(f"{path}: other users may read the token: chmod 600 it, or {remedy}")
+            raise StackError(
+                f"{path}: other users may read the token, or own its file: chown and chmod 600 it, or {remedy}"
+            )
         return check_token(path.read_text(encoding="utf-8").removesuffix("\n"))
     except OSError as error:
         raise StackError(f"{path}: the token cannot be read or written: {error.strerror}") from error

@@ -16,11 +16,13 @@ from rich.progress import Progress
 from rich.table import Table
 from rich.text import Text
 
-from assay.cli._printable import printable
+from assay.cli._messages import safe
+from assay.endpoints import printable, printable_json
 from assay.exporters.audit import (
     AuditLogError,
     Query,
     load_verifier,
+    named,
     newest_checkpoint,
     prove,
     quarantined,
@@ -30,6 +32,10 @@ from assay.exporters.audit import (
     verify_proof,
 )
 
+_INTEGER = 2**63 - 1  # SQLite has no larger numbers
+# What starts a formula in a spreadsheet, also in the full width that some convert.
+_FORMULA = ("=", "+", "-", "@", "\N{FULLWIDTH EQUALS SIGN}", "\N{FULLWIDTH PLUS SIGN}", "\N{FULLWIDTH HYPHEN-MINUS}",
+            "\N{FULLWIDTH COMMERCIAL AT}")  # fmt: skip
 FORMATS = ("table", "json", "jsonl", "csv")
 _File = click.Path(path_type=Path, dir_okay=False)
 _Command = TypeVar("_Command", bound=Callable[..., Any])
@@ -57,7 +63,7 @@ def _audit_errors() -> Generator[None]:
     try:
         yield
     except AuditLogError as error:
-        raise click.ClickException(str(error)) from error
+        raise click.ClickException(safe(str(error))) from error
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -82,7 +88,7 @@ def command() -> None:
 @click.option("--since", metavar="TIME", help="2026-11-21, 2026-11-21T04:00:00Z, or 90m, 24h, 7d (ago).")
 @click.option("--until", metavar="TIME", help="In the same forms; this time is excluded.")
 @click.option(
-    "--limit", type=click.IntRange(min=1), help="Largest number of records; the newest are printed."
+    "--limit", type=click.IntRange(1, _INTEGER), help="Largest number of records; the newest are printed."
 )
 @_format
 def query_command(db: Path, form: str, **what: Any) -> None:  # noqa: ANN401  the options of Query
@@ -124,7 +130,7 @@ def verify_command(db: Path, key: Path, checkpoint: Path | None) -> None:
         found = verify(
             db, load_verifier(key), checkpoint=None if kept is None else _read(kept), progress=progress
         )
-    click.echo(f"verified: {found.origin}")
+    click.echo(printable(f"verified: {found.origin}"))
     click.echo(f"  {found.records} records, {found.quarantined} in quarantine, root {found.root}")
     click.echo(f"  {found.checkpoints} checkpoints, the newest covers {found.covered} entries")
     uncovered = found.records + found.quarantined - found.covered
@@ -153,7 +159,8 @@ def prove_command(db: Path, record_id: str, output: Any) -> None:  # noqa: ANN40
       assay audit prove 6f1c… --db audit/log.db -o proof.json
     """
     with _audit_errors():
-        output.write(prove(db, record_id))
+        # Escaped, because the default output is a terminal; the JSON value is the same.
+        output.write(printable_json(prove(db, record_id).decode()).encode())
 
 
 @command.command("verify-proof")
@@ -170,7 +177,9 @@ def verify_proof_command(proof: Any, key: Path) -> None:  # noqa: ANN401  click.
         proven = verify_proof(proof.read(), load_verifier(key))
     checkpoint = proven.checkpoint
     click.echo(
-        f"proven: record {proven.record_id} is in the log {checkpoint.origin} of size {checkpoint.size}"
+        printable(
+            f"proven: record {named(proven.record_id)} is in the log {checkpoint.origin} of size {checkpoint.size}"
+        )
     )
 
 
@@ -184,14 +193,18 @@ def checkpoint_command(db: Path) -> None:
       assay audit checkpoint --db audit/log.db > /media/safe/checkpoint
     """
     with _audit_errors():
-        click.echo(newest_checkpoint(db), nl=False)
+        note = newest_checkpoint(db)
+    click.echo("\n".join(map(printable, note.split("\n"))), nl=False)
 
 
 @command.command("quarantine")
 @_db
 @_format
 @click.option(
-    "--payload", type=int, metavar="LEAF", help="Write the payload of the entry with this leaf index instead."
+    "--payload",
+    type=click.IntRange(0, _INTEGER),
+    metavar="LEAF",
+    help="Write the payload of the entry with this leaf index instead.",
 )
 def quarantine_command(db: Path, form: str, payload: int | None) -> None:
     """List the invalid records and batches that came through a Collector, with the reasons.
@@ -203,6 +216,8 @@ def quarantine_command(db: Path, form: str, payload: int | None) -> None:
     """
     with _audit_errors():
         if payload is not None:
+            if sys.stdout.isatty():
+                raise click.UsageError("a payload is raw bytes: write it to a file with `> entry.bin`")
             sys.stdout.buffer.write(quarantined_payload(db, payload))
             return
         _print(quarantined(db), form, short=("leaf_index", "inserted_at", "record_id", "reason"))
@@ -211,9 +226,9 @@ def quarantine_command(db: Path, form: str, payload: int | None) -> None:
 def _print(records: Iterable[dict[str, Any]], form: str, *, short: tuple[str, ...]) -> None:
     if form == "jsonl":
         for record in records:
-            click.echo(json.dumps(record, ensure_ascii=False))
+            click.echo(printable_json(json.dumps(record, ensure_ascii=False)))
     elif form == "json":
-        click.echo(json.dumps(list(records), ensure_ascii=False, indent=2))
+        click.echo(printable_json(json.dumps(list(records), ensure_ascii=False, indent=2)))
     elif form == "csv":
         _print_csv(records)
     else:
@@ -225,11 +240,17 @@ def _print_csv(records: Iterable[dict[str, Any]]) -> None:
     for number, record in enumerate(records):
         if not number:
             writer.writerow(record)
-        flat = (
-            json.dumps(value, ensure_ascii=False) if isinstance(value, (dict, list)) else value
-            for value in record.values()
-        )
-        writer.writerow(flat)
+        writer.writerow(map(_csv_cell, record.values()))
+
+
+def _csv_cell(value: object) -> object:
+    """Return a cell that no spreadsheet takes for a formula: a text that could start one gets an apostrophe."""
+    if isinstance(value, (dict, list)):
+        value = json.dumps(value, ensure_ascii=False)
+    if not isinstance(value, str):
+        return value
+    cell = printable(value)
+    return f"'{cell}" if cell.lstrip().startswith(_FORMULA) else cell
 
 
 def _print_table(records: Iterable[dict[str, Any]], names: tuple[str, ...]) -> None:
@@ -259,4 +280,4 @@ def _read(path: Path) -> str:
     try:
         return path.read_text("utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise click.ClickException(f"{path}: the checkpoint cannot be read: {error}") from error
+        raise click.ClickException(safe(f"{path}: the checkpoint cannot be read: {error}")) from error

@@ -14,7 +14,7 @@ from typing import TextIO
 
 import click
 
-from assay.cli._printable import printable
+from assay.endpoints import printable, printable_json
 from assay.exporters.cdevents.cloudevents import decode
 from assay.exporters.cdevents.documents import validate as validate_text
 from assay.exporters.cdevents.errors import InvalidEvent
@@ -46,7 +46,7 @@ def validate(file: TextIO) -> None:
         for fault in result.faults:
             click.echo(printable(f"{file.name}:{result.line}: {fault}"))
     for name, count in sorted(types.items()):
-        click.echo(f"{count:6d}  {name}")
+        click.echo(printable(f"{count:6d}  {name}"))
     click.echo(f"{types.total()} valid, {invalid} invalid")
     if invalid:
         raise click.exceptions.Exit(1)
@@ -74,7 +74,9 @@ def tail(file: Path | None, port: int, *, as_json: bool, count: int | None) -> N
     with _following(file) if file else _listening(port) as events, contextlib.suppress(KeyboardInterrupt):
         for number, event in enumerate(events, 1):
             invalid += bool(event.fault)
-            click.echo(json.dumps(event.document) if as_json and not event.fault else _line(event))
+            click.echo(
+                printable_json(json.dumps(event.document)) if as_json and not event.fault else _line(event)
+            )
             if number == count:
                 break
     if invalid:

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from assay.endpoints import printable_json
+
 if TYPE_CHECKING:
     from assay.distro.diagnosis import Finding
 
@@ -34,7 +36,8 @@ def command(*, as_json: bool) -> None:
     findings = [*diagnose(), _collector()]
     is_ok = all(finding.status != "error" for finding in findings)
     if as_json:
-        click.echo(json.dumps({"ok": is_ok, "findings": [finding.as_dict() for finding in findings]}))
+        found = {"ok": is_ok, "findings": [finding.as_dict() for finding in findings]}
+        click.echo(printable_json(json.dumps(found)))
     elif sys.stdout.isatty():
         _print_table(findings)
     else:

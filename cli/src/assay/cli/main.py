@@ -18,6 +18,8 @@ from typing import Any
 
 import click
 
+from assay.cli._messages import safe
+
 _NOT_A_COMMAND = "main"
 
 
@@ -44,9 +46,12 @@ class LazyGroup(click.Group):
         """Run the subcommand; `ASSAY_DEBUG=1` shows the traceback of an error."""
         try:
             return super().invoke(ctx)
+        except click.ClickException as error:
+            error.message = safe(error.message)
+            raise
         except Exception as error:
             if is_ours(error) and os.environ.get("ASSAY_DEBUG", "0") in ("", "0"):
-                raise click.ClickException(str(error)) from error
+                raise click.ClickException(safe(str(error))) from error
             raise
 
 

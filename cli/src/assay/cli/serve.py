@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 from pathlib import Path
 
 import click
@@ -29,6 +30,8 @@ def command(path: Path, *, check: bool, verbose: bool) -> None:
         level=logging.INFO if verbose else logging.WARNING,
         format="%(asctime)s %(levelname)s %(name)s %(message)s",
     )
+    # A class of one's own may be in a module beside the file. At the end, so that it hides no other module.
+    sys.path.append(str(path.resolve().parent))
     try:
         host = Host(load_config(path))
         if check:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import threading
@@ -10,8 +11,11 @@ from types import FrameType
 
 import click
 
-from assay.cli._addresses import StackAddresses, kept_free_addresses
+from assay.cli._addresses import StackAddresses, is_free, kept_free_addresses
+from assay.cli._collector.binary import CollectorBinary
+from assay.cli._collector.errors import CollectorError
 from assay.cli._collector.sources import Mode, find_collector
+from assay.cli._errors import StackError
 from assay.cli._folder import Folder
 from assay.cli._options import collector_option, created_folder
 from assay.cli._private_files import write_private
@@ -19,6 +23,8 @@ from assay.cli._progress import print_progress
 from assay.cli._stack import Stack
 from assay.cli._unregistered import UnregisteredEvents
 from assay.semconv.registry import extended
+
+_ATTEMPTS = 5  # to start on free ports
 
 
 @click.command("up")
@@ -51,8 +57,6 @@ def command(directory: Path, mode: Mode, *, free_ports: bool) -> None:
     folder = Folder(created_folder(directory))
     catalogue = extended(*filter(None, os.environ.get("ASSAY_REGISTRY", "").split(os.pathsep)))
     binary = find_collector(mode, report=print_progress)
-    addresses = kept_free_addresses(folder.addresses) if free_ports else StackAddresses()
-    stack = Stack(folder, binary, addresses.collector, addresses.host)
     stopped = threading.Event()
 
     def stop(_number: int, _frame: FrameType | None) -> None:
@@ -60,12 +64,32 @@ def command(directory: Path, mode: Mode, *, free_ports: bool) -> None:
 
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, stop)
-    with stack.running():
+    with contextlib.ExitStack() as running:
+        stack = _start(running, folder, binary, free_ports=free_ports)
         _announce(stack)
         registered = catalogue.events.keys() | catalogue.spans.keys()
         unregistered = UnregisteredEvents(folder.traces, folder.logs, registered)
         stack.wait(stopped, lambda: _report(unregistered))
         print_progress("stopping")
+
+
+def _start(
+    running: contextlib.ExitStack, folder: Folder, binary: CollectorBinary | None, *, free_ports: bool
+) -> Stack:
+    """Start the services, which `running` stops; on free ports, again if another process has taken one.
+
+    A port is free until the service listens on it, and another process may be faster.
+    """
+    attempts = _ATTEMPTS if free_ports else 1
+    while True:
+        attempts -= 1
+        addresses = kept_free_addresses(folder.addresses) if free_ports else StackAddresses()
+        stack = Stack(folder, binary, addresses.collector, addresses.host)
+        try:
+            return running.enter_context(stack.running())
+        except (StackError, CollectorError):
+            if not attempts or all(map(is_free, addresses.all())):
+                raise
 
 
 def _announce(stack: Stack) -> None:

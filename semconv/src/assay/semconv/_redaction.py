@@ -206,7 +206,10 @@ def _example(text: str) -> Example:
 
 
 def _joined(
-    words: list[tuple[str, ...]], first: Callable[[str], str], others: Callable[[str], str], gap: str = "{0,3}"
+    words: list[tuple[str, ...]],
+    first: Callable[[str], str],
+    others: Callable[[str], str],
+    gap: str = "{0,3}",
 ) -> str:
     """Return alternatives of words, or of words side by side with a gap of other characters between them."""
     return "|".join(

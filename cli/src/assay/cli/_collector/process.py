@@ -32,10 +32,15 @@ class Addresses:
     telemetry: str = "127.0.0.1:8888"
 
     @classmethod
-    def free(cls) -> Addresses:
-        """Return loopback addresses with ports that are free now."""
-        with contextlib.ExitStack() as reserved:
-            return cls(**{field.name: free_address(reserved) for field in dataclasses.fields(cls)})
+    def free(cls, reserved: contextlib.ExitStack | None = None) -> Addresses:
+        """Return loopback addresses with ports that are free now.
+
+        Args:
+            reserved: The ports stay reserved until it is closed; by default they are released at once.
+        """
+        with contextlib.ExitStack() as own:
+            kept = own if reserved is None else reserved
+            return cls(**{field.name: free_address(kept) for field in dataclasses.fields(cls)})
 
     @property
     def audit_url(self) -> str:

@@ -9,10 +9,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from assay.cli._addresses import HostAddresses
+from assay.cli._addresses import StackAddresses
 from assay.cli._collector.binary import CollectorBinary, validate
 from assay.cli._collector.files import COMPOSITIONS
-from assay.cli._collector.process import Addresses
 from assay.cli._demo import audit_log, checks, conformance
 from assay.cli._demo.application import WorkloadResult, run_workload
 from assay.cli._demo.arrivals import (
@@ -147,7 +146,8 @@ def run_demo(root: Path, binary: CollectorBinary | None, report: ReportProgress)
     if importlib.util.find_spec("dagster") is None:
         raise DemoError("the demo runs Dagster, which is not installed: pip install 'assay[flowstone]'")
     folder = Folder(root)
-    stack = Stack(folder, binary, Addresses.free(), HostAddresses.free(), COLLECTOR_SETTINGS, zero_seconds=0)
+    addresses = StackAddresses.free()
+    stack = Stack(folder, binary, addresses.collector, addresses.host, COLLECTOR_SETTINGS, zero_seconds=0)
     if binary is not None:
         validate(binary.path, COMPOSITIONS["all-in-one"].paths, stack.collector_environment())
         report(f"Collector {binary.version} ({binary.source}): configuration valid, starting")

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from assay.endpoints import printable, without_credentials
+from assay.telemetry.redaction import redact_text
+
 
 class DistroError(Exception):
     """Base of this package's errors."""
@@ -12,12 +15,13 @@ class SettingError(DistroError, ValueError):
 
     Args:
         name: The variable's name.
-        value: Its value, without credentials.
+        value: Its value; the message and the attribute have it without credentials.
         allowed: The allowed values, for people.
         used: The value that is used instead.
     """
 
     def __init__(self, name: str, value: str, allowed: str, used: str) -> None:
+        value = printable(redact_text(without_credentials(value)))
         super().__init__(f"{name} is {value!r}; allowed: {allowed}. Using {used}.")
         self.name = name
         self.value = value

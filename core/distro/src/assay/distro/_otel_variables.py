@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from opentelemetry.util._importlib_metadata import entry_points  # pyright: ignore[reportUnknownVariableType]
 
 from assay.distro._errors import SettingError
-from assay.endpoints import EndpointError, check_http_url, parse_address, without_credentials
+from assay.endpoints import EndpointError, check_http_url, parse_address
 
 SIGNALS = ("TRACES", "METRICS", "LOGS")
 HTTP, GRPC = "http/protobuf", "grpc"
@@ -174,7 +174,7 @@ def corrections() -> tuple[dict[str, str | None], list[SettingError]]:
         elif text and not check.accepts(text):
             changes[name] = ENDPOINTS.get(protocol()) if name == SHARED_ENDPOINT else None
             used = changes[name] or "the default"
-            errors.append(SettingError(name, without_credentials(text), check.allowed, used))
+            errors.append(SettingError(name, text, check.allowed, used))
     for signal in SIGNALS:
         _correct_exporters(signal, changes, errors)
     _correct_detectors(changes, errors)

@@ -14,6 +14,7 @@ from time import monotonic
 
 from assay.distro._otel_variables import SHARED_ENDPOINT, otlp_variable
 from assay.endpoints import without_credentials
+from assay.telemetry.redaction import redact_text
 
 INTERVAL = 60.0
 """Seconds between two warnings."""
@@ -57,7 +58,7 @@ class OutageFilter(logging.Filter):
             "its buffers is lost. Start the Collector (assay collector run all-in-one), or set "
             "OTEL_EXPORTER_OTLP_ENDPOINT. `assay doctor` shows more."
         )
-        reason = short.group(1).strip() if short else without_credentials(message)
+        reason = redact_text(short.group(1).strip() if short else without_credentials(message))
         record.args = (endpoint(record.name, message), reason)
         record.levelno, record.levelname = logging.WARNING, "WARNING"
         return True
@@ -70,7 +71,7 @@ def endpoint(logger: str, message: str) -> str:
     """Return the endpoint of the signal that an exporter's logger or message names, without credentials."""
     signal = _SIGNAL.search(logger.rpartition(".")[2]) or _SIGNAL.search(message)
     own = os.environ.get(otlp_variable("ENDPOINT", f"{signal[0].upper()}S"), "") if signal else ""
-    return without_credentials(own or os.environ.get(SHARED_ENDPOINT, ""))
+    return redact_text(without_credentials(own or os.environ.get(SHARED_ENDPOINT, "")))
 
 
 def is_likely() -> bool:

@@ -29,7 +29,7 @@ from assay.distro._setting_values import (
     switch,
     token,
 )
-from assay.endpoints import check_http_url, without_credentials
+from assay.endpoints import check_http_url
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,6 +191,6 @@ def read(environ: Mapping[str, str] | None = None) -> tuple[Settings, list[Setti
             values[field] = setting.parse(text or setting.default)
         except ValueError:
             values[field] = setting.parse(setting.default)
-            shown = "***" if setting.secret else without_credentials(text)
+            shown = "***" if setting.secret else text
             errors.append(SettingError(name, shown, setting.allowed, setting.default or "nothing"))
     return Settings(**values), errors

@@ -27,7 +27,8 @@ from assay.distro import _otel_variables
 from assay.distro._audit_emitter import UNAUTHORIZED, audit_exporter
 from assay.distro._otel_variables import otlp_variable
 from assay.distro._settings import TABLE, Settings, read
-from assay.endpoints import without_credentials
+from assay.endpoints import printable, without_credentials
+from assay.telemetry.environment_secrets import without_secrets
 
 Status = Literal["ok", "skipped", "warning", "error"]
 
@@ -56,6 +57,12 @@ class Finding:
     status: Status
     detail: str
     remedy: str = ""
+
+    def __post_init__(self) -> None:
+        for name in ("name", "detail", "remedy"):
+            # Terminals and tickets show findings, and a value may come from any variable.
+            text = printable(without_secrets(getattr(self, name), os.environ))
+            object.__setattr__(self, name, text)
 
     def as_dict(self) -> dict[str, str]:
         """Return the finding as a JSON object."""
@@ -202,7 +209,7 @@ def _probe(  # noqa: PLR0913 - one argument for each thing that may be wrong
             allow_redirects=False,
             **tls,
         )
-    except (requests.RequestException, OSError) as error:
+    except (requests.RequestException, OSError, ValueError) as error:
         return Finding("endpoint", name, "error", f"{shown} cannot be reached ({_reason(error)})", start)
     status = f"{shown} answers {answer.status_code}"
     if answer.status_code in UNAUTHORIZED:

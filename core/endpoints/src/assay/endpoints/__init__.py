@@ -1,4 +1,4 @@
-"""Checks of URLs, addresses, tokens and `Retry-After`, for everything in Assay that sends or listens.
+"""Checks of URLs, addresses, tokens and `Retry-After`, and texts from outside as messages may show them.
 
     from assay.endpoints import EndpointError, check_confidential, without_credentials
 
@@ -12,7 +12,7 @@ never contains the value, which may be a secret.
 """
 
 from assay.endpoints._addresses import Address, is_loopback, parse_address
-from assay.endpoints._display import without_credentials
+from assay.endpoints._display import printable, printable_json, without_credentials
 from assay.endpoints._errors import EndpointError
 from assay.endpoints._retries import retry_after
 from assay.endpoints._tokens import check_token
@@ -27,6 +27,8 @@ __all__ = [
     "check_token",
     "is_loopback",
     "parse_address",
+    "printable",
+    "printable_json",
     "retry_after",
     "without_credentials",
 ]

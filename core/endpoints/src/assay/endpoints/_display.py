@@ -1,7 +1,8 @@
-"""Texts with URLs in them, as messages may show them."""
+"""Texts from outside, as messages and terminals may show them."""
 
 from __future__ import annotations
 
+import json
 import re
 
 HIDDEN = "***"
@@ -24,3 +25,26 @@ def without_credentials(text: str) -> str:
 
 def _hidden(query: str) -> str:
     return _VALUE.sub(lambda match: f"{match[1]}{match[2] or ''}{HIDDEN}", query)
+
+
+def printable(text: str) -> str:
+    """Return a text on one line, in which nothing steers a terminal or imitates another line.
+
+    Control characters, line ends, bidirectional overrides, invisible characters and lone surrogates become escape
+    sequences such as `\\x1b` and `\\u202e`.
+    """
+    if text.isprintable():
+        return text
+    return "".join(char if char.isprintable() else _escape(char) for char in text)
+
+
+def printable_json(text: str) -> str:
+    """Return a JSON text with the same value, in which nothing steers a terminal.
+
+    The characters that `printable` escapes become JSON's escape sequences; the line ends of an indented text stay.
+    """
+    return "".join(char if char.isprintable() or char == "\n" else json.dumps(char)[1:-1] for char in text)
+
+
+def _escape(char: str) -> str:
+    return ascii(char)[1:-1]

@@ -27,6 +27,7 @@ from assay.exporters.audit._errors import (
     SignatureError,
     TreeMismatchError,
     VerificationError,
+    named,
 )
 from assay.exporters.audit._keys import load_verifier
 from assay.exporters.audit._note import Checkpoint, VerifierKey, open_checkpoint
@@ -58,6 +59,7 @@ __all__ = [
     "Verified",
     "VerifierKey",
     "load_verifier",
+    "named",
     "newest_checkpoint",
     "open_checkpoint",
     "prove",

@@ -2,9 +2,34 @@
 
 from __future__ import annotations
 
+import re
+
+from assay.endpoints import printable
+
+_VALUE_CHARACTERS = 60  # of a value in a message
+_UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}").fullmatch
+
+
+def named(value: object) -> str:
+    """Return an id or a leaf index for a message: quoted and shortened unless it is a UUID or a number.
+
+    An id that somebody put into a row could otherwise read as a part of the message.
+    """
+    return str(value) if isinstance(value, int) or _UUID(str(value)) else shortened(value)
+
+
+def shortened(value: object) -> str:
+    """Return a value of a record for a message: quoted, with at most 60 characters."""
+    text = repr(value)
+    return text if len(text) <= _VALUE_CHARACTERS else text[:_VALUE_CHARACTERS] + "…"
+
 
 class AuditLogError(Exception):
-    """Base of every error of this package."""
+    """Base of every error of this package. Its text is on one line and safe to print, whatever a record holds."""
+
+    def __str__(self) -> str:
+        """Return the message, with control characters of records escaped."""
+        return printable(super().__str__())
 
 
 class OpenError(AuditLogError):
@@ -23,7 +48,9 @@ class RecordIdConflictError(AuditLogError):
     """
 
     def __init__(self, record_id: str) -> None:
-        super().__init__(f"record {record_id}: the log contains another record with this id: use another id")
+        super().__init__(
+            f"record {named(record_id)}: the log contains another record with this id: use another id"
+        )
         self.record_id = record_id
 
 

@@ -29,7 +29,10 @@ def load_or_create(path: Path) -> Ed25519PrivateKey:
     try:
         if not path.exists():
             return _create(path)
-        if path.stat().st_mode & _GROUP_AND_OTHERS:
+        stat = path.stat()
+        if stat.st_uid != os.geteuid():
+            raise OpenError(f"{path}: another user owns the signing key: run as its owner, or chown it")
+        if stat.st_mode & _GROUP_AND_OTHERS:
             raise OpenError(
                 f"{path}: other users may read the signing key: chmod 600 it, or replace it if they did"
             )

@@ -268,7 +268,7 @@ def _lock(database: Path) -> int:
     """Take an exclusive lock and return its descriptor; the kernel releases it when the process exits."""
     path = database.with_name(f"{database.name}.lock")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
     except OSError as error:
         raise OpenError(f"{path}: cannot be opened: {error.strerror}") from error
@@ -287,6 +287,8 @@ def _lock(database: Path) -> int:
 
 
 def _open(database: Path) -> sqlite3.Connection:
+    # SQLite would create it readable by all. Its other files get the mode of this one.
+    os.close(os.open(database, os.O_RDWR | os.O_CREAT, 0o600))
     connection = sqlite3.connect(database, isolation_level=None, check_same_thread=False, timeout=10)
     try:
         connection.execute("PRAGMA journal_mode = WAL")

@@ -15,7 +15,7 @@ import orjson
 
 from assay.audit.canonical import Content, encode
 from assay.audit.errors import RecordError
-from assay.exporters.audit._errors import NotFoundError, ProofError, VerificationError
+from assay.exporters.audit._errors import NotFoundError, ProofError, VerificationError, named, shortened
 from assay.exporters.audit._note import Checkpoint, VerifierKey, open_checkpoint
 from assay.exporters.audit._storage import StoredTree, open_read_only
 from assay.exporters.audit._tree import inclusion_proof, leaf_hash, verify_inclusion
@@ -54,11 +54,13 @@ def prove(database: Path, record_id: str) -> bytes:
         connection.execute("BEGIN")
         found = connection.execute(_LEAF, (record_id,)).fetchone()
         if found is None:
-            raise NotFoundError(f"{database} does not contain a record {record_id}; it may be in quarantine")
+            raise NotFoundError(
+                f"{database} does not contain a record {named(record_id)}; it may be in quarantine"
+            )
         index, leaf = found
         row = connection.execute(_CHECKPOINT, (index,)).fetchone()
         if row is None:
-            raise NotFoundError(f"no checkpoint covers record {record_id} yet: try again in a second")
+            raise NotFoundError(f"no checkpoint covers record {named(record_id)} yet: try again in a second")
         size = Checkpoint.parse(row[0].rpartition("\n\n")[0] + "\n").size
         path = inclusion_proof(index, size, StoredTree(connection))
     finally:
@@ -93,7 +95,7 @@ def verify_proof(proof: bytes, key: VerifierKey) -> Proven:
     try:
         verify_inclusion(hashed, index, checkpoint.size, path, checkpoint.root)
     except VerificationError as error:
-        raise type(error)(f"record {record_id}: {error}") from error
+        raise type(error)(f"record {named(record_id)}: {error}") from error
     return Proven(record_id, leaf, checkpoint)
 
 
@@ -104,7 +106,9 @@ def _parse(proof: bytes) -> tuple[int, Content, list[bytes], str]:
             raise ProofError(f"not a proof: it must have exactly the members {', '.join(sorted(_MEMBERS))}")
         content = cast("Content", members)
         if content["type"] != TYPE:
-            raise ProofError(f"the proof has the type {content['type']!r}, this program supports {TYPE}")
+            raise ProofError(
+                f"the proof has the type {shortened(content['type'])}, this program supports {TYPE}"
+            )
         index, leaf, signed = content["leafIndex"], content["leaf"], content["checkpoint"]
         path = [base64.b64decode(node, validate=True) for node in content["inclusionProof"]]
     except (ValueError, TypeError) as error:

@@ -14,7 +14,7 @@ import orjson
 
 from assay.exporters.audit import _schema
 from assay.exporters.audit._entry import trace_uuid
-from assay.exporters.audit._errors import AuditLogError, OpenError
+from assay.exporters.audit._errors import AuditLogError, OpenError, named
 from assay.exporters.audit._storage import open_read_only
 
 _TRACE_ID = re.compile(r"[0-9a-f]{32}").fullmatch
@@ -79,7 +79,12 @@ def query(database: Path, criteria: Query) -> Iterator[dict[str, Any]]:
     limit = -1 if criteria.limit is None else criteria.limit
     for row in _rows(database, sql, *given.values(), limit):
         record: dict[str, Any] = dict(zip(_schema.COLUMNS, row, strict=True))
-        record["details"] = orjson.loads(record["details"])
+        try:
+            record["details"] = orjson.loads(record["details"])
+        except (ValueError, TypeError) as error:
+            raise AuditLogError(
+                f"record {named(record['id'])}: its details are not JSON: run assay audit verify"
+            ) from error
         yield record
 
 
@@ -121,6 +126,8 @@ def _rows(database: Path, sql: str, *values: object) -> Iterator[tuple[Any, ...]
     connection = open_read_only(database)
     try:
         yield from connection.execute(sql, values)
+    except OverflowError as error:
+        raise AuditLogError("a number is beyond 64 bits, the largest that a log can hold") from error
     except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
         raise OpenError(f"{database}: cannot be read: {error}. Run `assay audit verify`") from error
     finally:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from assay.audit.canonical import Content, unwrap
-from assay.exporters.audit._errors import ChainError
+from assay.exporters.audit._errors import ChainError, named, shortened
 from assay.semconv import attributes as keys
 
 _PREFIX = "audit.sequence."  # of every attribute of a sequence
@@ -53,10 +53,12 @@ class Chains:
         stream = self._streams.setdefault(name, _Stream())
         if type(number) is not int or number < 1:
             raise ChainError(
-                f"record {record_id}: number {number!r} in stream {name!r} must be an integer of 1 or more"
+                f"record {named(record_id)}: number {shortened(number)} in stream {shortened(name)} must be an integer of 1 or more"
             )
         if number <= stream.number or number in stream.waiting:
-            raise ChainError(f"record {record_id}: stream {name!r} already has number {number}")
+            raise ChainError(
+                f"record {named(record_id)}: stream {shortened(name)} already has number {number}"
+            )
         stream.waiting[number] = _Link(
             record_id,
             integrity_hash.hex(),
@@ -77,18 +79,20 @@ class Chains:
             if stream.waiting:
                 first = min(stream.waiting)
                 raise ChainError(
-                    f"stream {name!r}: number {stream.number + 1} is missing before record "
-                    f"{stream.waiting[first].record_id} (number {first})"
+                    f"stream {shortened(name)}: number {stream.number + 1} is missing before record "
+                    f"{named(stream.waiting[first].record_id)} (number {first})"
                 )
 
 
 def _continue(name: str, stream: _Stream, link: _Link) -> None:
     before = stream.last
     if before is not None and before.end:
-        raise ChainError(f"record {link.record_id}: stream {name!r} ended with record {before.record_id}")
+        raise ChainError(
+            f"record {named(link.record_id)}: stream {shortened(name)} ended with record {named(before.record_id)}"
+        )
     if not _is_next(link, before):
         raise ChainError(
-            f"record {link.record_id}: it does not continue stream {name!r}: its previous_hash or"
+            f"record {named(link.record_id)}: it does not continue stream {shortened(name)}: its previous_hash or"
             " previous_record_id is not that of the record before it"
         )
     stream.last = link

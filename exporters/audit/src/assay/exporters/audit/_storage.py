@@ -26,8 +26,12 @@ def open_read_only(path: Path) -> sqlite3.Connection:
     Raises:
         OpenError: The file is missing, cannot be read, or is not an audit log.
     """
-    if not path.is_file():
-        raise OpenError(f"{path}: no such file")
+    try:
+        if not path.is_file():
+            raise OpenError(f"{path}: no such file")
+        path.open("rb").close()  # SQLite does not say that a file must not be read
+    except OSError as error:
+        raise OpenError(f"{path}: cannot be read: {error.strerror}") from error
     uri = f"{path.resolve().as_uri()}?mode=ro"
     try:
         try:

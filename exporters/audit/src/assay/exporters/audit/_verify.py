@@ -28,6 +28,8 @@ from assay.exporters.audit._errors import (
     SignatureError,
     TreeMismatchError,
     VerificationError,
+    named,
+    shortened,
 )
 from assay.exporters.audit._note import Checkpoint, VerifierKey, open_checkpoint
 from assay.exporters.audit._sequence import Chains
@@ -47,7 +49,6 @@ _WIDTH = len(_schema.COLUMNS) + 4  # columns of `_RECORDS`
 _MALFORMED = (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, OSError)
 _DECODER = json.JSONDecoder()
 _PROGRESS_EVERY = 10_000  # entries; a multiple of the entries that a stored node covers
-_VALUE_CHARACTERS = 60  # of a value in a message
 
 Progress = Callable[[int, int], object]
 
@@ -154,7 +155,7 @@ class _Verification:
         stored = dict(self._connection.execute("SELECT name, value FROM meta").fetchall())
         if stored != {"origin": self._key.name, "verifier_key": str(self._key)}:
             raise SchemaMismatchError(
-                f"meta: the log has the origin {stored.get('origin')!r} and the key "
+                f"meta: the log has the origin {shortened(stored.get('origin'))} and the key "
                 f"{stored.get('verifier_key')!r}, the given key is {str(self._key)!r}: "
                 f"either is wrong, or the log's key was replaced"
             )
@@ -201,7 +202,7 @@ class _Verification:
                 each for each in zip(_schema.COLUMNS, stored, expected, strict=True) if each[1] != each[2]
             )
             raise RecordMismatchError(
-                f"{_title(row)}: {column} is {_shorten(found)}, the record says {_shorten(logged)}"
+                f"{_title(row)}: {column} is {shortened(found)}, the record says {shortened(logged)}"
             )
         digest = hashlib.sha256(_canonical_record(leaf)).digest()
         if digest != integrity_hash:
@@ -260,7 +261,7 @@ class _Verification:
         message = f"leaf {expected} is missing before {title}: it was removed or moved"
         moved = self._connection.execute(_BEYOND_END, (total,)).fetchone()
         if moved is not None:
-            message += f"; record {moved[0]} has a leaf index beyond the end"
+            message += f"; record {named(moved[0])} has a leaf index beyond the end"
         return TreeMismatchError(message)
 
     def _check_end(self) -> None:
@@ -302,8 +303,8 @@ def _check_quarantined(row: Row) -> None:
 def _title(row: Row) -> str:
     """Return the name of an entry for a message."""
     if len(row) == _WIDTH:
-        return f"record {row[1]} (leaf {row[0]})"
-    return f"quarantine entry of record {row[3] or 'without an id'} (leaf {row[0]})"
+        return f"record {named(row[1])} (leaf {named(row[0])})"
+    return f"quarantine entry of record {named(row[3]) if row[3] else 'without an id'} (leaf {named(row[0])})"
 
 
 def _canonical_record(leaf: bytes) -> bytes:
@@ -317,8 +318,3 @@ def _canonical_record(leaf: bytes) -> bytes:
     if not leaf.startswith(_RECORD):
         start += _DECODER.raw_decode(text, len(_INTEGRITY))[1]
     return text[start : _DECODER.raw_decode(text, start)[1]].encode()
-
-
-def _shorten(value: object) -> str:
-    text = repr(value)
-    return text if len(text) <= _VALUE_CHARACTERS else text[:_VALUE_CHARACTERS] + "…"
