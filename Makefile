@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check generate bench docs clean
+.PHONY: help setup demo test check fuzz generate bench docs clean
 
 VENV := .venv/bin
 
@@ -24,6 +24,14 @@ check: setup ## Check style, types, imports between packages, generated files
 	@$(VENV)/lint-imports --no-logo
 	@$(VENV)/python -m assay.semconv.generate --check
 
+MINUTES ?= 1
+fuzz: setup ## Fuzz each parser for MINUTES minutes (default 1); findings are in .fuzz/<target>
+	@for target in $$(ls tests/fuzz/corpus); do \
+		mkdir -p .fuzz/$$target/new && echo "fuzzing $$target" && (cd .fuzz/$$target && \
+		../../$(VENV)/python ../../tests/fuzz/run.py $$target new ../../tests/fuzz/corpus/$$target \
+			-max_total_time=$$(( $(MINUTES) * 60 )) -timeout=10 -print_final_stats=1) || exit 1; \
+	done
+
 generate: setup ## Generate files from the registry
 	@$(VENV)/python -m assay.semconv.generate
 
@@ -34,4 +42,4 @@ docs: setup ## Build the documentation site in site/
 	@$(VENV)/mkdocs build --strict
 
 clean: ## Remove the environment and build output
-	@rm -rf .venv .uv site dist
+	@rm -rf .venv .uv .fuzz site dist

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
 import socket
 
 import pytest
 
+from assay.cli import up
 from assay.cli._addresses import StackAddresses, kept_free_addresses
+from assay.cli._folder import Folder
+from assay.cli._loopback import answers
 
 
 def test_free_addresses_are_kept_until_one_is_in_use(tmp_path):
@@ -37,6 +42,21 @@ def test_a_file_of_another_form_is_replaced(tmp_path, content):
     path.write_text(content, encoding="latin-1")
     addresses = kept_free_addresses(path)
     assert kept_free_addresses(path) == addresses
+
+
+def test_a_start_on_free_ports_is_tried_again_when_another_process_took_one(tmp_path, monkeypatch):
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        taken = f"127.0.0.1:{other.getsockname()[1]}"
+        free = StackAddresses.free()
+        first = dataclasses.replace(free, host=dataclasses.replace(free.host, http=taken))
+        chosen = [first]
+        kept = up.kept_free_addresses
+        monkeypatch.setattr(up, "kept_free_addresses", lambda path: chosen.pop() if chosen else kept(path))
+        with contextlib.ExitStack() as running:
+            stack = up._start(running, Folder(tmp_path), None, free_ports=True)
+            assert answers(f"http://{stack.host.health}/health/ready")
+    assert chosen == []
+    assert taken not in StackAddresses(host=stack.host).all()
 
 
 def test_no_two_free_addresses_are_the_same():

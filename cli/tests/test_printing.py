@@ -1,4 +1,4 @@
-"""Nothing of a record steers a terminal, imitates a line of ours, or is a formula, in any command and format."""
+"""Nothing of a record steers a terminal, imitates a line of ours, or is a formula."""
 
 from __future__ import annotations
 

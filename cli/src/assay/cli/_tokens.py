@@ -50,7 +50,7 @@ def _load_or_create(path: Path) -> str:
             write_private(path, f"{secrets.token_urlsafe(_BYTES)}\n")
         if not is_private(path):
             raise StackError(
-                f"{path}: other users may read the token, or own its file: chown and chmod 600 it, or {remedy}"
+                f"{path}: other users may read the token, or own its file: chmod 600 it, or {remedy}"
             )
         return check_token(path.read_text(encoding="utf-8").removesuffix("\n"))
     except OSError as error:

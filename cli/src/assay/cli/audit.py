@@ -34,8 +34,7 @@ from assay.exporters.audit import (
 
 _INTEGER = 2**63 - 1  # SQLite has no larger numbers
 # What starts a formula in a spreadsheet, also in the full width that some convert.
-_FORMULA = ("=", "+", "-", "@", "\N{FULLWIDTH EQUALS SIGN}", "\N{FULLWIDTH PLUS SIGN}", "\N{FULLWIDTH HYPHEN-MINUS}",
-            "\N{FULLWIDTH COMMERCIAL AT}")  # fmt: skip
+_FORMULA = (*"=+-@", "\uff1d", "\uff0b", "\uff0d", "\uff20")
 FORMATS = ("table", "json", "jsonl", "csv")
 _File = click.Path(path_type=Path, dir_okay=False)
 _Command = TypeVar("_Command", bound=Callable[..., Any])
@@ -178,7 +177,8 @@ def verify_proof_command(proof: Any, key: Path) -> None:  # noqa: ANN401  click.
     checkpoint = proven.checkpoint
     click.echo(
         printable(
-            f"proven: record {named(proven.record_id)} is in the log {checkpoint.origin} of size {checkpoint.size}"
+            f"proven: record {named(proven.record_id)} is in the log {checkpoint.origin}"
+            f" of size {checkpoint.size}"
         )
     )
 
@@ -244,7 +244,7 @@ def _print_csv(records: Iterable[dict[str, Any]]) -> None:
 
 
 def _csv_cell(value: object) -> object:
-    """Return a cell that no spreadsheet takes for a formula: a text that could start one gets an apostrophe."""
+    """Return a cell that no spreadsheet takes for a formula: an apostrophe precedes what could start one."""
     if isinstance(value, (dict, list)):
         value = json.dumps(value, ensure_ascii=False)
     if not isinstance(value, str):

@@ -47,7 +47,7 @@ class LazyGroup(click.Group):
         try:
             return super().invoke(ctx)
         except click.ClickException as error:
-            error.message = safe(error.message)
+            error.message = safe(error.message)  # pyright: ignore[reportAttributeAccessIssue]  the class's own is kept
             raise
         except Exception as error:
             if is_ours(error) and os.environ.get("ASSAY_DEBUG", "0") in ("", "0"):

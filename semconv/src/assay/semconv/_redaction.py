@@ -33,7 +33,7 @@ _SHAPE = {
     "match": _LIST,
     "leave": Field((list,)),
 }
-# What RE2 lacks: look-around, back-references, atomic groups, possessive repetitions, and Python's own groups.
+# What RE2 lacks: look-around, back-references, atomic groups, possessive repetitions, Python's own groups.
 _NOT_RE2 = re.compile(r"\(\?[=!<>(]|\(\?P[=<>]|\\[1-9ZzAG]|[*+?}]\+")
 
 
@@ -52,13 +52,13 @@ class Example:
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """The shape of a secret in a text.
+    r"""The shape of a secret in a text.
 
     Args:
         id: Name of the rule.
         brief: What it finds.
         expression: Expression in the syntax that RE2 and Python share.
-        keep: Replacement of a match; `\\1` is the first group.
+        keep: Replacement of a match; `\1` is the first group.
         anchors: Texts of which every match contains one; in lower case if the expression ignores case.
         optional: Searched only on request.
         match: Texts that must be redacted.

@@ -1,8 +1,9 @@
 """Generate files from the registry: `python -m assay.semconv.generate [--check]`.
 
 Reads `semconv/registry`. Writes typed constants and the catalogue to `assay/semconv/_generated`, reference
-pages to `docs/reference`, and the redaction rules of the application and of the gateway. With `--check` it writes nothing, names each stale file, and
-exits 1 if there is one. It needs the extra `generate`, and no network.
+pages to `docs/reference`, and the redaction rules of the application and of the gateway. With `--check` it
+writes nothing, names each stale file, and exits 1 if there is one. It needs the extra
+`generate`, and no network.
 """
 
 from __future__ import annotations

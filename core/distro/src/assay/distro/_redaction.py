@@ -1,7 +1,7 @@
 """Redacts spans, log records and metrics of other instrumentations and `logging` before their export.
 
-The bus redacts its own events. `assay.telemetry.redaction` defines what a secret is. What holds none is returned
-as it is, not copied.
+The bus redacts its own events. `assay.telemetry.redaction` defines what a secret is. What holds none is
+returned as it is, not copied.
 """
 
 from __future__ import annotations

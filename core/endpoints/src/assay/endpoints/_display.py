@@ -6,6 +6,7 @@ import json
 import re
 
 HIDDEN = "***"
+_BASIC_PLANE = 0xFFFF
 
 # A password with a slash in it ends the authority early; a port in its place is a number.
 _USERINFO = re.compile(r"(^|://)(?:[^\s/@]*|[^\s/:@\[]*:(?!\d*/)[^\s@]*)@")
@@ -28,23 +29,24 @@ def _hidden(query: str) -> str:
 
 
 def printable(text: str) -> str:
-    """Return a text on one line, in which nothing steers a terminal or imitates another line.
+    r"""Return a text on one line, in which nothing steers a terminal or imitates another line.
 
-    Control characters, line ends, bidirectional overrides, invisible characters and lone surrogates become escape
-    sequences such as `\\x1b` and `\\u202e`.
+    Control characters, line ends, bidirectional overrides, invisible characters and lone surrogates become
+    escape sequences such as `\x1b` and `\u202e`.
     """
     if text.isprintable():
         return text
-    return "".join(char if char.isprintable() else _escape(char) for char in text)
+    return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)
 
 
 def printable_json(text: str) -> str:
     """Return a JSON text with the same value, in which nothing steers a terminal.
 
-    The characters that `printable` escapes become JSON's escape sequences; the line ends of an indented text stay.
+    The characters that `printable` escapes become JSON's escape sequences. Line ends stay.
     """
-    return "".join(char if char.isprintable() or char == "\n" else json.dumps(char)[1:-1] for char in text)
+    return "".join(char if char.isprintable() or char == "\n" else _escape(char) for char in text)
 
 
 def _escape(char: str) -> str:
-    return ascii(char)[1:-1]
+    code = ord(char)
+    return f"\\u{code:04x}" if code <= _BASIC_PLANE else json.dumps(char)[1:-1]

@@ -1,7 +1,7 @@
 """Recognize secrets by the registry's rules: names of keys, and shapes of values.
 
-Every expression takes time linear in the text. It is compiled when a text first has one of its anchors, because
-a program meets few of the shapes.
+Every expression takes time linear in the text. It is compiled when a text first has one of its anchors,
+because a program meets few of the shapes.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ REDACTED = "[REDACTED]"
 
 
 class Shape:
-    """The shape of a secret in a text.
+    r"""The shape of a secret in a text.
 
     Args:
         rule: Name of the rule.
         expression: Expression that matches the secret and what identifies it.
-        replacement: Replacement of a match; `\\1` is the first group.
+        replacement: Replacement of a match; `\1` is the first group.
         anchors: Texts of which every match contains one.
     """
 
@@ -45,8 +45,8 @@ SHAPES = {rule: Shape(rule, *rest) for rule, *rest, is_optional in RULES if not 
 OPTIONAL = {rule: Shape(rule, *rest) for rule, *rest, is_optional in RULES if is_optional}
 """The shapes that are searched on request, by rule."""
 
-# What every match of the default shapes contains: a separator, the start of a short shape, or a long word. One search
-# is cheaper than one for each anchor, and most texts have none of these.
+# What every match of the default shapes contains: a separator, the start of a short shape, or a long word.
+# One search is cheaper than one for each anchor, and most texts have none of these.
 _SUSPECT = re.compile(
     r"[:=@<~\"']|--|-u|1//0|xox|xapp-|eyJ|hooks\.slack|[A-Za-z0-9_-]{16}|[0-9]{15}|[0-9]{4}[ -][0-9]{4}"
     r"|(?i:bearer|basic)\s",

@@ -1,7 +1,7 @@
 """Remove the secrets of environment variables from a message, wherever they stand in it.
 
-A message may quote a URL, a header or a file of which a variable holds the secret part. Redaction by shape cannot
-know every secret; the variables' values are known.
+A message may quote a URL, a header or a file of which a variable holds the secret part. Redaction by shape
+cannot know every secret; the variables' values are known.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """Redact secrets: by the name of a key, and by the shape of a value.
 
 `redact(value)` redacts any value; the bus redacts each event's metadata before the handlers get it. The
-registry's `redaction.yaml` lists the keys and the shapes. Findings are counted by rule (`hits`) and never stored.
+registry's `redaction.yaml` lists the keys and the shapes. Findings are counted by rule (`hits`) and never
+stored.
 """
 
 from __future__ import annotations

@@ -25,7 +25,7 @@ def shortened(value: object) -> str:
 
 
 class AuditLogError(Exception):
-    """Base of every error of this package. Its text is on one line and safe to print, whatever a record holds."""
+    """Base of every error of this package. Its text is one line that is safe to print."""
 
     def __str__(self) -> str:
         """Return the message, with control characters of records escaped."""

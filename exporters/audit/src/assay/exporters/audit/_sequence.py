@@ -53,7 +53,8 @@ class Chains:
         stream = self._streams.setdefault(name, _Stream())
         if type(number) is not int or number < 1:
             raise ChainError(
-                f"record {named(record_id)}: number {shortened(number)} in stream {shortened(name)} must be an integer of 1 or more"
+                f"record {named(record_id)}: number {shortened(number)} in stream {shortened(name)} must be"
+                " an integer of 1 or more"
             )
         if number <= stream.number or number in stream.waiting:
             raise ChainError(
@@ -88,12 +89,13 @@ def _continue(name: str, stream: _Stream, link: _Link) -> None:
     before = stream.last
     if before is not None and before.end:
         raise ChainError(
-            f"record {named(link.record_id)}: stream {shortened(name)} ended with record {named(before.record_id)}"
+            f"record {named(link.record_id)}: stream {shortened(name)} ended with record"
+            f" {named(before.record_id)}"
         )
     if not _is_next(link, before):
         raise ChainError(
-            f"record {named(link.record_id)}: it does not continue stream {shortened(name)}: its previous_hash or"
-            " previous_record_id is not that of the record before it"
+            f"record {named(link.record_id)}: it does not continue stream {shortened(name)}: its"
+            " previous_hash or previous_record_id is not that of the record before it"
         )
     stream.last = link
     stream.number += 1
