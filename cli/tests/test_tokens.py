@@ -22,7 +22,9 @@ def test_tokens_stay_the_same_and_only_their_owner_may_read_them(tmp_path):
 def test_a_token_that_others_may_read_is_rejected(tmp_path):
     load_or_create_tokens(tmp_path)
     (tmp_path / "audit.token").chmod(0o644)
-    with pytest.raises(StackError, match=r"audit\.token: other users may read the token: chmod 600"):
+    with pytest.raises(
+        StackError, match=r"audit\.token: other users may read the token, or own its file: chmod 600"
+    ):
         load_or_create_tokens(tmp_path)
 
 

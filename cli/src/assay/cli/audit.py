@@ -33,7 +33,7 @@ from assay.exporters.audit import (
 )
 
 _INTEGER = 2**63 - 1  # SQLite has no larger numbers
-# What starts a formula in a spreadsheet, also in the full width that some convert.
+# Characters that start a formula in a spreadsheet; some convert those of full width.
 _FORMULA = (*"=+-@", "\uff1d", "\uff0b", "\uff0d", "\uff20")
 FORMATS = ("table", "json", "jsonl", "csv")
 _File = click.Path(path_type=Path, dir_okay=False)

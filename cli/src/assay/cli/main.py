@@ -18,8 +18,6 @@ from typing import Any
 
 import click
 
-from assay.cli._messages import safe
-
 _NOT_A_COMMAND = "main"
 
 
@@ -47,12 +45,18 @@ class LazyGroup(click.Group):
         try:
             return super().invoke(ctx)
         except click.ClickException as error:
-            error.message = safe(error.message)  # pyright: ignore[reportAttributeAccessIssue]  the class's own is kept
+            error.message = _safe(error.message)  # pyright: ignore[reportAttributeAccessIssue]  the class's own is kept
             raise
         except Exception as error:
             if is_ours(error) and os.environ.get("ASSAY_DEBUG", "0") in ("", "0"):
-                raise click.ClickException(safe(str(error))) from error
+                raise click.ClickException(_safe(str(error))) from error
             raise
+
+
+def _safe(message: str) -> str:
+    from assay.cli._messages import safe  # noqa: PLC0415  not needed without an error
+
+    return safe(message)
 
 
 def is_ours(error: BaseException) -> bool:

@@ -16,7 +16,7 @@ from assay.semconv._grammar import assay_annotations
 
 GROUP = "redaction"
 MASK = "[REDACTED]"
-"""What replaces a secret."""
+"""Replacement of a secret."""
 
 _NOTHING = "¦"
 _HIDDEN = re.compile("⟨([^⟩]*)⟩")
@@ -33,7 +33,7 @@ _SHAPE = {
     "match": _LIST,
     "leave": Field((list,)),
 }
-# What RE2 lacks: look-around, back-references, atomic groups, possessive repetitions, Python's own groups.
+# RE2 lacks these: look-around, back-references, atomic groups, possessive repetitions, Python's own groups.
 _NOT_RE2 = re.compile(r"\(\?[=!<>(]|\(\?P[=<>]|\\[1-9ZzAG]|[*+?}]\+")
 
 

@@ -45,7 +45,7 @@ SHAPES = {rule: Shape(rule, *rest) for rule, *rest, is_optional in RULES if not 
 OPTIONAL = {rule: Shape(rule, *rest) for rule, *rest, is_optional in RULES if is_optional}
 """The shapes that are searched on request, by rule."""
 
-# What every match of the default shapes contains: a separator, the start of a short shape, or a long word.
+# Every match of a default shape contains one of these: a separator, the start of a short shape, a long word.
 # One search is cheaper than one for each anchor, and most texts have none of these.
 _SUSPECT = re.compile(
     r"[:=@<~\"']|--|-u|1//0|xox|xapp-|eyJ|hooks\.slack|[A-Za-z0-9_-]{16}|[0-9]{15}|[0-9]{4}[ -][0-9]{4}"
