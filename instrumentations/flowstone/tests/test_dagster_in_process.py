@@ -68,7 +68,10 @@ def test_a_run_its_assets_and_their_io_are_one_trace(dagster_telemetry, tmp_path
     made = {s.attributes["flowstone.asset"]: s for s in dagster_telemetry.named("flowstone.materialization")}
     assert set(made) == {"seed", "leaf"}
     (load,) = dagster_telemetry.named("flowstone.io.load")
-    assert by_id[load.parent.span_id] is made["leaf"]
+    steps = {s.attributes["flowstone.step_key"]: s for s in dagster_telemetry.named("flowstone.step")}
+    assert by_id[load.parent.span_id] is steps["leaf"]
+    assert {by_id[span.parent.span_id] for span in made.values()} == set(steps.values())
+    assert {span.parent.span_id for span in steps.values()} == {run.context.span_id}
     assert load.attributes["flowstone.asset"] == "seed"
     assert {s.attributes["assay.correlation_id"] for s in spans} == {result.run_id}
     # The first collection: older SDKs report a gauge only in the first one after it was set.
@@ -124,7 +127,7 @@ def test_user_code_runs_inside_its_span(dagster_telemetry):
 
     result = materialize([looks])
 
-    (span,) = dagster_telemetry.named("flowstone.materialization")
+    (span,) = dagster_telemetry.named("flowstone.step")
     assert seen == [span.context.span_id]
     assert not trace.get_current_span().get_span_context().is_valid
     (requested,) = dagster_telemetry.events("flowstone.checkpoint.requested")
@@ -182,7 +185,7 @@ def test_each_attempt_is_a_span_and_retries_are_retryable(dagster_telemetry, pol
         "failure": 2,
     }
     retries = dagster_telemetry.events("flowstone.materialization.retry")
-    assert [retry["attempt"] for retry in retries] == [1, 2]
+    assert [retry["attempt"] for retry in retries] == [2, 3]
     assert dagster_telemetry.counts("flowstone.error.count", "retryable") == {"true": 2}
 
 
@@ -219,7 +222,7 @@ def test_a_check_is_not_a_materialization(dagster_telemetry):
     assert dagster_telemetry.counts("flowstone.materialization.start.count") == {"seed": 1}
 
 
-def test_ops_are_materializations_and_mapped_ones_share_a_name(dagster_telemetry):
+def test_ops_are_steps_and_not_materializations(dagster_telemetry):
     @op(out=DynamicOut())
     def spread():
         for number in range(3):
@@ -234,18 +237,22 @@ def test_ops_are_materializations_and_mapped_ones_share_a_name(dagster_telemetry
         spread().map(double)
 
     assert mapped.execute_in_process().success
-    assert dagster_telemetry.counts("flowstone.materialization.stop.count") == {"spread": 1, "double": 3}
+    assert not dagster_telemetry.events("flowstone.materialization.start")
+    steps = [span.attributes for span in dagster_telemetry.named("flowstone.step")]
+    assert [step["flowstone.op"] for step in steps] == ["spread", "double", "double", "double"]
+    assert [step.get("flowstone.mapping_key") for step in steps] == [None, "0", "1", "2"]
+    assert {step["flowstone.step_kind"] for step in steps} == {"op"}
     assert dagster_telemetry.counts("flowstone.io.load.count") == {"spread": 3}
 
 
-def test_a_step_of_several_assets_goes_by_its_op(dagster_telemetry):
+def test_a_step_of_several_assets_is_a_materialization_of_each(dagster_telemetry):
     @multi_asset(specs=[AssetSpec("left"), AssetSpec("right")])
     def both():
         yield MaterializeResult(asset_key="left")
         yield MaterializeResult(asset_key="right")
 
     assert materialize([both]).success
-    assert dagster_telemetry.counts("flowstone.materialization.stop.count") == {"both": 1}
+    assert dagster_telemetry.counts("flowstone.materialization.stop.count") == {"left": 1, "right": 1}
 
 
 class Generating(IOManager):
@@ -329,7 +336,7 @@ def test_hooks_get_the_spans_and_may_fail(telemetry):
     finally:
         DagsterInstrumentor().uninstrument()
 
-    owners = [s.attributes["shop.owner"] for s in telemetry.named("flowstone.materialization")]
+    owners = [s.attributes["shop.owner"] for s in telemetry.named("flowstone.step")]
     assert owners == ["seed", "leaf", "broken"]
     job = result.dagster_run.job_name
     assert seen == [("seed", "None"), ("leaf", "None"), ("broken", "cannot"), (job, "PIPELINE_FAILURE")]
@@ -365,7 +372,7 @@ def test_instrumented_alone_with_providers_it_emits_spans():
             DagsterInstrumentor().uninstrument()
         materialize([seed])
 
-        assert len(sdk.spans()) == 3
+        assert len(sdk.spans()) == 4
         assert len(sdk.spans("flowstone.run")) == 1
 
 
@@ -408,7 +415,8 @@ def test_a_nested_graph_names_its_ops_by_their_path(dagster_telemetry):
         outer()
 
     assert nested.execute_in_process().success
-    assert dagster_telemetry.counts("flowstone.materialization.stop.count") == {"outer.inner": 1}
+    (step,) = dagster_telemetry.named("flowstone.step")
+    assert step.attributes["flowstone.op"] == "outer.inner"
 
 
 def test_a_run_is_in_the_trace_of_its_caller(dagster_telemetry):

@@ -63,7 +63,7 @@ def test_a_failing_adapter_does_not_fail_dagster(telemetry, monkeypatch):
         raise RuntimeError("adapter")
 
     for module, names in (
-        (_steps, ("materialization", "name_of_step")),
+        (_steps, ("span", "planned_by")),
         (_runs, ("run",)),
         (_io, ("io_load", "io_store", "paths_of", "size_on_disk")),
     ):

@@ -106,7 +106,7 @@ AUDIT = {
     "target_type": _KEY,
     "target": _KEY,
     "actor": _TEXT,
-    "actor_type": Field((str,), False, ("user", "service", "system")),
+    "actor_type": Field((str,), False, ("user", "service", "system", "{actor_type}")),
 }
 CDEVENT = {
     "type": _KEY,

@@ -60,7 +60,8 @@ class Audit:
         target: Bus key whose value is `audit.target.id`.
         actor: Bus key whose value is `audit.actor.id`. If the event lacks it, the actor of the context
             (`assay.audit.actor`) is used, else the default actor.
-        actor_type: `audit.actor.type` of an actor that the event names: `user`, `service` or `system`.
+        actor_type: `audit.actor.type` of an actor that the event names: `user`, `service` or `system`, or
+            `{actor_type}`, which reads it from the event.
     """
 
     action: str

@@ -100,116 +100,140 @@ _79 = Attribute(key='flowstone.checkpoint', name='checkpoint')
 _80 = Attribute(key='flowstone.approval_id', name='approval_id')
 _81 = Attribute(key='flowstone.status', name='status')
 _82 = Attribute(key='flowstone.actor', name='actor')
-_83 = Attribute(key='flowstone.reason', name='reason')
-_84 = Attribute(key='flowstone.resource', name='resource')
-_85 = Attribute(key='flowstone.healthy', name='healthy', type='boolean')
-_86 = Attribute(key='flowstone.sensor', name='sensor')
-_87 = Attribute(key='flowstone.schedule', name='schedule')
-_88 = Attribute(key='flowstone.check', name='check')
-_89 = Attribute(key='flowstone.passed', name='passed', type='boolean')
-_90 = Attribute(key='flowstone.retryable', name='retryable', type='boolean')
-_91 = Attribute(key='flowstone.attempt', name='attempt', type='int')
-_92 = Attribute(key='flowstone.result_size', name='result_size', type='int', measurement=True)
-_93 = Attribute(key='flowstone.size_bytes', name='size_bytes', type='int', measurement=True)
-_94 = Attribute(key='flowstone.duration_ms', name='duration_ms', type='double', measurement=True, source='duration', scale=1e-06)
-_95 = Attribute(key='flowstone.approval_time_ms', name='approval_time_ms', type='double', measurement=True, source='approval_time', scale=1e-06)
-_96 = Attribute(key='flowstone.signal', name='signal')
-_97 = Attribute(key='flowstone.limit', name='limit')
-_98 = Attribute(key='forge.sample_id', name='sample_id')
-_99 = Attribute(key='forge.pipeline_id', name='pipeline_id')
-_100 = Attribute(key='forge.artifact_id', name='artifact_id')
-_101 = Attribute(key='forge.stage_name', name='stage')
-_102 = Attribute(key='forge.outcome', name='outcome')
-_103 = Attribute(key='forge.size_bytes', name='size_bytes', type='int', measurement=True)
-_104 = Attribute(key='forge.measurement_key', name='measurement_key')
-_105 = Attribute(key='forge.batch_size', name='batch_size', type='int', measurement=True)
-_106 = Attribute(key='ingot.view', name='view')
-_107 = Attribute(key='ingot.queue_id', name='queue_id')
-_108 = Attribute(key='ingot.assignment_id', name='assignment_id')
-_109 = Attribute(key='ingot.user_id', name='user_id', also=('user.id', ))
-_110 = Attribute(key='ingot.method', name='method')
-_111 = Attribute(key='ingot.component', name='component')
-_112 = Attribute(key='ingot.sample_id', name='sample_id')
-_113 = Attribute(key='ingot.result', name='result')
-_114 = Attribute(key='ingot.operation', name='operation')
-_115 = Attribute(key='ingot.reason', name='reason')
-_116 = Attribute(key='ingot.payload_bytes', name='payload_bytes', type='int', measurement=True)
-_117 = Attribute(key='ingot.client_latency_ms', name='client_latency_ms', type='double', measurement=True)
-_118 = Attribute(key='ingot.duration_ms', name='duration_ms', type='double', measurement=True, source='duration', scale=1e-06)
-_119 = Attribute(key='ingot.topic_kind', name='topic_kind')
-_120 = Attribute(key='ingot.latency_ms', name='latency_ms', type='double', measurement=True, source='latency', scale=1e-06)
-_121 = Attribute(key='snakepit.request_id', name='request_id')
-_122 = Attribute(key='snakepit.correlation_id', name='correlation_id')
-_123 = Attribute(key='snakepit.command', name='command')
-_124 = Attribute(key='snakepit.pool_name', name='pool_name')
-_125 = Attribute(key='snakepit.worker_id', name='worker_id')
-_126 = Attribute(key='snakepit.success', name='success', type='boolean')
-_127 = Attribute(key='snakepit.in_span', name='in_span', type='boolean')
-_128 = Attribute(key='snakepit.session_id', name='session_id')
-_129 = Attribute(key='snakepit.status', name='status')
-_130 = Attribute(key='snakepit.reason', name='reason')
-_131 = Attribute(key='snakepit.tool', name='tool')
-_132 = Attribute(key='snakepit.method', name='method', also=('rpc.method', ))
-_133 = Attribute(key='snakepit.queue_time_ms', name='queue_time_ms', type='double', measurement=True, source='queue_time', scale=1e-06)
-_134 = Attribute(key='snakepit.duration_ms', name='duration_ms', type='double', measurement=True, source='duration', scale=1e-06)
-_135 = Attribute(key='snakepit.available_workers', name='available_workers', type='int', measurement=True)
-_136 = Attribute(key='snakepit.busy_workers', name='busy_workers', type='int', measurement=True)
-_137 = Attribute(key='snakepit.queue_size', name='queue_size', type='int', measurement=True)
-_138 = Attribute(key='snakepit.latency_ms', name='latency_ms', type='double', measurement=True, source='latency', scale=1e-06)
-_139 = Attribute(key='snakepit.memory_bytes', name='memory_bytes', type='int', measurement=True)
-_140 = Attribute(key='snakepit.cpu_percent', name='cpu_percent', type='double', measurement=True)
-_141 = Attribute(key='snakepit.collected', name='collected', type='int', measurement=True)
-_142 = Attribute(key='snakepit.size_bytes', name='size_bytes', type='int', measurement=True)
-_143 = Attribute(key='k8s.namespace.name', name='k8s_namespace_name')
-_144 = Attribute(key='error.type', name='error_type')
-_145 = Attribute(key='db.system.name', name='db_system_name')
-_146 = Attribute(key='db.collection.name', name='db_collection_name')
-_147 = Attribute(key='db.namespace', name='db_namespace')
-_148 = Attribute(key='server.address', name='server_address')
-_149 = Attribute(key='server.port', name='server_port')
-_150 = Attribute(key='db.response.status_code', name='db_response_status_code')
-_151 = Attribute(key='cicd.pipeline.result', name='cicd_pipeline_result')
-_152 = Attribute(key='rpc.system.name', name='rpc_system_name')
-_153 = Attribute(key='rpc.response.status_code', name='rpc_response_status_code')
-_154 = Attribute(key='db.operation.name', name='db_operation_name')
-_155 = Attribute(key='cicd.pipeline.name', name='cicd_pipeline_name')
-_156 = Attribute(key='cicd.pipeline.run.state', name='cicd_pipeline_run_state')
-_157 = Attribute(key='rpc.method', name='rpc_method')
-_158 = Attribute(key='user_agent.original', name='user_agent_original')
-_159 = Attribute(key='service.name', name='service_name')
-_160 = Attribute(key='service.instance.id', name='service_instance_id')
-_161 = Attribute(key='service.version', name='service_version')
-_162 = Attribute(key='k8s.cluster.name', name='k8s_cluster_name')
-_163 = Attribute(key='k8s.pod.name', name='k8s_pod_name')
-_164 = Attribute(key='k8s.node.name', name='k8s_node_name')
-_165 = Attribute(key='k8s.namespace.name', name='namespace')
-_166 = Attribute(key='assay.error.message', name='error_message', source='message')
-_167 = Attribute(key='error.type', name='error_type', source='type')
-_168 = Attribute(key='ingot.operation', name='operation', constant='get_sample')
-_169 = Attribute(key='ingot.result', name='result', constant='error')
-_170 = Attribute(key='ingot.operation', name='operation', constant='submit_label')
-_171 = Attribute(key='ingot.operation', name='operation', constant='fetch_assignment')
-_172 = Attribute(key='snakepit.duration_ms', name='duration_ms', type='double', measurement=True, source='duration_ms')
-_173 = Attribute(key='snakepit.queue_time_ms', name='queue_time_ms', type='double', measurement=True, source='queue_time_ms')
-_174 = Attribute(key='server.port', name='server_port', type='int')
-_175 = Attribute(key='rpc.system.name', name='rpc_system_name', constant='grpc')
-_176 = Attribute(key='cicd.pipeline.result', name='cicd_pipeline_result', constant='success')
-_177 = Attribute(key='cicd.pipeline.result', name='cicd_pipeline_result', constant='failure')
-_178 = Attribute(key='cicd.pipeline.result', name='cicd_pipeline_result', constant='cancellation')
-_179 = Attribute(key='db.system.name', name='db.system.name', source='db_system_name')
-_180 = Attribute(key='db.operation.name', name='db.operation.name', source='operation')
-_181 = Attribute(key='db.collection.name', name='db.collection.name', source='db_collection_name', optional=True)
-_182 = Attribute(key='db.namespace', name='db.namespace', source='db_namespace', optional=True)
-_183 = Attribute(key='error.type', name='error.type', source='error_type', optional=True)
-_184 = Attribute(key='cicd.pipeline.name', name='cicd.pipeline.name', source='job')
-_185 = Attribute(key='cicd.pipeline.run.state', name='cicd.pipeline.run.state')
-_186 = Attribute(key='cicd.pipeline.result', name='cicd.pipeline.result')
-_187 = Attribute(key='error.type', name='error.type', source='error_type')
-_188 = Attribute(key='rpc.system.name', name='rpc.system.name')
-_189 = Attribute(key='rpc.method', name='rpc.method', source='method', optional=True)
-_190 = Attribute(key='rpc.response.status_code', name='rpc.response.status_code', source='rpc_response_status_code', optional=True)
-_191 = Attribute(key='server.address', name='server.address', source='server_address', optional=True)
-_192 = Attribute(key='server.port', name='server.port', type='int', source='server_port', optional=True)
+_83 = Attribute(key='flowstone.actor_type', name='actor_type')
+_84 = Attribute(key='flowstone.backfill_id', name='backfill_id')
+_85 = Attribute(key='flowstone.parent_run_id', name='parent_run_id')
+_86 = Attribute(key='flowstone.root_run_id', name='root_run_id')
+_87 = Attribute(key='flowstone.code_location', name='code_location')
+_88 = Attribute(key='flowstone.automation', name='automation', type='boolean')
+_89 = Attribute(key='flowstone.assets', name='assets', type='string[]')
+_90 = Attribute(key='flowstone.tick_id', name='tick_id')
+_91 = Attribute(key='flowstone.reason', name='reason')
+_92 = Attribute(key='flowstone.resource', name='resource')
+_93 = Attribute(key='flowstone.healthy', name='healthy', type='boolean')
+_94 = Attribute(key='flowstone.sensor', name='sensor')
+_95 = Attribute(key='flowstone.schedule', name='schedule')
+_96 = Attribute(key='flowstone.check', name='check')
+_97 = Attribute(key='flowstone.passed', name='passed', type='boolean')
+_98 = Attribute(key='flowstone.retryable', name='retryable', type='boolean')
+_99 = Attribute(key='flowstone.attempt', name='attempt', type='int')
+_100 = Attribute(key='flowstone.result_size', name='result_size', type='int', measurement=True)
+_101 = Attribute(key='flowstone.size_bytes', name='size_bytes', type='int', measurement=True)
+_102 = Attribute(key='flowstone.duration_ms', name='duration_ms', type='double', measurement=True, source='duration', scale=1e-06)
+_103 = Attribute(key='flowstone.approval_time_ms', name='approval_time_ms', type='double', measurement=True, source='approval_time', scale=1e-06)
+_104 = Attribute(key='flowstone.step_key', name='step_key')
+_105 = Attribute(key='flowstone.op', name='op')
+_106 = Attribute(key='flowstone.step_kind', name='step_kind')
+_107 = Attribute(key='flowstone.mapping_key', name='mapping_key')
+_108 = Attribute(key='flowstone.retry_number', name='retry_number', type='int')
+_109 = Attribute(key='flowstone.severity', name='severity')
+_110 = Attribute(key='flowstone.blocking', name='blocking', type='boolean')
+_111 = Attribute(key='flowstone.subject', name='subject')
+_112 = Attribute(key='flowstone.origin', name='origin')
+_113 = Attribute(key='flowstone.expectation', name='expectation')
+_114 = Attribute(key='flowstone.hook', name='hook')
+_115 = Attribute(key='flowstone.freshness', name='freshness')
+_116 = Attribute(key='flowstone.previous_freshness', name='previous_freshness')
+_117 = Attribute(key='flowstone.failure_kind', name='failure_kind')
+_118 = Attribute(key='flowstone.queue_time_ms', name='queue_time_ms', type='double', measurement=True, source='queue_time', scale=1e-06)
+_119 = Attribute(key='flowstone.signal', name='signal')
+_120 = Attribute(key='flowstone.limit', name='limit')
+_121 = Attribute(key='forge.sample_id', name='sample_id')
+_122 = Attribute(key='forge.pipeline_id', name='pipeline_id')
+_123 = Attribute(key='forge.artifact_id', name='artifact_id')
+_124 = Attribute(key='forge.stage_name', name='stage')
+_125 = Attribute(key='forge.outcome', name='outcome')
+_126 = Attribute(key='forge.size_bytes', name='size_bytes', type='int', measurement=True)
+_127 = Attribute(key='forge.measurement_key', name='measurement_key')
+_128 = Attribute(key='forge.batch_size', name='batch_size', type='int', measurement=True)
+_129 = Attribute(key='ingot.view', name='view')
+_130 = Attribute(key='ingot.queue_id', name='queue_id')
+_131 = Attribute(key='ingot.assignment_id', name='assignment_id')
+_132 = Attribute(key='ingot.user_id', name='user_id', also=('user.id', ))
+_133 = Attribute(key='ingot.method', name='method')
+_134 = Attribute(key='ingot.component', name='component')
+_135 = Attribute(key='ingot.sample_id', name='sample_id')
+_136 = Attribute(key='ingot.result', name='result')
+_137 = Attribute(key='ingot.operation', name='operation')
+_138 = Attribute(key='ingot.reason', name='reason')
+_139 = Attribute(key='ingot.payload_bytes', name='payload_bytes', type='int', measurement=True)
+_140 = Attribute(key='ingot.client_latency_ms', name='client_latency_ms', type='double', measurement=True)
+_141 = Attribute(key='ingot.duration_ms', name='duration_ms', type='double', measurement=True, source='duration', scale=1e-06)
+_142 = Attribute(key='ingot.topic_kind', name='topic_kind')
+_143 = Attribute(key='ingot.latency_ms', name='latency_ms', type='double', measurement=True, source='latency', scale=1e-06)
+_144 = Attribute(key='snakepit.request_id', name='request_id')
+_145 = Attribute(key='snakepit.correlation_id', name='correlation_id')
+_146 = Attribute(key='snakepit.command', name='command')
+_147 = Attribute(key='snakepit.pool_name', name='pool_name')
+_148 = Attribute(key='snakepit.worker_id', name='worker_id')
+_149 = Attribute(key='snakepit.success', name='success', type='boolean')
+_150 = Attribute(key='snakepit.in_span', name='in_span', type='boolean')
+_151 = Attribute(key='snakepit.session_id', name='session_id')
+_152 = Attribute(key='snakepit.status', name='status')
+_153 = Attribute(key='snakepit.reason', name='reason')
+_154 = Attribute(key='snakepit.tool', name='tool')
+_155 = Attribute(key='snakepit.method', name='method', also=('rpc.method', ))
+_156 = Attribute(key='snakepit.queue_time_ms', name='queue_time_ms', type='double', measurement=True, source='queue_time', scale=1e-06)
+_157 = Attribute(key='snakepit.duration_ms', name='duration_ms', type='double', measurement=True, source='duration', scale=1e-06)
+_158 = Attribute(key='snakepit.available_workers', name='available_workers', type='int', measurement=True)
+_159 = Attribute(key='snakepit.busy_workers', name='busy_workers', type='int', measurement=True)
+_160 = Attribute(key='snakepit.queue_size', name='queue_size', type='int', measurement=True)
+_161 = Attribute(key='snakepit.latency_ms', name='latency_ms', type='double', measurement=True, source='latency', scale=1e-06)
+_162 = Attribute(key='snakepit.memory_bytes', name='memory_bytes', type='int', measurement=True)
+_163 = Attribute(key='snakepit.cpu_percent', name='cpu_percent', type='double', measurement=True)
+_164 = Attribute(key='snakepit.collected', name='collected', type='int', measurement=True)
+_165 = Attribute(key='snakepit.size_bytes', name='size_bytes', type='int', measurement=True)
+_166 = Attribute(key='k8s.namespace.name', name='k8s_namespace_name')
+_167 = Attribute(key='error.type', name='error_type')
+_168 = Attribute(key='db.system.name', name='db_system_name')
+_169 = Attribute(key='db.collection.name', name='db_collection_name')
+_170 = Attribute(key='db.namespace', name='db_namespace')
+_171 = Attribute(key='server.address', name='server_address')
+_172 = Attribute(key='server.port', name='server_port')
+_173 = Attribute(key='db.response.status_code', name='db_response_status_code')
+_174 = Attribute(key='cicd.pipeline.result', name='cicd_pipeline_result')
+_175 = Attribute(key='rpc.system.name', name='rpc_system_name')
+_176 = Attribute(key='rpc.response.status_code', name='rpc_response_status_code')
+_177 = Attribute(key='db.operation.name', name='db_operation_name')
+_178 = Attribute(key='cicd.pipeline.name', name='cicd_pipeline_name')
+_179 = Attribute(key='cicd.pipeline.run.state', name='cicd_pipeline_run_state')
+_180 = Attribute(key='rpc.method', name='rpc_method')
+_181 = Attribute(key='user_agent.original', name='user_agent_original')
+_182 = Attribute(key='service.name', name='service_name')
+_183 = Attribute(key='service.instance.id', name='service_instance_id')
+_184 = Attribute(key='service.version', name='service_version')
+_185 = Attribute(key='k8s.cluster.name', name='k8s_cluster_name')
+_186 = Attribute(key='k8s.pod.name', name='k8s_pod_name')
+_187 = Attribute(key='k8s.node.name', name='k8s_node_name')
+_188 = Attribute(key='k8s.namespace.name', name='namespace')
+_189 = Attribute(key='assay.error.message', name='error_message', source='message')
+_190 = Attribute(key='error.type', name='error_type', source='type')
+_191 = Attribute(key='ingot.operation', name='operation', constant='get_sample')
+_192 = Attribute(key='ingot.result', name='result', constant='error')
+_193 = Attribute(key='ingot.operation', name='operation', constant='submit_label')
+_194 = Attribute(key='ingot.operation', name='operation', constant='fetch_assignment')
+_195 = Attribute(key='snakepit.duration_ms', name='duration_ms', type='double', measurement=True, source='duration_ms')
+_196 = Attribute(key='snakepit.queue_time_ms', name='queue_time_ms', type='double', measurement=True, source='queue_time_ms')
+_197 = Attribute(key='server.port', name='server_port', type='int')
+_198 = Attribute(key='rpc.system.name', name='rpc_system_name', constant='grpc')
+_199 = Attribute(key='cicd.pipeline.result', name='cicd_pipeline_result', constant='success')
+_200 = Attribute(key='cicd.pipeline.result', name='cicd_pipeline_result', constant='failure')
+_201 = Attribute(key='cicd.pipeline.result', name='cicd_pipeline_result', constant='cancellation')
+_202 = Attribute(key='db.system.name', name='db.system.name', source='db_system_name')
+_203 = Attribute(key='db.operation.name', name='db.operation.name', source='operation')
+_204 = Attribute(key='db.collection.name', name='db.collection.name', source='db_collection_name', optional=True)
+_205 = Attribute(key='db.namespace', name='db.namespace', source='db_namespace', optional=True)
+_206 = Attribute(key='error.type', name='error.type', source='error_type', optional=True)
+_207 = Attribute(key='flowstone.subject', name='asset')
+_208 = Attribute(key='cicd.pipeline.name', name='cicd.pipeline.name', source='job')
+_209 = Attribute(key='cicd.pipeline.run.state', name='cicd.pipeline.run.state')
+_210 = Attribute(key='cicd.pipeline.result', name='cicd.pipeline.result')
+_211 = Attribute(key='error.type', name='error.type', source='error_type')
+_212 = Attribute(key='rpc.system.name', name='rpc.system.name')
+_213 = Attribute(key='rpc.method', name='rpc.method', source='method', optional=True)
+_214 = Attribute(key='rpc.response.status_code', name='rpc.response.status_code', source='rpc_response_status_code', optional=True)
+_215 = Attribute(key='server.address', name='server.address', source='server_address', optional=True)
+_216 = Attribute(key='server.port', name='server.port', type='int', source='server_port', optional=True)
 
 CATALOGUE: Final = Catalogue(
     attributes={
@@ -296,138 +320,163 @@ CATALOGUE: Final = Catalogue(
         "flowstone.approval_id": _80,
         "flowstone.status": _81,
         "flowstone.actor": _82,
-        "flowstone.reason": _83,
-        "flowstone.resource": _84,
-        "flowstone.healthy": _85,
-        "flowstone.sensor": _86,
-        "flowstone.schedule": _87,
-        "flowstone.check": _88,
-        "flowstone.passed": _89,
-        "flowstone.retryable": _90,
-        "flowstone.attempt": _91,
-        "flowstone.result_size": _92,
-        "flowstone.size_bytes": _93,
-        "flowstone.duration_ms": _94,
-        "flowstone.approval_time_ms": _95,
-        "flowstone.signal": _96,
-        "flowstone.limit": _97,
-        "forge.sample_id": _98,
-        "forge.pipeline_id": _99,
-        "forge.artifact_id": _100,
-        "forge.stage_name": _101,
-        "forge.outcome": _102,
-        "forge.size_bytes": _103,
-        "forge.measurement_key": _104,
-        "forge.batch_size": _105,
-        "ingot.view": _106,
-        "ingot.queue_id": _107,
-        "ingot.assignment_id": _108,
-        "ingot.user_id": _109,
-        "ingot.method": _110,
-        "ingot.component": _111,
-        "ingot.sample_id": _112,
-        "ingot.result": _113,
-        "ingot.operation": _114,
-        "ingot.reason": _115,
-        "ingot.payload_bytes": _116,
-        "ingot.client_latency_ms": _117,
-        "ingot.duration_ms": _118,
-        "ingot.topic_kind": _119,
-        "ingot.latency_ms": _120,
-        "snakepit.request_id": _121,
-        "snakepit.correlation_id": _122,
-        "snakepit.command": _123,
-        "snakepit.pool_name": _124,
-        "snakepit.worker_id": _125,
-        "snakepit.success": _126,
-        "snakepit.in_span": _127,
-        "snakepit.session_id": _128,
-        "snakepit.status": _129,
-        "snakepit.reason": _130,
-        "snakepit.tool": _131,
-        "snakepit.method": _132,
-        "snakepit.queue_time_ms": _133,
-        "snakepit.duration_ms": _134,
-        "snakepit.available_workers": _135,
-        "snakepit.busy_workers": _136,
-        "snakepit.queue_size": _137,
-        "snakepit.latency_ms": _138,
-        "snakepit.memory_bytes": _139,
-        "snakepit.cpu_percent": _140,
-        "snakepit.collected": _141,
-        "snakepit.size_bytes": _142,
-        "k8s.namespace.name": _143,
-        "error.type": _144,
-        "db.system.name": _145,
-        "db.collection.name": _146,
-        "db.namespace": _147,
-        "server.address": _148,
-        "server.port": _149,
-        "db.response.status_code": _150,
-        "cicd.pipeline.result": _151,
-        "rpc.system.name": _152,
-        "rpc.response.status_code": _153,
-        "db.operation.name": _154,
-        "cicd.pipeline.name": _155,
-        "cicd.pipeline.run.state": _156,
-        "rpc.method": _157,
-        "user_agent.original": _158,
-        "service.name": _159,
-        "service.instance.id": _160,
-        "service.version": _161,
-        "k8s.cluster.name": _162,
-        "k8s.pod.name": _163,
-        "k8s.node.name": _164,
+        "flowstone.actor_type": _83,
+        "flowstone.backfill_id": _84,
+        "flowstone.parent_run_id": _85,
+        "flowstone.root_run_id": _86,
+        "flowstone.code_location": _87,
+        "flowstone.automation": _88,
+        "flowstone.assets": _89,
+        "flowstone.tick_id": _90,
+        "flowstone.reason": _91,
+        "flowstone.resource": _92,
+        "flowstone.healthy": _93,
+        "flowstone.sensor": _94,
+        "flowstone.schedule": _95,
+        "flowstone.check": _96,
+        "flowstone.passed": _97,
+        "flowstone.retryable": _98,
+        "flowstone.attempt": _99,
+        "flowstone.result_size": _100,
+        "flowstone.size_bytes": _101,
+        "flowstone.duration_ms": _102,
+        "flowstone.approval_time_ms": _103,
+        "flowstone.step_key": _104,
+        "flowstone.op": _105,
+        "flowstone.step_kind": _106,
+        "flowstone.mapping_key": _107,
+        "flowstone.retry_number": _108,
+        "flowstone.severity": _109,
+        "flowstone.blocking": _110,
+        "flowstone.subject": _111,
+        "flowstone.origin": _112,
+        "flowstone.expectation": _113,
+        "flowstone.hook": _114,
+        "flowstone.freshness": _115,
+        "flowstone.previous_freshness": _116,
+        "flowstone.failure_kind": _117,
+        "flowstone.queue_time_ms": _118,
+        "flowstone.signal": _119,
+        "flowstone.limit": _120,
+        "forge.sample_id": _121,
+        "forge.pipeline_id": _122,
+        "forge.artifact_id": _123,
+        "forge.stage_name": _124,
+        "forge.outcome": _125,
+        "forge.size_bytes": _126,
+        "forge.measurement_key": _127,
+        "forge.batch_size": _128,
+        "ingot.view": _129,
+        "ingot.queue_id": _130,
+        "ingot.assignment_id": _131,
+        "ingot.user_id": _132,
+        "ingot.method": _133,
+        "ingot.component": _134,
+        "ingot.sample_id": _135,
+        "ingot.result": _136,
+        "ingot.operation": _137,
+        "ingot.reason": _138,
+        "ingot.payload_bytes": _139,
+        "ingot.client_latency_ms": _140,
+        "ingot.duration_ms": _141,
+        "ingot.topic_kind": _142,
+        "ingot.latency_ms": _143,
+        "snakepit.request_id": _144,
+        "snakepit.correlation_id": _145,
+        "snakepit.command": _146,
+        "snakepit.pool_name": _147,
+        "snakepit.worker_id": _148,
+        "snakepit.success": _149,
+        "snakepit.in_span": _150,
+        "snakepit.session_id": _151,
+        "snakepit.status": _152,
+        "snakepit.reason": _153,
+        "snakepit.tool": _154,
+        "snakepit.method": _155,
+        "snakepit.queue_time_ms": _156,
+        "snakepit.duration_ms": _157,
+        "snakepit.available_workers": _158,
+        "snakepit.busy_workers": _159,
+        "snakepit.queue_size": _160,
+        "snakepit.latency_ms": _161,
+        "snakepit.memory_bytes": _162,
+        "snakepit.cpu_percent": _163,
+        "snakepit.collected": _164,
+        "snakepit.size_bytes": _165,
+        "k8s.namespace.name": _166,
+        "error.type": _167,
+        "db.system.name": _168,
+        "db.collection.name": _169,
+        "db.namespace": _170,
+        "server.address": _171,
+        "server.port": _172,
+        "db.response.status_code": _173,
+        "cicd.pipeline.result": _174,
+        "rpc.system.name": _175,
+        "rpc.response.status_code": _176,
+        "db.operation.name": _177,
+        "cicd.pipeline.name": _178,
+        "cicd.pipeline.run.state": _179,
+        "rpc.method": _180,
+        "user_agent.original": _181,
+        "service.name": _182,
+        "service.instance.id": _183,
+        "service.version": _184,
+        "k8s.cluster.name": _185,
+        "k8s.pod.name": _186,
+        "k8s.node.name": _187,
     },
     spans={
-        "alumiini.sync": Span(event='alumiini.sync', attributes=(_0, _5, _165, _3, _2, ), stop_attributes=(_7, _9, _144, _41, )),
-        "alumiini.git": Span(event='alumiini.git', attributes=(_0, _11, ), stop_attributes=(_9, _144, _41, )),
-        "alumiini.apply": Span(event='alumiini.apply', attributes=(_0, _12, _165, _13, ), stop_attributes=(_7, _9, _144, _41, )),
-        "anvil.label.submit": Span(event='anvil.label.submit', attributes=(_21, _23, ), stop_attributes=(_144, _41, )),
-        "anvil.assignment.dispatch": Span(event='anvil.assignment.dispatch', attributes=(_21, _32, ), stop_attributes=(_144, _41, )),
-        "anvil.agreement.compute": Span(event='anvil.agreement.compute', attributes=(_28, _29, ), stop_attributes=(_144, _41, )),
-        "anvil.export.generate": Span(event='anvil.export.generate', attributes=(_33, _21, ), stop_attributes=(_144, _41, )),
-        "anvil.storage.query": Span(event='anvil.storage.query', name='{operation} {db_collection_name}', kind='client', attributes=(_36, _145, _146, _147, _148, _174, ), stop_attributes=(_150, _144, _41, )),
-        "flowstone.run": Span(event='flowstone.run', name='RUN {job}', kind='server', stops=('stop', 'canceled', ), attributes=(_76, _77, _82, ), stop_attributes=(_144, _41, ), phase_attributes={'stop': (_176, ), 'exception': (_177, ), 'canceled': (_178, )}),
-        "flowstone.materialization": Span(event='flowstone.materialization', attributes=(_74, _75, _76, ), stop_attributes=(_92, _81, _90, _144, _41, )),
-        "flowstone.io.load": Span(event='flowstone.io.load', attributes=(_74, _75, _78, ), stop_attributes=(_93, _144, _41, )),
-        "flowstone.io.store": Span(event='flowstone.io.store', attributes=(_74, _75, _78, ), stop_attributes=(_93, _144, _41, )),
-        "flowstone.route": Span(event='flowstone.route', exceptions=('error', 'exception', ), attributes=(_76, _74, ), stop_attributes=(_144, _41, )),
-        "flowstone.parallel": Span(event='flowstone.parallel', exceptions=('error', 'exception', ), attributes=(_76, _74, ), stop_attributes=(_144, _41, )),
-        "flowstone.scatter": Span(event='flowstone.scatter', stops=('complete', 'cancel', 'stop', ), exceptions=('failed', 'exception', ), attributes=(_76, _74, ), stop_attributes=(_144, _41, )),
-        "flowstone.item_reader": Span(event='flowstone.item_reader', start='init', stops=('complete', 'stop', ), exceptions=('error', 'exception', ), attributes=(_76, _74, ), stop_attributes=(_144, _41, )),
-        "forge.pipeline": Span(event='forge.pipeline', attributes=(_99, ), stop_attributes=(_102, _144, _41, )),
-        "forge.stage": Span(event='forge.stage', attributes=(_101, _98, ), stop_attributes=(_102, _144, _41, )),
-        "forge.measurement": Span(event='forge.measurement', attributes=(_104, _98, ), stop_attributes=(_144, _41, )),
-        "ingot.live_view.mount": Span(event='ingot.live_view.mount', attributes=(_106, _107, _109, ), stop_attributes=(_144, _41, )),
-        "ingot.label.submit": Span(event='ingot.label.submit', attributes=(_107, _108, _109, _110, ), stop_attributes=(_117, _144, _41, )),
-        "ingot.forge_client.get_sample": Span(event='ingot.forge_client.get_sample', kind='client', attributes=(_168, _112, ), stop_attributes=(_113, _115, _116, _144, _41, )),
-        "ingot.anvil_client.submit_label": Span(event='ingot.anvil_client.submit_label', kind='client', attributes=(_170, _108, ), stop_attributes=(_113, _115, _144, _41, )),
-        "ingot.anvil_client.fetch_assignment": Span(event='ingot.anvil_client.fetch_assignment', kind='client', attributes=(_171, _108, ), stop_attributes=(_113, _115, _144, _41, )),
-        "ingot.component.render_sample": Span(event='ingot.component.render_sample', attributes=(_111, _112, ), stop_attributes=(_144, _41, )),
-        "snakepit.request": Span(event='snakepit.request', attributes=(_121, _122, _123, _124, _125, ), stop_attributes=(_126, _129, _133, _144, _41, )),
-        "snakepit.python.call": Span(event='snakepit.python.call', attributes=(_123, _125, ), stop_attributes=(_144, _41, )),
-        "snakepit.python.tool.execution": Span(event='snakepit.python.tool.execution', attributes=(_131, ), stop_attributes=(_144, _41, )),
-        "snakepit.grpc.call": Span(event='snakepit.grpc.call', name='{method}', kind='client', attributes=(_175, _132, _148, _174, _125, ), stop_attributes=(_153, _144, _41, )),
+        "alumiini.sync": Span(event='alumiini.sync', attributes=(_0, _5, _188, _3, _2, ), stop_attributes=(_7, _9, _167, _41, )),
+        "alumiini.git": Span(event='alumiini.git', attributes=(_0, _11, ), stop_attributes=(_9, _167, _41, )),
+        "alumiini.apply": Span(event='alumiini.apply', attributes=(_0, _12, _188, _13, ), stop_attributes=(_7, _9, _167, _41, )),
+        "anvil.label.submit": Span(event='anvil.label.submit', attributes=(_21, _23, ), stop_attributes=(_167, _41, )),
+        "anvil.assignment.dispatch": Span(event='anvil.assignment.dispatch', attributes=(_21, _32, ), stop_attributes=(_167, _41, )),
+        "anvil.agreement.compute": Span(event='anvil.agreement.compute', attributes=(_28, _29, ), stop_attributes=(_167, _41, )),
+        "anvil.export.generate": Span(event='anvil.export.generate', attributes=(_33, _21, ), stop_attributes=(_167, _41, )),
+        "anvil.storage.query": Span(event='anvil.storage.query', name='{operation} {db_collection_name}', kind='client', attributes=(_36, _168, _169, _170, _171, _197, ), stop_attributes=(_173, _167, _41, )),
+        "flowstone.run": Span(event='flowstone.run', name='RUN {job}', kind='server', stops=('stop', 'canceled', 'interrupted', ), attributes=(_76, _77, _82, _83, _95, _94, _90, _84, _88, _85, _86, _87, _89, _75, ), stop_attributes=(_167, _41, ), phase_attributes={'stop': (_199, ), 'exception': (_200, ), 'canceled': (_201, )}),
+        "flowstone.step": Span(event='flowstone.step', stops=('stop', 'canceled', ), attributes=(_76, _77, _104, _105, _106, _107, _108, ), stop_attributes=(_81, _98, _167, _41, )),
+        "flowstone.materialization": Span(event='flowstone.materialization', stops=('stop', 'canceled', 'skipped', ), attributes=(_74, _75, _76, _104, ), stop_attributes=(_100, _81, _98, _167, _41, )),
+        "flowstone.asset_check": Span(event='flowstone.asset_check', stops=('evaluated', ), attributes=(_74, _96, _97, _109, _110, _75, _76, _104, ), stop_attributes=(_167, _41, )),
+        "flowstone.io.load": Span(event='flowstone.io.load', attributes=(_74, _75, _78, ), stop_attributes=(_101, _167, _41, )),
+        "flowstone.io.store": Span(event='flowstone.io.store', attributes=(_74, _75, _78, ), stop_attributes=(_101, _167, _41, )),
+        "flowstone.route": Span(event='flowstone.route', exceptions=('error', 'exception', ), attributes=(_76, _74, ), stop_attributes=(_167, _41, )),
+        "flowstone.parallel": Span(event='flowstone.parallel', exceptions=('error', 'exception', ), attributes=(_76, _74, ), stop_attributes=(_167, _41, )),
+        "flowstone.scatter": Span(event='flowstone.scatter', stops=('complete', 'cancel', 'stop', ), exceptions=('failed', 'exception', ), attributes=(_76, _74, ), stop_attributes=(_167, _41, )),
+        "flowstone.item_reader": Span(event='flowstone.item_reader', start='init', stops=('complete', 'stop', ), exceptions=('error', 'exception', ), attributes=(_76, _74, ), stop_attributes=(_167, _41, )),
+        "forge.pipeline": Span(event='forge.pipeline', attributes=(_122, ), stop_attributes=(_125, _167, _41, )),
+        "forge.stage": Span(event='forge.stage', attributes=(_124, _121, ), stop_attributes=(_125, _167, _41, )),
+        "forge.measurement": Span(event='forge.measurement', attributes=(_127, _121, ), stop_attributes=(_167, _41, )),
+        "ingot.live_view.mount": Span(event='ingot.live_view.mount', attributes=(_129, _130, _132, ), stop_attributes=(_167, _41, )),
+        "ingot.label.submit": Span(event='ingot.label.submit', attributes=(_130, _131, _132, _133, ), stop_attributes=(_140, _167, _41, )),
+        "ingot.forge_client.get_sample": Span(event='ingot.forge_client.get_sample', kind='client', attributes=(_191, _135, ), stop_attributes=(_136, _138, _139, _167, _41, )),
+        "ingot.anvil_client.submit_label": Span(event='ingot.anvil_client.submit_label', kind='client', attributes=(_193, _131, ), stop_attributes=(_136, _138, _167, _41, )),
+        "ingot.anvil_client.fetch_assignment": Span(event='ingot.anvil_client.fetch_assignment', kind='client', attributes=(_194, _131, ), stop_attributes=(_136, _138, _167, _41, )),
+        "ingot.component.render_sample": Span(event='ingot.component.render_sample', attributes=(_134, _135, ), stop_attributes=(_167, _41, )),
+        "snakepit.request": Span(event='snakepit.request', attributes=(_144, _145, _146, _147, _148, ), stop_attributes=(_149, _152, _156, _167, _41, )),
+        "snakepit.python.call": Span(event='snakepit.python.call', attributes=(_146, _148, ), stop_attributes=(_167, _41, )),
+        "snakepit.python.tool.execution": Span(event='snakepit.python.tool.execution', attributes=(_154, ), stop_attributes=(_167, _41, )),
+        "snakepit.grpc.call": Span(event='snakepit.grpc.call', name='{method}', kind='client', attributes=(_198, _155, _171, _197, _148, ), stop_attributes=(_176, _167, _41, )),
     },
     events={
-        "alumiini.sync_started": Event(name='alumiini.sync_started', body='Sync started', attributes=(_0, _165, _10, _5, _9, _1, _2, _3, _4, _20, ), audit=Audit(action='START', outcome='success', target_type='repository', target='repo_name'), cdevents=(CDEventRule(type='dev.cdeventsx.alumiini-deployment.started.0.1.0', subject='{alumiini.repo.name}', content={'repository': '{alumiini.repo.name}', 'revision': '{alumiini.repo.commit}', 'environment': {'id': '{k8s.namespace.name}'}, 'trigger': '{alumiini.sync.trigger}', 'rolloutRef': '{alumiini.rollout_ref}'}, chain='{assay.correlation_id}'), )),
-        "alumiini.sync_completed": Event(name='alumiini.sync_completed', body='Sync completed', attributes=(_0, _165, _10, _5, _9, _1, _2, _3, _4, _8, _6, _7, _20, ), audit=Audit(action='SYNC', outcome='success', target_type='repository', target='repo_name'), cdevents=(CDEventRule(type='dev.cdeventsx.alumiini-deployment.finished.0.1.0', subject='{alumiini.repo.name}', content={'repository': '{alumiini.repo.name}', 'revision': '{alumiini.repo.commit}', 'environment': {'id': '{k8s.namespace.name}'}, 'outcome': 'success', 'rolloutRef': '{alumiini.rollout_ref}'}, chain='{assay.correlation_id}'), CDEventRule(type='service.deployed', subject='{alumiini.repo.name}', content={'environment': {'id': '{k8s.namespace.name}'}, 'artifactId': 'pkg:generic/{alumiini.repo.name}@{alumiini.repo.commit}'}, when={'alumiini.sync.change': 'deployed'}, chain='{assay.correlation_id}'), CDEventRule(type='service.upgraded', subject='{alumiini.repo.name}', content={'environment': {'id': '{k8s.namespace.name}'}, 'artifactId': 'pkg:generic/{alumiini.repo.name}@{alumiini.repo.commit}'}, when={'alumiini.sync.change': 'upgraded'}, chain='{assay.correlation_id}'), CDEventRule(type='service.rolledback', subject='{alumiini.repo.name}', content={'environment': {'id': '{k8s.namespace.name}'}, 'artifactId': 'pkg:generic/{alumiini.repo.name}@{alumiini.repo.commit}'}, when={'alumiini.sync.change': 'rolledback'}, chain='{assay.correlation_id}'), )),
-        "alumiini.sync_failed": Event(name='alumiini.sync_failed', severity='error', body='Sync failed', attributes=(_0, _165, _10, _5, _9, _1, _2, _3, _4, _144, _41, _6, _7, _20, ), audit=Audit(action='SYNC', outcome='failure', target_type='repository', target='repo_name'), topics=(Topic(topic='errors:global'), ), cdevents=(CDEventRule(type='dev.cdeventsx.alumiini-deployment.failed.0.1.0', subject='{alumiini.repo.name}', content={'repository': '{alumiini.repo.name}', 'revision': '{alumiini.repo.commit}', 'environment': {'id': '{k8s.namespace.name}'}, 'outcome': 'failure', 'errors': '{assay.error.message}', 'rolloutRef': '{alumiini.rollout_ref}'}, chain='{assay.correlation_id}'), )),
-        "alumiini.git_fetched": Event(name='alumiini.git_fetched', body='Git fetched', attributes=(_0, _165, _10, _5, _9, _1, _2, _3, _4, _6, ), cdevents=(CDEventRule(type='dev.cdeventsx.alumiini-repository.changed.0.1.0', subject='{alumiini.repo.name}', content={'repository': '{alumiini.repo.name}', 'revision': '{alumiini.repo.commit}'}, chain='{assay.correlation_id}'), CDEventRule(type='repository.modified', subject='{alumiini.repo.name}', content={'name': '{alumiini.repo.name}', 'uri': '{alumiini.repo.url}'}, chain='{assay.correlation_id}'), )),
-        "alumiini.git_cloned": Event(name='alumiini.git_cloned', body='Git cloned', attributes=(_0, _165, _10, _5, _9, _1, _2, _3, _4, _6, )),
-        "alumiini.apply_started": Event(name='alumiini.apply_started', body='Apply started', attributes=(_0, _165, _10, _5, _9, _1, _2, _3, _4, _12, _13, )),
-        "alumiini.apply_completed": Event(name='alumiini.apply_completed', body='Apply completed', attributes=(_0, _165, _10, _5, _9, _1, _2, _3, _4, _12, _13, _6, _7, ), audit=Audit(action='APPLY', outcome='success', target_type='repository', target='repo_name')),
-        "alumiini.apply_failed": Event(name='alumiini.apply_failed', severity='error', body='Apply failed', attributes=(_0, _165, _10, _5, _9, _1, _2, _3, _4, _12, _13, _144, _41, _6, _7, ), audit=Audit(action='APPLY', outcome='failure', target_type='repository', target='repo_name'), topics=(Topic(topic='errors:global'), )),
-        "alumiini.drift_detected": Event(name='alumiini.drift_detected', severity='warning', body='Drift detected', attributes=(_0, _165, _10, _5, _9, _1, _2, _3, _4, _12, _13, ), audit=Audit(action='DETECT', outcome='success', target_type='repository', target='repo_name'), cdevents=(CDEventRule(type='dev.cdeventsx.alumiini-drift.detected.0.1.0', subject='{alumiini.repo.name}', content={'repository': '{alumiini.repo.name}', 'environment': {'id': '{k8s.namespace.name}'}, 'resource': {'kind': '{alumiini.resource.kind}', 'name': '{alumiini.resource.name}'}}, chain='{assay.correlation_id}'), )),
-        "alumiini.drift_corrected": Event(name='alumiini.drift_corrected', body='Drift corrected', attributes=(_0, _165, _10, _5, _9, _1, _2, _3, _4, _12, _13, ), audit=Audit(action='CORRECT', outcome='success', target_type='repository', target='repo_name'), cdevents=(CDEventRule(type='dev.cdeventsx.alumiini-drift.corrected.0.1.0', subject='{alumiini.repo.name}', content={'repository': '{alumiini.repo.name}', 'environment': {'id': '{k8s.namespace.name}'}, 'resource': {'kind': '{alumiini.resource.kind}', 'name': '{alumiini.resource.name}'}}, chain='{assay.correlation_id}'), CDEventRule(type='environment.modified', subject='{k8s.namespace.name}', content={'name': '{k8s.namespace.name}'}, chain='{assay.correlation_id}'), )),
-        "alumiini.worker_started": Event(name='alumiini.worker_started', body='Worker started', attributes=(_0, _165, _10, _5, _9, _1, _2, _3, _4, _16, ), cdevents=(CDEventRule(type='dev.cdeventsx.alumiini-worker.started.0.1.0', subject='{alumiini.repo.name}', content={'repository': '{alumiini.repo.name}', 'worker': '{alumiini.worker.id}'}, chain='{assay.correlation_id}'), )),
-        "alumiini.worker_stopped": Event(name='alumiini.worker_stopped', body='Worker stopped', attributes=(_0, _165, _10, _5, _9, _1, _2, _3, _4, _16, ), cdevents=(CDEventRule(type='dev.cdeventsx.alumiini-worker.stopped.0.1.0', subject='{alumiini.repo.name}', content={'repository': '{alumiini.repo.name}', 'worker': '{alumiini.worker.id}'}, chain='{assay.correlation_id}'), )),
-        "alumiini.webhook_received": Event(name='alumiini.webhook_received', body='Webhook received', attributes=(_0, _165, _10, _5, _9, _1, _2, _3, _4, _17, ), audit=Audit(action='RECEIVE', outcome='success', target_type='repository', target='repo_name')),
+        "alumiini.sync_started": Event(name='alumiini.sync_started', body='Sync started', attributes=(_0, _188, _10, _5, _9, _1, _2, _3, _4, _20, ), audit=Audit(action='START', outcome='success', target_type='repository', target='repo_name'), cdevents=(CDEventRule(type='dev.cdeventsx.alumiini-deployment.started.0.1.0', subject='{alumiini.repo.name}', content={'repository': '{alumiini.repo.name}', 'revision': '{alumiini.repo.commit}', 'environment': {'id': '{k8s.namespace.name}'}, 'trigger': '{alumiini.sync.trigger}', 'rolloutRef': '{alumiini.rollout_ref}'}, chain='{assay.correlation_id}'), )),
+        "alumiini.sync_completed": Event(name='alumiini.sync_completed', body='Sync completed', attributes=(_0, _188, _10, _5, _9, _1, _2, _3, _4, _8, _6, _7, _20, ), audit=Audit(action='SYNC', outcome='success', target_type='repository', target='repo_name'), cdevents=(CDEventRule(type='dev.cdeventsx.alumiini-deployment.finished.0.1.0', subject='{alumiini.repo.name}', content={'repository': '{alumiini.repo.name}', 'revision': '{alumiini.repo.commit}', 'environment': {'id': '{k8s.namespace.name}'}, 'outcome': 'success', 'rolloutRef': '{alumiini.rollout_ref}'}, chain='{assay.correlation_id}'), CDEventRule(type='service.deployed', subject='{alumiini.repo.name}', content={'environment': {'id': '{k8s.namespace.name}'}, 'artifactId': 'pkg:generic/{alumiini.repo.name}@{alumiini.repo.commit}'}, when={'alumiini.sync.change': 'deployed'}, chain='{assay.correlation_id}'), CDEventRule(type='service.upgraded', subject='{alumiini.repo.name}', content={'environment': {'id': '{k8s.namespace.name}'}, 'artifactId': 'pkg:generic/{alumiini.repo.name}@{alumiini.repo.commit}'}, when={'alumiini.sync.change': 'upgraded'}, chain='{assay.correlation_id}'), CDEventRule(type='service.rolledback', subject='{alumiini.repo.name}', content={'environment': {'id': '{k8s.namespace.name}'}, 'artifactId': 'pkg:generic/{alumiini.repo.name}@{alumiini.repo.commit}'}, when={'alumiini.sync.change': 'rolledback'}, chain='{assay.correlation_id}'), )),
+        "alumiini.sync_failed": Event(name='alumiini.sync_failed', severity='error', body='Sync failed', attributes=(_0, _188, _10, _5, _9, _1, _2, _3, _4, _167, _41, _6, _7, _20, ), audit=Audit(action='SYNC', outcome='failure', target_type='repository', target='repo_name'), topics=(Topic(topic='errors:global'), ), cdevents=(CDEventRule(type='dev.cdeventsx.alumiini-deployment.failed.0.1.0', subject='{alumiini.repo.name}', content={'repository': '{alumiini.repo.name}', 'revision': '{alumiini.repo.commit}', 'environment': {'id': '{k8s.namespace.name}'}, 'outcome': 'failure', 'errors': '{assay.error.message}', 'rolloutRef': '{alumiini.rollout_ref}'}, chain='{assay.correlation_id}'), )),
+        "alumiini.git_fetched": Event(name='alumiini.git_fetched', body='Git fetched', attributes=(_0, _188, _10, _5, _9, _1, _2, _3, _4, _6, ), cdevents=(CDEventRule(type='dev.cdeventsx.alumiini-repository.changed.0.1.0', subject='{alumiini.repo.name}', content={'repository': '{alumiini.repo.name}', 'revision': '{alumiini.repo.commit}'}, chain='{assay.correlation_id}'), CDEventRule(type='repository.modified', subject='{alumiini.repo.name}', content={'name': '{alumiini.repo.name}', 'uri': '{alumiini.repo.url}'}, chain='{assay.correlation_id}'), )),
+        "alumiini.git_cloned": Event(name='alumiini.git_cloned', body='Git cloned', attributes=(_0, _188, _10, _5, _9, _1, _2, _3, _4, _6, )),
+        "alumiini.apply_started": Event(name='alumiini.apply_started', body='Apply started', attributes=(_0, _188, _10, _5, _9, _1, _2, _3, _4, _12, _13, )),
+        "alumiini.apply_completed": Event(name='alumiini.apply_completed', body='Apply completed', attributes=(_0, _188, _10, _5, _9, _1, _2, _3, _4, _12, _13, _6, _7, ), audit=Audit(action='APPLY', outcome='success', target_type='repository', target='repo_name')),
+        "alumiini.apply_failed": Event(name='alumiini.apply_failed', severity='error', body='Apply failed', attributes=(_0, _188, _10, _5, _9, _1, _2, _3, _4, _12, _13, _167, _41, _6, _7, ), audit=Audit(action='APPLY', outcome='failure', target_type='repository', target='repo_name'), topics=(Topic(topic='errors:global'), )),
+        "alumiini.drift_detected": Event(name='alumiini.drift_detected', severity='warning', body='Drift detected', attributes=(_0, _188, _10, _5, _9, _1, _2, _3, _4, _12, _13, ), audit=Audit(action='DETECT', outcome='success', target_type='repository', target='repo_name'), cdevents=(CDEventRule(type='dev.cdeventsx.alumiini-drift.detected.0.1.0', subject='{alumiini.repo.name}', content={'repository': '{alumiini.repo.name}', 'environment': {'id': '{k8s.namespace.name}'}, 'resource': {'kind': '{alumiini.resource.kind}', 'name': '{alumiini.resource.name}'}}, chain='{assay.correlation_id}'), )),
+        "alumiini.drift_corrected": Event(name='alumiini.drift_corrected', body='Drift corrected', attributes=(_0, _188, _10, _5, _9, _1, _2, _3, _4, _12, _13, ), audit=Audit(action='CORRECT', outcome='success', target_type='repository', target='repo_name'), cdevents=(CDEventRule(type='dev.cdeventsx.alumiini-drift.corrected.0.1.0', subject='{alumiini.repo.name}', content={'repository': '{alumiini.repo.name}', 'environment': {'id': '{k8s.namespace.name}'}, 'resource': {'kind': '{alumiini.resource.kind}', 'name': '{alumiini.resource.name}'}}, chain='{assay.correlation_id}'), CDEventRule(type='environment.modified', subject='{k8s.namespace.name}', content={'name': '{k8s.namespace.name}'}, chain='{assay.correlation_id}'), )),
+        "alumiini.worker_started": Event(name='alumiini.worker_started', body='Worker started', attributes=(_0, _188, _10, _5, _9, _1, _2, _3, _4, _16, ), cdevents=(CDEventRule(type='dev.cdeventsx.alumiini-worker.started.0.1.0', subject='{alumiini.repo.name}', content={'repository': '{alumiini.repo.name}', 'worker': '{alumiini.worker.id}'}, chain='{assay.correlation_id}'), )),
+        "alumiini.worker_stopped": Event(name='alumiini.worker_stopped', body='Worker stopped', attributes=(_0, _188, _10, _5, _9, _1, _2, _3, _4, _16, ), cdevents=(CDEventRule(type='dev.cdeventsx.alumiini-worker.stopped.0.1.0', subject='{alumiini.repo.name}', content={'repository': '{alumiini.repo.name}', 'worker': '{alumiini.worker.id}'}, chain='{assay.correlation_id}'), )),
+        "alumiini.webhook_received": Event(name='alumiini.webhook_received', body='Webhook received', attributes=(_0, _188, _10, _5, _9, _1, _2, _3, _4, _17, ), audit=Audit(action='RECEIVE', outcome='success', target_type='repository', target='repo_name')),
         "alumiini.cache.access": Event(name='alumiini.cache.access', severity='debug', body='Cache accessed', attributes=(_14, _15, )),
         "alumiini.worker.count": Event(name='alumiini.worker.count', severity='debug', body='Workers sampled', attributes=(_18, _19, )),
         "alumiini.worker.restart": Event(name='alumiini.worker.restart', severity='warning', body='Worker restarted', attributes=(_0, _16, )),
-        "alumiini.error": Event(name='alumiini.error', severity='error', body='ALUMIINI error', attributes=(_0, _144, _166, ), topics=(Topic(topic='errors:global'), )),
+        "alumiini.error": Event(name='alumiini.error', severity='error', body='ALUMIINI error', attributes=(_0, _167, _189, ), topics=(Topic(topic='errors:global'), )),
         "anvil.label.submitted": Event(name='anvil.label.submitted', body='Label submitted (Anvil)', attributes=(_21, _22, _23, _24, _39, ), audit=Audit(action='SUBMIT', outcome='success', target_type='assignment', target='assignment_id', actor='labeler_id'), topics=(Topic(topic='queue:{queue_id}', message='label_submitted', payload=('assignment_id', 'labeler_id', )), Topic(topic='admin:global', message='label_submitted', payload=('queue_id', 'assignment_id', )), )),
         "anvil.assignment.completed": Event(name='anvil.assignment.completed', body='Assignment completed', attributes=(_21, _22, _23, ), audit=Audit(action='COMPLETE', outcome='success', target_type='assignment', target='assignment_id', actor='labeler_id')),
         "anvil.queue.stats_updated": Event(name='anvil.queue.stats_updated', severity='debug', body='Queue figures updated', attributes=(_21, _25, _26, _27, ), topics=(Topic(topic='queue:{queue_id}', message='stats_updated', payload=('total', 'completed', 'remaining', )), Topic(topic='admin:global', message='queue_stats_updated', payload=('queue_id', 'total', 'completed', 'remaining', )), )),
@@ -441,103 +490,118 @@ CATALOGUE: Final = Catalogue(
         "anvil.agreement.low_score": Event(name='anvil.agreement.low_score', severity='warning', body='The agreement between labelers is low', attributes=(_21, _28, _29, _30, )),
         "anvil.export.progress": Event(name='anvil.export.progress', severity='debug', body='An export made progress', attributes=(_34, _21, _33, _35, ), audit=Audit(action='EXPORT', outcome='unknown', target_type='export', target='export_id')),
         "anvil.export.completed": Event(name='anvil.export.completed', body='An export was completed', attributes=(_34, _21, _33, ), audit=Audit(action='EXPORT', outcome='success', target_type='export', target='export_id'), cdevents=(CDEventRule(type='artifact.published', subject='pkg:generic/anvil-export/{anvil.export_id}', chain='{assay.correlation_id}'), )),
-        "anvil.export.failed": Event(name='anvil.export.failed', severity='error', body='An export failed', attributes=(_34, _21, _33, _144, _41, ), audit=Audit(action='EXPORT', outcome='failure', target_type='export', target='export_id')),
+        "anvil.export.failed": Event(name='anvil.export.failed', severity='error', body='An export failed', attributes=(_34, _21, _33, _167, _41, ), audit=Audit(action='EXPORT', outcome='failure', target_type='export', target='export_id')),
         "anvil.schema.validation": Event(name='anvil.schema.validation', body='A label schema was validated', attributes=(_37, )),
         "anvil.schema.migration": Event(name='anvil.schema.migration', body='Labels were migrated to a new schema', attributes=(_37, )),
-        "flowstone.run.queued": Event(name='flowstone.run.queued', body='Run queued', attributes=(_76, _77, _82, ), audit=Audit(action='QUEUE', outcome='success', target_type='run', target='run_id', actor='actor'), topics=(Topic(topic='run:{run_id}'), ), cdevents=(CDEventRule(type='pipelinerun.queued', subject='{flowstone.run_id}', content={'pipelineName': '{flowstone.job}', 'uri': 'urn:flowstone:run:{flowstone.run_id}'}, chain='{flowstone.run_id}'), )),
-        "flowstone.run.start": Event(name='flowstone.run.start', body='Run started', attributes=(_76, _77, _82, ), audit=Audit(action='START', outcome='success', target_type='run', target='run_id', actor='actor'), topics=(Topic(topic='run:{run_id}'), ), cdevents=(CDEventRule(type='pipelinerun.started', subject='{flowstone.run_id}', content={'pipelineName': '{flowstone.job}', 'uri': 'urn:flowstone:run:{flowstone.run_id}'}, chain='{flowstone.run_id}'), )),
-        "flowstone.run.stop": Event(name='flowstone.run.stop', body='Run completed', attributes=(_76, _77, _82, _94, ), audit=Audit(action='EXECUTE', outcome='success', target_type='run', target='run_id', actor='actor'), topics=(Topic(topic='run:{run_id}'), ), cdevents=(CDEventRule(type='pipelinerun.finished', subject='{flowstone.run_id}', content={'pipelineName': '{flowstone.job}', 'uri': 'urn:flowstone:run:{flowstone.run_id}', 'outcome': 'success'}, chain='{flowstone.run_id}'), )),
-        "flowstone.run.exception": Event(name='flowstone.run.exception', severity='error', body='Run failed', attributes=(_76, _77, _82, _94, _144, _41, ), audit=Audit(action='EXECUTE', outcome='failure', target_type='run', target='run_id', actor='actor'), topics=(Topic(topic='run:{run_id}'), ), cdevents=(CDEventRule(type='pipelinerun.finished', subject='{flowstone.run_id}', content={'pipelineName': '{flowstone.job}', 'uri': 'urn:flowstone:run:{flowstone.run_id}', 'outcome': 'failure', 'errors': '{assay.error.message}'}, chain='{flowstone.run_id}'), )),
-        "flowstone.run.canceled": Event(name='flowstone.run.canceled', severity='warning', body='Run canceled', attributes=(_76, _77, _82, ), audit=Audit(action='CANCEL', outcome='success', target_type='run', target='run_id', actor='actor'), topics=(Topic(topic='run:{run_id}'), ), cdevents=(CDEventRule(type='pipelinerun.finished', subject='{flowstone.run_id}', content={'pipelineName': '{flowstone.job}', 'uri': 'urn:flowstone:run:{flowstone.run_id}', 'outcome': 'cancel'}, chain='{flowstone.run_id}'), )),
+        "flowstone.run.queued": Event(name='flowstone.run.queued', body='Run queued', attributes=(_76, _77, _82, _83, _95, _94, _90, _84, _88, _85, _86, _87, _89, _75, ), audit=Audit(action='QUEUE', outcome='success', target_type='run', target='run_id', actor='actor', actor_type='{actor_type}'), topics=(Topic(topic='run:{run_id}'), ), cdevents=(CDEventRule(type='pipelinerun.queued', subject='{flowstone.run_id}', content={'pipelineName': '{flowstone.job}', 'uri': 'urn:flowstone:run:{flowstone.run_id}'}, chain='{flowstone.run_id}'), )),
+        "flowstone.run.dequeued": Event(name='flowstone.run.dequeued', body='Run dequeued', attributes=(_76, _77, _82, _83, _95, _94, _90, _84, _88, _85, _86, _87, _89, _75, _118, ), topics=(Topic(topic='run:{run_id}'), )),
+        "flowstone.run.canceling": Event(name='flowstone.run.canceling', severity='warning', body='Run cancellation requested', attributes=(_76, _77, _82, _83, ), audit=Audit(action='CANCEL', outcome='unknown', target_type='run', target='run_id', actor='actor', actor_type='{actor_type}'), topics=(Topic(topic='run:{run_id}'), )),
+        "flowstone.run.start": Event(name='flowstone.run.start', body='Run started', attributes=(_76, _77, _82, _83, _95, _94, _90, _84, _88, _85, _86, _87, _89, _75, ), audit=Audit(action='START', outcome='success', target_type='run', target='run_id', actor='actor', actor_type='{actor_type}'), topics=(Topic(topic='run:{run_id}'), ), cdevents=(CDEventRule(type='pipelinerun.started', subject='{flowstone.run_id}', content={'pipelineName': '{flowstone.job}', 'uri': 'urn:flowstone:run:{flowstone.run_id}'}, chain='{flowstone.run_id}'), )),
+        "flowstone.run.stop": Event(name='flowstone.run.stop', body='Run completed', attributes=(_76, _77, _82, _83, _95, _94, _90, _84, _88, _85, _86, _87, _89, _75, _102, ), audit=Audit(action='EXECUTE', outcome='success', target_type='run', target='run_id', actor='actor', actor_type='{actor_type}'), topics=(Topic(topic='run:{run_id}'), ), cdevents=(CDEventRule(type='pipelinerun.finished', subject='{flowstone.run_id}', content={'pipelineName': '{flowstone.job}', 'uri': 'urn:flowstone:run:{flowstone.run_id}', 'outcome': 'success'}, chain='{flowstone.run_id}'), )),
+        "flowstone.run.exception": Event(name='flowstone.run.exception', severity='error', body='Run failed', attributes=(_76, _77, _82, _83, _95, _94, _90, _84, _88, _85, _86, _87, _89, _75, _102, _167, _41, ), audit=Audit(action='EXECUTE', outcome='failure', target_type='run', target='run_id', actor='actor', actor_type='{actor_type}'), topics=(Topic(topic='run:{run_id}'), ), cdevents=(CDEventRule(type='pipelinerun.finished', subject='{flowstone.run_id}', content={'pipelineName': '{flowstone.job}', 'uri': 'urn:flowstone:run:{flowstone.run_id}', 'outcome': 'failure', 'errors': '{assay.error.message}'}, chain='{flowstone.run_id}'), )),
+        "flowstone.run.canceled": Event(name='flowstone.run.canceled', severity='warning', body='Run canceled', attributes=(_76, _77, _82, _83, _95, _94, _90, _84, _88, _85, _86, _87, _89, _75, ), audit=Audit(action='CANCEL', outcome='success', target_type='run', target='run_id', actor='actor', actor_type='{actor_type}'), topics=(Topic(topic='run:{run_id}'), ), cdevents=(CDEventRule(type='pipelinerun.finished', subject='{flowstone.run_id}', content={'pipelineName': '{flowstone.job}', 'uri': 'urn:flowstone:run:{flowstone.run_id}', 'outcome': 'cancel'}, chain='{flowstone.run_id}'), )),
+        "flowstone.run.interrupted": Event(name='flowstone.run.interrupted', severity='warning', body='Run interrupted', attributes=(_76, _77, _82, _83, _95, _94, _90, _84, _88, _85, _86, _87, _89, _75, ), topics=(Topic(topic='run:{run_id}'), )),
         "flowstone.materialization.start": Event(name='flowstone.materialization.start', body='Materialization started', log='materialization_start', attributes=(_74, _75, _76, ), topics=(Topic(topic='materializations', message='materialization_started', payload=('asset', 'partition', 'run_id', )), Topic(topic='asset:{asset}'), Topic(topic='run:{run_id}'), ), cdevents=(CDEventRule(type='taskrun.started', subject='{flowstone.run_id}/{flowstone.asset}', content={'taskName': '{flowstone.asset}', 'pipelineRun': {'id': '{flowstone.run_id}'}}, chain='{flowstone.run_id}'), )),
-        "flowstone.materialization.stop": Event(name='flowstone.materialization.stop', body='Materialization completed', log='materialization_complete', attributes=(_74, _75, _76, _94, ), topics=(Topic(topic='materializations'), Topic(topic='asset:{asset}'), Topic(topic='run:{run_id}'), ), cdevents=(CDEventRule(type='taskrun.finished', subject='{flowstone.run_id}/{flowstone.asset}', content={'taskName': '{flowstone.asset}', 'pipelineRun': {'id': '{flowstone.run_id}'}, 'outcome': 'success'}, chain='{flowstone.run_id}'), )),
-        "flowstone.materialization.exception": Event(name='flowstone.materialization.exception', severity='error', body='Materialization failed', log='materialization_failed', attributes=(_74, _75, _76, _144, _41, _90, ), topics=(Topic(topic='materializations'), Topic(topic='asset:{asset}'), Topic(topic='run:{run_id}'), ), cdevents=(CDEventRule(type='taskrun.finished', subject='{flowstone.run_id}/{flowstone.asset}', content={'taskName': '{flowstone.asset}', 'pipelineRun': {'id': '{flowstone.run_id}'}, 'outcome': 'failure', 'errors': '{assay.error.message}'}, chain='{flowstone.run_id}'), )),
-        "flowstone.materialization.retry": Event(name='flowstone.materialization.retry', severity='warning', body='Materialization will be retried', attributes=(_74, _75, _76, _91, _144, ), topics=(Topic(topic='materializations'), Topic(topic='asset:{asset}'), Topic(topic='run:{run_id}'), )),
-        "flowstone.asset_check.evaluated": Event(name='flowstone.asset_check.evaluated', body='Asset check evaluated', attributes=(_74, _88, _89, _76, ), topics=(Topic(topic='asset:{asset}'), Topic(topic='run:{run_id}'), )),
+        "flowstone.materialization.stop": Event(name='flowstone.materialization.stop', body='Materialization completed', log='materialization_complete', attributes=(_74, _75, _76, _102, ), topics=(Topic(topic='materializations'), Topic(topic='asset:{asset}'), Topic(topic='run:{run_id}'), ), cdevents=(CDEventRule(type='taskrun.finished', subject='{flowstone.run_id}/{flowstone.asset}', content={'taskName': '{flowstone.asset}', 'pipelineRun': {'id': '{flowstone.run_id}'}, 'outcome': 'success'}, chain='{flowstone.run_id}'), )),
+        "flowstone.materialization.exception": Event(name='flowstone.materialization.exception', severity='error', body='Materialization failed', log='materialization_failed', attributes=(_74, _75, _76, _167, _41, _98, ), topics=(Topic(topic='materializations'), Topic(topic='asset:{asset}'), Topic(topic='run:{run_id}'), ), cdevents=(CDEventRule(type='taskrun.finished', subject='{flowstone.run_id}/{flowstone.asset}', content={'taskName': '{flowstone.asset}', 'pipelineRun': {'id': '{flowstone.run_id}'}, 'outcome': 'failure', 'errors': '{assay.error.message}'}, chain='{flowstone.run_id}'), )),
+        "flowstone.materialization.canceled": Event(name='flowstone.materialization.canceled', severity='warning', body='Materialization canceled', attributes=(_74, _75, _76, ), topics=(Topic(topic='materializations'), Topic(topic='asset:{asset}'), Topic(topic='run:{run_id}'), ), cdevents=(CDEventRule(type='taskrun.finished', subject='{flowstone.run_id}/{flowstone.asset}', content={'taskName': '{flowstone.asset}', 'pipelineRun': {'id': '{flowstone.run_id}'}, 'outcome': 'cancel'}, chain='{flowstone.run_id}'), )),
+        "flowstone.materialization.skipped": Event(name='flowstone.materialization.skipped', body='Materialization skipped', attributes=(_74, _75, _76, ), topics=(Topic(topic='materializations'), Topic(topic='asset:{asset}'), Topic(topic='run:{run_id}'), ), cdevents=(CDEventRule(type='taskrun.finished', subject='{flowstone.run_id}/{flowstone.asset}', content={'taskName': '{flowstone.asset}', 'pipelineRun': {'id': '{flowstone.run_id}'}, 'outcome': 'cancel'}, chain='{flowstone.run_id}'), )),
+        "flowstone.materialization.retry": Event(name='flowstone.materialization.retry', severity='warning', body='Materialization will be retried', attributes=(_74, _75, _76, _99, _167, ), topics=(Topic(topic='materializations'), Topic(topic='asset:{asset}'), Topic(topic='run:{run_id}'), )),
+        "flowstone.asset_check.evaluated": Event(name='flowstone.asset_check.evaluated', body='Asset check evaluated', attributes=(_74, _96, _97, _109, _110, _75, _76, _104, ), topics=(Topic(topic='asset:{asset}'), Topic(topic='run:{run_id}'), )),
+        "flowstone.asset_check.exception": Event(name='flowstone.asset_check.exception', severity='error', body='Asset check failed to run', attributes=(_74, _96, _97, _109, _110, _75, _76, _104, _167, _41, ), topics=(Topic(topic='asset:{asset}'), Topic(topic='run:{run_id}'), )),
+        "flowstone.asset.observed": Event(name='flowstone.asset.observed', body='Asset observed', attributes=(_74, _75, _76, ), topics=(Topic(topic='asset:{asset}'), )),
+        "flowstone.asset.failed_to_materialize": Event(name='flowstone.asset.failed_to_materialize', severity='warning', body='Asset failed to materialize', attributes=(_74, _75, _76, _117, _91, ), topics=(Topic(topic='asset:{asset}'), )),
+        "flowstone.asset.freshness_changed": Event(name='flowstone.asset.freshness_changed', body='Asset freshness changed', attributes=(_74, _115, _116, ), topics=(Topic(topic='asset:{asset}'), )),
+        "flowstone.asset.wiped": Event(name='flowstone.asset.wiped', severity='warning', body='Asset wiped', attributes=(_74, ), audit=Audit(action='DELETE', outcome='success', target_type='asset', target='asset'), topics=(Topic(topic='asset:{asset}'), )),
+        "flowstone.step.skipped": Event(name='flowstone.step.skipped', body='Step skipped', attributes=(_76, _77, _104, ), topics=(Topic(topic='run:{run_id}'), )),
+        "flowstone.step.expectation": Event(name='flowstone.step.expectation', body='Expectation evaluated', attributes=(_76, _104, _113, _97, ), topics=(Topic(topic='run:{run_id}'), )),
+        "flowstone.hook.completed": Event(name='flowstone.hook.completed', severity='debug', body='Hook completed', attributes=(_76, _104, _114, )),
+        "flowstone.hook.skipped": Event(name='flowstone.hook.skipped', severity='debug', body='Hook skipped', attributes=(_76, _104, _114, )),
+        "flowstone.hook.errored": Event(name='flowstone.hook.errored', severity='error', body='Hook failed', attributes=(_76, _104, _114, _167, _41, )),
         "flowstone.checkpoint.requested": Event(name='flowstone.checkpoint.requested', body='Checkpoint pending approval', log='checkpoint_pending', attributes=(_80, _79, _81, _82, ), audit=Audit(action='REQUEST', outcome='success', target_type='checkpoint', target='approval_id', actor='actor'), topics=(Topic(topic='checkpoints'), ), cdevents=(CDEventRule(type='dev.cdeventsx.flowstone-checkpoint.requested.0.1.0', subject='{flowstone.approval_id}', content={'checkpoint': '{flowstone.checkpoint}', 'status': '{flowstone.status}', 'actor': '{flowstone.actor}'}, chain='{assay.correlation_id}'), CDEventRule(type='approval.created', subject='{flowstone.approval_id}', content={'approvalDetailsUrl': 'urn:flowstone:approval:{flowstone.approval_id}', 'resourceTargetUrl': 'urn:flowstone:checkpoint:{flowstone.checkpoint}', 'requestor': 'urn:flowstone:actor:{flowstone.actor}'}, draft=True, chain='{assay.correlation_id}'), )),
-        "flowstone.checkpoint.approved": Event(name='flowstone.checkpoint.approved', body='Checkpoint approved', attributes=(_80, _79, _81, _82, _83, _95, ), audit=Audit(action='APPROVE', outcome='success', target_type='checkpoint', target='approval_id', actor='actor'), topics=(Topic(topic='checkpoints'), ), cdevents=(CDEventRule(type='dev.cdeventsx.flowstone-checkpoint.approved.0.1.0', subject='{flowstone.approval_id}', content={'checkpoint': '{flowstone.checkpoint}', 'status': '{flowstone.status}', 'actor': '{flowstone.actor}', 'reason': '{flowstone.reason}'}, chain='{assay.correlation_id}'), CDEventRule(type='approval.closed', subject='{flowstone.approval_id}', content={'approvalDetailsUrl': 'urn:flowstone:approval:{flowstone.approval_id}', 'resourceTargetUrl': 'urn:flowstone:checkpoint:{flowstone.checkpoint}', 'responder': 'urn:flowstone:actor:{flowstone.actor}', 'decision': 'approved', 'status': 'approved'}, draft=True, chain='{assay.correlation_id}'), )),
-        "flowstone.checkpoint.rejected": Event(name='flowstone.checkpoint.rejected', severity='warning', body='Checkpoint rejected', attributes=(_80, _79, _81, _82, _83, _95, ), audit=Audit(action='REJECT', outcome='success', target_type='checkpoint', target='approval_id', actor='actor'), topics=(Topic(topic='checkpoints'), ), cdevents=(CDEventRule(type='dev.cdeventsx.flowstone-checkpoint.rejected.0.1.0', subject='{flowstone.approval_id}', content={'checkpoint': '{flowstone.checkpoint}', 'status': '{flowstone.status}', 'actor': '{flowstone.actor}', 'reason': '{flowstone.reason}'}, chain='{assay.correlation_id}'), CDEventRule(type='approval.closed', subject='{flowstone.approval_id}', content={'approvalDetailsUrl': 'urn:flowstone:approval:{flowstone.approval_id}', 'resourceTargetUrl': 'urn:flowstone:checkpoint:{flowstone.checkpoint}', 'responder': 'urn:flowstone:actor:{flowstone.actor}', 'decision': 'rejected', 'status': 'rejected'}, draft=True, chain='{assay.correlation_id}'), )),
-        "flowstone.checkpoint.timeout": Event(name='flowstone.checkpoint.timeout', severity='warning', body='Checkpoint timed out', attributes=(_80, _79, _81, _95, ), audit=Audit(action='EXPIRE', outcome='failure', target_type='checkpoint', target='approval_id'), topics=(Topic(topic='checkpoints'), ), cdevents=(CDEventRule(type='dev.cdeventsx.flowstone-checkpoint.timeout.0.1.0', subject='{flowstone.approval_id}', content={'checkpoint': '{flowstone.checkpoint}', 'status': '{flowstone.status}'}, chain='{assay.correlation_id}'), CDEventRule(type='approval.closed', subject='{flowstone.approval_id}', content={'approvalDetailsUrl': 'urn:flowstone:approval:{flowstone.approval_id}', 'resourceTargetUrl': 'urn:flowstone:checkpoint:{flowstone.checkpoint}', 'responder': 'urn:flowstone:checkpoint:{flowstone.checkpoint}', 'decision': 'rejected', 'status': 'expired'}, draft=True, chain='{assay.correlation_id}'), )),
-        "flowstone.resource.health_check": Event(name='flowstone.resource.health_check', body='Resource checked', attributes=(_84, _85, )),
-        "flowstone.sensor.poll": Event(name='flowstone.sensor.poll', severity='debug', body='Sensor polled', attributes=(_86, )),
-        "flowstone.sensor.trigger": Event(name='flowstone.sensor.trigger', body='Sensor triggered', attributes=(_86, _76, ), audit=Audit(action='TRIGGER', outcome='success', target_type='sensor', target='sensor')),
-        "flowstone.schedule.tick": Event(name='flowstone.schedule.tick', body='Schedule ticked', attributes=(_87, _76, )),
-        "flowstone.error": Event(name='flowstone.error', severity='error', body='FlowStone error', attributes=(_167, _166, _74, _75, _76, _90, ), topics=(Topic(topic='errors:global'), )),
-        "flowstone.signal_gate.create": Event(name='flowstone.signal_gate.create', body='A gate started to wait for a signal', attributes=(_76, _74, _96, )),
-        "flowstone.signal_gate.signal": Event(name='flowstone.signal_gate.signal', body='A gate received its signal', attributes=(_76, _74, _96, )),
-        "flowstone.signal_gate.timeout": Event(name='flowstone.signal_gate.timeout', severity='warning', body='A gate timed out', attributes=(_76, _74, _96, )),
-        "flowstone.signal_gate.timeout_retry": Event(name='flowstone.signal_gate.timeout_retry', severity='warning', body='A gate waits again after a timeout', attributes=(_76, _74, _96, )),
-        "flowstone.signal_gate.cancel": Event(name='flowstone.signal_gate.cancel', body='A gate was canceled', attributes=(_76, _74, _96, )),
-        "flowstone.rate_limit.check": Event(name='flowstone.rate_limit.check', severity='debug', body='A rate limit was checked', attributes=(_76, _74, _97, )),
-        "flowstone.rate_limit.wait": Event(name='flowstone.rate_limit.wait', body='A step waits for a slot of a rate limit', attributes=(_76, _74, _97, )),
-        "flowstone.rate_limit.slot_acquired": Event(name='flowstone.rate_limit.slot_acquired', severity='debug', body='A step acquired a slot of a rate limit', attributes=(_76, _74, _97, )),
-        "flowstone.rate_limit.slot_released": Event(name='flowstone.rate_limit.slot_released', severity='debug', body='A step released its slot of a rate limit', attributes=(_76, _74, _97, )),
+        "flowstone.checkpoint.approved": Event(name='flowstone.checkpoint.approved', body='Checkpoint approved', attributes=(_80, _79, _81, _82, _91, _103, ), audit=Audit(action='APPROVE', outcome='success', target_type='checkpoint', target='approval_id', actor='actor'), topics=(Topic(topic='checkpoints'), ), cdevents=(CDEventRule(type='dev.cdeventsx.flowstone-checkpoint.approved.0.1.0', subject='{flowstone.approval_id}', content={'checkpoint': '{flowstone.checkpoint}', 'status': '{flowstone.status}', 'actor': '{flowstone.actor}', 'reason': '{flowstone.reason}'}, chain='{assay.correlation_id}'), CDEventRule(type='approval.closed', subject='{flowstone.approval_id}', content={'approvalDetailsUrl': 'urn:flowstone:approval:{flowstone.approval_id}', 'resourceTargetUrl': 'urn:flowstone:checkpoint:{flowstone.checkpoint}', 'responder': 'urn:flowstone:actor:{flowstone.actor}', 'decision': 'approved', 'status': 'approved'}, draft=True, chain='{assay.correlation_id}'), )),
+        "flowstone.checkpoint.rejected": Event(name='flowstone.checkpoint.rejected', severity='warning', body='Checkpoint rejected', attributes=(_80, _79, _81, _82, _91, _103, ), audit=Audit(action='REJECT', outcome='success', target_type='checkpoint', target='approval_id', actor='actor'), topics=(Topic(topic='checkpoints'), ), cdevents=(CDEventRule(type='dev.cdeventsx.flowstone-checkpoint.rejected.0.1.0', subject='{flowstone.approval_id}', content={'checkpoint': '{flowstone.checkpoint}', 'status': '{flowstone.status}', 'actor': '{flowstone.actor}', 'reason': '{flowstone.reason}'}, chain='{assay.correlation_id}'), CDEventRule(type='approval.closed', subject='{flowstone.approval_id}', content={'approvalDetailsUrl': 'urn:flowstone:approval:{flowstone.approval_id}', 'resourceTargetUrl': 'urn:flowstone:checkpoint:{flowstone.checkpoint}', 'responder': 'urn:flowstone:actor:{flowstone.actor}', 'decision': 'rejected', 'status': 'rejected'}, draft=True, chain='{assay.correlation_id}'), )),
+        "flowstone.checkpoint.timeout": Event(name='flowstone.checkpoint.timeout', severity='warning', body='Checkpoint timed out', attributes=(_80, _79, _81, _103, ), audit=Audit(action='EXPIRE', outcome='failure', target_type='checkpoint', target='approval_id'), topics=(Topic(topic='checkpoints'), ), cdevents=(CDEventRule(type='dev.cdeventsx.flowstone-checkpoint.timeout.0.1.0', subject='{flowstone.approval_id}', content={'checkpoint': '{flowstone.checkpoint}', 'status': '{flowstone.status}'}, chain='{assay.correlation_id}'), CDEventRule(type='approval.closed', subject='{flowstone.approval_id}', content={'approvalDetailsUrl': 'urn:flowstone:approval:{flowstone.approval_id}', 'resourceTargetUrl': 'urn:flowstone:checkpoint:{flowstone.checkpoint}', 'responder': 'urn:flowstone:checkpoint:{flowstone.checkpoint}', 'decision': 'rejected', 'status': 'expired'}, draft=True, chain='{assay.correlation_id}'), )),
+        "flowstone.resource.health_check": Event(name='flowstone.resource.health_check', body='Resource checked', attributes=(_92, _93, )),
+        "flowstone.sensor.poll": Event(name='flowstone.sensor.poll', severity='debug', body='Sensor polled', attributes=(_94, )),
+        "flowstone.sensor.trigger": Event(name='flowstone.sensor.trigger', body='Sensor triggered', attributes=(_94, _76, ), audit=Audit(action='TRIGGER', outcome='success', target_type='sensor', target='sensor')),
+        "flowstone.schedule.tick": Event(name='flowstone.schedule.tick', body='Schedule ticked', attributes=(_95, _76, )),
+        "flowstone.error": Event(name='flowstone.error', severity='error', body='FlowStone error', attributes=(_190, _189, _74, _75, _76, _112, _111, _77, _104, _92, _78, _94, _95, _98, ), topics=(Topic(topic='errors:global'), )),
+        "flowstone.signal_gate.create": Event(name='flowstone.signal_gate.create', body='A gate started to wait for a signal', attributes=(_76, _74, _119, )),
+        "flowstone.signal_gate.signal": Event(name='flowstone.signal_gate.signal', body='A gate received its signal', attributes=(_76, _74, _119, )),
+        "flowstone.signal_gate.timeout": Event(name='flowstone.signal_gate.timeout', severity='warning', body='A gate timed out', attributes=(_76, _74, _119, )),
+        "flowstone.signal_gate.timeout_retry": Event(name='flowstone.signal_gate.timeout_retry', severity='warning', body='A gate waits again after a timeout', attributes=(_76, _74, _119, )),
+        "flowstone.signal_gate.cancel": Event(name='flowstone.signal_gate.cancel', body='A gate was canceled', attributes=(_76, _74, _119, )),
+        "flowstone.rate_limit.check": Event(name='flowstone.rate_limit.check', severity='debug', body='A rate limit was checked', attributes=(_76, _74, _120, )),
+        "flowstone.rate_limit.wait": Event(name='flowstone.rate_limit.wait', body='A step waits for a slot of a rate limit', attributes=(_76, _74, _120, )),
+        "flowstone.rate_limit.slot_acquired": Event(name='flowstone.rate_limit.slot_acquired', severity='debug', body='A step acquired a slot of a rate limit', attributes=(_76, _74, _120, )),
+        "flowstone.rate_limit.slot_released": Event(name='flowstone.rate_limit.slot_released', severity='debug', body='A step released its slot of a rate limit', attributes=(_76, _74, _120, )),
         "flowstone.parallel.branch_start": Event(name='flowstone.parallel.branch_start', body='A branch started', attributes=(_76, _74, )),
         "flowstone.parallel.branch_complete": Event(name='flowstone.parallel.branch_complete', body='A branch succeeded', attributes=(_76, _74, )),
-        "flowstone.parallel.branch_fail": Event(name='flowstone.parallel.branch_fail', severity='error', body='A branch failed', attributes=(_76, _74, _144, )),
+        "flowstone.parallel.branch_fail": Event(name='flowstone.parallel.branch_fail', severity='error', body='A branch failed', attributes=(_76, _74, _167, )),
         "flowstone.scatter.instance_complete": Event(name='flowstone.scatter.instance_complete', severity='debug', body='An item of a scatter succeeded', attributes=(_76, _74, )),
-        "flowstone.scatter.instance_fail": Event(name='flowstone.scatter.instance_fail', severity='error', body='An item of a scatter failed', attributes=(_76, _74, _144, )),
+        "flowstone.scatter.instance_fail": Event(name='flowstone.scatter.instance_fail', severity='error', body='An item of a scatter failed', attributes=(_76, _74, _167, )),
         "flowstone.scatter.gather_ready": Event(name='flowstone.scatter.gather_ready', body='All results of a scatter are ready to be gathered', attributes=(_76, _74, )),
         "flowstone.scatter.batch_create": Event(name='flowstone.scatter.batch_create', severity='debug', body='A batch of items was created', attributes=(_76, _74, )),
         "flowstone.scatter.batch_start": Event(name='flowstone.scatter.batch_start', severity='debug', body='A batch of items started', attributes=(_76, _74, )),
         "flowstone.scatter.batch_complete": Event(name='flowstone.scatter.batch_complete', severity='debug', body='A batch of items succeeded', attributes=(_76, _74, )),
-        "flowstone.scatter.batch_fail": Event(name='flowstone.scatter.batch_fail', severity='error', body='A batch of items failed', attributes=(_76, _74, _144, )),
+        "flowstone.scatter.batch_fail": Event(name='flowstone.scatter.batch_fail', severity='error', body='A batch of items failed', attributes=(_76, _74, _167, )),
         "flowstone.item_reader.read": Event(name='flowstone.item_reader.read', severity='debug', body='Items were read', attributes=(_76, _74, )),
-        "forge.pipeline.start": Event(name='forge.pipeline.start', body='Pipeline started', attributes=(_99, ), cdevents=(CDEventRule(type='pipelinerun.started', subject='{assay.correlation_id}', content={'pipelineName': '{forge.pipeline_id}', 'uri': 'urn:forge:pipeline:{forge.pipeline_id}'}, chain='{assay.correlation_id}'), )),
-        "forge.pipeline.executed": Event(name='forge.pipeline.executed', body='Pipeline executed', attributes=(_99, _102, ), cdevents=(CDEventRule(type='pipelinerun.finished', subject='{assay.correlation_id}', content={'pipelineName': '{forge.pipeline_id}', 'uri': 'urn:forge:pipeline:{forge.pipeline_id}', 'outcome': '{forge.outcome}'}, chain='{assay.correlation_id}'), )),
-        "forge.sample.created": Event(name='forge.sample.created', body='Sample created', attributes=(_98, _99, ), audit=Audit(action='CREATE', outcome='success', target_type='sample', target='sample_id'), topics=(Topic(topic='admin:global', message='sample_created', payload=('sample_id', 'pipeline_id', )), )),
-        "forge.artifact.uploaded": Event(name='forge.artifact.uploaded', body='Artifact uploaded', attributes=(_100, _98, _103, ), audit=Audit(action='UPLOAD', outcome='success', target_type='artifact', target='artifact_id'), cdevents=(CDEventRule(type='artifact.published', subject='pkg:generic/forge/{forge.artifact_id}', chain='{assay.correlation_id}'), )),
-        "forge.stage.retry": Event(name='forge.stage.retry', severity='warning', body='Stage retried', attributes=(_101, _98, _144, )),
-        "forge.dlq.enqueue": Event(name='forge.dlq.enqueue', severity='error', body='Sample moved to the dead-letter queue', attributes=(_101, _98, _144, )),
-        "forge.storage.sample_write": Event(name='forge.storage.sample_write', severity='debug', body='A sample was written', attributes=(_98, )),
-        "forge.storage.artifact_upload": Event(name='forge.storage.artifact_upload', severity='debug', body='An artifact was uploaded to the store', attributes=(_100, _103, )),
-        "forge.storage.artifact_download": Event(name='forge.storage.artifact_download', severity='debug', body='An artifact was downloaded from the store', attributes=(_100, _103, )),
-        "forge.measurement.batch_complete": Event(name='forge.measurement.batch_complete', body='A batch of measurements was completed', attributes=(_104, _105, )),
-        "ingot.live_view.mount.stop": Event(name='ingot.live_view.mount.stop', body='LiveView mounted', attributes=(_106, _107, _109, _118, )),
-        "ingot.forge_client.get_sample.stop": Event(name='ingot.forge_client.get_sample.stop', severity='warning', body='ForgeClient error', when={'result': 'error'}, attributes=(_168, _112, _113, _115, _118, ), topics=(Topic(topic='errors:global', message='error', payload=('type', 'operation', 'sample_id', 'reason', 'timestamp', ), constants={'type': 'forge_client_error'}), )),
-        "ingot.forge_client.get_sample.exception": Event(name='ingot.forge_client.get_sample.exception', severity='warning', body='ForgeClient error', attributes=(_168, _112, _169, _115, _118, ), topics=(Topic(topic='errors:global', message='error', payload=('type', 'operation', 'sample_id', 'reason', 'timestamp', ), constants={'type': 'forge_client_error'}), )),
-        "ingot.anvil_client.submit_label.stop": Event(name='ingot.anvil_client.submit_label.stop', severity='warning', body='AnvilClient error', when={'result': 'error'}, attributes=(_170, _108, _113, _115, _118, ), topics=(Topic(topic='errors:global', message='error', payload=('type', 'operation', 'assignment_id', 'reason', 'timestamp', ), constants={'type': 'anvil_client_error'}), )),
-        "ingot.anvil_client.submit_label.exception": Event(name='ingot.anvil_client.submit_label.exception', severity='warning', body='AnvilClient error', attributes=(_170, _108, _169, _115, _118, ), topics=(Topic(topic='errors:global', message='error', payload=('type', 'operation', 'assignment_id', 'reason', 'timestamp', ), constants={'type': 'anvil_client_error'}), )),
-        "ingot.anvil_client.fetch_assignment.stop": Event(name='ingot.anvil_client.fetch_assignment.stop', severity='warning', body='AnvilClient error', when={'result': 'error'}, attributes=(_171, _108, _113, _115, _118, ), topics=(Topic(topic='errors:global', message='error', payload=('type', 'operation', 'assignment_id', 'reason', 'timestamp', ), constants={'type': 'anvil_client_error'}), )),
-        "ingot.anvil_client.fetch_assignment.exception": Event(name='ingot.anvil_client.fetch_assignment.exception', severity='warning', body='AnvilClient error', attributes=(_171, _108, _169, _115, _118, ), topics=(Topic(topic='errors:global', message='error', payload=('type', 'operation', 'assignment_id', 'reason', 'timestamp', ), constants={'type': 'anvil_client_error'}), )),
-        "ingot.assignment.abandoned": Event(name='ingot.assignment.abandoned', body='Assignment abandoned', attributes=(_107, _108, _109, )),
-        "ingot.pubsub.delivered": Event(name='ingot.pubsub.delivered', severity='debug', body='Message delivered', attributes=(_119, _120, )),
-        "ingot.client.round_trip": Event(name='ingot.client.round_trip', severity='debug', body='Round trip measured', attributes=(_106, _120, )),
-        "ingot.label.submit.stop": Event(name='ingot.label.submit.stop', body='Label submitted', attributes=(_107, _108, _109, _110, _118, _117, ), audit=Audit(action='SUBMIT', outcome='success', target_type='assignment', target='assignment_id', actor='user_id'), topics=(Topic(topic='queue:{queue_id}'), )),
-        "ingot.label.submit.exception": Event(name='ingot.label.submit.exception', severity='error', body='Label submission failed', attributes=(_107, _108, _109, _110, _118, _144, _41, ), audit=Audit(action='SUBMIT', outcome='failure', target_type='assignment', target='assignment_id', actor='user_id'), topics=(Topic(topic='queue:{queue_id}'), Topic(topic='errors:global'), )),
-        "snakepit.request.completed": Event(name='snakepit.request.completed', body='Request completed', attributes=(_121, _122, _123, _124, _125, _126, _129, _127, _172, _173, )),
-        "snakepit.pool.init_started": Event(name='snakepit.pool.init_started', body='The start of a pool began', attributes=(_124, )),
-        "snakepit.pool.init_complete": Event(name='snakepit.pool.init_complete', body='The workers of a pool were started', attributes=(_124, )),
-        "snakepit.pool.initialized": Event(name='snakepit.pool.initialized', body='A pool is ready', attributes=(_124, )),
-        "snakepit.pool.status": Event(name='snakepit.pool.status', severity='debug', body='The workers and requests of a pool were counted', attributes=(_124, _135, _136, _137, )),
-        "snakepit.pool.queue.enqueued": Event(name='snakepit.pool.queue.enqueued', severity='debug', body='A request waits for a worker', attributes=(_124, _121, _137, )),
-        "snakepit.pool.queue.dequeued": Event(name='snakepit.pool.queue.dequeued', severity='debug', body='A request was given to a worker', attributes=(_124, _121, _137, )),
-        "snakepit.pool.queue.timeout": Event(name='snakepit.pool.queue.timeout', severity='warning', body='A request timed out while it waited for a worker', attributes=(_124, _121, )),
-        "snakepit.pool.worker.spawn_started": Event(name='snakepit.pool.worker.spawn_started', body='The start of a worker began', attributes=(_124, _125, )),
-        "snakepit.pool.worker.spawned": Event(name='snakepit.pool.worker.spawned', body='A worker was started', attributes=(_124, _125, )),
-        "snakepit.pool.worker_ready": Event(name='snakepit.pool.worker_ready', body='A worker is ready', attributes=(_124, _125, )),
-        "snakepit.pool.worker.spawn_failed": Event(name='snakepit.pool.worker.spawn_failed', severity='error', body='A worker could not be started', attributes=(_124, _125, _130, )),
-        "snakepit.pool.worker.terminated": Event(name='snakepit.pool.worker.terminated', body='A worker was terminated', attributes=(_124, _125, _130, )),
-        "snakepit.pool.worker.restarted": Event(name='snakepit.pool.worker.restarted', severity='warning', body='A worker of a pool was restarted', attributes=(_124, _125, _130, )),
-        "snakepit.worker.recycled": Event(name='snakepit.worker.recycled', body='A worker was recycled as planned', attributes=(_124, _125, _130, )),
-        "snakepit.worker.crash": Event(name='snakepit.worker.crash', severity='error', body='A worker crashed', attributes=(_124, _125, _130, _144, _41, ), cdevents=(CDEventRule(type='incident.detected', subject='{snakepit.worker_id}', content={'description': 'worker {snakepit.worker_id} crashed', 'environment': {'id': '{snakepit.pool_name}'}}, chain='{assay.correlation_id}'), )),
-        "snakepit.worker.tainted": Event(name='snakepit.worker.tainted', severity='warning', body='A worker was marked as tainted and gets no more requests', attributes=(_124, _125, _130, )),
-        "snakepit.worker.restarted": Event(name='snakepit.worker.restarted', severity='warning', body='A worker was restarted', attributes=(_124, _125, _130, )),
-        "snakepit.session.created": Event(name='snakepit.session.created', body='A session was created', attributes=(_128, ), audit=Audit(action='CREATE', outcome='success', target_type='session', target='session_id')),
-        "snakepit.session.destroyed": Event(name='snakepit.session.destroyed', body='A session was destroyed', attributes=(_128, ), audit=Audit(action='DELETE', outcome='success', target_type='session', target='session_id')),
-        "snakepit.session.affinity.assigned": Event(name='snakepit.session.affinity.assigned', body='A session was assigned to a worker', attributes=(_128, _125, ), audit=Audit(action='ASSIGN', outcome='success', target_type='session', target='session_id')),
-        "snakepit.session.affinity.broken": Event(name='snakepit.session.affinity.broken', severity='warning', body='A session lost its worker', attributes=(_128, _125, ), audit=Audit(action='UNASSIGN', outcome='success', target_type='session', target='session_id')),
-        "snakepit.heartbeat.monitor_started": Event(name='snakepit.heartbeat.monitor_started', body="The monitor of a worker's heartbeat started", attributes=(_125, _124, )),
-        "snakepit.heartbeat.monitor_stopped": Event(name='snakepit.heartbeat.monitor_stopped', body="The monitor of a worker's heartbeat stopped", attributes=(_125, _124, )),
-        "snakepit.heartbeat.monitor_failure": Event(name='snakepit.heartbeat.monitor_failure', severity='error', body="The monitor of a worker's heartbeat failed", attributes=(_125, _124, _130, )),
-        "snakepit.heartbeat.ping_sent": Event(name='snakepit.heartbeat.ping_sent', severity='debug', body='A ping was sent to a worker', attributes=(_125, _124, )),
-        "snakepit.heartbeat.pong_received": Event(name='snakepit.heartbeat.pong_received', severity='debug', body='A worker answered a ping', attributes=(_125, _124, _138, )),
-        "snakepit.heartbeat.heartbeat_timeout": Event(name='snakepit.heartbeat.heartbeat_timeout', severity='warning', body='A worker did not answer a ping in time', attributes=(_125, _124, )),
-        "snakepit.python.memory.sampled": Event(name='snakepit.python.memory.sampled', severity='debug', body='The memory of a worker was sampled', attributes=(_125, _139, )),
-        "snakepit.python.cpu.sampled": Event(name='snakepit.python.cpu.sampled', severity='debug', body='The processor time of a worker was sampled', attributes=(_125, _140, )),
-        "snakepit.python.gc.completed": Event(name='snakepit.python.gc.completed', severity='debug', body='A garbage collection of a worker completed', attributes=(_125, _141, )),
-        "snakepit.python.error.occurred": Event(name='snakepit.python.error.occurred', severity='error', body='Python code in a worker raised an error', attributes=(_125, _123, _144, _41, )),
-        "snakepit.python.tool.result_size": Event(name='snakepit.python.tool.result_size', severity='debug', body="The size of a tool's result was measured", attributes=(_131, _142, )),
+        "forge.pipeline.start": Event(name='forge.pipeline.start', body='Pipeline started', attributes=(_122, ), cdevents=(CDEventRule(type='pipelinerun.started', subject='{assay.correlation_id}', content={'pipelineName': '{forge.pipeline_id}', 'uri': 'urn:forge:pipeline:{forge.pipeline_id}'}, chain='{assay.correlation_id}'), )),
+        "forge.pipeline.executed": Event(name='forge.pipeline.executed', body='Pipeline executed', attributes=(_122, _125, ), cdevents=(CDEventRule(type='pipelinerun.finished', subject='{assay.correlation_id}', content={'pipelineName': '{forge.pipeline_id}', 'uri': 'urn:forge:pipeline:{forge.pipeline_id}', 'outcome': '{forge.outcome}'}, chain='{assay.correlation_id}'), )),
+        "forge.sample.created": Event(name='forge.sample.created', body='Sample created', attributes=(_121, _122, ), audit=Audit(action='CREATE', outcome='success', target_type='sample', target='sample_id'), topics=(Topic(topic='admin:global', message='sample_created', payload=('sample_id', 'pipeline_id', )), )),
+        "forge.artifact.uploaded": Event(name='forge.artifact.uploaded', body='Artifact uploaded', attributes=(_123, _121, _126, ), audit=Audit(action='UPLOAD', outcome='success', target_type='artifact', target='artifact_id'), cdevents=(CDEventRule(type='artifact.published', subject='pkg:generic/forge/{forge.artifact_id}', chain='{assay.correlation_id}'), )),
+        "forge.stage.retry": Event(name='forge.stage.retry', severity='warning', body='Stage retried', attributes=(_124, _121, _167, )),
+        "forge.dlq.enqueue": Event(name='forge.dlq.enqueue', severity='error', body='Sample moved to the dead-letter queue', attributes=(_124, _121, _167, )),
+        "forge.storage.sample_write": Event(name='forge.storage.sample_write', severity='debug', body='A sample was written', attributes=(_121, )),
+        "forge.storage.artifact_upload": Event(name='forge.storage.artifact_upload', severity='debug', body='An artifact was uploaded to the store', attributes=(_123, _126, )),
+        "forge.storage.artifact_download": Event(name='forge.storage.artifact_download', severity='debug', body='An artifact was downloaded from the store', attributes=(_123, _126, )),
+        "forge.measurement.batch_complete": Event(name='forge.measurement.batch_complete', body='A batch of measurements was completed', attributes=(_127, _128, )),
+        "ingot.live_view.mount.stop": Event(name='ingot.live_view.mount.stop', body='LiveView mounted', attributes=(_129, _130, _132, _141, )),
+        "ingot.forge_client.get_sample.stop": Event(name='ingot.forge_client.get_sample.stop', severity='warning', body='ForgeClient error', when={'result': 'error'}, attributes=(_191, _135, _136, _138, _141, ), topics=(Topic(topic='errors:global', message='error', payload=('type', 'operation', 'sample_id', 'reason', 'timestamp', ), constants={'type': 'forge_client_error'}), )),
+        "ingot.forge_client.get_sample.exception": Event(name='ingot.forge_client.get_sample.exception', severity='warning', body='ForgeClient error', attributes=(_191, _135, _192, _138, _141, ), topics=(Topic(topic='errors:global', message='error', payload=('type', 'operation', 'sample_id', 'reason', 'timestamp', ), constants={'type': 'forge_client_error'}), )),
+        "ingot.anvil_client.submit_label.stop": Event(name='ingot.anvil_client.submit_label.stop', severity='warning', body='AnvilClient error', when={'result': 'error'}, attributes=(_193, _131, _136, _138, _141, ), topics=(Topic(topic='errors:global', message='error', payload=('type', 'operation', 'assignment_id', 'reason', 'timestamp', ), constants={'type': 'anvil_client_error'}), )),
+        "ingot.anvil_client.submit_label.exception": Event(name='ingot.anvil_client.submit_label.exception', severity='warning', body='AnvilClient error', attributes=(_193, _131, _192, _138, _141, ), topics=(Topic(topic='errors:global', message='error', payload=('type', 'operation', 'assignment_id', 'reason', 'timestamp', ), constants={'type': 'anvil_client_error'}), )),
+        "ingot.anvil_client.fetch_assignment.stop": Event(name='ingot.anvil_client.fetch_assignment.stop', severity='warning', body='AnvilClient error', when={'result': 'error'}, attributes=(_194, _131, _136, _138, _141, ), topics=(Topic(topic='errors:global', message='error', payload=('type', 'operation', 'assignment_id', 'reason', 'timestamp', ), constants={'type': 'anvil_client_error'}), )),
+        "ingot.anvil_client.fetch_assignment.exception": Event(name='ingot.anvil_client.fetch_assignment.exception', severity='warning', body='AnvilClient error', attributes=(_194, _131, _192, _138, _141, ), topics=(Topic(topic='errors:global', message='error', payload=('type', 'operation', 'assignment_id', 'reason', 'timestamp', ), constants={'type': 'anvil_client_error'}), )),
+        "ingot.assignment.abandoned": Event(name='ingot.assignment.abandoned', body='Assignment abandoned', attributes=(_130, _131, _132, )),
+        "ingot.pubsub.delivered": Event(name='ingot.pubsub.delivered', severity='debug', body='Message delivered', attributes=(_142, _143, )),
+        "ingot.client.round_trip": Event(name='ingot.client.round_trip', severity='debug', body='Round trip measured', attributes=(_129, _143, )),
+        "ingot.label.submit.stop": Event(name='ingot.label.submit.stop', body='Label submitted', attributes=(_130, _131, _132, _133, _141, _140, ), audit=Audit(action='SUBMIT', outcome='success', target_type='assignment', target='assignment_id', actor='user_id'), topics=(Topic(topic='queue:{queue_id}'), )),
+        "ingot.label.submit.exception": Event(name='ingot.label.submit.exception', severity='error', body='Label submission failed', attributes=(_130, _131, _132, _133, _141, _167, _41, ), audit=Audit(action='SUBMIT', outcome='failure', target_type='assignment', target='assignment_id', actor='user_id'), topics=(Topic(topic='queue:{queue_id}'), Topic(topic='errors:global'), )),
+        "snakepit.request.completed": Event(name='snakepit.request.completed', body='Request completed', attributes=(_144, _145, _146, _147, _148, _149, _152, _150, _195, _196, )),
+        "snakepit.pool.init_started": Event(name='snakepit.pool.init_started', body='The start of a pool began', attributes=(_147, )),
+        "snakepit.pool.init_complete": Event(name='snakepit.pool.init_complete', body='The workers of a pool were started', attributes=(_147, )),
+        "snakepit.pool.initialized": Event(name='snakepit.pool.initialized', body='A pool is ready', attributes=(_147, )),
+        "snakepit.pool.status": Event(name='snakepit.pool.status', severity='debug', body='The workers and requests of a pool were counted', attributes=(_147, _158, _159, _160, )),
+        "snakepit.pool.queue.enqueued": Event(name='snakepit.pool.queue.enqueued', severity='debug', body='A request waits for a worker', attributes=(_147, _144, _160, )),
+        "snakepit.pool.queue.dequeued": Event(name='snakepit.pool.queue.dequeued', severity='debug', body='A request was given to a worker', attributes=(_147, _144, _160, )),
+        "snakepit.pool.queue.timeout": Event(name='snakepit.pool.queue.timeout', severity='warning', body='A request timed out while it waited for a worker', attributes=(_147, _144, )),
+        "snakepit.pool.worker.spawn_started": Event(name='snakepit.pool.worker.spawn_started', body='The start of a worker began', attributes=(_147, _148, )),
+        "snakepit.pool.worker.spawned": Event(name='snakepit.pool.worker.spawned', body='A worker was started', attributes=(_147, _148, )),
+        "snakepit.pool.worker_ready": Event(name='snakepit.pool.worker_ready', body='A worker is ready', attributes=(_147, _148, )),
+        "snakepit.pool.worker.spawn_failed": Event(name='snakepit.pool.worker.spawn_failed', severity='error', body='A worker could not be started', attributes=(_147, _148, _153, )),
+        "snakepit.pool.worker.terminated": Event(name='snakepit.pool.worker.terminated', body='A worker was terminated', attributes=(_147, _148, _153, )),
+        "snakepit.pool.worker.restarted": Event(name='snakepit.pool.worker.restarted', severity='warning', body='A worker of a pool was restarted', attributes=(_147, _148, _153, )),
+        "snakepit.worker.recycled": Event(name='snakepit.worker.recycled', body='A worker was recycled as planned', attributes=(_147, _148, _153, )),
+        "snakepit.worker.crash": Event(name='snakepit.worker.crash', severity='error', body='A worker crashed', attributes=(_147, _148, _153, _167, _41, ), cdevents=(CDEventRule(type='incident.detected', subject='{snakepit.worker_id}', content={'description': 'worker {snakepit.worker_id} crashed', 'environment': {'id': '{snakepit.pool_name}'}}, chain='{assay.correlation_id}'), )),
+        "snakepit.worker.tainted": Event(name='snakepit.worker.tainted', severity='warning', body='A worker was marked as tainted and gets no more requests', attributes=(_147, _148, _153, )),
+        "snakepit.worker.restarted": Event(name='snakepit.worker.restarted', severity='warning', body='A worker was restarted', attributes=(_147, _148, _153, )),
+        "snakepit.session.created": Event(name='snakepit.session.created', body='A session was created', attributes=(_151, ), audit=Audit(action='CREATE', outcome='success', target_type='session', target='session_id')),
+        "snakepit.session.destroyed": Event(name='snakepit.session.destroyed', body='A session was destroyed', attributes=(_151, ), audit=Audit(action='DELETE', outcome='success', target_type='session', target='session_id')),
+        "snakepit.session.affinity.assigned": Event(name='snakepit.session.affinity.assigned', body='A session was assigned to a worker', attributes=(_151, _148, ), audit=Audit(action='ASSIGN', outcome='success', target_type='session', target='session_id')),
+        "snakepit.session.affinity.broken": Event(name='snakepit.session.affinity.broken', severity='warning', body='A session lost its worker', attributes=(_151, _148, ), audit=Audit(action='UNASSIGN', outcome='success', target_type='session', target='session_id')),
+        "snakepit.heartbeat.monitor_started": Event(name='snakepit.heartbeat.monitor_started', body="The monitor of a worker's heartbeat started", attributes=(_148, _147, )),
+        "snakepit.heartbeat.monitor_stopped": Event(name='snakepit.heartbeat.monitor_stopped', body="The monitor of a worker's heartbeat stopped", attributes=(_148, _147, )),
+        "snakepit.heartbeat.monitor_failure": Event(name='snakepit.heartbeat.monitor_failure', severity='error', body="The monitor of a worker's heartbeat failed", attributes=(_148, _147, _153, )),
+        "snakepit.heartbeat.ping_sent": Event(name='snakepit.heartbeat.ping_sent', severity='debug', body='A ping was sent to a worker', attributes=(_148, _147, )),
+        "snakepit.heartbeat.pong_received": Event(name='snakepit.heartbeat.pong_received', severity='debug', body='A worker answered a ping', attributes=(_148, _147, _161, )),
+        "snakepit.heartbeat.heartbeat_timeout": Event(name='snakepit.heartbeat.heartbeat_timeout', severity='warning', body='A worker did not answer a ping in time', attributes=(_148, _147, )),
+        "snakepit.python.memory.sampled": Event(name='snakepit.python.memory.sampled', severity='debug', body='The memory of a worker was sampled', attributes=(_148, _162, )),
+        "snakepit.python.cpu.sampled": Event(name='snakepit.python.cpu.sampled', severity='debug', body='The processor time of a worker was sampled', attributes=(_148, _163, )),
+        "snakepit.python.gc.completed": Event(name='snakepit.python.gc.completed', severity='debug', body='A garbage collection of a worker completed', attributes=(_148, _164, )),
+        "snakepit.python.error.occurred": Event(name='snakepit.python.error.occurred', severity='error', body='Python code in a worker raised an error', attributes=(_148, _146, _167, _41, )),
+        "snakepit.python.tool.result_size": Event(name='snakepit.python.tool.result_size', severity='debug', body="The size of a tool's result was measured", attributes=(_154, _165, )),
     },
     metrics={
         "alumiini.syncs": Metric(name='alumiini.syncs', instrument='counter', unit='{sync}', description='Syncs that ended, by outcome.', labels=(_0, _5, _9, ), recordings=(Recording(event='alumiini.sync.stop', defaults={'outcome': 'success'}), Recording(event='alumiini.sync.exception', defaults={'outcome': 'failure'}), ), series='alumiini_syncs_total'),
@@ -549,7 +613,7 @@ CATALOGUE: Final = Catalogue(
         "alumiini.workers.memory": Metric(name='alumiini.workers.memory', instrument='gauge', unit='By', description="Memory of the controller's worker processes.", recordings=(Recording(event='alumiini.worker.count', value='memory_bytes'), ), series='alumiini_workers_memory_bytes'),
         "alumiini.workers.restarts": Metric(name='alumiini.workers.restarts', instrument='counter', unit='{restart}', description='Restarts of workers.', labels=(_0, ), recordings=(Recording(event='alumiini.worker.restart'), ), series='alumiini_workers_restarts_total'),
         "alumiini.cache": Metric(name='alumiini.cache', instrument='counter', unit='{access}', description='Cache accesses, by result.', labels=(_14, _15, ), recordings=(Recording(event='alumiini.cache.access'), ), series='alumiini_cache_total'),
-        "alumiini.errors": Metric(name='alumiini.errors', instrument='counter', unit='{error}', description='Errors, by type.', labels=(_0, _144, ), recordings=(Recording(event='alumiini.error'), ), series='alumiini_errors_total'),
+        "alumiini.errors": Metric(name='alumiini.errors', instrument='counter', unit='{error}', description='Errors, by type.', labels=(_0, _167, ), recordings=(Recording(event='alumiini.error'), ), series='alumiini_errors_total'),
         "alumiini.apply.duration": Metric(name='alumiini.apply.duration', instrument='histogram', unit='ms', description='Duration of applying resources.', labels=(_0, _12, ), recordings=(Recording(event='alumiini.apply.stop', value='duration', scale=1e-06), Recording(event='alumiini.apply.exception', value='duration', scale=1e-06), ), buckets=(10.0, 50.0, 100.0, 250.0, 500.0, 1000.0, 2500.0, 5000.0, 10000.0, 30000.0, 60000.0, ), series='alumiini_apply_duration_milliseconds'),
         "anvil.labels.submitted": Metric(name='anvil.labels.submitted', instrument='counter', unit='{label}', description='Submitted labels.', labels=(_21, ), recordings=(Recording(event='anvil.label.submitted'), ), series='anvil_labels_submitted_total'),
         "anvil.label.submit.duration": Metric(name='anvil.label.submit.duration', instrument='histogram', unit='s', description='Duration of label submissions.', labels=(_21, ), recordings=(Recording(event='anvil.label.submit.stop', value='duration', scale=1e-09), Recording(event='anvil.label.submit.exception', value='duration', scale=1e-09), ), buckets=(0.025, 0.05, 0.1, 0.25, 0.5, 1.0, ), series='anvil_label_submit_duration_seconds'),
@@ -557,7 +621,7 @@ CATALOGUE: Final = Catalogue(
         "anvil.assignment.dispatch.duration": Metric(name='anvil.assignment.dispatch.duration', instrument='histogram', unit='s', description='Duration of the dispatch of assignments.', labels=(_21, _32, ), recordings=(Recording(event='anvil.assignment.dispatch.stop', value='duration', scale=1e-09), Recording(event='anvil.assignment.dispatch.exception', value='duration', scale=1e-09), ), buckets=(0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, ), series='anvil_assignment_dispatch_duration_seconds'),
         "anvil.queue.remaining": Metric(name='anvil.queue.remaining', instrument='gauge', unit='{assignment}', description='Remaining assignments of a queue.', labels=(_21, ), recordings=(Recording(event='anvil.queue.stats_updated', value='remaining'), ), series='anvil_queue_remaining'),
         "anvil.agreement.score": Metric(name='anvil.agreement.score', instrument='gauge', unit='{score}', description='Agreement between labelers, as last computed.', labels=(_21, _28, ), recordings=(Recording(event='anvil.agreement.calculated', value='score'), ), series='anvil_agreement_score'),
-        "db.client.operation.duration": Metric(name='db.client.operation.duration', instrument='histogram', unit='s', description='Duration of database calls.', labels=(_179, _180, _181, _182, _183, ), recordings=(Recording(event='anvil.storage.query.stop', value='duration', scale=1e-09), Recording(event='anvil.storage.query.exception', value='duration', scale=1e-09, defaults={'error.type': '_OTHER'}), ), buckets=(0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0, ), series='db_client_operation_duration_seconds'),
+        "db.client.operation.duration": Metric(name='db.client.operation.duration', instrument='histogram', unit='s', description='Duration of database calls.', labels=(_202, _203, _204, _205, _206, ), recordings=(Recording(event='anvil.storage.query.stop', value='duration', scale=1e-09), Recording(event='anvil.storage.query.exception', value='duration', scale=1e-09, defaults={'error.type': '_OTHER'}), ), buckets=(0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0, ), series='db_client_operation_duration_seconds'),
         "assay.redaction.hits": Metric(name='assay.redaction.hits', instrument='counter', unit='{secret}', description='Secrets redacted from events, by rule.', labels=(_43, ), series='assay_redaction_hits_total'),
         "assay.relay.dropped": Metric(name='assay.relay.dropped', instrument='counter', unit='{event}', description='Events of child processes that were not recorded.', series='assay_relay_dropped_total'),
         "assay.host.batches": Metric(name='assay.host.batches', instrument='counter', unit='{batch}', description='Batches handed to an exporter, by outcome.', labels=(_44, _46, _47, ), series='assay_host_batches_total'),
@@ -583,7 +647,7 @@ CATALOGUE: Final = Catalogue(
         "audit.sink.quarantined": Metric(name='audit.sink.quarantined', instrument='counter', unit='{entry}', description='Entries that the sink put into quarantine; alert on any.', labels=(_73, ), series='audit_sink_quarantined_total'),
         "flowstone.materialization.start.count": Metric(name='flowstone.materialization.start.count', instrument='counter', unit='{materialization}', description='Materializations that started.', labels=(_74, ), recordings=(Recording(event='flowstone.materialization.start'), ), series='flowstone_materialization_start_count_total'),
         "flowstone.materialization.stop.count": Metric(name='flowstone.materialization.stop.count', instrument='counter', unit='{materialization}', description='Materializations that ended, by status.', labels=(_74, _81, ), recordings=(Recording(event='flowstone.materialization.stop', defaults={'status': 'success'}), Recording(event='flowstone.materialization.exception', defaults={'status': 'failure'}), ), series='flowstone_materialization_stop_count_total'),
-        "flowstone.materialization.exception.count": Metric(name='flowstone.materialization.exception.count', instrument='counter', unit='{materialization}', description='Materializations that failed.', labels=(_74, _144, ), recordings=(Recording(event='flowstone.materialization.exception'), ), series='flowstone_materialization_exception_count_total'),
+        "flowstone.materialization.exception.count": Metric(name='flowstone.materialization.exception.count', instrument='counter', unit='{materialization}', description='Materializations that failed.', labels=(_74, _167, ), recordings=(Recording(event='flowstone.materialization.exception'), ), series='flowstone_materialization_exception_count_total'),
         "flowstone.materialization.duration": Metric(name='flowstone.materialization.duration', instrument='histogram', unit='ms', description='Duration of materializations, failures included.', labels=(_74, ), recordings=(Recording(event='flowstone.materialization.stop', value='duration', scale=1e-06), Recording(event='flowstone.materialization.exception', value='duration', scale=1e-06), ), buckets=(10.0, 50.0, 100.0, 250.0, 500.0, 1000.0, 2500.0, 5000.0, 10000.0, 30000.0, 60000.0, 300000.0, 900000.0, 3600000.0, ), series='flowstone_materialization_duration_milliseconds'),
         "flowstone.io.load.count": Metric(name='flowstone.io.load.count', instrument='counter', unit='{operation}', description='Load operations of IO managers, failures included.', labels=(_74, _78, ), recordings=(Recording(event='flowstone.io.load.stop'), Recording(event='flowstone.io.load.exception'), ), series='flowstone_io_load_count_total'),
         "flowstone.io.load.duration": Metric(name='flowstone.io.load.duration', instrument='histogram', unit='ms', description='Duration of load operations, failures included.', labels=(_74, _78, ), recordings=(Recording(event='flowstone.io.load.stop', value='duration', scale=1e-06), Recording(event='flowstone.io.load.exception', value='duration', scale=1e-06), ), buckets=(1.0, 5.0, 10.0, 25.0, 50.0, 100.0, 250.0, 500.0, 1000.0, 2500.0, 5000.0, 10000.0, 30000.0, 60000.0, ), series='flowstone_io_load_duration_milliseconds'),
@@ -596,35 +660,39 @@ CATALOGUE: Final = Catalogue(
         "flowstone.checkpoint.rejected.count": Metric(name='flowstone.checkpoint.rejected.count', instrument='counter', unit='{checkpoint}', description='Checkpoints that were rejected.', labels=(_79, ), recordings=(Recording(event='flowstone.checkpoint.rejected'), ), series='flowstone_checkpoint_rejected_count_total'),
         "flowstone.checkpoint.timeout.count": Metric(name='flowstone.checkpoint.timeout.count', instrument='counter', unit='{checkpoint}', description='Checkpoints that timed out without a decision.', labels=(_79, ), recordings=(Recording(event='flowstone.checkpoint.timeout'), ), series='flowstone_checkpoint_timeout_count_total'),
         "flowstone.checkpoint.approval_time": Metric(name='flowstone.checkpoint.approval_time', instrument='histogram', unit='s', description='Time from the request of a decision to the decision, or to the timeout.', labels=(_79, ), recordings=(Recording(event='flowstone.checkpoint.approved', value='approval_time', scale=1e-09), Recording(event='flowstone.checkpoint.rejected', value='approval_time', scale=1e-09), Recording(event='flowstone.checkpoint.timeout', value='approval_time', scale=1e-09), ), buckets=(1.0, 5.0, 15.0, 60.0, 300.0, 900.0, 3600.0, 14400.0, 43200.0, 86400.0, 259200.0, 604800.0, ), series='flowstone_checkpoint_approval_time_seconds'),
-        "flowstone.error.count": Metric(name='flowstone.error.count', instrument='counter', unit='{error}', description='Errors.', labels=(_74, _167, _90, ), recordings=(Recording(event='flowstone.error'), ), series='flowstone_error_count_total'),
-        "flowstone.resource.healthy": Metric(name='flowstone.resource.healthy', instrument='gauge', unit='{healthy}', description='1 if the resource passed its last health check, else 0.', labels=(_84, ), recordings=(Recording(event='flowstone.resource.health_check', value='healthy'), ), series='flowstone_resource_healthy'),
-        "cicd.pipeline.run.duration": Metric(name='cicd.pipeline.run.duration', instrument='histogram', unit='s', description='Duration of pipeline runs, by pipeline, state and result.', labels=(_184, _185, _186, _183, ), recordings=(Recording(event='flowstone.run.stop', value='duration', scale=1e-09, defaults={'cicd.pipeline.result': 'success', 'cicd.pipeline.run.state': 'executing'}), Recording(event='flowstone.run.exception', value='duration', scale=1e-09, defaults={'cicd.pipeline.result': 'failure', 'cicd.pipeline.run.state': 'executing', 'error.type': '_OTHER'}), Recording(event='flowstone.run.canceled', value='duration', scale=1e-09, defaults={'cicd.pipeline.result': 'cancellation', 'cicd.pipeline.run.state': 'executing'}), ), buckets=(1.0, 5.0, 10.0, 30.0, 60.0, 300.0, 600.0, 1800.0, 3600.0, 7200.0, 14400.0, 43200.0, 86400.0, ), series='cicd_pipeline_run_duration_seconds'),
-        "cicd.pipeline.run.errors": Metric(name='cicd.pipeline.run.errors', instrument='counter', unit='{error}', description='Errors that ended pipeline runs.', labels=(_184, _187, ), recordings=(Recording(event='flowstone.run.exception', defaults={'error.type': '_OTHER'}), ), series='cicd_pipeline_run_errors_total'),
-        "forge.samples.created": Metric(name='forge.samples.created', instrument='counter', unit='{sample}', description='Created samples.', labels=(_99, ), recordings=(Recording(event='forge.sample.created'), ), series='forge_samples_created_total'),
+        "flowstone.asset_check.count": Metric(name='flowstone.asset_check.count', instrument='counter', unit='{evaluation}', description='Evaluations of asset checks, by result.', labels=(_74, _96, _97, _109, ), recordings=(Recording(event='flowstone.asset_check.evaluated'), ), series='flowstone_asset_check_count_total'),
+        "flowstone.asset_check.exception.count": Metric(name='flowstone.asset_check.exception.count', instrument='counter', unit='{execution}', description='Executions of asset checks that raised an exception.', labels=(_74, _96, _167, ), recordings=(Recording(event='flowstone.asset_check.exception'), ), series='flowstone_asset_check_exception_count_total'),
+        "flowstone.asset.observation.count": Metric(name='flowstone.asset.observation.count', instrument='counter', unit='{observation}', description='Observations of assets.', labels=(_74, ), recordings=(Recording(event='flowstone.asset.observed'), ), series='flowstone_asset_observation_count_total'),
+        "flowstone.run.queue_time": Metric(name='flowstone.run.queue_time', instrument='histogram', unit='s', description='Time that runs waited in the queue.', labels=(_77, ), recordings=(Recording(event='flowstone.run.dequeued', value='queue_time', scale=1e-09), ), buckets=(1.0, 5.0, 10.0, 30.0, 60.0, 300.0, 600.0, 1800.0, 3600.0, 7200.0, 14400.0, ), series='flowstone_run_queue_time_seconds'),
+        "flowstone.error.count": Metric(name='flowstone.error.count', instrument='counter', unit='{error}', description='Errors.', labels=(_207, _190, _98, ), recordings=(Recording(event='flowstone.error'), ), series='flowstone_error_count_total'),
+        "flowstone.resource.healthy": Metric(name='flowstone.resource.healthy', instrument='gauge', unit='{healthy}', description='1 if the resource passed its last health check, else 0.', labels=(_92, ), recordings=(Recording(event='flowstone.resource.health_check', value='healthy'), ), series='flowstone_resource_healthy'),
+        "cicd.pipeline.run.duration": Metric(name='cicd.pipeline.run.duration', instrument='histogram', unit='s', description='Duration of pipeline runs, by pipeline, state and result.', labels=(_208, _209, _210, _206, ), recordings=(Recording(event='flowstone.run.stop', value='duration', scale=1e-09, defaults={'cicd.pipeline.result': 'success', 'cicd.pipeline.run.state': 'executing'}), Recording(event='flowstone.run.exception', value='duration', scale=1e-09, defaults={'cicd.pipeline.result': 'failure', 'cicd.pipeline.run.state': 'executing', 'error.type': '_OTHER'}), Recording(event='flowstone.run.canceled', value='duration', scale=1e-09, defaults={'cicd.pipeline.result': 'cancellation', 'cicd.pipeline.run.state': 'executing'}), ), buckets=(1.0, 5.0, 10.0, 30.0, 60.0, 300.0, 600.0, 1800.0, 3600.0, 7200.0, 14400.0, 43200.0, 86400.0, ), series='cicd_pipeline_run_duration_seconds'),
+        "cicd.pipeline.run.errors": Metric(name='cicd.pipeline.run.errors', instrument='counter', unit='{error}', description='Errors that ended pipeline runs.', labels=(_208, _211, ), recordings=(Recording(event='flowstone.run.exception', defaults={'error.type': '_OTHER'}), ), series='cicd_pipeline_run_errors_total'),
+        "forge.samples.created": Metric(name='forge.samples.created', instrument='counter', unit='{sample}', description='Created samples.', labels=(_122, ), recordings=(Recording(event='forge.sample.created'), ), series='forge_samples_created_total'),
         "forge.artifacts.uploaded": Metric(name='forge.artifacts.uploaded', instrument='counter', unit='{artifact}', description='Uploaded artifacts.', recordings=(Recording(event='forge.artifact.uploaded'), ), series='forge_artifacts_uploaded_total'),
-        "forge.pipeline.duration": Metric(name='forge.pipeline.duration', instrument='histogram', unit='s', description='Duration of pipelines.', labels=(_99, _102, ), recordings=(Recording(event='forge.pipeline.stop', value='duration', scale=1e-09, defaults={'outcome': 'success'}), Recording(event='forge.pipeline.exception', value='duration', scale=1e-09, defaults={'outcome': 'failure'}), ), buckets=(0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0, 30.0, 60.0, 300.0, 900.0, 3600.0, ), series='forge_pipeline_duration_seconds'),
-        "forge.stage.duration": Metric(name='forge.stage.duration', instrument='histogram', unit='s', description='Duration of stages.', labels=(_101, _102, ), recordings=(Recording(event='forge.stage.stop', value='duration', scale=1e-09, defaults={'outcome': 'success'}), Recording(event='forge.stage.exception', value='duration', scale=1e-09, defaults={'outcome': 'failure'}), ), buckets=(0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0, 30.0, 60.0, 300.0, 900.0, ), series='forge_stage_duration_seconds'),
-        "forge.stage.retries": Metric(name='forge.stage.retries', instrument='counter', unit='{retry}', description='Retries of stages.', labels=(_101, ), recordings=(Recording(event='forge.stage.retry'), ), series='forge_stage_retries_total'),
-        "forge.dlq.enqueued": Metric(name='forge.dlq.enqueued', instrument='counter', unit='{sample}', description='Samples moved to the dead-letter queue.', labels=(_101, ), recordings=(Recording(event='forge.dlq.enqueue'), ), series='forge_dlq_enqueued_total'),
-        "ingot.live_view.mount.duration": Metric(name='ingot.live_view.mount.duration', instrument='histogram', unit='s', description='Time to mount a view.', labels=(_106, ), recordings=(Recording(event='ingot.live_view.mount.stop', value='duration', scale=1e-09), Recording(event='ingot.live_view.mount.exception', value='duration', scale=1e-09), ), buckets=(0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, ), series='ingot_live_view_mount_duration_seconds'),
-        "ingot.labels.submitted": Metric(name='ingot.labels.submitted', instrument='counter', unit='{label}', description='Submitted labels.', labels=(_107, _110, ), recordings=(Recording(event='ingot.label.submit.stop'), ), series='ingot_labels_submitted_total'),
-        "ingot.label.submit.duration": Metric(name='ingot.label.submit.duration', instrument='histogram', unit='s', description='Time from the submit button to the next assignment.', labels=(_107, ), recordings=(Recording(event='ingot.label.submit.stop', value='duration', scale=1e-09), Recording(event='ingot.label.submit.exception', value='duration', scale=1e-09), ), buckets=(0.1, 0.25, 0.5, 1.0, 2.0, 5.0, 10.0, ), series='ingot_label_submit_duration_seconds'),
-        "ingot.forge_client.duration": Metric(name='ingot.forge_client.duration', instrument='histogram', unit='s', description='Duration of calls to Forge.', labels=(_114, _113, ), recordings=(Recording(event='ingot.forge_client.get_sample.stop', value='duration', scale=1e-09, defaults={'operation': 'get_sample', 'result': 'ok'}), Recording(event='ingot.forge_client.get_sample.exception', value='duration', scale=1e-09, defaults={'operation': 'get_sample', 'result': 'error'}), ), buckets=(0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, ), series='ingot_forge_client_duration_seconds'),
-        "ingot.anvil_client.duration": Metric(name='ingot.anvil_client.duration', instrument='histogram', unit='s', description='Duration of calls to Anvil.', labels=(_114, _113, ), recordings=(Recording(event='ingot.anvil_client.submit_label.stop', value='duration', scale=1e-09, defaults={'operation': 'submit_label', 'result': 'ok'}), Recording(event='ingot.anvil_client.submit_label.exception', value='duration', scale=1e-09, defaults={'operation': 'submit_label', 'result': 'error'}), Recording(event='ingot.anvil_client.fetch_assignment.stop', value='duration', scale=1e-09, defaults={'operation': 'fetch_assignment', 'result': 'ok'}), Recording(event='ingot.anvil_client.fetch_assignment.exception', value='duration', scale=1e-09, defaults={'operation': 'fetch_assignment', 'result': 'error'}), ), buckets=(0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, ), series='ingot_anvil_client_duration_seconds'),
-        "ingot.forge_client.errors": Metric(name='ingot.forge_client.errors', instrument='counter', unit='{error}', description='Failed calls to Forge.', labels=(_114, ), recordings=(Recording(event='ingot.forge_client.get_sample.stop', defaults={'operation': 'get_sample'}, when={'result': 'error'}), Recording(event='ingot.forge_client.get_sample.exception', defaults={'operation': 'get_sample'}), ), series='ingot_forge_client_errors_total'),
-        "ingot.anvil_client.errors": Metric(name='ingot.anvil_client.errors', instrument='counter', unit='{error}', description='Failed calls to Anvil.', labels=(_114, ), recordings=(Recording(event='ingot.anvil_client.submit_label.stop', defaults={'operation': 'submit_label'}, when={'result': 'error'}), Recording(event='ingot.anvil_client.submit_label.exception', defaults={'operation': 'submit_label'}), Recording(event='ingot.anvil_client.fetch_assignment.stop', defaults={'operation': 'fetch_assignment'}, when={'result': 'error'}), Recording(event='ingot.anvil_client.fetch_assignment.exception', defaults={'operation': 'fetch_assignment'}), ), series='ingot_anvil_client_errors_total'),
-        "ingot.component.render.duration": Metric(name='ingot.component.render.duration', instrument='histogram', unit='s', description='Time to render a sample.', labels=(_111, ), recordings=(Recording(event='ingot.component.render_sample.stop', value='duration', scale=1e-09), Recording(event='ingot.component.render_sample.exception', value='duration', scale=1e-09), ), buckets=(0.001, 0.005, 0.01, 0.05, 0.1, 0.25, 0.5, ), series='ingot_component_render_duration_seconds'),
-        "ingot.assignments.abandoned": Metric(name='ingot.assignments.abandoned', instrument='counter', unit='{assignment}', description='Assignments that were mounted or fetched and never submitted.', labels=(_107, ), recordings=(Recording(event='ingot.assignment.abandoned'), ), series='ingot_assignments_abandoned_total'),
-        "ingot.pubsub.latency": Metric(name='ingot.pubsub.latency', instrument='histogram', unit='s', description='Time from the publication of a message to its delivery.', labels=(_119, ), recordings=(Recording(event='ingot.pubsub.delivered', value='latency', scale=1e-09), ), buckets=(0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0, ), series='ingot_pubsub_latency_seconds'),
-        "ingot.client.latency": Metric(name='ingot.client.latency', instrument='histogram', unit='s', description='Round-trip time between browser and server.', labels=(_106, ), recordings=(Recording(event='ingot.client.round_trip', value='latency', scale=1e-09), ), buckets=(0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 5.0, ), series='ingot_client_latency_seconds'),
-        "snakepit.requests": Metric(name='snakepit.requests', instrument='counter', unit='{request}', description='Completed requests, by status.', labels=(_124, _123, _129, ), recordings=(Recording(event='snakepit.request.stop', defaults={'status': 'success'}), Recording(event='snakepit.request.exception', defaults={'status': 'error'}), Recording(event='snakepit.request.completed', defaults={'status': 'success'}, when={'in_span': None, 'success': True}), Recording(event='snakepit.request.completed', defaults={'status': 'error'}, when={'in_span': None, 'success': False}), Recording(event='snakepit.request.completed', when={'in_span': None, 'success': None}), ), series='snakepit_requests_total'),
-        "snakepit.pool.available_workers": Metric(name='snakepit.pool.available_workers', instrument='gauge', unit='{worker}', description='Available workers.', labels=(_124, ), recordings=(Recording(event='snakepit.pool.status', value='available_workers'), ), series='snakepit_pool_available_workers'),
-        "snakepit.pool.busy_workers": Metric(name='snakepit.pool.busy_workers', instrument='gauge', unit='{worker}', description='Busy workers.', labels=(_124, ), recordings=(Recording(event='snakepit.pool.status', value='busy_workers'), ), series='snakepit_pool_busy_workers'),
-        "snakepit.pool.queue_size": Metric(name='snakepit.pool.queue_size', instrument='gauge', unit='{request}', description='Requests that wait for a worker.', labels=(_124, ), recordings=(Recording(event='snakepit.pool.status', value='queue_size'), ), series='snakepit_pool_queue_size'),
-        "snakepit.request.duration": Metric(name='snakepit.request.duration', instrument='histogram', unit='s', description='Duration of requests.', labels=(_124, _123, ), recordings=(Recording(event='snakepit.request.stop', value='duration', scale=1e-09), Recording(event='snakepit.request.exception', value='duration', scale=1e-09), Recording(event='snakepit.request.completed', value='duration_ms', scale=0.001, when={'in_span': None}), ), buckets=(0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0, ), series='snakepit_request_duration_seconds'),
-        "snakepit.request.queue_time": Metric(name='snakepit.request.queue_time', instrument='histogram', unit='s', description='Time that requests waited for a worker.', labels=(_124, ), recordings=(Recording(event='snakepit.request.stop', value='queue_time', scale=1e-09), Recording(event='snakepit.request.exception', value='queue_time', scale=1e-09), Recording(event='snakepit.request.completed', value='queue_time_ms', scale=0.001, when={'in_span': None}), ), buckets=(0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0, 30.0, ), series='snakepit_request_queue_time_seconds'),
-        "snakepit.heartbeat.latency": Metric(name='snakepit.heartbeat.latency', instrument='histogram', unit='s', description='Time that workers took to answer a heartbeat.', labels=(_125, ), recordings=(Recording(event='snakepit.heartbeat.pong_received', value='latency', scale=1e-09), ), buckets=(0.0005, 0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, ), series='snakepit_heartbeat_latency_seconds'),
-        "snakepit.worker.recycled": Metric(name='snakepit.worker.recycled', instrument='counter', unit='{worker}', description='Workers that were recycled as planned.', labels=(_124, _130, ), recordings=(Recording(event='snakepit.worker.recycled'), ), series='snakepit_worker_recycled_total'),
-        "rpc.client.call.duration": Metric(name='rpc.client.call.duration', instrument='histogram', unit='s', description='Duration of RPCs, seen from the client.', labels=(_188, _189, _190, _191, _192, _183, ), recordings=(Recording(event='snakepit.grpc.call.stop', value='duration', scale=1e-09, defaults={'rpc.system.name': 'grpc'}), Recording(event='snakepit.grpc.call.exception', value='duration', scale=1e-09, defaults={'rpc.system.name': 'grpc', 'error.type': '_OTHER'}), ), buckets=(0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0, ), series='rpc_client_call_duration_seconds'),
+        "forge.pipeline.duration": Metric(name='forge.pipeline.duration', instrument='histogram', unit='s', description='Duration of pipelines.', labels=(_122, _125, ), recordings=(Recording(event='forge.pipeline.stop', value='duration', scale=1e-09, defaults={'outcome': 'success'}), Recording(event='forge.pipeline.exception', value='duration', scale=1e-09, defaults={'outcome': 'failure'}), ), buckets=(0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0, 30.0, 60.0, 300.0, 900.0, 3600.0, ), series='forge_pipeline_duration_seconds'),
+        "forge.stage.duration": Metric(name='forge.stage.duration', instrument='histogram', unit='s', description='Duration of stages.', labels=(_124, _125, ), recordings=(Recording(event='forge.stage.stop', value='duration', scale=1e-09, defaults={'outcome': 'success'}), Recording(event='forge.stage.exception', value='duration', scale=1e-09, defaults={'outcome': 'failure'}), ), buckets=(0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0, 30.0, 60.0, 300.0, 900.0, ), series='forge_stage_duration_seconds'),
+        "forge.stage.retries": Metric(name='forge.stage.retries', instrument='counter', unit='{retry}', description='Retries of stages.', labels=(_124, ), recordings=(Recording(event='forge.stage.retry'), ), series='forge_stage_retries_total'),
+        "forge.dlq.enqueued": Metric(name='forge.dlq.enqueued', instrument='counter', unit='{sample}', description='Samples moved to the dead-letter queue.', labels=(_124, ), recordings=(Recording(event='forge.dlq.enqueue'), ), series='forge_dlq_enqueued_total'),
+        "ingot.live_view.mount.duration": Metric(name='ingot.live_view.mount.duration', instrument='histogram', unit='s', description='Time to mount a view.', labels=(_129, ), recordings=(Recording(event='ingot.live_view.mount.stop', value='duration', scale=1e-09), Recording(event='ingot.live_view.mount.exception', value='duration', scale=1e-09), ), buckets=(0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, ), series='ingot_live_view_mount_duration_seconds'),
+        "ingot.labels.submitted": Metric(name='ingot.labels.submitted', instrument='counter', unit='{label}', description='Submitted labels.', labels=(_130, _133, ), recordings=(Recording(event='ingot.label.submit.stop'), ), series='ingot_labels_submitted_total'),
+        "ingot.label.submit.duration": Metric(name='ingot.label.submit.duration', instrument='histogram', unit='s', description='Time from the submit button to the next assignment.', labels=(_130, ), recordings=(Recording(event='ingot.label.submit.stop', value='duration', scale=1e-09), Recording(event='ingot.label.submit.exception', value='duration', scale=1e-09), ), buckets=(0.1, 0.25, 0.5, 1.0, 2.0, 5.0, 10.0, ), series='ingot_label_submit_duration_seconds'),
+        "ingot.forge_client.duration": Metric(name='ingot.forge_client.duration', instrument='histogram', unit='s', description='Duration of calls to Forge.', labels=(_137, _136, ), recordings=(Recording(event='ingot.forge_client.get_sample.stop', value='duration', scale=1e-09, defaults={'operation': 'get_sample', 'result': 'ok'}), Recording(event='ingot.forge_client.get_sample.exception', value='duration', scale=1e-09, defaults={'operation': 'get_sample', 'result': 'error'}), ), buckets=(0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, ), series='ingot_forge_client_duration_seconds'),
+        "ingot.anvil_client.duration": Metric(name='ingot.anvil_client.duration', instrument='histogram', unit='s', description='Duration of calls to Anvil.', labels=(_137, _136, ), recordings=(Recording(event='ingot.anvil_client.submit_label.stop', value='duration', scale=1e-09, defaults={'operation': 'submit_label', 'result': 'ok'}), Recording(event='ingot.anvil_client.submit_label.exception', value='duration', scale=1e-09, defaults={'operation': 'submit_label', 'result': 'error'}), Recording(event='ingot.anvil_client.fetch_assignment.stop', value='duration', scale=1e-09, defaults={'operation': 'fetch_assignment', 'result': 'ok'}), Recording(event='ingot.anvil_client.fetch_assignment.exception', value='duration', scale=1e-09, defaults={'operation': 'fetch_assignment', 'result': 'error'}), ), buckets=(0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, ), series='ingot_anvil_client_duration_seconds'),
+        "ingot.forge_client.errors": Metric(name='ingot.forge_client.errors', instrument='counter', unit='{error}', description='Failed calls to Forge.', labels=(_137, ), recordings=(Recording(event='ingot.forge_client.get_sample.stop', defaults={'operation': 'get_sample'}, when={'result': 'error'}), Recording(event='ingot.forge_client.get_sample.exception', defaults={'operation': 'get_sample'}), ), series='ingot_forge_client_errors_total'),
+        "ingot.anvil_client.errors": Metric(name='ingot.anvil_client.errors', instrument='counter', unit='{error}', description='Failed calls to Anvil.', labels=(_137, ), recordings=(Recording(event='ingot.anvil_client.submit_label.stop', defaults={'operation': 'submit_label'}, when={'result': 'error'}), Recording(event='ingot.anvil_client.submit_label.exception', defaults={'operation': 'submit_label'}), Recording(event='ingot.anvil_client.fetch_assignment.stop', defaults={'operation': 'fetch_assignment'}, when={'result': 'error'}), Recording(event='ingot.anvil_client.fetch_assignment.exception', defaults={'operation': 'fetch_assignment'}), ), series='ingot_anvil_client_errors_total'),
+        "ingot.component.render.duration": Metric(name='ingot.component.render.duration', instrument='histogram', unit='s', description='Time to render a sample.', labels=(_134, ), recordings=(Recording(event='ingot.component.render_sample.stop', value='duration', scale=1e-09), Recording(event='ingot.component.render_sample.exception', value='duration', scale=1e-09), ), buckets=(0.001, 0.005, 0.01, 0.05, 0.1, 0.25, 0.5, ), series='ingot_component_render_duration_seconds'),
+        "ingot.assignments.abandoned": Metric(name='ingot.assignments.abandoned', instrument='counter', unit='{assignment}', description='Assignments that were mounted or fetched and never submitted.', labels=(_130, ), recordings=(Recording(event='ingot.assignment.abandoned'), ), series='ingot_assignments_abandoned_total'),
+        "ingot.pubsub.latency": Metric(name='ingot.pubsub.latency', instrument='histogram', unit='s', description='Time from the publication of a message to its delivery.', labels=(_142, ), recordings=(Recording(event='ingot.pubsub.delivered', value='latency', scale=1e-09), ), buckets=(0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0, ), series='ingot_pubsub_latency_seconds'),
+        "ingot.client.latency": Metric(name='ingot.client.latency', instrument='histogram', unit='s', description='Round-trip time between browser and server.', labels=(_129, ), recordings=(Recording(event='ingot.client.round_trip', value='latency', scale=1e-09), ), buckets=(0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 5.0, ), series='ingot_client_latency_seconds'),
+        "snakepit.requests": Metric(name='snakepit.requests', instrument='counter', unit='{request}', description='Completed requests, by status.', labels=(_147, _146, _152, ), recordings=(Recording(event='snakepit.request.stop', defaults={'status': 'success'}), Recording(event='snakepit.request.exception', defaults={'status': 'error'}), Recording(event='snakepit.request.completed', defaults={'status': 'success'}, when={'in_span': None, 'success': True}), Recording(event='snakepit.request.completed', defaults={'status': 'error'}, when={'in_span': None, 'success': False}), Recording(event='snakepit.request.completed', when={'in_span': None, 'success': None}), ), series='snakepit_requests_total'),
+        "snakepit.pool.available_workers": Metric(name='snakepit.pool.available_workers', instrument='gauge', unit='{worker}', description='Available workers.', labels=(_147, ), recordings=(Recording(event='snakepit.pool.status', value='available_workers'), ), series='snakepit_pool_available_workers'),
+        "snakepit.pool.busy_workers": Metric(name='snakepit.pool.busy_workers', instrument='gauge', unit='{worker}', description='Busy workers.', labels=(_147, ), recordings=(Recording(event='snakepit.pool.status', value='busy_workers'), ), series='snakepit_pool_busy_workers'),
+        "snakepit.pool.queue_size": Metric(name='snakepit.pool.queue_size', instrument='gauge', unit='{request}', description='Requests that wait for a worker.', labels=(_147, ), recordings=(Recording(event='snakepit.pool.status', value='queue_size'), ), series='snakepit_pool_queue_size'),
+        "snakepit.request.duration": Metric(name='snakepit.request.duration', instrument='histogram', unit='s', description='Duration of requests.', labels=(_147, _146, ), recordings=(Recording(event='snakepit.request.stop', value='duration', scale=1e-09), Recording(event='snakepit.request.exception', value='duration', scale=1e-09), Recording(event='snakepit.request.completed', value='duration_ms', scale=0.001, when={'in_span': None}), ), buckets=(0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0, ), series='snakepit_request_duration_seconds'),
+        "snakepit.request.queue_time": Metric(name='snakepit.request.queue_time', instrument='histogram', unit='s', description='Time that requests waited for a worker.', labels=(_147, ), recordings=(Recording(event='snakepit.request.stop', value='queue_time', scale=1e-09), Recording(event='snakepit.request.exception', value='queue_time', scale=1e-09), Recording(event='snakepit.request.completed', value='queue_time_ms', scale=0.001, when={'in_span': None}), ), buckets=(0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0, 30.0, ), series='snakepit_request_queue_time_seconds'),
+        "snakepit.heartbeat.latency": Metric(name='snakepit.heartbeat.latency', instrument='histogram', unit='s', description='Time that workers took to answer a heartbeat.', labels=(_148, ), recordings=(Recording(event='snakepit.heartbeat.pong_received', value='latency', scale=1e-09), ), buckets=(0.0005, 0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, ), series='snakepit_heartbeat_latency_seconds'),
+        "snakepit.worker.recycled": Metric(name='snakepit.worker.recycled', instrument='counter', unit='{worker}', description='Workers that were recycled as planned.', labels=(_147, _153, ), recordings=(Recording(event='snakepit.worker.recycled'), ), series='snakepit_worker_recycled_total'),
+        "rpc.client.call.duration": Metric(name='rpc.client.call.duration', instrument='histogram', unit='s', description='Duration of RPCs, seen from the client.', labels=(_212, _213, _214, _215, _216, _206, ), recordings=(Recording(event='snakepit.grpc.call.stop', value='duration', scale=1e-09, defaults={'rpc.system.name': 'grpc'}), Recording(event='snakepit.grpc.call.exception', value='duration', scale=1e-09, defaults={'rpc.system.name': 'grpc', 'error.type': '_OTHER'}), ), buckets=(0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0, ), series='rpc_client_call_duration_seconds'),
     },
 )

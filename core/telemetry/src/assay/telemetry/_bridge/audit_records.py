@@ -19,6 +19,8 @@ from assay.telemetry.correlation import BAGGAGE_KEY as CORRELATION_ATTRIBUTE
 
 AUDIT_HANDLER_ID = "assay.bridge.audit"
 OUTCOMES = frozenset({"success", "failure", "unknown"})
+ACTOR_TYPE_OF_EVENT = "{actor_type}"
+"""The `actor_type` of an audit annotation that reads it from the event; `user` if the event has none."""
 
 
 class Auditor(Protocol):
@@ -94,7 +96,11 @@ def _describer(audit: Audit) -> Callable[[Mapping[str, Any], Mapping[str, Any]],
         actor = metadata.get(audit.actor) if audit.actor else None
         if actor is not None:
             attributes[names.AUDIT_ACTOR_ID] = text(actor)
-            attributes[names.AUDIT_ACTOR_TYPE] = audit.actor_type
+            attributes[names.AUDIT_ACTOR_TYPE] = (
+                metadata.get("actor_type", "user")
+                if audit.actor_type == ACTOR_TYPE_OF_EVENT
+                else audit.actor_type
+            )
         correlation_id = metadata.get("correlation_id")
         if correlation_id is not None:
             attributes[CORRELATION_ATTRIBUTE] = correlation_id

@@ -23,6 +23,8 @@ def error(  # noqa: PLR0913 - the event has these values
     partition: str | None = None,
     run_id: str | None = None,
     retryable: bool = False,
+    subject: str | None = None,
+    **metadata: object,
 ) -> None:
     """Emit an error.
 
@@ -33,11 +35,20 @@ def error(  # noqa: PLR0913 - the event has these values
         partition: Partition key.
         run_id: The run.
         retryable: Whether it will be, or may be, tried again.
+        subject: What it concerns, if not an asset, such as `sensor:new_files`: the series' label `asset`.
+        metadata: Further metadata of the event, such as `origin`.
     """
     execute(
         "flowstone.error",
         None,
         described(
-            type=type, message=message, asset=asset, partition=partition, run_id=run_id, retryable=retryable
+            type=type,
+            message=message,
+            asset=asset,
+            partition=partition,
+            run_id=run_id,
+            retryable=retryable,
+            subject=asset if subject is None else subject,
+            **metadata,
         ),
     )

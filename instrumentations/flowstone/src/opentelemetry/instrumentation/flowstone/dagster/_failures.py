@@ -32,6 +32,21 @@ def failure_of(error: BaseException, step_context: Foreign) -> Failure:
     return Failure(cause, qualified_name(type(cause)), message_of(cause), will_retry(error, step_context))
 
 
+def failure_of_event(event: Foreign) -> Failure:
+    """Return the failure that a stored event records; its process is another one, or has died.
+
+    Args:
+        event: The event STEP_FAILURE, STEP_UP_FOR_RETRY or PIPELINE_FAILURE.
+    """
+    data = event.event_specific_data
+    info = _root_of(getattr(data, "error", None))
+    kind = type_of_failure(event)
+    message = str(event.message or "")
+    if info is not None:
+        message = str(info.message).strip().removeprefix(f"{kind}:").strip() or message
+    return Failure(RuntimeError(message), kind, message, event.event_type_value == "STEP_UP_FOR_RETRY")
+
+
 def user_error(error: BaseException) -> BaseException:
     """Return the user's exception that Dagster has wrapped, or the exception itself."""
     from dagster import RetryRequested  # noqa: PLC0415 - Dagster is imported by then
@@ -65,17 +80,23 @@ def type_of_failure(event: Foreign) -> str:
     """Return the type of the first error that made a run fail, as its step's; else Dagster's reason.
 
     Args:
-        event: The event PIPELINE_FAILURE.
+        event: The event PIPELINE_FAILURE, or the failure of a step.
     """
     data = event.event_specific_data
     first = getattr(data, "first_step_failure_event", None)
     error = first.event_specific_data.error if first is not None else getattr(data, "error", None)
-    while error is not None and error.cause is not None:
-        error = error.cause
+    error = _root_of(error)
     if error is not None and error.cls_name:
         return _qualified_name_of(error)
     reason = getattr(data, "failure_reason", None)
     return str(getattr(reason, "value", None) or "_OTHER")
+
+
+def _root_of(error: Foreign) -> Foreign:
+    """Return the first cause of a `SerializableErrorInfo`."""
+    while error is not None and error.cause is not None:
+        error = error.cause
+    return error
 
 
 def _qualified_name_of(error: Foreign) -> str:

@@ -25,14 +25,20 @@ class Transfer:
     Args:
         span: The span, not yet started.
         size: Returns the bytes moved, or None if they are unknown; called when the manager has succeeded.
+        io_manager: Resource key of the IO manager.
+        step: The step that loads or stores, if it is instrumented.
 
     Attributes:
         paths: The files that a `UPathIOManager` has chosen for it.
     """
 
-    def __init__(self, span: Span, size: Callable[[Transfer], int | None]) -> None:
+    def __init__(
+        self, span: Span, size: Callable[[Transfer], int | None], io_manager: str, step: Step | None
+    ) -> None:
         self._span = span
         self._size = size
+        self._io_manager = io_manager
+        self._step = step
         self._outer: Transfer | None = None
         self.paths: list[Any] = []
 
@@ -51,6 +57,8 @@ class Transfer:
         """End the span, with the exception that the manager raised."""
         _current.transfer = self._outer
         if error is not None:
+            if self._step is not None:
+                self._step.failed_io = self._io_manager
             self._span.__exit__(type(error), error, error.__traceback__)
             return
         size = guarded(self._size)(self)
@@ -64,10 +72,12 @@ class Loader:
 
     Args:
         manager: The input manager.
+        steps: The steps that run.
     """
 
-    def __init__(self, manager: Foreign) -> None:
+    def __init__(self, manager: Foreign, steps: Steps) -> None:
         self._manager = manager
+        self._steps = steps
 
     def load_input(self, context: Foreign) -> Foreign:
         """Load a value inside a span."""
@@ -78,6 +88,7 @@ class Loader:
             self._manager,
             context,
             lambda transfer: _size(transfer, self._manager, context, values[0]),
+            self._steps.of(context.step_context),
         )
         if transfer is None:
             return self._manager.load_input(context)
@@ -122,10 +133,10 @@ class Storer:
         def size(transfer: Transfer) -> int | None:
             stored = _size(transfer, self._manager, context, value)
             if self._step is not None and stored is not None:
-                self._step.size = (self._step.size or 0) + stored
+                self._step.sizes[name_of_output(context)] = stored
             return stored
 
-        return _begin(io_store, name_of_output, self._manager, context, size)
+        return _begin(io_store, name_of_output, self._manager, context, size, self._step)
 
 
 class GeneratorStorer(Storer):
@@ -151,7 +162,7 @@ class Transfers:
 
     def load(self, call: Call) -> Foreign:
         """Wrap `_load_input_with_input_manager`, which uses nothing of the manager but `load_input`."""
-        call.replace("input_manager", Loader(call.argument("input_manager")))
+        call.replace("input_manager", Loader(call.argument("input_manager"), self._steps))
         return call()
 
     def store(self, call: Call) -> Foreign:
@@ -193,21 +204,23 @@ class Transfers:
 
 
 @guarded
-def _begin(
+def _begin(  # noqa: PLR0913, PLR0917 - one for each part of a transfer
     make: Callable[..., Span],
     name_of: Callable[[Foreign], str],
     manager: Foreign,
     context: Foreign,
     size: Callable[[Transfer], int | None],
+    step: Step | None,
 ) -> Transfer:
     step_context = context.step_context
+    io_manager = _key_of(manager, step_context)
     span = make(
         name_of(context),
-        _key_of(manager, step_context),
+        io_manager,
         partition=partition_of(context),
         run_id=step_context.run_id,
     )
-    return Transfer(span, size)
+    return Transfer(span, size, io_manager, step)
 
 
 def _note(paths: Iterable[Foreign]) -> None:

@@ -29,15 +29,9 @@ def partition_of(context: Foreign) -> str | None:
     return str(keys[0]) if len(keys) == 1 else f"{keys[0]}...{keys[-1]}"
 
 
-def name_of_step(step: Foreign) -> str:
-    """Return the name of a step's result: its asset, or its op if it makes no asset or several.
-
-    Never the step's key: a mapped op has one for each mapping, and the name is a label of the series.
-    """
-    assets = {output.properties.asset_key for output in step.step_outputs} - {None}
-    if len(assets) == 1:
-        return str(next(iter(assets)).to_user_string())
-    return str(step.node_handle)
+def asset_name(asset_key: Foreign) -> str:
+    """Return an asset key as the name that users know."""
+    return str(asset_key.to_user_string())
 
 
 def name_of_output(context: Foreign) -> str:
@@ -53,15 +47,3 @@ def name_of_input(context: Foreign) -> str:
         return str(context.asset_key.to_user_string())
     upstream = context.upstream_output
     return name_of_output(upstream) if upstream is not None else str(context.name)
-
-
-def is_materialization(step: Foreign) -> bool:
-    """Return whether a step makes something: not if all it does is to check, or to observe, assets."""
-    outputs = step.step_outputs
-    if not outputs:
-        return True
-    return any(
-        output.properties.asset_check_key is None
-        and getattr(output.properties.asset_execution_type, "name", "") != "OBSERVATION"
-        for output in outputs
-    )

@@ -13,8 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from dagster._core.executor.child_process_executor import ChildProcessCommand, ChildProcessCrashException
-from opentelemetry.instrumentation.flowstone.errors import error as emit_error
+from dagster._core.executor.child_process_executor import ChildProcessCommand
 
 from assay.instrumentation import (
     Call,
@@ -24,10 +23,8 @@ from assay.instrumentation import (
     RelayBatch,
     RelayReceiver,
     RelaySender,
-    guarded,
     prepare_child,
 )
-from assay.telemetry.spans import qualified_name
 
 
 class RelayedCommand(ChildProcessCommand):
@@ -64,10 +61,10 @@ def execute_child(call: Call, instrumentor: LibraryInstrumentor, receiver: Relay
     command = call.argument("command")
     setup = prepare_child(instrumentor, correlation_id=command.dagster_run.run_id)
     call.replace("command", RelayedCommand(setup, command))
-    return _record_relayed(call(), command, receiver)
+    return _record_relayed(call(), receiver)
 
 
-def _record_relayed(events: Foreign, command: Foreign, receiver: RelayReceiver) -> Iterator[Any]:
+def _record_relayed(events: Foreign, receiver: RelayReceiver) -> Iterator[Any]:
     try:
         for event in events:
             if isinstance(event, RelayBatch):
@@ -76,18 +73,5 @@ def _record_relayed(events: Foreign, command: Foreign, receiver: RelayReceiver) 
                 yield None
             else:
                 yield event
-    except ChildProcessCrashException as crash:
-        _emit_crash(crash, command)
-        raise
     finally:
         events.close()
-
-
-@guarded
-def _emit_crash(crash: Foreign, command: Foreign) -> None:
-    emit_error(
-        qualified_name(ChildProcessCrashException),
-        f"the child process of step {command.step_key} ended with exit code {crash.exit_code}",
-        asset=command.step_key.split("[", 1)[0],
-        run_id=command.dagster_run.run_id,
-    )

@@ -34,7 +34,15 @@ def _checked(generator: Foreign, call: Call) -> Foreign:
 def _emit(call: Call, error: Exception | None) -> None:
     run = call.argument("context").run
     run_id = run.run_id if run is not None else None
-    resource_health(call.argument("resource_name"), healthy=error is None, run_id=run_id)
+    resource = call.argument("resource_name")
+    resource_health(resource, healthy=error is None, run_id=run_id)
     if error is not None:
         cause = user_error(error)
-        emit_error(qualified_name(type(cause)), message_of(cause), run_id=run_id)
+        emit_error(
+            qualified_name(type(cause)),
+            message_of(cause),
+            run_id=run_id,
+            origin="resource",
+            subject=f"resource:{resource}",
+            resource=resource,
+        )

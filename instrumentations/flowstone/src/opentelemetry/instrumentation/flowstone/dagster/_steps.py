@@ -1,111 +1,117 @@
-"""Steps: `flowstone.materialization.*`, `flowstone.asset_check.evaluated`, `flowstone.error`."""
+"""Steps and what they materialize: `flowstone.step.*`, `flowstone.materialization.*`, `flowstone.error`.
+
+A step is a span of its own: each attempt, whatever the step makes. A materialization is one asset, and one of
+its partitions: it starts when Dagster stores that the step has started, and succeeds when Dagster stores the
+event `ASSET_MATERIALIZATION`. So a step of three assets is three materializations, and an op is none.
+"""
 
 from __future__ import annotations
 
-from opentelemetry.instrumentation.flowstone.dagster._failures import Failure, failure_of
-from opentelemetry.instrumentation.flowstone.dagster._names import (
-    is_materialization,
-    name_of_step,
-    partition_of_run,
+from collections.abc import Mapping
+from time import monotonic_ns
+from typing import Any
+
+from opentelemetry.instrumentation.flowstone._metadata import described
+from opentelemetry.instrumentation.flowstone.dagster._event_log import RUN_CANCELED, Report, Stored
+from opentelemetry.instrumentation.flowstone.dagster._failures import Failure, failure_of, failure_of_event
+from opentelemetry.instrumentation.flowstone.dagster._names import asset_name
+from opentelemetry.instrumentation.flowstone.dagster._plan import (
+    MATERIALIZED,
+    Target,
+    checks_of,
+    kind_of,
+    planned_by,
+    unfinished,
 )
 from opentelemetry.instrumentation.flowstone.errors import error as emit_error
-from opentelemetry.instrumentation.flowstone.materializations import (
-    asset_check,
-    materialization,
-    materialization_retry,
-)
+from opentelemetry.instrumentation.flowstone.materializations import materialization_retry
 
 from assay.instrumentation import Call, Foreign, Hooks, Operation, guarded
+from assay.telemetry import execute, span
 
-CHECK_EVALUATED = "ASSET_CHECK_EVALUATION"
+STARTED, RESTARTED, SUCCEEDED = "STEP_START", "STEP_RESTARTED", "STEP_SUCCESS"
+FAILED, UP_FOR_RETRY, SKIPPED = "STEP_FAILURE", "STEP_UP_FOR_RETRY", "STEP_SKIPPED"
+_INTERRUPT = "INTERRUPT"
 
 
 class Step:
-    """One attempt at one step.
+    """One attempt at one step, in the process that executes it.
 
     Args:
         context: Dagster's step context.
         hooks: The user's hooks.
+
+    Attributes:
+        sizes: Bytes that its IO managers have stored, by asset.
+        failure: The exception that has ended it.
+        failed_io: Resource key of the IO manager that raised the exception.
+        kind: What it makes: `asset`, `observation`, `check` or `op`.
+        remaining: What it is planned to materialize and has not.
+        unchecked: Asset and name of the checks that a step of checks is planned to evaluate and has not.
     """
 
     def __init__(self, context: Foreign, hooks: Hooks) -> None:
-        self._context = context
-        self._hooks = hooks
-        self._operation: Operation | None = None
-        self.name = name_of_step(context.step)
-        self.partition = partition_of_run(context.dagster_run.tags)
+        step = context.step
+        self.context = context
         self.run_id: str = context.run_id
-        self.size: int | None = None
-
-    @guarded
-    def start(self) -> None:
-        """Start the span, if the step makes anything."""
-        if not is_materialization(self._context.step):
-            return
-        operation = Operation(
-            materialization(self.name, partition=self.partition, run_id=self.run_id),
-            self._context,
-            request_hook=self._hooks["materialization_request_hook"],
-            response_hook=self._hooks["materialization_response_hook"],
+        self.key: str = step.key
+        self.op = str(step.node_handle)
+        self.attempt: int = context.previous_attempt_count + 1
+        self.sizes: dict[str, int] = {}
+        self.failure: Failure | None = None
+        self.failed_io: str | None = None
+        self.kind = kind_of(step)
+        self.remaining: list[Target] = []
+        self.unchecked: set[tuple[str, str]] = set()
+        self.outcome = ""
+        self._began = monotonic_ns()
+        self._operation = Operation(
+            span(
+                "flowstone.step",
+                **described(
+                    run_id=self.run_id,
+                    job=context.job_name,
+                    step_key=self.key,
+                    op=self.op,
+                    step_kind=self.kind,
+                    mapping_key=getattr(step.handle, "mapping_key", None),
+                    retry_number=self.attempt - 1,
+                ),
+            ),
+            context,
+            request_hook=hooks["materialization_request_hook"],
+            response_hook=hooks["materialization_response_hook"],
         )
-        operation.__enter__()
-        self._operation = operation
 
-    @guarded
-    def item(self, item: Foreign) -> None:
-        """Emit the result of a check that the step evaluated."""
-        if getattr(item, "event_type_value", None) != CHECK_EVALUATED:
-            return
-        evaluated = item.event_specific_data
-        asset_check(
-            evaluated.asset_key.to_user_string(),
-            evaluated.check_name,
-            passed=evaluated.passed,
-            run_id=self.run_id,
-        )
+    def enter(self) -> None:
+        """Start the span."""
+        self._operation.__enter__()
+        if self.kind == "asset":
+            self.remaining = planned_by(self.context)
+        elif self.kind == "check":
+            self.unchecked = checks_of(self.context.step)
 
-    @guarded
-    def end(self, error: BaseException | None) -> None:
-        """Emit the error, if there is one, and end the span."""
-        if error is None or isinstance(error, GeneratorExit):
-            self._end_span(None)
-            return
-        failure = failure_of(error, self._context)
-        emit_error(
-            failure.type,
-            failure.message,
-            asset=self.name,
-            partition=self.partition,
-            run_id=self.run_id,
-            retryable=failure.retryable,
-        )
-        self._end_span(failure)
-        if failure.retryable:
-            materialization_retry(
-                self.name,
-                attempt=self._context.previous_attempt_count + 1,
-                error_type=failure.type,
-                partition=self.partition,
-                run_id=self.run_id,
+    def leave(self) -> None:
+        """End the span with the outcome that Dagster has stored; without one it was canceled."""
+        operation, step_span = self._operation, self._operation.span
+        failure = self.failure
+        if self.outcome in {FAILED, UP_FOR_RETRY} and failure is not None:
+            step_span.metadata.update(
+                error_type=failure.type, error_message=failure.message, retryable=failure.retryable
             )
+            operation.__exit__(type(failure.error), failure.error, failure.error.__traceback__)
+            return
+        if self.outcome != SUCCEEDED:
+            step_span.end_as("canceled")
+        operation.__exit__(None, None, None)
 
-    def _end_span(self, failure: Failure | None) -> None:
-        operation = self._operation
-        if operation is None:
-            return
-        if failure is None:
-            if self.size is not None:
-                operation.span.measurements["result_size"] = self.size
-            operation.__exit__(None, None, None)
-            return
-        operation.span.metadata.update(
-            error_type=failure.type, error_message=failure.message, retryable=failure.retryable
-        )
-        operation.__exit__(type(failure.error), failure.error, failure.error.__traceback__)
+    def duration(self) -> int:
+        """Return the time since its start, in ns."""
+        return monotonic_ns() - self._began
 
 
 class Steps:
-    """The steps that run now, by the identity of Dagster's context.
+    """The steps that run now in this process, and the reports of what Dagster stores about steps.
 
     Args:
         hooks: The user's hooks.
@@ -114,31 +120,201 @@ class Steps:
     def __init__(self, hooks: Hooks) -> None:
         self._hooks = hooks
         self._running: dict[int, Step] = {}
+        self._by_key: dict[tuple[str, str], Step] = {}
+
+    def reports(self) -> Mapping[str, Report]:
+        """Return the reports of the events that concern steps, by the type of event."""
+        return {
+            STARTED: self._report_start,
+            RESTARTED: self._report_start,
+            SUCCEEDED: self._report_success,
+            FAILED: self._report_failure,
+            UP_FOR_RETRY: self._report_failure,
+            MATERIALIZED: self._report_materialization,
+        }
 
     def of(self, context: object) -> Step | None:
         """Return the running step that has this context."""
         return self._running.get(id(context))
 
+    def running(self, run_id: str, step_key: str) -> Step | None:
+        """Return the running attempt at a step of a run."""
+        return self._by_key.get((run_id, step_key))
+
     def sequence(self, call: Call) -> Foreign:
-        """Wrap Dagster's `core_dagster_event_sequence_for_step`."""
+        """Wrap Dagster's `dagster_event_sequence_for_step`, which stores the step's events."""
         context = call.argument("step_context")
         step = Step(context, self._hooks)
         return self._followed(call(), context, step)
 
-    def _followed(self, generator: Foreign, context: object, step: Step) -> Foreign:
+    def compute(self, call: Call) -> Foreign:
+        """Wrap Dagster's `core_dagster_event_sequence_for_step`, which raises the step's exception."""
+        return self._noted(call(), call.argument("step_context"))
+
+    def abandon(self, stored: Stored) -> None:
+        """Report what a run leaves unfinished whose process has ended without reporting it.
+
+        Args:
+            stored: The event that ends the run, stored by another process.
+        """
+        open_steps = _open_steps(stored)
+        for key, target in unfinished(stored.instance, stored.run_id, open_steps) if open_steps else ():
+            metadata = _describe(stored.run_id, key, target)
+            if stored.kind == RUN_CANCELED:
+                execute("flowstone.materialization.canceled", None, metadata)
+                continue
+            failure = failure_of_event(stored.event)
+            metadata.update(error_type=failure.type, error_message=failure.message, retryable=False)
+            execute("flowstone.materialization.exception", None, metadata)
+
+    def _followed(self, generator: Foreign, context: Foreign, step: Step) -> Foreign:
         # Not the kit's `follow`: a step's span stays current while the step waits. Its consumer is the run's
         # generator, which restores the context when it waits itself.
-        self._running[id(context)] = step
-        step.start()
-        failed: BaseException | None = None
+        place = (step.run_id, step.key)
+        self._running[id(context)] = self._by_key[place] = step
+        guarded(step.enter)()
         try:
-            for item in generator:
-                step.item(item)
-                yield item
-        except BaseException as error:
-            failed = error
-            raise
+            yield from generator
         finally:
             generator.close()
-            step.end(failed)
+            guarded(step.leave)()
             self._running.pop(id(context), None)
+            if self._by_key.get(place) is step:
+                del self._by_key[place]
+
+    def _noted(self, generator: Foreign, context: Foreign) -> Foreign:
+        try:
+            yield from generator
+        except Exception as error:
+            self._note(context, error)
+            raise
+
+    @guarded
+    def _note(self, context: Foreign, error: Exception) -> None:
+        step = self.of(context)
+        if step is not None:
+            step.failure = failure_of(error, context)
+
+    def _report_start(self, stored: Stored) -> None:
+        step = self.running(stored.run_id, stored.step_key)
+        if step is None:
+            return
+        for target in step.remaining:
+            execute(
+                "flowstone.materialization.start", None, _describe(stored.run_id, stored.step_key, target)
+            )
+
+    def _report_materialization(self, stored: Stored) -> None:
+        step = self.running(stored.run_id, stored.step_key)
+        target = asset_name(stored.event.asset_key), stored.event.partition
+        measurements: dict[str, int] = {}
+        if step is not None:
+            measurements["duration"] = step.duration()
+            if target[0] in step.sizes:
+                measurements["result_size"] = step.sizes[target[0]]
+            if target in step.remaining:
+                step.remaining.remove(target)
+        execute(
+            "flowstone.materialization.stop", measurements, _describe(stored.run_id, stored.step_key, target)
+        )
+
+    def _report_success(self, stored: Stored) -> None:
+        step = self.running(stored.run_id, stored.step_key)
+        if step is None:
+            return
+        step.outcome = SUCCEEDED
+        for target in step.remaining:
+            execute(
+                "flowstone.materialization.skipped",
+                {"duration": step.duration()},
+                _describe(stored.run_id, stored.step_key, target),
+            )
+
+    def _report_failure(self, stored: Stored) -> None:
+        step = self.running(stored.run_id, stored.step_key)
+        if _is_interrupt(stored.event):
+            self._report_canceled(stored, step)
+            return
+        failure = (step and step.failure) or failure_of_event(stored.event)
+        measurements: dict[str, int] = {}
+        if step is None:
+            left = unfinished(stored.instance, stored.run_id, {stored.step_key})
+            remaining = [target for _, target in left]
+        else:
+            step.outcome, step.failure, remaining = stored.kind, failure, step.remaining
+            measurements["duration"] = step.duration()
+        for target in remaining:
+            metadata = _describe(stored.run_id, stored.step_key, target)
+            metadata.update(
+                error_type=failure.type, error_message=failure.message, retryable=failure.retryable
+            )
+            execute("flowstone.materialization.exception", measurements, metadata)
+            if failure.retryable:
+                _emit_retry(stored, step, target, failure)
+        for asset, check in sorted(step.unchecked) if step is not None else ():
+            metadata = _describe(stored.run_id, stored.step_key, (asset, None))
+            metadata.update(check=check, error_type=failure.type, error_message=failure.message)
+            execute("flowstone.asset_check.exception", measurements, metadata)
+        _emit_step_error(stored, step, remaining, failure)
+
+    def _report_canceled(self, stored: Stored, step: Step | None) -> None:
+        for target in step.remaining if step is not None else ():
+            execute(
+                "flowstone.materialization.canceled",
+                {"duration": step.duration()} if step is not None else None,
+                _describe(stored.run_id, stored.step_key, target),
+            )
+
+
+def _describe(run_id: str, step_key: str, target: Target) -> dict[str, Any]:
+    asset, partition = target
+    return described(run_id=run_id or None, asset=asset, partition=partition, step_key=step_key or None)
+
+
+def _emit_retry(stored: Stored, step: Step | None, target: Target, failure: Failure) -> None:
+    asset, partition = target
+    attempt = step.attempt if step is not None else 1
+    materialization_retry(
+        asset, attempt=attempt + 1, error_type=failure.type, partition=partition, run_id=stored.run_id
+    )
+
+
+def _emit_step_error(stored: Stored, step: Step | None, remaining: list[Target], failure: Failure) -> None:
+    """Emit the error of a step, once, whatever the number of its assets."""
+    op = step.op if step is not None else stored.step_key.split("[", 1)[0]
+    asset, partition = remaining[0] if len(remaining) == 1 else (None, None)
+    kind = step.kind if step is not None else ("asset" if remaining else "op")
+    io_manager = step.failed_io if step is not None else None
+    emit_error(
+        failure.type,
+        failure.message,
+        asset=asset,
+        partition=partition,
+        run_id=stored.run_id,
+        retryable=failure.retryable,
+        origin=kind if io_manager is None else "io_manager",
+        subject=asset or f"op:{op}",
+        job=stored.job,
+        step_key=stored.step_key,
+        io_manager=io_manager,
+    )
+
+
+def _is_interrupt(event: Foreign) -> bool:
+    source = getattr(event.event_specific_data, "error_source", None)
+    return getattr(source, "name", "") == _INTERRUPT
+
+
+def _open_steps(stored: Stored) -> set[str]:
+    """Return the keys of the steps of a run that have started and not ended."""
+    from dagster import DagsterEventType  # noqa: PLC0415 - Dagster is imported by then
+
+    kinds = {DagsterEventType(kind) for kind in (STARTED, RESTARTED, SUCCEEDED, FAILED, UP_FOR_RETRY)}
+    begun: set[str] = set()
+    for entry in stored.instance.all_logs(stored.run_id, of_type=kinds):
+        event = entry.dagster_event
+        if event.event_type_value in {STARTED, RESTARTED}:
+            begun.add(event.step_key)
+        else:
+            begun.discard(event.step_key)
+    return begun

@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from functools import cache
 
-from opentelemetry.instrumentation.flowstone.dagster import _automation, _io, _resources, _runs, _steps
+from opentelemetry.instrumentation.flowstone.dagster import (
+    _automation,
+    _checks,
+    _event_log,
+    _io,
+    _other_events,
+    _resources,
+    _runs,
+    _steps,
+)
 
 from assay.instrumentation import (
     Call,
@@ -18,7 +27,8 @@ from assay.instrumentation import (
 )
 
 EXECUTION = "dagster._core.execution"
-STEP_SEQUENCE = Target(f"{EXECUTION}.plan.execute_plan", "core_dagster_event_sequence_for_step")
+STEP_SEQUENCE = Target(f"{EXECUTION}.plan.execute_plan", "dagster_event_sequence_for_step")
+STEP_COMPUTE = Target(f"{EXECUTION}.plan.execute_plan", "core_dagster_event_sequence_for_step")
 STORE_OUTPUT = Target(f"{EXECUTION}.plan.execute_step", "_store_output")
 LOAD_INPUT = Target(f"{EXECUTION}.plan.inputs", "_load_input_with_input_manager")
 GET_IO_MANAGER = Target(f"{EXECUTION}.context.system", "StepExecutionContext.get_io_manager")
@@ -30,7 +40,7 @@ ITERATE_RUN = Target(f"{EXECUTION}.api", "ExecuteRunWithPlanIterable.__iter__")
 CREATE_RUN = Target("dagster._core.instance", "DagsterInstance.create_run")
 CREATE_RUN_IN_DOMAIN = Target("dagster._core.instance.runs.run_domain", "RunDomain.create_run")
 """Newer versions create the runs of jobs here, not always by way of the instance."""
-REPORT_EVENT = Target("dagster._core.instance", "DagsterInstance.report_dagster_event")
+STORE_EVENT = Target("dagster._core.instance", "DagsterInstance.handle_new_event")
 EVALUATE_SENSOR = Target("dagster._core.definitions.sensor_definition", "SensorDefinition.evaluate_tick")
 EVALUATE_SCHEDULE = Target(
     "dagster._core.definitions.schedule_definition", "ScheduleDefinition.evaluate_tick"
@@ -40,6 +50,7 @@ START_RUN = Target("dagster._grpc.server", "start_run_in_subprocess")
 
 TARGETS = (
     STEP_SEQUENCE,
+    STEP_COMPUTE,
     STORE_OUTPUT,
     LOAD_INPUT,
     GET_IO_MANAGER,
@@ -50,7 +61,7 @@ TARGETS = (
     ITERATE_RUN,
     CREATE_RUN,
     CREATE_RUN_IN_DOMAIN,
-    REPORT_EVENT,
+    STORE_EVENT,
     EVALUATE_SENSOR,
     EVALUATE_SCHEDULE,
     EXECUTE_CHILD,
@@ -69,8 +80,14 @@ def wire(instrumentor: LibraryInstrumentor, patches: Patches, hooks: Hooks) -> N
     """
     steps = _steps.Steps(hooks)
     transfers = _io.Transfers(steps)
-    runs = _runs.Runs(hooks)
+    runs = _runs.Runs(hooks, steps)
+    checks = _checks.Checks(steps)
+    events = _event_log.EventLog(
+        {**runs.reports(), **steps.reports(), **checks.reports(), **_other_events.reports()}
+    )
+    patches.wrap(STORE_EVENT, events.store)
     patches.wrap(STEP_SEQUENCE, steps.sequence)
+    patches.wrap(STEP_COMPUTE, steps.compute)
     patches.wrap(STORE_OUTPUT, transfers.store)
     patches.wrap(LOAD_INPUT, transfers.load)
     patches.wrap(GET_IO_MANAGER, transfers.manager)
@@ -81,7 +98,6 @@ def wire(instrumentor: LibraryInstrumentor, patches: Patches, hooks: Hooks) -> N
     patches.wrap(ITERATE_RUN, runs.iterate)
     patches.wrap(CREATE_RUN, runs.create)
     patches.wrap(CREATE_RUN_IN_DOMAIN, runs.create)
-    patches.wrap(REPORT_EVENT, runs.report)
     patches.wrap(EVALUATE_SENSOR, _automation.poll)
     patches.wrap(EVALUATE_SCHEDULE, _automation.tick)
 

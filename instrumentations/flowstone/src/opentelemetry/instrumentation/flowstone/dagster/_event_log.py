@@ -1,0 +1,104 @@
+"""Dagster's event log: the facts that Dagster has stored, in whichever process stores them.
+
+Outcomes, materializations and all other facts are reported from here and nowhere else: a process reports an
+event exactly when it has stored it. So each fact is reported once, although several processes take part in a
+run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeAlias, cast
+
+from assay.instrumentation import Call, Foreign, guarded
+
+RUN_SUCCEEDED, RUN_FAILED, RUN_CANCELED = "PIPELINE_SUCCESS", "PIPELINE_FAILURE", "PIPELINE_CANCELED"
+RUN_ENDS = frozenset({RUN_SUCCEEDED, RUN_FAILED, RUN_CANCELED})
+NS_PER_SECOND = 1_000_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """An event that Dagster has stored.
+
+    Args:
+        instance: Dagster's instance.
+        entry: Dagster's `EventLogEntry`.
+        event: Its `DagsterEvent`.
+        run_before: Dagster's record of the run before an event that ends it; None for other events.
+    """
+
+    instance: Any
+    entry: Any
+    event: Any
+    run_before: Any = None
+
+    @property
+    def run_id(self) -> str:
+        """The run's id; empty for an event outside of runs."""
+        return str(self.entry.run_id or "")
+
+    @property
+    def job(self) -> str:
+        """Name of the run's job."""
+        return str(self.event.job_name)
+
+    @property
+    def step_key(self) -> str:
+        """Key of the step; empty for an event outside of steps."""
+        return str(self.event.step_key or "")
+
+    @property
+    def kind(self) -> str:
+        """Type of the event, as Dagster stores it."""
+        return str(self.event.event_type_value)
+
+    @property
+    def time(self) -> int:
+        """When it happened, in ns since 1970."""
+        return int(self.entry.timestamp * NS_PER_SECOND)
+
+
+Report: TypeAlias = Callable[[Stored], object]
+"""Reports an event that has been stored."""
+
+
+class EventLog:
+    """Calls the report of each event that this process stores.
+
+    Args:
+        reports: The reports, by the type of event. An exception of a report is logged and does not propagate.
+    """
+
+    def __init__(self, reports: Mapping[str, Report]) -> None:
+        self._reports = {kind: guarded(report) for kind, report in reports.items()}
+
+    def store(self, call: Call) -> Foreign:
+        """Wrap `DagsterInstance.handle_new_event`, which stores an event, or a batch when it is complete."""
+        entry, batch = call.argument("event"), call.argument("batch_metadata")
+        if batch is not None:
+            return self._store_batched(call, entry, batch)
+        event = cast("Foreign", entry.dagster_event)
+        report = None if event is None else self._reports.get(event.event_type_value)
+        if report is None:
+            return call()
+        if not call.instance.should_store_event(entry):
+            return call()
+        before = None
+        if event.event_type_value in RUN_ENDS:
+            before = call.instance.get_run_record_by_id(entry.run_id)
+        result = call()
+        report(Stored(call.instance, entry, event, before))
+        return result
+
+    def _store_batched(self, call: Call, entry: Foreign, batch: Foreign) -> Foreign:
+        buffered = call.instance._event_buffer  # noqa: SLF001 - events wait there until their batch is complete
+        waiting = [*buffered.get(batch.id, ()), entry]
+        result = call()
+        if batch.id not in buffered:
+            for each in waiting:
+                report = each.dagster_event and self._reports.get(each.dagster_event.event_type_value)
+                if report:
+                    report(Stored(call.instance, each, each.dagster_event))
+        return result

@@ -1,0 +1,155 @@
+"""Runs end in telemetry as they end in Dagster's event log, in whichever process stores their end."""
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from dagster import (
+    DagsterEvent,
+    DagsterEventType,
+    DagsterInstance,
+    asset,
+    in_process_executor,
+    job,
+    materialize,
+    op,
+)
+from opentelemetry.trace import StatusCode
+
+PROJECTS = Path(__file__).parent / "projects"
+ENDS = ("stop", "exception", "canceled")
+
+
+def _ends(telemetry, run_id):
+    return [
+        phase
+        for phase in ENDS
+        for event in telemetry.events(f"flowstone.run.{phase}")
+        if event["run_id"] == run_id
+    ]
+
+
+def test_a_run_that_another_process_has_failed_is_not_a_success(dagster_telemetry):
+    @op
+    def too_slow(context):
+        context.instance.report_run_failed(context.run, "Exceeded maximum runtime")
+        raise KeyboardInterrupt
+
+    @job(executor_def=in_process_executor)
+    def slow():
+        too_slow()
+
+    with DagsterInstance.ephemeral() as instance:
+        result = slow.execute_in_process(raise_on_error=False, instance=instance)
+        stored = [e.event_type_value for e in result.all_events if e.is_job_event]
+        assert "PIPELINE_SUCCESS" not in stored
+
+    assert _ends(dagster_telemetry, result.run_id) == ["exception"]
+    (run,) = dagster_telemetry.named("flowstone.run")
+    assert run.status.status_code is StatusCode.ERROR
+    assert "Exceeded maximum runtime" in run.status.description
+
+
+def test_a_run_that_stops_without_an_outcome_is_interrupted(dagster_telemetry):
+    @op
+    def evicted(context):
+        raise KeyboardInterrupt
+
+    @job(executor_def=in_process_executor)
+    def long():
+        evicted()
+
+    with DagsterInstance.ephemeral() as instance:
+        instance.run_will_resume = lambda run_id: True
+        result = long.execute_in_process(raise_on_error=False, instance=instance)
+        assert _ends(dagster_telemetry, result.run_id) == []
+        assert len(dagster_telemetry.events("flowstone.run.interrupted")) == 1
+        (run,) = dagster_telemetry.named("flowstone.run")
+        assert "cicd.pipeline.result" not in run.attributes
+
+        instance.report_run_failed(instance.get_run_by_id(result.run_id), "no more attempts to resume")
+
+    assert _ends(dagster_telemetry, result.run_id) == ["exception"]
+
+
+def test_a_second_end_in_the_event_log_is_not_reported(dagster_telemetry):
+    @asset
+    def made():
+        return 1
+
+    with DagsterInstance.ephemeral() as instance:
+        result = materialize([made], instance=instance)
+        instance.report_run_failed(instance.get_run_by_id(result.run_id), "given up")
+
+    assert _ends(dagster_telemetry, result.run_id) == ["stop"]
+
+
+def test_a_run_that_fails_before_it_starts_ends_without_a_start(dagster_telemetry):
+    @job
+    def never():
+        pass
+
+    with DagsterInstance.ephemeral() as instance:
+        run = instance.create_run_for_job(never)
+        instance.report_run_failed(run, "timed out while starting")
+
+    assert _ends(dagster_telemetry, run.run_id) == ["exception"]
+    assert not dagster_telemetry.events("flowstone.run.start")
+    (error,) = dagster_telemetry.events("flowstone.error")
+    assert (error["origin"], error["subject"], error["job"]) == ("run", "job:never", "never")
+
+
+def test_a_cancelled_run_has_cancelled_steps_and_assets_and_no_errors(dagster_telemetry):
+    @asset
+    def interrupted(context):
+        context.instance.report_run_canceling(context.run)
+        raise KeyboardInterrupt
+
+    result = materialize([interrupted], raise_on_error=False)
+
+    assert _ends(dagster_telemetry, result.run_id) == ["canceled"]
+    assert len(dagster_telemetry.events("flowstone.run.canceling")) == 1
+    assert len(dagster_telemetry.events("flowstone.materialization.canceled")) == 1
+    assert not dagster_telemetry.events("flowstone.error")
+    for span in dagster_telemetry.spans():
+        assert span.status.status_code is not StatusCode.ERROR, span.name
+
+
+def test_a_run_that_leaves_the_queue_is_reported_with_the_time_in_the_queue(dagster_telemetry):
+    @job
+    def queued():
+        pass
+
+    with DagsterInstance.ephemeral() as instance:
+        run = instance.create_run_for_job(queued, tags={"user": "ines@example.com"})
+        kind = DagsterEventType.RUN_DEQUEUED.value
+        event = DagsterEvent(event_type_value=kind, job_name="queued", message="")
+        instance.report_dagster_event(event, run.run_id)
+
+    (dequeued,) = dagster_telemetry.events("flowstone.run.dequeued")
+    assert (dequeued["actor"], dequeued["actor_type"]) == ("ines@example.com", "user")
+    (measured,) = dagster_telemetry.measured("flowstone.run.dequeued")
+    assert measured["queue_time"] >= 0
+
+
+@pytest.mark.slow
+def test_a_run_whose_process_was_killed_is_ended_by_the_process_that_notices(dagster_telemetry, tmp_path):
+    home = tmp_path / "home"
+    home.mkdir()
+    (home / "dagster.yaml").write_text("telemetry:\n  enabled: false\n", encoding="utf-8")
+    environment = {**os.environ, "DAGSTER_HOME": str(home), "SHOP_FOLDER": str(tmp_path)}
+    command = [Path(sys.executable).parent / "dagster", "job", "execute", "-m", "killed", "-j", "killed"]
+    with DagsterInstance.from_config(str(home)) as instance:
+        done = subprocess.run(command, cwd=PROJECTS, env=environment, capture_output=True, check=False)
+        assert done.returncode == -signal.SIGKILL, done.stderr
+        (run,) = instance.get_runs()
+        instance.report_run_failed(run, "Detected run worker status FAILED")
+
+    assert _ends(dagster_telemetry, run.run_id) == ["exception"]
+    (failed,) = dagster_telemetry.events("flowstone.materialization.exception")
+    assert failed["asset"] == "dies", "the asset before it was made, and the one after it was not tried"
+    (span,) = dagster_telemetry.named("flowstone.run")
+    assert span.end_time > span.start_time
