@@ -353,7 +353,7 @@ def test_the_default_actor(designs, found):
 
 def test_the_runs_of_flowstone():
     span = CATALOGUE.spans["flowstone.run"]
-    assert [each.name for each in span.attributes] == ["run_id", "job", "actor"]
+    assert [each.name for each in span.attributes][:3] == ["run_id", "job", "actor"]
     for phase in ("queued", "start", "stop", "exception", "canceled"):
         event = CATALOGUE.events[f"flowstone.run.{phase}"]
         assert event.audit is not None

@@ -199,6 +199,16 @@ class TestSpans:
         assert otel.span("f.make").context.trace_id == 0xABC
         assert otel.span("f.make").parent.span_id == 0xDEF
 
+    @pytest.mark.parametrize("phases", [("start", "stop"), ("stop",)])
+    def test_a_span_is_linked_to_others(self, otel, phases):
+        other = trace.SpanContext(0xABC, 0xDEF, is_remote=True, trace_flags=trace.TraceFlags(1))
+        for phase in phases:
+            metadata = {"links": [trace.Link(other)]}
+            if "start" in phases:
+                metadata["telemetry_span_context"] = 1
+            execute(f"f.make.{phase}", {"duration": 5}, metadata)
+        assert [link.context for link in otel.span("f.make").links] == [other]
+
     def test_correlation_ids_go_from_bare_phases_to_what_is_inside(self, otel, seen):
         execute("f.make.start", None, {"telemetry_span_context": 1})
         execute("f.note")

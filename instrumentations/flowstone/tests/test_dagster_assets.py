@@ -15,6 +15,7 @@ from dagster import (
     BackfillPolicy,
     DagsterEventType,
     DagsterInstance,
+    DataVersion,
     ExpectationResult,
     MaterializeResult,
     Output,
@@ -276,3 +277,31 @@ def test_a_wiped_asset_is_an_event(dagster_telemetry):
         instance.wipe_assets([AssetKey("seed")])
         recorded = bool(dagster_telemetry.events("flowstone.asset.wiped"))
     assert recorded
+
+
+def test_a_materialization_carries_what_dagster_records_of_it(dagster_telemetry):
+    @asset(
+        code_version="7", group_name="sales", owners=["team:data"], kinds={"table"}, tags={"domain": "shop"}
+    )
+    def detailed(seed):
+        return MaterializeResult(
+            metadata={"dagster/row_count": 12, "source": "erp", "password": "hunter2"},
+            data_version=DataVersion("v1"),
+        )
+
+    assert materialize([seed, detailed]).success
+    made = {s.attributes["flowstone.asset"]: s for s in dagster_telemetry.named("flowstone.materialization")}
+    attributes = made["detailed"].attributes
+    assert attributes["flowstone.row_count"] == 12
+    assert (attributes["flowstone.data_version"], attributes["flowstone.code_version"]) == ("v1", "7")
+    assert attributes["flowstone.upstream"] == ("seed",)
+    assert attributes["flowstone.group"] == "sales"
+    assert attributes["flowstone.owners"] == ("team:data",)
+    assert attributes["flowstone.kinds"] == ("table",)
+    assert attributes["flowstone.tags"] == ("domain=shop",)
+    assert set(attributes["flowstone.metadata"]) == {
+        "dagster/row_count=12",
+        "source=erp",
+        "password=[REDACTED]",
+    }
+    assert attributes["flowstone.step_key"] == "detailed"

@@ -54,7 +54,8 @@ STARTS = {"seed": 1, "leaf": 1, "flaky": 2, "broken": 1, "refused": 1}
 
 def _check_one_trace(receiver):
     (run,) = receiver.spans("flowstone.run")
-    assert not run.parent_span_id
+    (request,) = receiver.spans("flowstone.run.request")
+    assert run.parent_span_id == request.span_id
     assert {span.trace_id for span in receiver.spans()} == {run.trace_id}
     made = receiver.spans("flowstone.materialization")
     assert len(made) == sum(STARTS.values())

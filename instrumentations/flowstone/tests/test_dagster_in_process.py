@@ -62,7 +62,9 @@ def test_a_run_its_assets_and_their_io_are_one_trace(dagster_telemetry, tmp_path
     spans = dagster_telemetry.spans()
     assert len({span.context.trace_id for span in spans}) == 1
     (run,) = dagster_telemetry.named("flowstone.run")
-    assert run.parent is None
+    (request,) = dagster_telemetry.named("flowstone.run.request")
+    assert request.parent is None
+    assert run.parent.span_id == request.context.span_id
     assert run.attributes["flowstone.run_id"] == result.run_id
     by_id = {span.context.span_id: span for span in spans}
     made = {s.attributes["flowstone.asset"]: s for s in dagster_telemetry.named("flowstone.materialization")}
@@ -372,7 +374,7 @@ def test_instrumented_alone_with_providers_it_emits_spans():
             DagsterInstrumentor().uninstrument()
         materialize([seed])
 
-        assert len(sdk.spans()) == 4
+        assert len(sdk.spans()) == 5
         assert len(sdk.spans("flowstone.run")) == 1
 
 

@@ -116,7 +116,10 @@ def _as_upstream(reference: Node, label: Attribute) -> Attribute:
 
 
 def _same(label: Attribute, attributes: tuple[Attribute, ...]) -> Attribute | None:
-    """Return the carried attribute that gives a label its value."""
+    """Return the carried attribute that gives a label its value: by the label's `source`, if it has one."""
+    for each in attributes:
+        if label.source and label.source == (each.source or each.name):
+            return each
     for each in attributes:
         if label.name in (each.name, each.key, *each.also):
             return each

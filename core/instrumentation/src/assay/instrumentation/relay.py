@@ -39,7 +39,7 @@ from assay.telemetry import bridge
 LIMIT = 10_000
 """Events that wait in a child for their way to the parent."""
 
-_NOT_SENT = frozenset({"reason", "stacktrace", "telemetry_span_context"})
+_NOT_SENT = frozenset({"links", "reason", "stacktrace", "telemetry_span_context"})
 _PLAIN = frozenset({str, int, float, bool})
 
 

@@ -16,7 +16,8 @@ and log events ignore it. While OpenTelemetry's `suppress_instrumentation` is in
 emitted: nothing suppresses those.
 
 To start a span under a remote parent, attach its context (`opentelemetry.propagate.extract`) around the event
-that starts the span.
+that starts the span. To link a span to others, give that event the metadata `links`, a list of
+`opentelemetry.trace.Link`.
 
 The SDK takes locks. An event that a signal handler or a `__del__` emits while its thread is inside a bridge's
 handler is therefore deferred until that handler ends. An event that interrupts the application's own call

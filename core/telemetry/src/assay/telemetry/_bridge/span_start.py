@@ -26,6 +26,9 @@ from assay.telemetry._otel_context import (
     get_current,
 )
 
+LINKS = "links"
+"""Metadata key of the links of a span: a list of `opentelemetry.trace.Link`, in the event that starts it."""
+
 
 def start_handler(tracer: Tracer, span: Span, signals: Signals, spans: OpenSpans) -> bus.Handler:
     """Return the handler of the phase that starts a span.
@@ -93,7 +96,7 @@ def write_start(source: Source, tracer: Tracer, span: Span) -> None:
     name = _write_name(source, span)
     # By position, which is cheaper; the span's last event records the exception.
     source.write(
-        f"span = start_span({name}, outside, kind, known, (), time, False, False)",
+        f"span = start_span({name}, outside, kind, known, metadata.get({LINKS!r}, ()), time, False, False)",
         start_span=tracer.start_span,
         kind=SpanKind[span.kind.upper()],
     )

@@ -40,7 +40,12 @@ from opentelemetry.instrumentation.flowstone.materializations import (
 )
 from opentelemetry.instrumentation.flowstone.resources import resource_health
 from opentelemetry.instrumentation.flowstone.runs import run, run_canceled, run_queued
-from opentelemetry.instrumentation.flowstone.triggers import schedule_tick, sensor_poll, sensor_trigger
+from opentelemetry.instrumentation.flowstone.triggers import (
+    schedule_tick,
+    schedule_trigger,
+    sensor_poll,
+    sensor_trigger,
+)
 
 __all__ = [
     "ApprovalError",
@@ -63,6 +68,7 @@ __all__ = [
     "run_queued",
     "scatter",
     "schedule_tick",
+    "schedule_trigger",
     "sensor_poll",
     "sensor_trigger",
 ]

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, TypeAlias, cast
+from typing import Any, TypeAlias
 
 from assay.instrumentation import Call, Foreign, guarded
 
@@ -79,14 +79,15 @@ class EventLog:
         entry, batch = call.argument("event"), call.argument("batch_metadata")
         if batch is not None:
             return self._store_batched(call, entry, batch)
-        event = cast("Foreign", entry.dagster_event)
-        report = None if event is None else self._reports.get(event.event_type_value)
+        event = entry.dagster_event
+        kind = "" if event is None else event.event_type_value
+        report = self._reports.get(kind)
         if report is None:
             return call()
         if not call.instance.should_store_event(entry):
             return call()
         before = None
-        if event.event_type_value in RUN_ENDS:
+        if kind in RUN_ENDS:
             before = call.instance.get_run_record_by_id(entry.run_id)
         result = call()
         report(Stored(call.instance, entry, event, before))

@@ -38,13 +38,27 @@ def failure_of_event(event: Foreign) -> Failure:
     Args:
         event: The event STEP_FAILURE, STEP_UP_FOR_RETRY or PIPELINE_FAILURE.
     """
-    data = event.event_specific_data
-    info = _root_of(getattr(data, "error", None))
-    kind = type_of_failure(event)
-    message = str(event.message or "")
+    info = getattr(event.event_specific_data, "error", None)
+    is_retried = event.event_type_value == "STEP_UP_FOR_RETRY"
     if info is not None:
-        message = str(info.message).strip().removeprefix(f"{kind}:").strip() or message
-    return Failure(RuntimeError(message), kind, message, event.event_type_value == "STEP_UP_FOR_RETRY")
+        return failure_of_info(info, retryable=is_retried)
+    message = str(event.message or "")
+    return Failure(RuntimeError(message), type_of_failure(event), message, is_retried)
+
+
+def failure_of_info(info: Foreign, *, retryable: bool = False) -> Failure:
+    """Return the failure that a `SerializableErrorInfo` describes.
+
+    Args:
+        info: Dagster's description of an exception; None if Dagster has recorded none.
+        retryable: Whether Dagster will try again.
+    """
+    root = _root_of(info)
+    if root is None or not root.cls_name:
+        return Failure(RuntimeError(), "_OTHER", "", retryable)
+    kind = _qualified_name_of(root)
+    message = str(root.message).strip().removeprefix(f"{kind}:").strip()
+    return Failure(RuntimeError(message), kind, message, retryable)
 
 
 def user_error(error: BaseException) -> BaseException:

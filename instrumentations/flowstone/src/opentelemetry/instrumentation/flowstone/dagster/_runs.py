@@ -1,4 +1,4 @@
-"""Runs: `flowstone.run.*`, and the runs that sensors request: `flowstone.sensor.trigger`.
+"""Runs: `flowstone.run.*`, and what requested them: `flowstone.sensor.trigger`, `flowstone.schedule.trigger`.
 
 A run's start and its outcome are reported where Dagster stores them (`_event_log`): in the process that
 executes the run, or in the daemon or webserver that marks a run as failed whose process died. The span is
@@ -11,9 +11,11 @@ from __future__ import annotations
 import threading
 from collections.abc import Mapping
 from typing import Any
+from uuid import uuid4
 
+from opentelemetry import context as otel_context
 from opentelemetry.instrumentation.flowstone._metadata import described
-from opentelemetry.instrumentation.flowstone.dagster._cause import cause_of
+from opentelemetry.instrumentation.flowstone.dagster._cause import SCHEDULE_TAG, cause_of
 from opentelemetry.instrumentation.flowstone.dagster._event_log import (
     NS_PER_SECOND,
     RUN_CANCELED,
@@ -25,17 +27,25 @@ from opentelemetry.instrumentation.flowstone.dagster._event_log import (
 from opentelemetry.instrumentation.flowstone.dagster._failures import type_of_failure
 from opentelemetry.instrumentation.flowstone.dagster._names import SENSOR_TAG
 from opentelemetry.instrumentation.flowstone.dagster._steps import Steps
+from opentelemetry.instrumentation.flowstone.dagster._trace import (
+    context_of,
+    joined,
+    links_to,
+    with_current,
+    without_inherited,
+)
 from opentelemetry.instrumentation.flowstone.errors import error as emit_error
 from opentelemetry.instrumentation.flowstone.runs import run
-from opentelemetry.instrumentation.flowstone.triggers import sensor_trigger
+from opentelemetry.instrumentation.flowstone.triggers import schedule_trigger, sensor_trigger
+from opentelemetry.trace import Link
 
-from assay.instrumentation import Call, Foreign, Hooks, Operation, follow
-from assay.telemetry import execute
+from assay.instrumentation import Call, Foreign, Hooks, Operation, follow, guarded
+from assay.telemetry import execute, span
 
 RUN_QUEUED, RUN_DEQUEUED, RUN_STARTED = "PIPELINE_ENQUEUED", "PIPELINE_DEQUEUED", "PIPELINE_START"
 RUN_CANCELING = "PIPELINE_CANCELING"
 _PHASES = {RUN_SUCCEEDED: "stop", RUN_FAILED: "exception", RUN_CANCELED: "canceled"}
-_RUN = "_flowstone_run"
+_RUN, _STEP_RUN = "_flowstone_run", "_flowstone_step_run"
 
 
 class Run:
@@ -43,15 +53,19 @@ class Run:
 
     Args:
         dagster_run: The run.
+        links: Links to the run that it executes again.
         hooks: The user's hooks.
         executed: The runs that this process executes, by their ids.
     """
 
-    def __init__(self, dagster_run: Foreign, hooks: Hooks, executed: dict[str, Run]) -> None:
+    def __init__(
+        self, dagster_run: Foreign, links: list[Link], hooks: Hooks, executed: dict[str, Run]
+    ) -> None:
         self._run_id: str = dagster_run.run_id
+        self._tags = dagster_run.tags
         self._executed = executed
         self._operation = Operation(
-            run(dagster_run.run_id, dagster_run.job_name, **cause_of(dagster_run)),
+            run(dagster_run.run_id, dagster_run.job_name, links=links or None, **cause_of(dagster_run)),
             dagster_run,
             request_hook=hooks["run_request_hook"],
             response_hook=hooks["run_response_hook"],
@@ -59,7 +73,8 @@ class Run:
         self.is_open = False
 
     def start(self) -> None:
-        """Take note of the run; its span starts when Dagster has stored its start."""
+        """Join the run's trace; its span starts when Dagster has stored its start."""
+        otel_context.attach(context_of(self._tags))
         self._executed[self._run_id] = self
 
     def item(self, item: object) -> None:
@@ -93,6 +108,27 @@ class Run:
             self._operation.__exit__(None, None, None)
 
 
+class StepWorker:
+    """The execution of a single step, in a process that another has started for it.
+
+    Args:
+        dagster_run: The step's run.
+    """
+
+    def __init__(self, dagster_run: Foreign) -> None:
+        self._tags = dagster_run.tags
+
+    def start(self) -> None:
+        """Join the run's trace, unless the process that started this one has passed its own span."""
+        otel_context.attach(context_of(self._tags))
+
+    def item(self, item: object) -> None:
+        """Ignore the events."""
+
+    def end(self, error: BaseException | None) -> None:
+        """Do nothing: the context ends with the generator."""
+
+
 class Runs:
     """The wrappers of Dagster's functions for runs, and the reports of what it stores about them.
 
@@ -119,41 +155,63 @@ class Runs:
             RUN_CANCELED: self._report_end,
         }
 
-    def remember(self, call: Call) -> None:
+    @staticmethod
+    def remember(call: Call) -> None:
         """Wrap `PlanOrchestrationContextManager.__init__`, which gets the run before anything happens."""
         call()
-        setattr(call.instance, _RUN, call.argument("dagster_run"))
+        setattr(call.instance, _RUN, (call.argument("dagster_run"), call.argument("instance")))
+
+    @staticmethod
+    def remember_step(call: Call) -> None:
+        """Wrap `PlanExecutionContextManager.__init__`, which a process that executes single steps creates."""
+        call()
+        setattr(call.instance, _STEP_RUN, call.argument("dagster_run"))
 
     def iterate(self, call: Call) -> Foreign:
-        """Wrap `ExecuteRunWithPlanIterable.__iter__`, which is a run from its first event to its last.
-
-        A single step, as in a child process, goes through it too, with another context manager.
-        """
-        dagster_run = getattr(call.instance.execution_context_manager, _RUN, None)
-        if dagster_run is None:
-            return call()
-        return follow(call(), Run(dagster_run, self._hooks, self._executed))
+        """Wrap `ExecuteRunWithPlanIterable.__iter__`: a run, or a step, from its first event to its last."""
+        manager = call.instance.execution_context_manager
+        if hasattr(manager, _RUN):
+            dagster_run, instance = getattr(manager, _RUN)
+            links = links_to(_parent_of(dagster_run.parent_run_id, instance))
+            return follow(call(), Run(dagster_run, links, self._hooks, self._executed))
+        if hasattr(manager, _STEP_RUN):
+            return follow(call(), StepWorker(getattr(manager, _STEP_RUN)))
+        return call()
 
     def create(self, call: Call) -> Foreign:
-        """Wrap `create_run`: a run that a sensor requested carries the sensor's name.
+        """Wrap `create_run`: the request of a run is a span, whose context becomes tags of the run.
 
-        The instance's calls that of its run domain, if it has one: the outer of the two emits the event.
+        The instance's function calls that of its run domain, if it has one: the outer of the two counts.
         """
         if getattr(self._creating, "is_on", False):
             return call()
         self._creating.is_on = True
         try:
-            dagster_run = call()
+            dagster_run = self._create(call)
         finally:
             self._creating.is_on = False
-        sensor = dagster_run.tags.get(SENSOR_TAG)
-        if sensor and dagster_run.parent_run_id is None:
-            sensor_trigger(sensor, dagster_run.run_id)
+        return dagster_run
+
+    @staticmethod
+    def _create(call: Call) -> Foreign:
+        run_id = call.argument("run_id") or str(uuid4())
+        call.replace("run_id", run_id)
+        earlier = _parent_of(call.argument("parent_run_id"), call.instance)
+        tags = without_inherited(call.argument("tags") or {}, {} if earlier is None else earlier.tags)
+        links = links_to(earlier) or None
+        requested = described(run_id=run_id, job=call.argument("job_name"), links=links)
+        with joined(tags), span("flowstone.run.request", **requested) as request:
+            call.replace("tags", with_current(tags))
+            dagster_run = call()
+            request.metadata.update(cause_of(dagster_run))
+            _emit_trigger(dagster_run)
         return dagster_run
 
     @staticmethod
     def _report_queued(stored: Stored) -> None:
-        execute("flowstone.run.queued", None, _describe(stored, stored.instance.get_run_by_id(stored.run_id)))
+        dagster_run = stored.instance.get_run_by_id(stored.run_id)
+        with joined({} if dagster_run is None else dagster_run.tags):
+            execute("flowstone.run.queued", None, _describe(stored, dagster_run))
 
     @staticmethod
     def _report_dequeued(stored: Stored) -> None:
@@ -162,7 +220,8 @@ class Runs:
             return
         queued = int(record.create_timestamp.timestamp() * NS_PER_SECOND)
         measurements = {"queue_time": max(0, stored.time - queued)}
-        execute("flowstone.run.dequeued", measurements, _describe(stored, record.dagster_run))
+        with joined(record.dagster_run.tags):
+            execute("flowstone.run.dequeued", measurements, _describe(stored, record.dagster_run))
 
     @staticmethod
     def _report_canceling(stored: Stored) -> None:
@@ -177,22 +236,48 @@ class Runs:
         executed = self._executed.get(stored.run_id)
         if stored.run_before is not None and stored.run_before.dagster_run.is_finished:
             return  # Dagster may store a second end, such as that of a process that was given up
-        if executed is None:
-            self._steps.abandon(stored)
         if executed is not None and executed.is_open:
             executed.close(stored.event)
             return
-        _emit_end(stored)
-        if executed is None and stored.kind == RUN_FAILED:
-            failure = _failure_of(stored.event)
-            emit_error(
-                failure["error_type"],
-                failure["error_message"],
-                run_id=stored.run_id,
-                origin="run",
-                subject=f"job:{stored.job}",
-                job=stored.job,
-            )
+        record = stored.run_before
+        with joined({} if record is None else record.dagster_run.tags):
+            if executed is None:
+                self._steps.abandon(stored)
+            _emit_end(stored)
+            if executed is None and stored.kind == RUN_FAILED:
+                _emit_run_error(stored)
+
+
+def _emit_run_error(stored: Stored) -> None:
+    failure = _failure_of(stored.event)
+    emit_error(
+        failure["error_type"],
+        failure["error_message"],
+        run_id=stored.run_id,
+        origin="run",
+        subject=f"job:{stored.job}",
+        job=stored.job,
+    )
+
+
+@guarded
+def _emit_trigger(dagster_run: Foreign) -> None:
+    """Emit which sensor or schedule requested a run; a run that is executed again keeps their tags."""
+    if dagster_run.parent_run_id is not None:
+        return
+    sensor, schedule = dagster_run.tags.get(SENSOR_TAG), dagster_run.tags.get(SCHEDULE_TAG)
+    if sensor:
+        sensor_trigger(sensor, dagster_run.run_id)
+    elif schedule:
+        schedule_trigger(schedule, dagster_run.run_id)
+
+
+def _parent_of(run_id: str | None, instance: Foreign) -> Foreign:
+    """Return the run that another executes again, None if there is none."""
+    if run_id is None:
+        return None
+    # Dagster's run domain is not the instance itself.
+    return getattr(instance, "_instance", instance).get_run_by_id(run_id)
 
 
 def _emit_end(stored: Stored) -> None:

@@ -12,6 +12,7 @@ from time import monotonic_ns
 from typing import Any
 
 from opentelemetry.instrumentation.flowstone._metadata import described
+from opentelemetry.instrumentation.flowstone.dagster._details import definition_of, details_of
 from opentelemetry.instrumentation.flowstone.dagster._event_log import RUN_CANCELED, Report, Stored
 from opentelemetry.instrumentation.flowstone.dagster._failures import Failure, failure_of, failure_of_event
 from opentelemetry.instrumentation.flowstone.dagster._names import asset_name
@@ -56,6 +57,7 @@ class Step:
         self.run_id: str = context.run_id
         self.key: str = step.key
         self.op = str(step.node_handle)
+        self.mapping_key: str | None = getattr(step.handle, "mapping_key", None)
         self.attempt: int = context.previous_attempt_count + 1
         self.sizes: dict[str, int] = {}
         self.failure: Failure | None = None
@@ -74,7 +76,7 @@ class Step:
                     step_key=self.key,
                     op=self.op,
                     step_kind=self.kind,
-                    mapping_key=getattr(step.handle, "mapping_key", None),
+                    mapping_key=self.mapping_key,
                     retry_number=self.attempt - 1,
                 ),
             ),
@@ -206,7 +208,9 @@ class Steps:
 
     def _report_materialization(self, stored: Stored) -> None:
         step = self.running(stored.run_id, stored.step_key)
-        target = asset_name(stored.event.asset_key), stored.event.partition
+        key = stored.event.asset_key
+        target = asset_name(key), stored.event.partition
+        details = details_of(stored.event.event_specific_data.materialization)
         measurements: dict[str, int] = {}
         if step is not None:
             measurements["duration"] = step.duration()
@@ -214,8 +218,12 @@ class Steps:
                 measurements["result_size"] = step.sizes[target[0]]
             if target in step.remaining:
                 step.remaining.remove(target)
+            details.update(definition_of(step.context, key), mapping_key=step.mapping_key)
+            details["retry_number"] = step.attempt - 1
         execute(
-            "flowstone.materialization.stop", measurements, _describe(stored.run_id, stored.step_key, target)
+            "flowstone.materialization.stop",
+            measurements,
+            described(**_describe(stored.run_id, stored.step_key, target), **details),
         )
 
     def _report_success(self, stored: Stored) -> None:

@@ -36,15 +36,15 @@ GET_PATH = Target("dagster._core.storage.upath_io_manager", "UPathIOManager._get
 GET_PATHS = Target("dagster._core.storage.upath_io_manager", "UPathIOManager._get_paths_for_partitions")
 SET_UP_RESOURCE = Target(f"{EXECUTION}.resources_init", "single_resource_event_generator")
 PREPARE_RUN = Target(f"{EXECUTION}.context_creation_job", "PlanOrchestrationContextManager.__init__")
+PREPARE_STEP = Target(f"{EXECUTION}.context_creation_job", "PlanExecutionContextManager.__init__")
 ITERATE_RUN = Target(f"{EXECUTION}.api", "ExecuteRunWithPlanIterable.__iter__")
 CREATE_RUN = Target("dagster._core.instance", "DagsterInstance.create_run")
 CREATE_RUN_IN_DOMAIN = Target("dagster._core.instance.runs.run_domain", "RunDomain.create_run")
 """Newer versions create the runs of jobs here, not always by way of the instance."""
 STORE_EVENT = Target("dagster._core.instance", "DagsterInstance.handle_new_event")
 EVALUATE_SENSOR = Target("dagster._core.definitions.sensor_definition", "SensorDefinition.evaluate_tick")
-EVALUATE_SCHEDULE = Target(
-    "dagster._core.definitions.schedule_definition", "ScheduleDefinition.evaluate_tick"
-)
+CREATE_TICK = Target("dagster._core.instance", "DagsterInstance.create_tick")
+UPDATE_TICK = Target("dagster._core.instance", "DagsterInstance.update_tick")
 EXECUTE_CHILD = Target("dagster._core.executor.multiprocess", "execute_child_process_command")
 START_RUN = Target("dagster._grpc.server", "start_run_in_subprocess")
 
@@ -58,12 +58,14 @@ TARGETS = (
     GET_PATHS,
     SET_UP_RESOURCE,
     PREPARE_RUN,
+    PREPARE_STEP,
     ITERATE_RUN,
     CREATE_RUN,
     CREATE_RUN_IN_DOMAIN,
     STORE_EVENT,
     EVALUATE_SENSOR,
-    EVALUATE_SCHEDULE,
+    CREATE_TICK,
+    UPDATE_TICK,
     EXECUTE_CHILD,
     START_RUN,
 )
@@ -81,7 +83,7 @@ def wire(instrumentor: LibraryInstrumentor, patches: Patches, hooks: Hooks) -> N
     steps = _steps.Steps(hooks)
     transfers = _io.Transfers(steps)
     runs = _runs.Runs(hooks, steps)
-    checks = _checks.Checks(steps)
+    checks, ticks = _checks.Checks(steps), _automation.Ticks()
     events = _event_log.EventLog(
         {**runs.reports(), **steps.reports(), **checks.reports(), **_other_events.reports()}
     )
@@ -95,11 +97,13 @@ def wire(instrumentor: LibraryInstrumentor, patches: Patches, hooks: Hooks) -> N
     patches.wrap(GET_PATHS, transfers.paths)
     patches.wrap(SET_UP_RESOURCE, _resources.set_up)
     patches.wrap(PREPARE_RUN, runs.remember)
+    patches.wrap(PREPARE_STEP, runs.remember_step)
     patches.wrap(ITERATE_RUN, runs.iterate)
     patches.wrap(CREATE_RUN, runs.create)
     patches.wrap(CREATE_RUN_IN_DOMAIN, runs.create)
     patches.wrap(EVALUATE_SENSOR, _automation.poll)
-    patches.wrap(EVALUATE_SCHEDULE, _automation.tick)
+    patches.wrap(CREATE_TICK, ticks.create)
+    patches.wrap(UPDATE_TICK, ticks.update)
 
     @cache
     def receiver() -> RelayReceiver:
