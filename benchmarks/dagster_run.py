@@ -86,7 +86,8 @@ def run(rounds: int = 5) -> list[Row]:
             times.append((bare, instrumented))
     for provider in providers.values():
         provider.shutdown()
-    assert spans.count == (rounds + 1) * (ASSETS + ASSETS + (ASSETS - 1) + 1), spans.count
+    steps, made, stored, loaded, runs = ASSETS, ASSETS, ASSETS, ASSETS - 1, 2
+    assert spans.count == (rounds + 1) * (steps + made + stored + loaded + runs), spans.count
     assert logs.count >= (rounds + 1) * 2 * (ASSETS + 1), logs.count
     bare_seconds = statistics.median(bare for bare, _ in times)
     return [

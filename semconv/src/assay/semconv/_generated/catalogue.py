@@ -547,7 +547,7 @@ CATALOGUE: Final = Catalogue(
         "flowstone.asset.observed": Event(name='flowstone.asset.observed', body='Asset observed', attributes=(_74, _75, _76, ), topics=(Topic(topic='asset:{asset}'), )),
         "flowstone.asset.failed_to_materialize": Event(name='flowstone.asset.failed_to_materialize', severity='warning', body='Asset failed to materialize', attributes=(_74, _75, _76, _117, _91, ), topics=(Topic(topic='asset:{asset}'), )),
         "flowstone.asset.freshness_changed": Event(name='flowstone.asset.freshness_changed', body='Asset freshness changed', attributes=(_74, _115, _116, ), topics=(Topic(topic='asset:{asset}'), )),
-        "flowstone.asset.wiped": Event(name='flowstone.asset.wiped', severity='warning', body='Asset wiped', attributes=(_74, ), audit=Audit(action='DELETE', outcome='success', target_type='asset', target='asset'), topics=(Topic(topic='asset:{asset}'), )),
+        "flowstone.asset.wiped": Event(name='flowstone.asset.wiped', severity='warning', body='Asset wiped', attributes=(_74, _82, _83, ), audit=Audit(action='DELETE', outcome='success', target_type='asset', target='asset', actor='actor', actor_type='{actor_type}'), topics=(Topic(topic='asset:{asset}'), )),
         "flowstone.step.skipped": Event(name='flowstone.step.skipped', body='Step skipped', attributes=(_76, _77, _104, ), topics=(Topic(topic='run:{run_id}'), )),
         "flowstone.step.expectation": Event(name='flowstone.step.expectation', body='Expectation evaluated', attributes=(_76, _104, _113, _97, ), topics=(Topic(topic='run:{run_id}'), )),
         "flowstone.hook.completed": Event(name='flowstone.hook.completed', severity='debug', body='Hook completed', attributes=(_76, _104, _114, )),

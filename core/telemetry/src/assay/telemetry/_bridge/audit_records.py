@@ -101,6 +101,12 @@ def _describer(audit: Audit) -> Callable[[Mapping[str, Any], Mapping[str, Any]],
                 if audit.actor_type == ACTOR_TYPE_OF_EVENT
                 else audit.actor_type
             )
+        client_ip = metadata.get("client_ip")
+        if client_ip is not None:
+            attributes[names.AUDIT_SOURCE_ID] = text(client_ip)
+            attributes[names.AUDIT_SOURCE_TYPE] = "ipv6" if ":" in text(client_ip) else "ipv4"
+        if metadata.get("user_agent") is not None:
+            attributes[names.USER_AGENT_ORIGINAL] = text(metadata["user_agent"])
         correlation_id = metadata.get("correlation_id")
         if correlation_id is not None:
             attributes[CORRELATION_ATTRIBUTE] = correlation_id

@@ -11,6 +11,7 @@ from opentelemetry.instrumentation.flowstone.dagster._names import (
     asset_name,
     partition_of_run,
 )
+from opentelemetry.instrumentation.flowstone.dagster._requester import ACTOR_TAG
 
 from assay.instrumentation import Foreign
 
@@ -44,7 +45,7 @@ def cause_of(dagster_run: Foreign) -> dict[str, Any]:
 
 def _actor(tags: Mapping[str, str], cause: Mapping[str, Any]) -> dict[str, str]:
     """Return the user who requested the run, else what Dagster started it for; empty if unknown."""
-    user = tags.get(USER_TAG)
+    user = tags.get(USER_TAG) or tags.get(ACTOR_TAG)
     if user:
         return {"actor": user, "actor_type": "user"}
     for kind, key in (("backfill", "backfill_id"), ("schedule", "schedule"), ("sensor", "sensor")):

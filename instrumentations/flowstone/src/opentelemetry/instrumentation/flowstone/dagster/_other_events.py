@@ -13,6 +13,7 @@ from opentelemetry.instrumentation.flowstone._metadata import described
 from opentelemetry.instrumentation.flowstone.dagster._event_log import Report, Stored
 from opentelemetry.instrumentation.flowstone.dagster._failures import failure_of_event
 from opentelemetry.instrumentation.flowstone.dagster._names import asset_name
+from opentelemetry.instrumentation.flowstone.dagster._requester import requester
 
 from assay.telemetry import execute
 
@@ -55,7 +56,7 @@ def _freshness(stored: Stored) -> Mapping[str, Any]:
 
 
 def _wiped(stored: Stored) -> Mapping[str, Any]:
-    return {"asset": asset_name(stored.event.event_specific_data.asset_key)}
+    return {"asset": asset_name(stored.event.event_specific_data.asset_key), **requester()}
 
 
 def _skipped(stored: Stored) -> Mapping[str, Any]:

@@ -26,6 +26,7 @@ from opentelemetry.instrumentation.flowstone.dagster._event_log import (
 )
 from opentelemetry.instrumentation.flowstone.dagster._failures import type_of_failure
 from opentelemetry.instrumentation.flowstone.dagster._names import SENSOR_TAG
+from opentelemetry.instrumentation.flowstone.dagster._requester import ACTOR_TAG, requester
 from opentelemetry.instrumentation.flowstone.dagster._steps import Steps
 from opentelemetry.instrumentation.flowstone.dagster._trace import (
     context_of,
@@ -45,6 +46,7 @@ from assay.telemetry import execute, span
 RUN_QUEUED, RUN_DEQUEUED, RUN_STARTED = "PIPELINE_ENQUEUED", "PIPELINE_DEQUEUED", "PIPELINE_START"
 RUN_CANCELING = "PIPELINE_CANCELING"
 _PHASES = {RUN_SUCCEEDED: "stop", RUN_FAILED: "exception", RUN_CANCELED: "canceled"}
+CANCELED_BY_TAG = "assay/canceled_by"
 _RUN, _STEP_RUN = "_flowstone_run", "_flowstone_step_run"
 
 
@@ -85,12 +87,18 @@ class Run:
         self._operation.__enter__()
         self.is_open = True
 
-    def close(self, event: Foreign) -> None:
-        """End the span with the event that decides the run's outcome."""
+    def close(self, event: Foreign, tags: Mapping[str, str]) -> None:
+        """End the span with the event that decides the run's outcome.
+
+        Args:
+            event: The event.
+            tags: The run's tags of now.
+        """
         self.is_open = False
         operation, span = self._operation, self._operation.span
         operation.result = event
         if event.event_type_value == RUN_CANCELED:
+            span.metadata.update(_canceler_of(tags))
             span.end_as("canceled")
         elif event.event_type_value == RUN_FAILED:
             failure = _failure_of(event)
@@ -197,11 +205,12 @@ class Runs:
         run_id = call.argument("run_id") or str(uuid4())
         call.replace("run_id", run_id)
         earlier = _parent_of(call.argument("parent_run_id"), call.instance)
-        tags = without_inherited(call.argument("tags") or {}, {} if earlier is None else earlier.tags)
-        links = links_to(earlier) or None
-        requested = described(run_id=run_id, job=call.argument("job_name"), links=links)
+        given: dict[str, str] = dict(call.argument("tags") or {})
+        tags = without_inherited(given, {} if earlier is None else earlier.tags)
+        links, asker = links_to(earlier) or None, requester()
+        requested = described(run_id=run_id, job=call.argument("job_name"), links=links, **asker)
         with joined(tags), span("flowstone.run.request", **requested) as request:
-            call.replace("tags", with_current(tags))
+            call.replace("tags", with_current(_with_actor(tags, asker)))
             dagster_run = call()
             request.metadata.update(cause_of(dagster_run))
             _emit_trigger(dagster_run)
@@ -211,7 +220,7 @@ class Runs:
     def _report_queued(stored: Stored) -> None:
         dagster_run = stored.instance.get_run_by_id(stored.run_id)
         with joined({} if dagster_run is None else dagster_run.tags):
-            execute("flowstone.run.queued", None, _describe(stored, dagster_run))
+            execute("flowstone.run.queued", None, {**_describe(stored, dagster_run), **requester()})
 
     @staticmethod
     def _report_dequeued(stored: Stored) -> None:
@@ -225,7 +234,11 @@ class Runs:
 
     @staticmethod
     def _report_canceling(stored: Stored) -> None:
-        execute("flowstone.run.canceling", None, described(run_id=stored.run_id, job=stored.job))
+        asker = requester()
+        execute("flowstone.run.canceling", None, described(run_id=stored.run_id, job=stored.job, **asker))
+        if "actor" in asker:
+            # The process that executes the run reports its end, and does not know who cancelled it.
+            stored.instance.add_run_tags(stored.run_id, {CANCELED_BY_TAG: asker["actor"]})
 
     def _report_start(self, stored: Stored) -> None:
         executed = self._executed.get(stored.run_id)
@@ -234,18 +247,25 @@ class Runs:
 
     def _report_end(self, stored: Stored) -> None:
         executed = self._executed.get(stored.run_id)
-        if stored.run_before is not None and stored.run_before.dagster_run.is_finished:
-            return  # Dagster may store a second end, such as that of a process that was given up
-        if executed is not None and executed.is_open:
-            executed.close(stored.event)
-            return
         record = stored.run_before
-        with joined({} if record is None else record.dagster_run.tags):
+        if record is not None and record.dagster_run.is_finished:
+            return  # Dagster may store a second end, such as that of a process that was given up
+        tags: Mapping[str, str] = {} if record is None else record.dagster_run.tags
+        if executed is not None and executed.is_open:
+            executed.close(stored.event, tags)
+            return
+        with joined(tags):
             if executed is None:
                 self._steps.abandon(stored)
             _emit_end(stored)
             if executed is None and stored.kind == RUN_FAILED:
                 _emit_run_error(stored)
+
+
+def _canceler_of(tags: Mapping[str, str]) -> dict[str, str | None]:
+    """Return who cancelled a run, in place of who requested it: a user if known, else nobody."""
+    user = tags.get(CANCELED_BY_TAG) or requester().get("actor")
+    return {"actor": user, "actor_type": None if user is None else "user"}
 
 
 def _emit_run_error(stored: Stored) -> None:
@@ -258,6 +278,10 @@ def _emit_run_error(stored: Stored) -> None:
         subject=f"job:{stored.job}",
         job=stored.job,
     )
+
+
+def _with_actor(tags: dict[str, str], asker: Mapping[str, Any]) -> dict[str, str]:
+    return {ACTOR_TAG: asker["actor"], **tags} if "actor" in asker else tags
 
 
 @guarded
@@ -290,6 +314,8 @@ def _emit_end(stored: Stored) -> None:
         measurements["duration"] = max(0, stored.time - int(began * NS_PER_SECOND))
     if stored.kind == RUN_FAILED:
         metadata.update(_failure_of(stored.event))
+    elif stored.kind == RUN_CANCELED and record is not None:
+        metadata.update(_canceler_of(record.dagster_run.tags))
     execute(f"flowstone.run.{_PHASES[stored.kind]}", measurements, metadata)
 
 

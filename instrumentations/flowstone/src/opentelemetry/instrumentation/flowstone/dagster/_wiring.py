@@ -10,6 +10,7 @@ from opentelemetry.instrumentation.flowstone.dagster import (
     _event_log,
     _io,
     _other_events,
+    _requester,
     _resources,
     _runs,
     _steps,
@@ -45,6 +46,7 @@ STORE_EVENT = Target("dagster._core.instance", "DagsterInstance.handle_new_event
 EVALUATE_SENSOR = Target("dagster._core.definitions.sensor_definition", "SensorDefinition.evaluate_tick")
 CREATE_TICK = Target("dagster._core.instance", "DagsterInstance.create_tick")
 UPDATE_TICK = Target("dagster._core.instance", "DagsterInstance.update_tick")
+SERVE_GRAPHQL = Target("dagster_webserver.graphql", "GraphQLServer.execute_graphql_request")
 EXECUTE_CHILD = Target("dagster._core.executor.multiprocess", "execute_child_process_command")
 START_RUN = Target("dagster._grpc.server", "start_run_in_subprocess")
 
@@ -102,6 +104,7 @@ def wire(instrumentor: LibraryInstrumentor, patches: Patches, hooks: Hooks) -> N
     patches.wrap(CREATE_RUN, runs.create)
     patches.wrap(CREATE_RUN_IN_DOMAIN, runs.create)
     patches.wrap(EVALUATE_SENSOR, _automation.poll)
+    patches.wrap(SERVE_GRAPHQL, _requester.serve)
     patches.wrap(CREATE_TICK, ticks.create)
     patches.wrap(UPDATE_TICK, ticks.update)
 
