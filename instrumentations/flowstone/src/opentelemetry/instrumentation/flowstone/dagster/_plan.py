@@ -1,4 +1,4 @@
-"""What a step is planned to materialize: assets, each with its partitions."""
+"""The plan of a step: the assets that it materializes, each with its partitions."""
 
 from __future__ import annotations
 
