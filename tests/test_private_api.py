@@ -109,8 +109,8 @@ USES = (
     ),
     Use("dagster._core", ("instrumentations/flowstone",), "Dagster has no public hooks there"),
     Use("dagster._grpc", ("instrumentations/flowstone",), "Dagster has no public hooks there"),
-    Use("_event_buffer", ("instrumentations/flowstone",), "events wait there until Dagster stores their batch"),
-    Use("_instance", ("instrumentations/flowstone",), "Dagster's run domain has no public way to its instance"),
+    Use("_event_buffer", ("instrumentations/flowstone",), "events wait there for the rest of their batch"),
+    Use("_instance", ("instrumentations/flowstone",), "a run domain has no public way to its instance"),
     *(
         Use(name, ("instrumentations/flowstone",), "an IO manager has no public way to ask for its paths")
         for name in ("_get_path", "_get_paths_for_partitions")

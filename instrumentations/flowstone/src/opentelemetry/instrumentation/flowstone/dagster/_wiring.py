@@ -7,8 +7,10 @@ from functools import cache
 from opentelemetry.instrumentation.flowstone.dagster import (
     _automation,
     _checks,
+    _deployment,
     _event_log,
     _io,
+    _logs,
     _other_events,
     _requester,
     _resources,
@@ -46,6 +48,11 @@ STORE_EVENT = Target("dagster._core.instance", "DagsterInstance.handle_new_event
 EVALUATE_SENSOR = Target("dagster._core.definitions.sensor_definition", "SensorDefinition.evaluate_tick")
 CREATE_TICK = Target("dagster._core.instance", "DagsterInstance.create_tick")
 UPDATE_TICK = Target("dagster._core.instance", "DagsterInstance.update_tick")
+ADD_BACKFILL = Target("dagster._core.instance", "DagsterInstance.add_backfill")
+UPDATE_BACKFILL = Target("dagster._core.instance", "DagsterInstance.update_backfill")
+HEARTBEAT = Target("dagster._core.instance", "DagsterInstance.add_daemon_heartbeat")
+LOAD_LOCATION = Target("dagster._core.workspace.context", "WorkspaceProcessContext._load_location")
+LOG = Target("dagster._core.log_manager", "DagsterLogHandler.emit")
 SERVE_GRAPHQL = Target("dagster_webserver.graphql", "GraphQLServer.execute_graphql_request")
 EXECUTE_CHILD = Target("dagster._core.executor.multiprocess", "execute_child_process_command")
 START_RUN = Target("dagster._grpc.server", "start_run_in_subprocess")
@@ -68,10 +75,15 @@ TARGETS = (
     EVALUATE_SENSOR,
     CREATE_TICK,
     UPDATE_TICK,
+    ADD_BACKFILL,
+    UPDATE_BACKFILL,
+    HEARTBEAT,
+    LOAD_LOCATION,
+    LOG,
     EXECUTE_CHILD,
     START_RUN,
 )
-"""Everything that is patched."""
+"""Everything of Dagster that is patched; its webserver (`SERVE_GRAPHQL`) is a distribution of its own."""
 
 
 def wire(instrumentor: LibraryInstrumentor, patches: Patches, hooks: Hooks) -> None:
@@ -107,6 +119,11 @@ def wire(instrumentor: LibraryInstrumentor, patches: Patches, hooks: Hooks) -> N
     patches.wrap(SERVE_GRAPHQL, _requester.serve)
     patches.wrap(CREATE_TICK, ticks.create)
     patches.wrap(UPDATE_TICK, ticks.update)
+    patches.wrap(ADD_BACKFILL, _deployment.add_backfill)
+    patches.wrap(UPDATE_BACKFILL, _deployment.update_backfill)
+    patches.wrap(HEARTBEAT, _deployment.Daemons().heartbeat)
+    patches.wrap(LOAD_LOCATION, _deployment.load_location)
+    patches.wrap(LOG, _logs.forward)
 
     @cache
     def receiver() -> RelayReceiver:

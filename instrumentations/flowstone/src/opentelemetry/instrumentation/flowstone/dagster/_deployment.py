@@ -1,0 +1,114 @@
+"""Backfills, daemons and code locations: what a deployment records beside its runs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from opentelemetry.instrumentation.flowstone._metadata import described
+from opentelemetry.instrumentation.flowstone.dagster._cause import ASSETS_LIMIT
+from opentelemetry.instrumentation.flowstone.dagster._failures import failure_of_info
+from opentelemetry.instrumentation.flowstone.dagster._names import USER_TAG, asset_name
+from opentelemetry.instrumentation.flowstone.dagster._requester import ACTOR_TAG, requester
+from opentelemetry.instrumentation.flowstone.errors import error as emit_error
+
+from assay.instrumentation import Call, Foreign, guarded
+from assay.telemetry import execute
+
+_OUTCOMES = {
+    "COMPLETED": "success",
+    "COMPLETED_SUCCESS": "success",
+    "COMPLETED_FAILED": "failure",
+    "FAILED": "failure",
+    "CANCELED": "canceled",
+}
+"""Outcome of a backfill by Dagster's final status."""
+
+
+def add_backfill(call: Call) -> Foreign:
+    """Wrap `DagsterInstance.add_backfill`, which records that a backfill was requested."""
+    result = call()
+    _emit_requested(call.argument("partition_backfill"))
+    return result
+
+
+def update_backfill(call: Call) -> Foreign:
+    """Wrap `DagsterInstance.update_backfill`, which records each change of a backfill."""
+    backfill = call.argument("partition_backfill")
+    before = None
+    if backfill.status.value in _OUTCOMES:
+        before = call.instance.get_backfill(backfill.backfill_id)
+    result = call()
+    if backfill.status.value in _OUTCOMES and (before is None or before.status is not backfill.status):
+        _emit_finished(backfill)
+    return result
+
+
+class Daemons:
+    """The heartbeats of Dagster's daemons; a daemon sends its recent errors with each of them."""
+
+    def __init__(self) -> None:
+        self._errors: dict[str, set[str]] = {}
+
+    def heartbeat(self, call: Call) -> Foreign:
+        """Wrap `DagsterInstance.add_daemon_heartbeat`."""
+        result = call()
+        self._report(call.argument("daemon_heartbeat"))
+        return result
+
+    @guarded
+    def _report(self, heartbeat: Foreign) -> None:
+        daemon, errors = str(heartbeat.daemon_type), list(heartbeat.errors or ())
+        execute("flowstone.daemon.heartbeat", None, {"daemon": daemon, "healthy": not errors})
+        before = self._errors.get(daemon, set())
+        self._errors[daemon] = {error.to_string() for error in errors}
+        for error in errors:
+            if error.to_string() not in before:
+                failure = failure_of_info(error)
+                emit_error(failure.type, failure.message, origin="daemon", subject=f"daemon:{daemon}")
+
+
+def load_location(call: Call) -> Foreign:
+    """Wrap `WorkspaceProcessContext._load_location`, whose result has the error of a failed location."""
+    entry = call()
+    _emit_location(call.argument("origin").location_name, entry.load_error)
+    return entry
+
+
+@guarded
+def _emit_location(name: str, error: Foreign) -> None:
+    if error is None:
+        execute("flowstone.code_location.loaded", None, {"code_location": name})
+        return
+    failure = failure_of_info(error)
+    description = {"error_type": failure.type, "error_message": failure.message}
+    execute("flowstone.code_location.failed", None, {"code_location": name, **description})
+    emit_error(failure.type, failure.message, origin="code_location", subject=f"code_location:{name}")
+
+
+@guarded
+def _emit_requested(backfill: Foreign) -> None:
+    execute("flowstone.backfill.requested", None, {**_describe(backfill), **requester()})
+
+
+@guarded
+def _emit_finished(backfill: Foreign) -> None:
+    outcome = _OUTCOMES[backfill.status.value]
+    metadata = {**_describe(backfill), "status": outcome}
+    metadata["outcome"] = "success" if outcome == "success" else "failure"
+    if backfill.error is not None:
+        failure = failure_of_info(backfill.error)
+        metadata.update(error_type=failure.type, error_message=failure.message)
+    execute("flowstone.backfill.finished", None, metadata)
+
+
+def _describe(backfill: Foreign) -> dict[str, Any]:
+    tags: Mapping[str, str] = backfill.tags or {}
+    user = tags.get(USER_TAG) or tags.get(ACTOR_TAG) or getattr(backfill, "user", None)
+    selected = [asset_name(key) for key in backfill.asset_selection or ()]
+    return described(
+        backfill_id=backfill.backfill_id,
+        actor=user,
+        actor_type=None if user is None else "user",
+        assets=sorted(selected)[:ASSETS_LIMIT] or None,
+    )

@@ -1,0 +1,93 @@
+"""Backfills, daemons, code locations, and the lines of `context.log`."""
+
+import logging
+
+import pytest
+from dagster import DagsterInstance, in_process_executor, job, op
+from dagster._core.execution.backfill import BulkActionStatus, PartitionBackfill
+from dagster._core.workspace.context import WorkspaceProcessContext
+from dagster._core.workspace.load_target import ModuleTarget
+from dagster._daemon.types import DaemonHeartbeat
+from dagster._utils.error import SerializableErrorInfo
+from opentelemetry.sdk._logs import LoggerProvider
+from opentelemetry.sdk._logs.export import InMemoryLogRecordExporter, SimpleLogRecordProcessor
+
+
+def test_a_backfill_is_requested_and_finishes_once(dagster_telemetry):
+    with DagsterInstance.local_temp() as instance:
+        backfill = PartitionBackfill(
+            backfill_id="abc",
+            status=BulkActionStatus.REQUESTED,
+            from_failure=False,
+            tags={"user": "ines@example.com"},
+            backfill_timestamp=1.0,
+        )
+        instance.add_backfill(backfill)
+        instance.update_backfill(backfill)
+        for _ in range(2):
+            instance.update_backfill(backfill.with_status(BulkActionStatus.COMPLETED_FAILED))
+
+    (requested,) = dagster_telemetry.events("flowstone.backfill.requested")
+    assert (requested["backfill_id"], requested["actor"]) == ("abc", "ines@example.com")
+    (finished,) = dagster_telemetry.events("flowstone.backfill.finished")
+    assert (finished["backfill_id"], finished["status"]) == ("abc", "failure")
+    assert dagster_telemetry.counts("flowstone.backfill.count", "status") == {"failure": 1}
+
+
+def test_a_daemon_s_error_is_reported_once_though_it_comes_with_each_heartbeat(dagster_telemetry):
+    error = SerializableErrorInfo("ConnectionError: away\n", [], "ConnectionError")
+    with DagsterInstance.local_temp() as instance:
+        for errors in ([], [error], [error]):
+            instance.add_daemon_heartbeat(DaemonHeartbeat(1.0, "SENSOR", "1", errors))
+
+    assert [e["healthy"] for e in dagster_telemetry.events("flowstone.daemon.heartbeat")] == [
+        True,
+        False,
+        False,
+    ]
+    (failed,) = dagster_telemetry.events("flowstone.error")
+    assert (failed["subject"], failed["type"]) == ("daemon:SENSOR", "ConnectionError")
+    assert dagster_telemetry.counts("flowstone.daemon.healthy", "daemon") == {"SENSOR": 0}
+
+
+@pytest.mark.slow
+def test_a_code_location_that_cannot_be_loaded_is_an_error(dagster_telemetry, tmp_path):
+    target = ModuleTarget("no_such_module", None, None, "broken")
+    with (
+        DagsterInstance.local_temp(str(tmp_path)) as instance,
+        WorkspaceProcessContext(instance, target),
+    ):
+        pass
+
+    (failed,) = dagster_telemetry.events("flowstone.code_location.failed")
+    assert failed["code_location"] == "broken"
+    (error,) = dagster_telemetry.events("flowstone.error")
+    assert error["origin"] == "code_location"
+
+
+def test_the_lines_of_context_log_reach_opentelemetry_s_handler_once(dagster_telemetry):
+    handlers = pytest.importorskip("opentelemetry.instrumentation.logging.handler")
+    exporter = InMemoryLogRecordExporter()
+    provider = LoggerProvider()
+    provider.add_log_record_processor(SimpleLogRecordProcessor(exporter))
+    handler = handlers.LoggingHandler(logger_provider=provider)
+
+    @op
+    def talks(context):
+        context.log.info("counted %d rows", 3)
+
+    @job(executor_def=in_process_executor)
+    def talking():
+        talks()
+
+    logging.getLogger().addHandler(handler)
+    try:
+        talking.execute_in_process()
+    finally:
+        logging.getLogger().removeHandler(handler)
+
+    lines = [each.log_record for each in exporter.get_finished_logs()]
+    (line,) = [each for each in lines if "rows" in str(each.body)]
+    (step,) = dagster_telemetry.named("flowstone.step")
+    assert line.body == "counted 3 rows"
+    assert (line.trace_id, line.span_id) == (step.context.trace_id, step.context.span_id)
