@@ -151,5 +151,7 @@ def test_a_run_whose_process_was_killed_is_ended_by_the_process_that_notices(dag
     assert _ends(dagster_telemetry, run.run_id) == ["exception"]
     (failed,) = dagster_telemetry.events("flowstone.materialization.exception")
     assert failed["asset"] == "dies", "the asset before it was made, and the one after it was not tried"
-    (span,) = dagster_telemetry.named("flowstone.run")
-    assert span.end_time > span.start_time
+    for name in ("flowstone.run", "flowstone.materialization"):
+        (span,) = dagster_telemetry.named(name)
+        assert span.end_time > span.start_time
+        assert span.status.status_code is StatusCode.ERROR

@@ -63,8 +63,10 @@ def _entries(recorded: Mapping[str, Foreign]) -> list[str] | None:
 
 
 def _lines(values: Mapping[str, Any]) -> list[str] | None:
+    if not values:
+        return None
     clean = redact(dict(list(values.items())[:ENTRIES_LIMIT]))
-    return [f"{key}={str(value)[:TEXT_LIMIT]}" for key, value in clean.items()] or None
+    return [f"{key}={str(value)[:TEXT_LIMIT]}" for key, value in clean.items()]
 
 
 def _number(value: Foreign) -> int | None:

@@ -15,6 +15,8 @@ from assay.instrumentation import Call, Foreign, guarded
 
 RUN_SUCCEEDED, RUN_FAILED, RUN_CANCELED = "PIPELINE_SUCCESS", "PIPELINE_FAILURE", "PIPELINE_CANCELED"
 RUN_ENDS = frozenset({RUN_SUCCEEDED, RUN_FAILED, RUN_CANCELED})
+NOT_ALWAYS_STORED = "ASSET_FAILED_TO_MATERIALIZE"
+"""Dagster drops this event if its storage cannot store it."""
 NS_PER_SECOND = 1_000_000_000
 
 
@@ -76,7 +78,9 @@ class EventLog:
 
     def store(self, call: Call) -> Foreign:
         """Wrap `DagsterInstance.handle_new_event`, which stores an event, or a batch when it is complete."""
-        entry, batch = call.argument("event"), call.argument("batch_metadata")
+        # By hand: the lookup of arguments by name would cost more than the rest, at each event.
+        entry = call.args[0] if call.args else call.kwargs["event"]
+        batch = call.kwargs.get("batch_metadata")
         if batch is not None:
             return self._store_batched(call, entry, batch)
         event = entry.dagster_event
@@ -84,7 +88,7 @@ class EventLog:
         report = self._reports.get(kind)
         if report is None:
             return call()
-        if not call.instance.should_store_event(entry):
+        if kind == NOT_ALWAYS_STORED and not call.instance.should_store_event(entry):
             return call()
         before = None
         if kind in RUN_ENDS:

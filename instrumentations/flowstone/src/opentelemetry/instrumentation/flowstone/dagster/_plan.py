@@ -23,11 +23,12 @@ def planned_by(context: Foreign) -> list[Target]:
     outputs = [output for output in context.step.step_outputs if _is_materialized(output.properties)]
     if not outputs:
         return []
-    selected = context.get_output_asset_keys()
+    if len(outputs) > 1:  # else the step would not run if the output were not selected
+        selected = context.get_output_asset_keys()
+        outputs = [output for output in outputs if output.properties.asset_key in selected]
     return [
         (asset_name(output.properties.asset_key), partition)
         for output in outputs
-        if output.properties.asset_key in selected
         for partition in _partitions(context, output)
     ]
 

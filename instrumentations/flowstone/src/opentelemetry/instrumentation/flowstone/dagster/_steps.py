@@ -13,7 +13,12 @@ from typing import Any
 
 from opentelemetry.instrumentation.flowstone._metadata import described
 from opentelemetry.instrumentation.flowstone.dagster._details import definition_of, details_of
-from opentelemetry.instrumentation.flowstone.dagster._event_log import RUN_CANCELED, Report, Stored
+from opentelemetry.instrumentation.flowstone.dagster._event_log import (
+    NS_PER_SECOND,
+    RUN_CANCELED,
+    Report,
+    Stored,
+)
 from opentelemetry.instrumentation.flowstone.dagster._failures import Failure, failure_of, failure_of_event
 from opentelemetry.instrumentation.flowstone.dagster._names import asset_name
 from opentelemetry.instrumentation.flowstone.dagster._plan import (
@@ -159,15 +164,17 @@ class Steps:
         Args:
             stored: The event that ends the run, stored by another process.
         """
-        open_steps = _open_steps(stored)
+        began, ended = _attempts(stored)
+        open_steps = set(began) - ended
         for key, target in unfinished(stored.instance, stored.run_id, open_steps) if open_steps else ():
             metadata = _describe(stored.run_id, key, target)
+            measurements = {"duration": max(0, stored.time - began[key])}
             if stored.kind == RUN_CANCELED:
                 execute("flowstone.materialization.canceled", None, metadata)
                 continue
             failure = failure_of_event(stored.event)
             metadata.update(error_type=failure.type, error_message=failure.message, retryable=False)
-            execute("flowstone.materialization.exception", None, metadata)
+            execute("flowstone.materialization.exception", measurements, metadata)
 
     def _followed(self, generator: Foreign, context: Foreign, step: Step) -> Foreign:
         # Not the kit's `follow`: a step's span stays current while the step waits. Its consumer is the run's
@@ -232,11 +239,8 @@ class Steps:
             return
         step.outcome = SUCCEEDED
         for target in step.remaining:
-            execute(
-                "flowstone.materialization.skipped",
-                {"duration": step.duration()},
-                _describe(stored.run_id, stored.step_key, target),
-            )
+            metadata = _describe(stored.run_id, stored.step_key, target)
+            execute("flowstone.materialization.skipped", None, metadata)
 
     def _report_failure(self, stored: Stored) -> None:
         step = self.running(stored.run_id, stored.step_key)
@@ -248,6 +252,8 @@ class Steps:
         if step is None:
             left = unfinished(stored.instance, stored.run_id, {stored.step_key})
             remaining = [target for _, target in left]
+            began, _ = _attempts(stored)
+            measurements["duration"] = max(0, stored.time - began.get(stored.step_key, stored.time))
         else:
             step.outcome, step.failure, remaining = stored.kind, failure, step.remaining
             measurements["duration"] = step.duration()
@@ -265,13 +271,11 @@ class Steps:
             execute("flowstone.asset_check.exception", measurements, metadata)
         _emit_step_error(stored, step, remaining, failure)
 
-    def _report_canceled(self, stored: Stored, step: Step | None) -> None:
+    @staticmethod
+    def _report_canceled(stored: Stored, step: Step | None) -> None:
         for target in step.remaining if step is not None else ():
-            execute(
-                "flowstone.materialization.canceled",
-                {"duration": step.duration()} if step is not None else None,
-                _describe(stored.run_id, stored.step_key, target),
-            )
+            metadata = _describe(stored.run_id, stored.step_key, target)
+            execute("flowstone.materialization.canceled", None, metadata)
 
 
 def _describe(run_id: str, step_key: str, target: Target) -> dict[str, Any]:
@@ -313,16 +317,18 @@ def _is_interrupt(event: Foreign) -> bool:
     return getattr(source, "name", "") == _INTERRUPT
 
 
-def _open_steps(stored: Stored) -> set[str]:
-    """Return the keys of the steps of a run that have started and not ended."""
+def _attempts(stored: Stored) -> tuple[dict[str, int], set[str]]:
+    """Return when each step of a run last started, in ns since 1970, and the keys of those that ended."""
     from dagster import DagsterEventType  # noqa: PLC0415 - Dagster is imported by then
 
     kinds = {DagsterEventType(kind) for kind in (STARTED, RESTARTED, SUCCEEDED, FAILED, UP_FOR_RETRY)}
-    begun: set[str] = set()
+    began: dict[str, int] = {}
+    ended: set[str] = set()
     for entry in stored.instance.all_logs(stored.run_id, of_type=kinds):
         event = entry.dagster_event
         if event.event_type_value in {STARTED, RESTARTED}:
-            begun.add(event.step_key)
+            began[event.step_key] = int(entry.timestamp * NS_PER_SECOND)
+            ended.discard(event.step_key)
         else:
-            begun.discard(event.step_key)
-    return begun
+            ended.add(event.step_key)
+    return began, ended
