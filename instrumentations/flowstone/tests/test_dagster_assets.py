@@ -65,8 +65,18 @@ def test_each_asset_of_a_step_is_one_materialization_also_of_a_subset(dagster_te
     assert set(recorded) == {(name, None) for name in selection or "abc"}
     assert _reported(dagster_telemetry) == recorded
     assert _reported(dagster_telemetry, "start") == recorded
-    assert len(dagster_telemetry.named("flowstone.materialization")) == len(recorded)
-    assert len(dagster_telemetry.named("flowstone.step")) == 1
+    made = dagster_telemetry.named("flowstone.materialization")
+    assert len(made) == len(recorded)
+    (step,) = dagster_telemetry.named("flowstone.step")
+    assert {span.parent.span_id for span in made} == {step.context.span_id}
+    started, stopped = (
+        {
+            event["telemetry_span_context"]
+            for event in dagster_telemetry.events(f"flowstone.materialization.{phase}")
+        }
+        for phase in ("start", "stop")
+    )
+    assert started == stopped, "the start and the end of a materialization are in one span"
 
 
 def test_an_optional_output_that_is_not_yielded_is_not_a_success(dagster_telemetry):

@@ -476,7 +476,7 @@ CATALOGUE: Final = Catalogue(
         "flowstone.run.request": Span(event='flowstone.run.request', kind='producer', attributes=(_76, _77, _82, _83, _95, _94, _90, _84, _88, _85, _86, _87, _89, _75, ), stop_attributes=(_184, _41, )),
         "flowstone.tick": Span(event='flowstone.tick', name='{tick_kind} {instigator}', stops=('stop', 'skipped', ), attributes=(_119, _90, _120, _94, _95, ), stop_attributes=(_121, _122, _123, _184, _41, ), phase_attributes={'stop': (_219, ), 'skipped': (_220, ), 'exception': (_221, )}),
         "flowstone.step": Span(event='flowstone.step', stops=('stop', 'canceled', ), attributes=(_76, _77, _104, _105, _106, _107, _108, ), stop_attributes=(_81, _98, _184, _41, )),
-        "flowstone.materialization": Span(event='flowstone.materialization', attributes=(_74, _75, _76, _104, _124, _125, _126, _127, _128, _129, _130, _131, _132, _133, _107, _108, ), stop_attributes=(_100, _81, _98, _184, _41, )),
+        "flowstone.materialization": Span(event='flowstone.materialization', stops=('stop', 'canceled', 'skipped', ), attributes=(_74, _75, _76, _104, _124, _125, _126, _127, _128, _129, _130, _131, _132, _133, _107, _108, ), stop_attributes=(_100, _81, _98, _184, _41, )),
         "flowstone.asset_check": Span(event='flowstone.asset_check', stops=('evaluated', ), attributes=(_74, _96, _97, _109, _110, _75, _76, _104, ), stop_attributes=(_184, _41, )),
         "flowstone.io.load": Span(event='flowstone.io.load', attributes=(_74, _75, _78, ), stop_attributes=(_101, _184, _41, )),
         "flowstone.io.store": Span(event='flowstone.io.store', attributes=(_74, _75, _78, ), stop_attributes=(_101, _184, _41, )),

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from time import monotonic_ns
 from typing import Any
 
+from opentelemetry import context as otel_context
 from opentelemetry.instrumentation.flowstone._metadata import described
 from opentelemetry.instrumentation.flowstone.dagster._details import definition_of, details_of
 from opentelemetry.instrumentation.flowstone.dagster._event_log import (
@@ -33,7 +34,7 @@ from opentelemetry.instrumentation.flowstone.errors import error as emit_error
 from opentelemetry.instrumentation.flowstone.materializations import materialization_retry
 
 from assay.instrumentation import Call, Foreign, Hooks, Operation, guarded
-from assay.telemetry import execute, span
+from assay.telemetry import Span, execute, span
 
 STARTED, RESTARTED, SUCCEEDED = "STEP_START", "STEP_RESTARTED", "STEP_SUCCESS"
 FAILED, UP_FOR_RETRY, SKIPPED = "STEP_FAILURE", "STEP_UP_FOR_RETRY", "STEP_SKIPPED"
@@ -52,7 +53,8 @@ class Step:
         failure: The exception that has ended it.
         failed_io: Resource key of the IO manager that raised the exception.
         kind: What it makes: `asset`, `observation`, `check` or `op`.
-        remaining: What it is planned to materialize and has not.
+        planned: What it is planned to materialize.
+        open: The spans of what it is materializing, and has not materialized.
         unchecked: Asset and name of the checks that a step of checks is planned to evaluate and has not.
     """
 
@@ -68,7 +70,8 @@ class Step:
         self.failure: Failure | None = None
         self.failed_io: str | None = None
         self.kind = kind_of(step)
-        self.remaining: list[Target] = []
+        self.planned: list[Target] = []
+        self.open: dict[Target, Span] = {}
         self.unchecked: set[tuple[str, str]] = set()
         self.outcome = ""
         self._began = monotonic_ns()
@@ -94,7 +97,7 @@ class Step:
         """Start the span."""
         self._operation.__enter__()
         if self.kind == "asset":
-            self.remaining = planned_by(self.context)
+            self.planned = planned_by(self.context)
         elif self.kind == "check":
             self.unchecked = checks_of(self.context.step)
 
@@ -111,6 +114,15 @@ class Step:
         if self.outcome != SUCCEEDED:
             step_span.end_as("canceled")
         operation.__exit__(None, None, None)
+
+    def start(self) -> None:
+        """Start the spans of what it is planned to materialize; the step's own span stays current."""
+        inside = otel_context.get_current()
+        for target in self.planned:
+            started = span("flowstone.materialization", **_describe(self.run_id, self.key, target))
+            started.__enter__()
+            otel_context.attach(inside)
+            self.open[target] = started
 
     def duration(self) -> int:
         """Return the time since its start, in ns."""
@@ -170,10 +182,10 @@ class Steps:
             metadata = _describe(stored.run_id, key, target)
             measurements = {"duration": max(0, stored.time - began[key])}
             if stored.kind == RUN_CANCELED:
-                execute("flowstone.materialization.canceled", None, metadata)
+                metadata["status"] = "canceled"
+                execute("flowstone.materialization.canceled", measurements, metadata)
                 continue
-            failure = failure_of_event(stored.event)
-            metadata.update(error_type=failure.type, error_message=failure.message, retryable=False)
+            metadata.update(_describe_failure(failure_of_event(stored.event)))
             execute("flowstone.materialization.exception", measurements, metadata)
 
     def _followed(self, generator: Foreign, context: Foreign, step: Step) -> Foreign:
@@ -206,12 +218,8 @@ class Steps:
 
     def _report_start(self, stored: Stored) -> None:
         step = self.running(stored.run_id, stored.step_key)
-        if step is None:
-            return
-        for target in step.remaining:
-            execute(
-                "flowstone.materialization.start", None, _describe(stored.run_id, stored.step_key, target)
-            )
+        if step is not None:
+            step.start()
 
     def _report_materialization(self, stored: Stored) -> None:
         step = self.running(stored.run_id, stored.step_key)
@@ -220,62 +228,90 @@ class Steps:
         details = details_of(stored.event.event_specific_data.materialization)
         measurements: dict[str, int] = {}
         if step is not None:
-            measurements["duration"] = step.duration()
             if target[0] in step.sizes:
                 measurements["result_size"] = step.sizes[target[0]]
-            if target in step.remaining:
-                step.remaining.remove(target)
             details.update(definition_of(step.context, key), mapping_key=step.mapping_key)
             details["retry_number"] = step.attempt - 1
-        execute(
-            "flowstone.materialization.stop",
-            measurements,
-            described(**_describe(stored.run_id, stored.step_key, target), **details),
-        )
+        made = step.open.pop(target, None) if step is not None else None
+        if made is not None:
+            made.metadata.update(described(**details))
+            made.measurements.update(measurements)
+            made.__exit__(None, None, None)
+            return
+        if step is not None:  # it was not planned
+            measurements["duration"] = step.duration()
+        metadata = described(**_describe(stored.run_id, stored.step_key, target), **details)
+        execute("flowstone.materialization.stop", measurements, metadata)
 
     def _report_success(self, stored: Stored) -> None:
         step = self.running(stored.run_id, stored.step_key)
-        if step is None:
-            return
-        step.outcome = SUCCEEDED
-        for target in step.remaining:
-            metadata = _describe(stored.run_id, stored.step_key, target)
-            execute("flowstone.materialization.skipped", None, metadata)
+        if step is not None:
+            step.outcome = SUCCEEDED
+            _end_all(step, "skipped")
 
     def _report_failure(self, stored: Stored) -> None:
         step = self.running(stored.run_id, stored.step_key)
         if _is_interrupt(stored.event):
-            self._report_canceled(stored, step)
+            if step is not None:
+                _end_all(step, "canceled")
             return
         failure = (step and step.failure) or failure_of_event(stored.event)
-        measurements: dict[str, int] = {}
         if step is None:
-            left = unfinished(stored.instance, stored.run_id, {stored.step_key})
-            remaining = [target for _, target in left]
-            began, _ = _attempts(stored)
-            measurements["duration"] = max(0, stored.time - began.get(stored.step_key, stored.time))
+            failed = _fail_lost(stored, failure)
         else:
-            step.outcome, step.failure, remaining = stored.kind, failure, step.remaining
-            measurements["duration"] = step.duration()
-        for target in remaining:
-            metadata = _describe(stored.run_id, stored.step_key, target)
-            metadata.update(
-                error_type=failure.type, error_message=failure.message, retryable=failure.retryable
-            )
-            execute("flowstone.materialization.exception", measurements, metadata)
-            if failure.retryable:
+            step.outcome, step.failure = stored.kind, failure
+            failed = _fail_all(step, failure)
+            _fail_checks(step, failure)
+        if failure.retryable:
+            for target in failed:
                 _emit_retry(stored, step, target, failure)
-        for asset, check in sorted(step.unchecked) if step is not None else ():
-            metadata = _describe(stored.run_id, stored.step_key, (asset, None))
-            metadata.update(check=check, error_type=failure.type, error_message=failure.message)
-            execute("flowstone.asset_check.exception", measurements, metadata)
-        _emit_step_error(stored, step, remaining, failure)
+        _emit_step_error(stored, step, failed, failure)
 
-    @staticmethod
-    def _report_canceled(stored: Stored, step: Step | None) -> None:
-        for target in step.remaining if step is not None else ():
-            metadata = _describe(stored.run_id, stored.step_key, target)
-            execute("flowstone.materialization.canceled", None, metadata)
+
+def _end_all(step: Step, phase: str) -> None:
+    """End the spans of what a step has not materialized, with neither success nor failure."""
+    for made in step.open.values():
+        made.metadata["status"] = phase
+        made.end_as(phase)
+        made.__exit__(None, None, None)
+    step.open.clear()
+
+
+def _fail_all(step: Step, failure: Failure) -> list[Target]:
+    """End the spans of what a step has not materialized with its failure; return what that is."""
+    for made in step.open.values():
+        made.metadata.update(_describe_failure(failure))
+        made.fail(failure.message, failure.type)
+        made.__exit__(None, None, None)
+    failed = list(step.open)
+    step.open.clear()
+    return failed
+
+
+def _fail_lost(stored: Stored, failure: Failure) -> list[Target]:
+    """Report what a step has not materialized whose process died; return what that is."""
+    began, _ = _attempts(stored)
+    duration = max(0, stored.time - began.get(stored.step_key, stored.time))
+    failed = [target for _, target in unfinished(stored.instance, stored.run_id, {stored.step_key})]
+    for target in failed:
+        metadata = {**_describe(stored.run_id, stored.step_key, target), **_describe_failure(failure)}
+        execute("flowstone.materialization.exception", {"duration": duration}, metadata)
+    return failed
+
+
+def _fail_checks(step: Step, failure: Failure) -> None:
+    for asset, check in sorted(step.unchecked):
+        metadata = {**_describe(step.run_id, step.key, (asset, None)), **_describe_failure(failure)}
+        metadata["check"] = check
+        execute("flowstone.asset_check.exception", {"duration": step.duration()}, metadata)
+
+
+def _describe_failure(failure: Failure) -> dict[str, Any]:
+    return {
+        "error_type": failure.type,
+        "error_message": failure.message,
+        "retryable": failure.retryable,
+    }
 
 
 def _describe(run_id: str, step_key: str, target: Target) -> dict[str, Any]:
@@ -291,11 +327,11 @@ def _emit_retry(stored: Stored, step: Step | None, target: Target, failure: Fail
     )
 
 
-def _emit_step_error(stored: Stored, step: Step | None, remaining: list[Target], failure: Failure) -> None:
+def _emit_step_error(stored: Stored, step: Step | None, failed: list[Target], failure: Failure) -> None:
     """Emit the error of a step, once, whatever the number of its assets."""
     op = step.op if step is not None else stored.step_key.split("[", 1)[0]
-    asset, partition = remaining[0] if len(remaining) == 1 else (None, None)
-    kind = step.kind if step is not None else ("asset" if remaining else "op")
+    asset, partition = failed[0] if len(failed) == 1 else (None, None)
+    kind = step.kind if step is not None else ("asset" if failed else "op")
     io_manager = step.failed_io if step is not None else None
     emit_error(
         failure.type,
