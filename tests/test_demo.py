@@ -6,6 +6,7 @@ import json
 import shutil
 import sqlite3
 import subprocess
+import sys
 from contextlib import closing
 from pathlib import Path
 
@@ -123,12 +124,20 @@ def test_series_pass_promtool(demo, promtool):
     assert done.returncode in (0, 3), done.stderr
 
 
-def test_demo_without_a_collector_runs_and_reports_that(assay, tmp_path):
+def test_series_were_compared_by_increase(demo):
+    folder, _ = demo
+    assert (folder / "prometheus" / "data").exists() == (shutil.which("prometheus") is not None)
+
+
+def test_demo_without_a_collector_and_prometheus_runs_and_reports_that(assay, tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", str(Path(sys.executable).parent))
     done = assay("demo", "--collector", "none", "--keep", str(tmp_path / "kept"))
     assert done.returncode == 0, done.stdout + done.stderr
     lines = done.stdout.strip().splitlines()
     assert "No Collector" in lines[0]
     assert any("No Collector" in line for line in lines[-3:])
+    assert any("the increase between two scrapes" in line for line in lines)
+    assert not (tmp_path / "kept" / "prometheus").exists()
 
 
 def test_demo_rejects_a_folder_that_is_not_empty(assay, tmp_path):

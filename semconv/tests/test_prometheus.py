@@ -3,7 +3,7 @@
 import pytest
 
 from assay.semconv import CATALOGUE
-from assay.semconv.prometheus import series_name
+from assay.semconv.prometheus import label_name, series_name
 
 
 @pytest.mark.parametrize(
@@ -45,3 +45,17 @@ def test_the_python_exporter_agrees():
     suffix = {"histogram": "_count"}
     for metric in CATALOGUE.metrics.values():
         assert f"\n{metric.series}{suffix.get(metric.instrument, '')}{{" in served, metric.name
+
+
+@pytest.mark.parametrize(
+    ("key", "label"),
+    [
+        ("asset", "asset"),
+        ("http.route", "http_route"),
+        ("1st", "key_1st"),
+        ("__name__", "key__name__"),
+        ("", ""),
+    ],
+)
+def test_a_label_is_one_that_prometheus_accepts(key, label):
+    assert label_name(key) == label

@@ -4,6 +4,8 @@ import time
 
 import pytest
 import requests
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as open_metrics
 
 from assay.exporters.metrics import Settings
@@ -99,6 +101,18 @@ def test_the_registrys_metrics_have_its_names(catalogue: Catalogue):
     assert catalogue.metrics
     for metric in catalogue.metrics.values():
         assert series_name(metric.name, metric.unit, metric.instrument) == metric.series
+
+
+@settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(name=st.text(max_size=5), key=st.text(max_size=5), value=st.text(max_size=5))
+def test_no_name_and_no_label_breaks_the_page(exporter, name, key, value):
+    exporter.send(Sender("a").counter(1, name=name, **{key: value} if key not in {"name", "age"} else {}))
+    exporter.page()
+
+
+def test_a_metric_without_a_name_that_prometheus_accepts_is_dropped(exporter):
+    exporter.send(Sender("a").gauge(1, name="!"), Sender("a").counter(1, **{"": "x"}), Sender("a").counter(1))
+    assert exporter.page().samples == {("shop_orders_total", ("job", "shop")): 1}
 
 
 def test_a_scraper_must_present_the_token(running):

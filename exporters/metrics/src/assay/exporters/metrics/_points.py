@@ -146,13 +146,14 @@ def _of_metric(metric: Metric, process: bytes, job: Labels) -> Iterator[Point | 
         if point.flags & NO_VALUE:
             continue
         vector, bounds = _vector(data, point)
-        if not _is_valid(kind, vector, bounds):
+        labels = _labels(point.attributes, job)
+        if not family.name or not all(name for name, _ in labels) or not _is_valid(kind, vector, bounds):
             yield Unusable(metric.name, "invalid")
             continue
         yield Point(
             process,
             family,
-            _labels(point.attributes, job),
+            labels,
             _start(point, delta=delta),
             point.time_unix_nano,
             vector,
