@@ -1,0 +1,151 @@
+"""Read the facts at the far end: the files and the audit log of `assay up`."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterator, Mapping
+from contextlib import closing
+from typing import Any
+
+from assay.cli import _otlp_lines as otlp_lines
+from assay.cli._comparison.facts import AUDIT, CDEVENT, LOG, SERIES, SPAN, Fact, Facts
+from assay.cli._folder import Folder
+from assay.semconv import attributes as keys
+
+PREFIX = "flowstone."
+LOG_EVENTS = (
+    *("run.queued", "run.start", "run.stop", "run.exception", "run.canceled"),
+    *("materialization.start", "materialization.stop", "materialization.exception", "materialization.retry"),
+    "asset_check.evaluated",
+    *("sensor.trigger", "schedule.tick"),
+)
+"""The log events that are compared."""
+RESULTS = {"success": "stop", "failure": "exception", "cancellation": "canceled"}
+"""The value of `cicd.pipeline.result`, and the event that ended the run."""
+SERIES_OF = {
+    "flowstone.materialization.start.count": "materialization.start",
+    "flowstone.materialization.stop.count": "materialization.end",
+    "flowstone.io.load.count": "io.load",
+    "flowstone.io.store.count": "io.store",
+}
+
+
+def read_arrived(folder: Folder) -> Facts:
+    """Return the facts that arrived in a folder of `assay up`; its services may still run."""
+    facts = Facts()
+    for fact in _log_events(folder):
+        facts.add(LOG, fact)
+    for fact in _spans(folder):
+        facts.add(SPAN, fact)
+    for fact in _audit_records(folder):
+        facts.add(AUDIT, fact)
+    for fact in _cdevents(folder):
+        facts.add(CDEVENT, fact)
+    for fact, number in _series(folder):
+        facts.add(SERIES, fact, number)
+    return facts
+
+
+def _log_events(folder: Folder) -> Iterator[Fact]:
+    for line in otlp_lines.read_lines(folder.logs):
+        for _, record in otlp_lines.log_records(line):
+            kind = record.get("eventName", "").removeprefix(PREFIX)
+            if kind in LOG_EVENTS:
+                yield _fact(kind, otlp_lines.attributes(record))
+
+
+def _fact(kind: str, found: Mapping[str, Any]) -> Fact:
+    """Return the fact of a log event or a span."""
+    if kind == "sensor.trigger":
+        return Fact(kind, run=_text(found, keys.FLOWSTONE_RUN_ID), detail=_text(found, keys.FLOWSTONE_SENSOR))
+    if kind == "schedule.tick":
+        return Fact(kind, detail=_text(found, keys.FLOWSTONE_SCHEDULE))
+    detail = ""
+    if kind == "asset_check.evaluated":
+        detail = f"{found.get(keys.FLOWSTONE_CHECK)} passed={found.get(keys.FLOWSTONE_PASSED)}"
+    return Fact(
+        kind,
+        _text(found, keys.FLOWSTONE_RUN_ID),
+        _text(found, keys.FLOWSTONE_ASSET),
+        _text(found, keys.FLOWSTONE_PARTITION),
+        detail,
+    )
+
+
+def _spans(folder: Folder) -> Iterator[Fact]:
+    traces: dict[str, set[str]] = {}
+    for line in otlp_lines.read_lines(folder.traces):
+        for _, span in otlp_lines.spans(line):
+            found = otlp_lines.attributes(span)
+            run = _text(found, keys.FLOWSTONE_RUN_ID)
+            if run:
+                traces.setdefault(run, set()).add(span["traceId"])
+            yield from _span(otlp_lines.span_event(span).removeprefix(PREFIX), span, found)
+    for run, of_run in traces.items():
+        yield Fact("trace", run, detail=f"{len(of_run)} of the run")
+
+
+def _span(event: str, span: Mapping[str, Any], found: Mapping[str, Any]) -> Iterator[Fact]:
+    run = _text(found, keys.FLOWSTONE_RUN_ID)
+    failed = span.get("status", {}).get("code") in (2, "STATUS_CODE_ERROR")
+    if event == "run":
+        outcome = RESULTS.get(_text(found, keys.CICD_PIPELINE_RESULT), "unknown")
+        yield Fact("run", run, detail=f"{outcome} error={failed}")
+    elif event == "materialization":
+        asset, partition = _text(found, keys.FLOWSTONE_ASSET), _text(found, keys.FLOWSTONE_PARTITION)
+        status = "failure" if failed else _text(found, keys.FLOWSTONE_STATUS) or "success"
+        if status in {"success", "failure"}:  # a span can also end as canceled, or without a result
+            yield Fact("materialization", run, asset, partition, status)
+    elif event in {"io.load", "io.store"} and not failed:
+        yield Fact(event, run, detail=_text(found, keys.FLOWSTONE_IO_MANAGER))
+
+
+def _audit_records(folder: Folder) -> Iterator[Fact]:
+    if not folder.database.exists():
+        return
+    with closing(sqlite3.connect(f"file:{folder.database}?mode=ro", uri=True)) as log:
+        rows = log.execute("SELECT event_type, resource_id FROM flowstone_audit_log").fetchall()
+    for event, target in rows:
+        kind = str(event).removeprefix(PREFIX)
+        if kind.startswith("run.") and kind in LOG_EVENTS:
+            yield Fact(kind, target or "")
+
+
+def _cdevents(folder: Folder) -> Iterator[Fact]:
+    for line in otlp_lines.read_lines(folder.cdevents):
+        data = json.loads(line)["data"]
+        kind = ".".join(data["context"]["type"].removeprefix("dev.cdevents.").split(".")[:2])
+        subject, content = data["subject"]["id"], data["subject"].get("content", {})
+        outcome = content.get("outcome", "")
+        if kind.startswith("pipelinerun."):
+            yield Fact(kind, subject, detail=outcome)
+        elif kind.startswith("taskrun."):
+            run = content.get("pipelineRun", {}).get("id", "")
+            yield Fact(kind, run, content.get("taskName", ""), detail=outcome)
+
+
+def _series(folder: Folder) -> Iterator[tuple[Fact, int]]:
+    """Yield the last value of each counter of each process."""
+    last: dict[tuple[str, str, str], tuple[Fact, int]] = {}
+    for line in otlp_lines.read_lines(folder.metrics):
+        for resource in json.loads(line).get("resourceMetrics", []):
+            process = str(otlp_lines.attributes(resource.get("resource", {})))
+            for metric in (m for scope in resource["scopeMetrics"] for m in scope["metrics"]):
+                kind = SERIES_OF.get(metric["name"])
+                for point in metric.get("sum", {}).get("dataPoints", []) if kind else ():
+                    labels = otlp_lines.attributes(point)
+                    fact = _sample(str(kind), labels)
+                    last[process, metric["name"], str(sorted(labels.items()))] = (fact, int(point["asInt"]))
+    yield from last.values()
+
+
+def _sample(kind: str, labels: Mapping[str, Any]) -> Fact:
+    if kind.startswith("io."):
+        return Fact(kind, detail=_text(labels, "io_manager"))
+    return Fact(kind, asset=_text(labels, "asset"), detail=_text(labels, "status"))
+
+
+def _text(found: Mapping[str, Any], key: str) -> str:
+    value = found.get(key)
+    return "" if value is None else str(value)

@@ -1,0 +1,154 @@
+"""Dagster as platform teams run it, under `opentelemetry-instrument`, and the far end of `assay up`."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+from dagster import DagsterInstance
+
+from assay.cli._addresses import HostAddresses
+from assay.cli._collector.process import Addresses
+from assay.cli._comparison import Facts, differences, read_arrived, read_recorded
+from assay.cli._folder import Folder
+from assay.cli._stack import Stack
+from assay.instrumentation.testing import clean_environment
+
+PROJECTS = Path(__file__).parent / "projects"
+PROGRAMS = Path(sys.executable).parent
+QUIET_SECONDS = 2.0
+"""The far end has everything once its files have not changed for so long after the last process exited."""
+SETTLE_SECONDS = 60.0
+
+
+@dataclass
+class Deployment:
+    """One deployment of Dagster, and the far end of everything that its processes emit.
+
+    Args:
+        root: Folder of Dagster's home, of the far end and of the processes' output.
+        environment: The variables of its processes.
+        folder: The far end.
+    """
+
+    root: Path
+    environment: dict[str, str]
+    folder: Folder
+    _facts: dict[str, Facts] = field(default_factory=dict)
+
+    @property
+    def home(self) -> Path:
+        """Dagster's home."""
+        return self.root / "home"
+
+    @property
+    def marks(self) -> Path:
+        """Folder of the files by which steps and tests signal each other."""
+        return self.root / "marks"
+
+    def instance(self) -> DagsterInstance:
+        """Return Dagster's instance; a context manager."""
+        return DagsterInstance.from_config(str(self.home))
+
+    def start(self, *command: str | Path, log: str) -> subprocess.Popen[bytes]:
+        """Start a program under `opentelemetry-instrument`."""
+        program, *arguments = command
+        with (self.root / log).open("ab") as output:
+            return subprocess.Popen(
+                [
+                    PROGRAMS / "opentelemetry-instrument",
+                    sys.executable if program == "python" else PROGRAMS / program,
+                    *arguments,
+                ],
+                cwd=PROJECTS,
+                env=self.environment,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+            )
+
+    def run(self, *command: str | Path, log: str, timeout: float = 180.0) -> int:
+        """Run a program to its end; return its exit status."""
+        with self.start(*command, log=log) as process:
+            try:
+                return process.wait(timeout)
+            finally:
+                process.kill()
+
+    def settle(self) -> None:
+        """Wait until the far end has written everything that it accepted."""
+        deadline = time.monotonic() + SETTLE_SECONDS
+        before, since = self._sizes(), time.monotonic()
+        while time.monotonic() < deadline and time.monotonic() - since < QUIET_SECONDS:
+            time.sleep(0.1)
+            now = self._sizes()
+            if now != before:
+                before, since = now, time.monotonic()
+
+    def differences(self, *jobs: str) -> list[str]:
+        """Return the differences between Dagster's record and the far end.
+
+        Args:
+            jobs: The jobs whose runs are compared; none compares everything, series and ticks included.
+        """
+        with self.instance() as instance:
+            arrived = read_arrived(self.folder)
+            if not jobs:
+                return differences(read_recorded(instance), arrived)
+            runs = {run.run_id for run in instance.get_runs() if run.job_name in jobs}
+            assert runs, f"no run of {jobs}"
+            return differences(read_recorded(instance, set(jobs)), arrived.of_runs(runs))
+
+    def check(self, *jobs: str) -> None:
+        """Fail with the list of all differences; see `differences`."""
+        found = self.differences(*jobs)
+        if found:
+            pytest.fail("\n".join([f"{len(found)} differences:", *found]), pytrace=False)
+
+    def statuses(self, job: str) -> list[str]:
+        """Return the statuses of a job's runs, oldest first."""
+        with self.instance() as instance:
+            return [run.status.value for run in reversed(instance.get_runs()) if run.job_name == job]
+
+    def _sizes(self) -> list[int]:
+        folder = self.folder
+        files = (folder.traces, folder.logs, folder.metrics, folder.cdevents, folder.database)
+        wal = folder.database.with_name(folder.database.name + "-wal")
+        return [each.stat().st_size if each.exists() else 0 for each in (*files, wal)]
+
+
+@contextmanager
+def deployed(root: Path, configuration: str = "", **variables: str) -> Iterator[Deployment]:
+    """Make a home for Dagster and run the far end of `assay up --collector none`."""
+    for name in ("home", "marks", "far"):
+        (root / name).mkdir(parents=True)
+    text = "telemetry:\n  enabled: false\n" + configuration
+    (root / "home/dagster.yaml").write_text(text, encoding="utf-8")
+    folder = Folder(root / "far")
+    with Stack(folder, None, Addresses.free(), HostAddresses.free()).running() as stack:
+        environment = clean_environment(
+            **stack.application_environment(),
+            DAGSTER_HOME=str(root / "home"),
+            WAREHOUSE_MARKS=str(root / "marks"),
+            OTEL_SERVICE_NAME="warehouse",
+            PYTHONPATH=os.pathsep.join(filter(None, [str(PROJECTS), os.environ.get("PYTHONPATH")])),
+            **variables,
+        )
+        deployment = Deployment(root, environment, folder)
+        # Created here: two processes that create a new home at once read each other's incomplete tables.
+        with deployment.instance() as instance:
+            instance.get_runs_count()
+        yield deployment
+
+
+@pytest.fixture(scope="session", name="deployed")
+def _deployed():
+    """Return the function that makes a deployment."""
+    return deployed

@@ -1,0 +1,65 @@
+"""Runs of one machine: in process, in child processes, and by Dagster's commands."""
+
+import pytest
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
+
+STATUSES = {
+    "plain": "SUCCESS",
+    "all_of_several": "SUCCESS",
+    "one_of_several": "SUCCESS",
+    "half": "FAILURE",
+    "optional": "SUCCESS",
+    "partitioned": "SUCCESS",
+    "range": "SUCCESS",
+    "graph": "SUCCESS",
+    "dynamic": "SUCCESS",
+    "logged": "SUCCESS",
+    "hooked": "FAILURE",
+    "retried": "SUCCESS",
+    "failed": "FAILURE",
+    "io_failed": "FAILURE",
+    "checks": "FAILURE",
+    "blocked": "FAILURE",
+    "observed": "SUCCESS",
+    "pipes_child": "SUCCESS",
+}
+"""The jobs, and how Dagster ends them."""
+IN_CHILDREN = ("plain", "all_of_several", "half", "range", "dynamic", "retried", "failed", "checks")
+"""The jobs that also run in child processes: each step takes seconds there."""
+
+
+@pytest.fixture(scope="module")
+def in_process(tmp_path_factory, deployed):
+    with deployed(tmp_path_factory.mktemp("in_process")) as deployment:
+        assert deployment.run("python", "run_jobs.py", "in_process", *STATUSES, log="run.log") == 0
+        deployment.settle()
+        yield deployment
+
+
+@pytest.fixture(scope="module")
+def in_children(tmp_path_factory, deployed):
+    with deployed(tmp_path_factory.mktemp("in_children")) as deployment:
+        assert deployment.run("python", "run_jobs.py", "multiprocess", *IN_CHILDREN, log="run.log") == 0
+        deployment.settle()
+        yield deployment
+
+
+@pytest.mark.parametrize("job", STATUSES)
+def test_in_process_run_arrives_as_dagster_recorded_it(in_process, job):
+    assert in_process.statuses(job) == [STATUSES[job]]
+    in_process.check(job)
+
+
+def test_in_process_runs_arrive_as_dagster_recorded_them(in_process):
+    in_process.check()
+
+
+@pytest.mark.parametrize("job", IN_CHILDREN)
+def test_run_in_child_processes_arrives_as_dagster_recorded_it(in_children, job):
+    assert in_children.statuses(job) == [STATUSES[job]]
+    in_children.check(job)
+
+
+def test_runs_in_child_processes_arrive_as_dagster_recorded_them(in_children):
+    in_children.check()
