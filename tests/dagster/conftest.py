@@ -8,7 +8,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -16,7 +16,7 @@ from dagster import DagsterInstance
 
 from assay.cli._addresses import HostAddresses
 from assay.cli._collector.process import Addresses
-from assay.cli._comparison import Facts, differences, read_arrived, read_recorded
+from assay.cli._comparison import differences, read_arrived, read_recorded
 from assay.cli._folder import Folder
 from assay.cli._stack import Stack
 from assay.instrumentation.testing import clean_environment
@@ -36,26 +36,18 @@ class Deployment:
         root: Folder of Dagster's home, of the far end and of the processes' output.
         environment: The variables of its processes.
         folder: The far end.
+        instance: Dagster's instance, which stores its record.
     """
 
     root: Path
     environment: dict[str, str]
     folder: Folder
-    _facts: dict[str, Facts] = field(default_factory=dict)
-
-    @property
-    def home(self) -> Path:
-        """Dagster's home."""
-        return self.root / "home"
+    instance: DagsterInstance
 
     @property
     def marks(self) -> Path:
         """Folder of the files by which steps and tests signal each other."""
         return self.root / "marks"
-
-    def instance(self) -> DagsterInstance:
-        """Return Dagster's instance; a context manager."""
-        return DagsterInstance.from_config(str(self.home))
 
     def start(self, *command: str | Path, log: str) -> subprocess.Popen[bytes]:
         """Start a program under `opentelemetry-instrument`."""
@@ -98,13 +90,12 @@ class Deployment:
         Args:
             jobs: The jobs whose runs are compared; none compares everything, series and ticks included.
         """
-        with self.instance() as instance:
-            arrived = read_arrived(self.folder)
-            if not jobs:
-                return differences(read_recorded(instance), arrived)
-            runs = {run.run_id for run in instance.get_runs() if run.job_name in jobs}
-            assert runs, f"no run of {jobs}"
-            return differences(read_recorded(instance, set(jobs)), arrived.of_runs(runs))
+        arrived = read_arrived(self.folder)
+        if not jobs:
+            return differences(read_recorded(self.instance), arrived)
+        runs = {run.run_id for run in self.instance.get_runs() if run.job_name in jobs}
+        assert runs, f"no run of {jobs}"
+        return differences(read_recorded(self.instance, set(jobs)), arrived.of_runs(runs))
 
     def check(self, *jobs: str) -> None:
         """Fail with the list of all differences; see `differences`."""
@@ -114,8 +105,7 @@ class Deployment:
 
     def statuses(self, job: str) -> list[str]:
         """Return the statuses of a job's runs, oldest first."""
-        with self.instance() as instance:
-            return [run.status.value for run in reversed(instance.get_runs()) if run.job_name == job]
+        return [run.status.value for run in reversed(self.instance.get_runs()) if run.job_name == job]
 
     def _sizes(self) -> list[int]:
         folder = self.folder
@@ -138,17 +128,20 @@ def deployed(root: Path, configuration: str = "", **variables: str) -> Iterator[
             DAGSTER_HOME=str(root / "home"),
             WAREHOUSE_MARKS=str(root / "marks"),
             OTEL_SERVICE_NAME="warehouse",
+            OTEL_METRIC_EXPORT_INTERVAL="500",  # a worker that a test kills loses what it has not sent
             PYTHONPATH=os.pathsep.join(filter(None, [str(PROJECTS), os.environ.get("PYTHONPATH")])),
             **variables,
         )
-        deployment = Deployment(root, environment, folder)
-        # Created here: two processes that create a new home at once read each other's incomplete tables.
-        with deployment.instance() as instance:
+        with DagsterInstance.from_config(str(root / "home")) as instance:
+            # Created here: two processes that create a new home at once read each other's incomplete tables.
             instance.get_runs_count()
-        yield deployment
+            yield Deployment(root, environment, folder, instance)
 
 
 @pytest.fixture(scope="session", name="deployed")
 def _deployed():
     """Return the function that makes a deployment."""
-    return deployed
+    with pytest.MonkeyPatch.context() as patch:
+        # Dagster's instance imports the run launcher that its configuration names.
+        patch.syspath_prepend(PROJECTS)
+        yield deployed

@@ -45,8 +45,10 @@ from dagster import (
     define_asset_job,
     failure_hook,
     graph_asset,
+    in_process_executor,
     job,
     multi_asset,
+    multi_or_in_process_executor,
     observable_source_asset,
     op,
     sensor,
@@ -349,7 +351,7 @@ def gate_of_automation() -> int:
 
 
 JOBS = [
-    _job("plain", "orders", "revenue"),
+    _job("plain", "orders", "revenue", executor_def=multi_or_in_process_executor),
     _job("all_of_several", "customers", "invoices", "payments"),
     _job("one_of_several", "invoices"),
     _job("half", "first", "second", "third"),
@@ -402,5 +404,7 @@ defs = Definitions(
             default_status=DefaultScheduleStatus.RUNNING,
         )
     ],
+    # With the daemon most runs are in process, because each child process takes seconds to start.
+    executor=in_process_executor if "WAREHOUSE_IN_PROCESS" in os.environ else multi_or_in_process_executor,
     resources={"pipes": PipesSubprocessClient(), "broken_io": BrokenIOManager()},
 )

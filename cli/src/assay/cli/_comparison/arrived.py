@@ -29,6 +29,7 @@ SERIES_OF = {
     "flowstone.io.load.count": "io.load",
     "flowstone.io.store.count": "io.store",
 }
+DELTA = (1, "AGGREGATION_TEMPORALITY_DELTA")
 
 
 def read_arrived(folder: Folder) -> Facts:
@@ -97,8 +98,9 @@ def _span(event: str, span: Mapping[str, Any], found: Mapping[str, Any]) -> Iter
         status = "failure" if failed else _text(found, keys.FLOWSTONE_STATUS) or "success"
         if status in {"success", "failure"}:  # a span can also end as canceled, or without a result
             yield Fact("materialization", run, asset, partition, status)
-    elif event in {"io.load", "io.store"} and not failed:
-        yield Fact(event, run, detail=_text(found, keys.FLOWSTONE_IO_MANAGER))
+    elif event in {"io.load", "io.store"}:
+        run = run or _text(found, keys.ASSAY_CORRELATION_ID)
+        yield Fact(event, run, detail="failed" if failed else _text(found, keys.FLOWSTONE_IO_MANAGER))
 
 
 def _audit_records(folder: Folder) -> Iterator[Fact]:
@@ -126,23 +128,33 @@ def _cdevents(folder: Folder) -> Iterator[Fact]:
 
 
 def _series(folder: Folder) -> Iterator[tuple[Fact, int]]:
-    """Yield the last value of each counter of each process."""
+    """Yield each process's counters: the last value of a cumulative one, each addition of a delta."""
     last: dict[tuple[str, str, str], tuple[Fact, int]] = {}
     for line in otlp_lines.read_lines(folder.metrics):
-        for resource in json.loads(line).get("resourceMetrics", []):
-            process = str(otlp_lines.attributes(resource.get("resource", {})))
-            for metric in (m for scope in resource["scopeMetrics"] for m in scope["metrics"]):
-                kind = SERIES_OF.get(metric["name"])
-                for point in metric.get("sum", {}).get("dataPoints", []) if kind else ():
-                    labels = otlp_lines.attributes(point)
-                    fact = _sample(str(kind), labels)
-                    last[process, metric["name"], str(sorted(labels.items()))] = (fact, int(point["asInt"]))
+        for process, metric in _metrics(line):
+            kind = SERIES_OF.get(metric["name"])
+            if kind is None:
+                continue
+            for point in metric["sum"].get("dataPoints", []):
+                labels = otlp_lines.attributes(point)
+                sample = _sample(kind, labels), int(point["asInt"])
+                if metric["sum"].get("aggregationTemporality") in DELTA:
+                    yield sample
+                else:
+                    last[process, metric["name"], str(sorted(labels.items()))] = sample
     yield from last.values()
+
+
+def _metrics(line: bytes) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    for resource in json.loads(line).get("resourceMetrics", []):
+        process = str(otlp_lines.attributes(resource.get("resource", {})))
+        for scope in resource["scopeMetrics"]:
+            yield from ((process, metric) for metric in scope["metrics"])
 
 
 def _sample(kind: str, labels: Mapping[str, Any]) -> Fact:
     if kind.startswith("io."):
-        return Fact(kind, detail=_text(labels, "io_manager"))
+        return Fact(kind)
     return Fact(kind, asset=_text(labels, "asset"), detail=_text(labels, "status"))
 
 

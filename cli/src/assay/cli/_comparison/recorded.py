@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from assay.cli._comparison.facts import AUDIT, CDEVENT, LOG, SERIES, SPAN, Fact, Facts
 
@@ -19,7 +19,12 @@ OUTCOMES = {"stop": "success", "exception": "failure", "canceled": "cancel"}
 """The outcome of the CDEvent that ends a run."""
 STARTS, FAILURES = ("STEP_START", "STEP_RESTARTED"), ("STEP_FAILURE", "STEP_UP_FOR_RETRY")
 TRIED_AGAIN = "STEP_UP_FOR_RETRY"
-INTERRUPTED = "DagsterExecutionInterruptedError"
+TRANSFERS = {"HANDLED_OUTPUT": "io.store", "LOADED_INPUT": "io.load"}
+FAILED_TRANSFERS = {
+    "DagsterExecutionHandleOutputError": "io.store",
+    "DagsterExecutionLoadInputError": "io.load",
+}
+"""The classes of errors that Dagster records for failures of IO managers."""
 
 
 class Attempt:
@@ -28,13 +33,11 @@ class Attempt:
     Attributes:
         made: The asset partitions that it materialized.
         end: The event that ended it; None if its process died first.
-        interrupted: Whether it was interrupted because the run was terminated.
     """
 
     def __init__(self) -> None:
         self.made: set[tuple[str, str]] = set()
         self.end: str | None = None
-        self.interrupted = False
 
 
 class RunRecord:
@@ -71,7 +74,6 @@ class RunRecord:
                 attempt.made.add(_materialized(event))
             elif kind in {*FAILURES, "STEP_SUCCESS"}:
                 attempt.end = kind
-                attempt.interrupted = _is_interruption(event)
 
 
 def read_recorded(instance: DagsterInstance, jobs: set[str] | None = None) -> Facts:
@@ -156,7 +158,7 @@ def _ended(run: str, asset: tuple[str, str], outcome: str) -> Iterator[tuple[str
 def _checks(record: RunRecord) -> Iterator[tuple[str, Fact]]:
     for event in record.events:
         if event.event_type_value == "ASSET_CHECK_EVALUATION":
-            found = event.event_specific_data
+            found = _data(event)
             yield (
                 LOG,
                 Fact(
@@ -171,10 +173,11 @@ def _checks(record: RunRecord) -> Iterator[tuple[str, Fact]]:
 
 def _transfers(record: RunRecord) -> Iterator[tuple[str, Fact]]:
     for event in record.events:
-        if event.event_type_value == "HANDLED_OUTPUT":
-            yield SPAN, Fact("io.store", record.id, detail=event.event_specific_data.manager_key)
-        elif event.event_type_value == "LOADED_INPUT":
-            yield SPAN, Fact("io.load", record.id, detail=event.event_specific_data.manager_key)
+        kind = event.event_type_value
+        if kind in TRANSFERS:
+            yield SPAN, Fact(TRANSFERS[kind], record.id, detail=_data(event).manager_key)
+        elif kind in FAILURES and _error_class(event) in FAILED_TRANSFERS:
+            yield SPAN, Fact(FAILED_TRANSFERS[_error_class(event)], record.id, detail="failed")
 
 
 def _ticks(instance: DagsterInstance) -> Iterator[tuple[str, Fact]]:
@@ -197,11 +200,15 @@ def _add_series(facts: Facts) -> None:
             facts.add(SERIES, Fact("materialization.end", asset=fact.asset, detail=status), number)
     for fact, number in list(facts.get(SPAN, {}).items()):
         if fact.kind.startswith("io."):
-            facts.add(SERIES, Fact(fact.kind, detail=fact.detail), number)
+            facts.add(SERIES, Fact(fact.kind), number)
+
+
+def _data(event: DagsterEvent) -> Any:  # noqa: ANN401 - each kind of event has its own class
+    return event.event_specific_data
 
 
 def _planned(event: DagsterEvent) -> list[tuple[str, str]]:
-    data = event.event_specific_data
+    data = _data(event)
     asset = data.asset_key.to_user_string()
     if data.partitions_subset is not None:
         return [(asset, key) for key in data.partitions_subset.get_partition_keys()]
@@ -209,10 +216,11 @@ def _planned(event: DagsterEvent) -> list[tuple[str, str]]:
 
 
 def _materialized(event: DagsterEvent) -> tuple[str, str]:
-    data = event.event_specific_data.materialization
+    data = _data(event).materialization
     return data.asset_key.to_user_string(), data.partition or ""
 
 
-def _is_interruption(event: DagsterEvent) -> bool:
-    error = getattr(event.event_specific_data, "error", None)
-    return error is not None and error.cls_name == INTERRUPTED
+def _error_class(event: DagsterEvent) -> str:
+    """Return the name of the class of a failed step's error; empty if the event has none."""
+    error = getattr(_data(event), "error", None)
+    return (error.cls_name or "") if error is not None else ""

@@ -1,0 +1,269 @@
+"""A platform: code server, daemon, webserver, run queue, run monitoring; each run is a process.
+
+The deployment runs once. It launches every job through the webserver, ends some runs from outside, and stops
+all its processes with Ctrl-C. The tests read what arrived.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import sqlite3
+import subprocess
+from collections import Counter
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+import requests
+from dagster import DagsterRunStatus, RunsFilter
+
+from assay.cli._comparison import Fact, read_arrived
+from assay.cli._comparison.facts import LOG, SERIES, SPAN
+from assay.instrumentation.testing import free_port, wait_until
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(420)]
+
+USER_AGENT = "release-bot/1.0"
+CONFIGURATION = """
+run_coordinator:
+  module: dagster.core.run_coordinator
+  class: QueuedRunCoordinator
+  config: {max_concurrent_runs: 8, dequeue_interval_seconds: 1, dequeue_use_threads: true}
+run_launcher:
+  module: process_launcher
+  class: ProcessLauncher
+run_monitoring:
+  enabled: true
+  poll_interval_seconds: 1
+  max_resume_run_attempts: 1
+run_retries:
+  enabled: true
+  max_retries: 0
+"""
+WORKSPACE = "load_from: [{{grpc_server: {{host: 127.0.0.1, port: {port}, location_name: warehouse}}}}]\n"
+LAUNCH = """
+mutation($params: ExecutionParams!) {
+  launchPipelineExecution(executionParams: $params) {
+    __typename
+    ... on LaunchRunSuccess { run { runId } }
+    ... on PythonError { message }
+  }
+}"""
+TERMINATE = """
+mutation($run: String!) {
+  terminateRun(runId: $run, terminatePolicy: SAFE_TERMINATE) { __typename ... on PythonError { message } }
+}"""
+BACKFILL = """
+mutation($params: LaunchBackfillParams!) {
+  launchPartitionBackfill(backfillParams: $params) {
+    __typename
+    ... on LaunchBackfillSuccess { backfillId }
+    ... on PythonError { message }
+  }
+}"""
+STATUSES = {
+    "plain": ["SUCCESS"],
+    "killed": ["FAILURE"],
+    "killed_alone": ["FAILURE"],
+    "too_long": ["FAILURE"],
+    "canceled": ["CANCELED"],
+    "resumed": ["SUCCESS"],
+    "run_retried": ["FAILURE", "SUCCESS"],
+    "upstream_of_automation": ["SUCCESS"],
+    "sensed": ["SUCCESS"],
+}
+"""The jobs, and how Dagster ends their runs."""
+STARTED = "materialization.start"
+ASSETS_ALONE = "__ASSET_JOB"
+"""Dagster's name of the job of runs that backfills and automation conditions request."""
+
+
+class Webserver:
+    """The GraphQL endpoint of a webserver.
+
+    Args:
+        port: Its port on 127.0.0.1.
+    """
+
+    def __init__(self, port: int) -> None:
+        self._url = f"http://127.0.0.1:{port}"
+
+    def has_jobs(self) -> bool:
+        """Return whether it answers and has loaded the code location."""
+        query = {"query": "{ repositoriesOrError { ... on RepositoryConnection { nodes { name } } } }"}
+        try:
+            answer = requests.post(f"{self._url}/graphql", json=query, timeout=5).json()
+        except requests.ConnectionError:
+            return False
+        return bool(answer["data"]["repositoriesOrError"].get("nodes"))
+
+    def ask(self, query: str, **variables: object) -> dict[str, object]:
+        """Send a mutation; return its result."""
+        body = {"query": query, "variables": variables}
+        answer = requests.post(
+            f"{self._url}/graphql", json=body, headers={"User-Agent": USER_AGENT}, timeout=60
+        ).json()
+        assert "errors" not in answer, answer
+        (result,) = answer["data"].values()
+        assert result["__typename"].endswith("Success"), result
+        return result
+
+    def launch(self, job: str, **tags: str) -> str:
+        """Launch a job; return the run's id."""
+        selector = {
+            "repositoryLocationName": "warehouse",
+            "repositoryName": "__repository__",
+            "jobName": job,
+        }
+        metadata = {"tags": [{"key": f"dagster/{key}", "value": value} for key, value in tags.items()]}
+        params = {"selector": selector, "mode": "default", "executionMetadata": metadata}
+        return self.ask(LAUNCH, params=params)["run"]["runId"]
+
+    def backfill(self, asset: str) -> None:
+        """Start a backfill of all partitions of an asset."""
+        params = {"assetSelection": [{"path": [asset]}], "partitionNames": ["east", "north"]}
+        self.ask(BACKFILL, params=params)
+
+
+def is_listening(port: int) -> bool:
+    """Return whether a server listens on a port of 127.0.0.1."""
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+def kill_worker(deployment, job: str, attempts: int = 1) -> None:
+    """Kill the process that runs a job, once its step runs and everything before it has arrived.
+
+    Args:
+        deployment: The deployment.
+        job: The job.
+        attempts: How many processes have run it so far.
+    """
+    path: Path = deployment.marks / f"{job}.pid"
+    wait_until(lambda: path.exists() and path.read_text(), timeout=90, interval=0.1)
+    process = int(path.read_text())
+    path.unlink()
+    run = deployment_runs[job]
+
+    def has_arrived() -> bool:
+        arrived = read_arrived(deployment.folder)
+        logs, spans, series = (arrived.get(signal, Counter()) for signal in (LOG, SPAN, SERIES))
+        starts = sum(n for fact, n in logs.items() if (fact.kind, fact.asset) == (STARTED, "waits"))
+        return (
+            logs[Fact(STARTED, run, "waits")] >= attempts
+            and spans[Fact("materialization", run, "before_wait", detail="success")] >= attempts
+            and series[Fact(STARTED, asset="waits")] >= starts
+        )
+
+    wait_until(has_arrived, timeout=30, interval=0.2)
+    os.kill(process, signal.SIGKILL)
+
+
+def wait_for(deployment, job: str, statuses: list[str]) -> None:
+    """Wait until the runs of a job have these statuses."""
+    wait_until(lambda: deployment.statuses(job) == statuses, timeout=120, interval=0.5)
+
+
+def wait_for_all_runs(deployment) -> None:
+    """Wait until all runs that started have ended."""
+    unfinished = [DagsterRunStatus.STARTING, DagsterRunStatus.STARTED, DagsterRunStatus.CANCELING]
+    chosen = RunsFilter(statuses=unfinished)
+    wait_until(lambda: not deployment.instance.get_runs(chosen), timeout=90, interval=0.5)
+
+
+def run_everything(deployment, web: Webserver) -> None:
+    """Launch every job, and end those that are ended from outside."""
+    for job in ("killed", "killed_alone", "canceled", "resumed"):
+        deployment_runs[job] = web.launch(job)
+    web.launch("too_long", max_runtime="4")
+    kill_worker(deployment, "killed")
+    kill_worker(deployment, "resumed")
+    kill_worker(deployment, "killed_alone")
+    wait_until((deployment.marks / "canceled.pid").exists, timeout=90)
+    web.ask(TERMINATE, run=deployment_runs["canceled"])
+    kill_worker(deployment, "killed_alone", attempts=2)  # the process that resumes it
+    (deployment.marks / "resumed.go").touch()
+    web.launch("plain")
+    web.launch("run_retried", max_retries="1")
+    web.launch("upstream_of_automation")
+    web.backfill("regional")
+    web.backfill("ranged")
+    for job, statuses in STATUSES.items():
+        wait_for(deployment, job, statuses)
+    wait_for(deployment, ASSETS_ALONE, ["SUCCESS"] * 4)  # two partitions, one range, one by automation
+    wait_until(lambda: "SUCCESS" in deployment.statuses("scheduled"), timeout=90, interval=0.5)
+
+
+deployment_runs: dict[str, str] = {}
+
+
+@pytest.fixture(scope="module")
+def platform(tmp_path_factory, deployed):
+    """Return the deployment after all its runs have ended and its processes have stopped."""
+    root = tmp_path_factory.mktemp("platform") / "root"
+    code_port, web_port = free_port(), free_port()
+    with deployed(root, CONFIGURATION, WAREHOUSE_IN_PROCESS="1") as deployment:
+        workspace = root / "workspace.yaml"
+        workspace.write_text(WORKSPACE.format(port=code_port), encoding="utf-8")
+        services: list[subprocess.Popen[bytes]] = []
+
+        def start(program: str, *arguments: str) -> None:
+            services.append(deployment.start(program, *arguments, log=f"{program}.log"))
+
+        start("dagster", "code-server", "start", "-m", "warehouse", "-p", str(code_port), "-h", "127.0.0.1")
+        wait_until(lambda: is_listening(code_port), timeout=90, interval=0.1)
+        start("dagster-webserver", "-w", str(workspace), "-h", "127.0.0.1", "-p", str(web_port))
+        start("dagster-daemon", "run", "-w", str(workspace))
+        web = Webserver(web_port)
+        try:
+            wait_until(web.has_jobs, timeout=90, interval=0.2)
+            run_everything(deployment, web)
+            stop(services.pop())  # the daemon first, so that no new runs start
+            wait_for_all_runs(deployment)
+        finally:
+            deployment.exits = [stop(service) for service in reversed(services)]
+        deployment.settle()
+        yield deployment
+
+
+def stop(service: subprocess.Popen[bytes]) -> int:
+    """Stop a service as Ctrl-C does; return its exit status."""
+    service.send_signal(signal.SIGINT)
+    try:
+        return service.wait(30)
+    except subprocess.TimeoutExpired:
+        service.kill()
+        return service.wait()
+
+
+@pytest.mark.parametrize("job", STATUSES)
+def test_run_arrives_as_dagster_recorded_it(platform, job):
+    platform.check(job)
+
+
+@pytest.mark.parametrize("job", [ASSETS_ALONE, "scheduled"])
+def test_requested_runs_arrive_as_dagster_recorded_them(platform, job):
+    platform.check(job)
+
+
+def test_everything_arrives_as_dagster_recorded_it(platform):
+    platform.check()
+
+
+def test_audit_log_names_the_client_of_the_webserver(platform):
+    with closing(sqlite3.connect(platform.folder.database)) as log:
+        rows = log.execute(
+            "SELECT DISTINCT client_ip, user_agent FROM flowstone_audit_log"
+            " WHERE event_type = 'flowstone.run.queued' AND resource_id = ?",
+            (deployment_runs["canceled"],),
+        ).fetchall()
+    assert rows == [("127.0.0.1", USER_AGENT)]
+
+
+@pytest.mark.parametrize("program", ["dagster", "dagster-webserver", "dagster-daemon"])
+def test_service_logs_no_warning_of_ours(platform, program):
+    text = (platform.root / f"{program}.log").read_text(encoding="utf-8")
+    ours = [line for line in text.splitlines() if "assay" in line.lower() and "WARN" in line]
+    assert ours == []
