@@ -1,0 +1,130 @@
+"""One process of `dagster_peers`: run 200 Dagster assets with one instrumentation, and print the time.
+
+    python peer_run.py MODE
+
+MODE is `bare`, `assay`, `dagster-otel` or `opentelemetry-instrumentation-dagster`. The output is one line of
+JSON: the median processor time of a run in seconds, and the number of spans of the last run. The file imports
+nothing of the checkout, because each peer has an environment of its own.
+"""
+
+# pyright: basic
+# Each mode imports packages that the other environments lack.
+
+import importlib
+import json
+import os
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+os.environ["DAGSTER_DISABLE_TELEMETRY"] = "yes"
+ASSETS = 200
+RUNS = 5
+QUIET = {"loggers": {"console": {"config": {"log_level": "ERROR"}}}}
+
+
+def build_job(decorate: Callable[[Any], Any]) -> Any:  # noqa: ANN401 - Dagster types only some definitions
+    """Return a job of a chain of assets, in process.
+
+    Args:
+        decorate: Applied to the function of each asset.
+    """
+    from dagster import AssetIn, Definitions, asset, define_asset_job, in_process_executor  # noqa: PLC0415
+
+    def make(number: int) -> Any:  # noqa: ANN401 - Dagster's
+        if number == 0:
+
+            def first() -> int:
+                return 0
+
+            return asset(name="asset_0")(decorate(first))
+
+        def following(before: int) -> int:
+            return before + 1
+
+        source = AssetIn(key=f"asset_{number - 1}")
+        return asset(name=f"asset_{number}", ins={"before": source})(decorate(following))
+
+    job = define_asset_job("all", executor_def=in_process_executor)
+    return Definitions(assets=[make(n) for n in range(ASSETS)], jobs=[job]).resolve_job_def("all")
+
+
+def set_up(mode: str) -> tuple[Callable[[Any], Any], list[int]]:
+    """Instrument this process.
+
+    Returns:
+        The decorator of each asset's function, and a list whose item counts the exported spans.
+    """
+    exported = [0]
+    if mode == "bare":
+        return lambda function: function, exported
+    tracers = _providers(exported)
+    if mode == "assay":
+        flowstone = importlib.import_module("opentelemetry.instrumentation.flowstone")
+        flowstone.FlowstoneInstrumentor().instrument(**tracers)
+        dagster = importlib.import_module("opentelemetry.instrumentation.flowstone.dagster")
+        dagster.DagsterInstrumentor().instrument()
+    elif mode == "dagster-otel":
+        return importlib.import_module("dagster_otel").traced, exported
+    else:
+        importlib.import_module("opentelemetry.instrumentation.dagster").DagsterInstrumentor().instrument()
+    return lambda function: function, exported
+
+
+def _providers(exported: list[int]) -> dict[str, Any]:
+    """Set up all three signals with batch processors, to exporters that discard.
+
+    The peers emit spans alone and would export each at once; they get the batch processor as well.
+    """
+    from opentelemetry import trace  # noqa: PLC0415 - the bare run has no OpenTelemetry
+    from opentelemetry.sdk._logs import LoggerProvider  # noqa: PLC0415
+    from opentelemetry.sdk._logs.export import BatchLogRecordProcessor  # noqa: PLC0415
+    from opentelemetry.sdk.metrics import MeterProvider  # noqa: PLC0415
+    from opentelemetry.sdk.metrics.export import InMemoryMetricReader  # noqa: PLC0415
+    from opentelemetry.sdk.trace import TracerProvider  # noqa: PLC0415
+    from opentelemetry.sdk.trace.export import BatchSpanProcessor  # noqa: PLC0415
+
+    class Discard:
+        """Counts what it gets and discards it."""
+
+        def __init__(self, counts: list[int]) -> None:
+            self._counts = counts
+
+        def export(self, batch: Any) -> Any:  # noqa: ANN401 - spans or log records
+            self._counts[0] += len(batch)
+
+        def shutdown(self) -> None:
+            pass
+
+        def force_flush(self, timeout_millis: int = 30_000) -> bool:  # noqa: ARG002 - the SDK's signature
+            return True
+
+    tracers, loggers = TracerProvider(), LoggerProvider()
+    tracers.add_span_processor(BatchSpanProcessor(Discard(exported)))  # pyright: ignore[reportArgumentType]
+    loggers.add_log_record_processor(BatchLogRecordProcessor(Discard([0])))  # pyright: ignore[reportArgumentType]
+    trace.set_tracer_provider(tracers)
+    meters = MeterProvider([InMemoryMetricReader()])
+    return {"tracer_provider": tracers, "logger_provider": loggers, "meter_provider": meters}
+
+
+def main(mode: str) -> None:
+    """Run the job and print the result."""
+    decorate, exported = set_up(mode)
+    job = build_job(decorate)
+    times: list[float] = []
+    for _ in range(RUNS + 1):
+        begun = time.process_time()
+        result = job.execute_in_process(run_config=QUIET)
+        times.append(time.process_time() - begun)
+        if result.output_for_node(f"asset_{ASSETS - 1}") != ASSETS - 1:
+            sys.exit("the run returned a wrong result")
+    if mode != "bare":
+        importlib.import_module("opentelemetry.trace").get_tracer_provider().force_flush()
+    # The first run fills caches.
+    print(json.dumps({"seconds": statistics.median(times[1:]), "spans": exported[0] // (RUNS + 1)}))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])
