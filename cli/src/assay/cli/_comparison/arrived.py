@@ -15,12 +15,30 @@ from assay.semconv import attributes as keys
 
 PREFIX = "flowstone."
 LOG_EVENTS = (
-    *("run.queued", "run.start", "run.stop", "run.exception", "run.canceled"),
+    *(
+        "run.queued",
+        "run.dequeued",
+        "run.canceling",
+        "run.start",
+        "run.stop",
+        "run.exception",
+        "run.canceled",
+    ),
     *("materialization.start", "materialization.stop", "materialization.exception", "materialization.retry"),
-    "asset_check.evaluated",
-    *("sensor.trigger", "schedule.tick"),
+    *("materialization.canceled", "materialization.skipped", "asset.observed"),
+    *("asset_check.evaluated", "asset_check.exception"),
+    *("step.skipped", "step.expectation", "hook.completed", "hook.skipped", "hook.errored"),
+    *("sensor.trigger", "schedule.trigger", "schedule.tick"),
 )
 """The log events that are compared."""
+DETAILS: Mapping[str, tuple[str, ...]] = {
+    keys.FLOWSTONE_CHECK: ("asset_check.",),
+    keys.FLOWSTONE_EXPECTATION: ("step.expectation",),
+    keys.FLOWSTONE_SENSOR: ("sensor.",),
+    keys.FLOWSTONE_SCHEDULE: ("schedule.",),
+    keys.FLOWSTONE_STEP_KEY: ("step.skipped", "hook."),
+}
+"""The attributes that distinguish log events, and the events that have them."""
 RESULTS = {"success": "stop", "failure": "exception", "cancellation": "canceled"}
 """The value of `cicd.pipeline.result`, and the event that ended the run."""
 SERIES_OF = {
@@ -57,19 +75,19 @@ def _log_events(folder: Folder) -> Iterator[Fact]:
 
 
 def _fact(kind: str, found: Mapping[str, Any]) -> Fact:
-    """Return the fact of a log event or a span."""
-    if kind == "sensor.trigger":
-        return Fact(kind, run=_text(found, keys.FLOWSTONE_RUN_ID), detail=_text(found, keys.FLOWSTONE_SENSOR))
-    if kind == "schedule.tick":
-        return Fact(kind, detail=_text(found, keys.FLOWSTONE_SCHEDULE))
-    detail = ""
+    """Return the fact of a log event."""
+    detail = " ".join(
+        text for key, name in DETAILS.items() if kind.startswith(name) and (text := _text(found, key))
+    )
+    if keys.FLOWSTONE_PASSED in found:
+        detail = f"{detail} passed={found[keys.FLOWSTONE_PASSED]}"
     if kind == "asset_check.evaluated":
-        detail = f"{found.get(keys.FLOWSTONE_CHECK)} passed={found.get(keys.FLOWSTONE_PASSED)}"
+        detail = f"{detail} {found.get(keys.FLOWSTONE_SEVERITY)}"
     return Fact(
         kind,
-        _text(found, keys.FLOWSTONE_RUN_ID),
+        "" if kind == "schedule.tick" else _text(found, keys.FLOWSTONE_RUN_ID),
         _text(found, keys.FLOWSTONE_ASSET),
-        _text(found, keys.FLOWSTONE_PARTITION),
+        "" if kind.startswith("run.") else _text(found, keys.FLOWSTONE_PARTITION),
         detail,
     )
 
@@ -98,6 +116,9 @@ def _span(event: str, span: Mapping[str, Any], found: Mapping[str, Any]) -> Iter
         status = "failure" if failed else _text(found, keys.FLOWSTONE_STATUS) or "success"
         if status in {"success", "failure"}:  # a span can also end as canceled, or without a result
             yield Fact("materialization", run, asset, partition, status)
+    elif event == "tick":
+        detail = f"{found.get(keys.FLOWSTONE_INSTIGATOR)} {found.get(keys.FLOWSTONE_STATUS)}"
+        yield Fact("tick", detail=f"{detail} runs={_runs_of(found)}")
     elif event in {"io.load", "io.store"}:
         run = run or _text(found, keys.ASSAY_CORRELATION_ID)
         yield Fact(event, run, detail="failed" if failed else _text(found, keys.FLOWSTONE_IO_MANAGER))
@@ -156,6 +177,12 @@ def _sample(kind: str, labels: Mapping[str, Any]) -> Fact:
     if kind.startswith("io."):
         return Fact(kind)
     return Fact(kind, asset=_text(labels, "asset"), detail=_text(labels, "status"))
+
+
+def _runs_of(found: Mapping[str, Any]) -> int:
+    """Return the number of a tick's runs."""
+    ids: Mapping[str, list[object]] = found.get(keys.FLOWSTONE_RUN_IDS) or {}
+    return len(ids.get("values", ()))
 
 
 def _text(found: Mapping[str, Any], key: str) -> str:

@@ -13,18 +13,28 @@ from assay.cli._comparison.facts import AUDIT, CDEVENT, LOG, SERIES, SPAN, Fact,
 if TYPE_CHECKING:
     from dagster import DagsterEvent, DagsterInstance, DagsterRun
 
-ENDS = {"SUCCESS": "stop", "FAILURE": "exception", "CANCELED": "canceled"}
-"""The status of a finished run, and the bus event that ends it."""
+ENDS = {"PIPELINE_SUCCESS": "stop", "PIPELINE_FAILURE": "exception", "PIPELINE_CANCELED": "canceled"}
+"""The events that end a run, and the bus events that report them."""
 OUTCOMES = {"stop": "success", "exception": "failure", "canceled": "cancel"}
-"""The outcome of the CDEvent that ends a run."""
+"""The outcome of the CDEvent that ends a run or a task."""
 STARTS, FAILURES = ("STEP_START", "STEP_RESTARTED"), ("STEP_FAILURE", "STEP_UP_FOR_RETRY")
-TRIED_AGAIN = "STEP_UP_FOR_RETRY"
+SUCCEEDED, TRIED_AGAIN = "STEP_SUCCESS", "STEP_UP_FOR_RETRY"
+INTERRUPTED = "DagsterExecutionInterruptedError"
 TRANSFERS = {"HANDLED_OUTPUT": "io.store", "LOADED_INPUT": "io.load"}
 FAILED_TRANSFERS = {
     "DagsterExecutionHandleOutputError": "io.store",
     "DagsterExecutionLoadInputError": "io.load",
 }
 """The classes of errors that Dagster records for failures of IO managers."""
+OTHERS = {
+    "PIPELINE_DEQUEUED": "run.dequeued",
+    "PIPELINE_CANCELING": "run.canceling",
+    "STEP_SKIPPED": "step.skipped",
+    "HOOK_COMPLETED": "hook.completed",
+    "HOOK_SKIPPED": "hook.skipped",
+    "HOOK_ERRORED": "hook.errored",
+}
+"""Events that are reported one to one, by run and step."""
 
 
 class Attempt:
@@ -32,16 +42,35 @@ class Attempt:
 
     Attributes:
         made: The asset partitions that it materialized.
-        end: The event that ended it; None if its process died first.
+        observed: The assets that it observed.
+        evaluated: The checks that it evaluated, as asset and name.
+        end: The bus event's phase that ends what it did not make: `skipped`, `exception` or `canceled`; empty
+            while it runs.
+        is_tried_again: Whether Dagster retries the step.
     """
 
     def __init__(self) -> None:
         self.made: set[tuple[str, str]] = set()
-        self.end: str | None = None
+        self.observed: set[str] = set()
+        self.evaluated: set[tuple[str, str]] = set()
+        self.end = ""
+        self.is_tried_again = False
+
+    def finish(self, event: DagsterEvent) -> None:
+        """Take the end of the step, unless the run ended before."""
+        if self.end:
+            return
+        if event.event_type_value == SUCCEEDED:
+            self.end = "skipped"
+        else:
+            self.end = "canceled" if _error_class(event) == INTERRUPTED else "exception"
+            self.is_tried_again = event.event_type_value == TRIED_AGAIN
 
 
 class RunRecord:
     """The events of one run.
+
+    The first event that ends a run counts: the process that Dagster gave up may record another end later.
 
     Args:
         run: The run.
@@ -50,8 +79,9 @@ class RunRecord:
 
     def __init__(self, run: DagsterRun, instance: DagsterInstance) -> None:
         self.id: str = run.run_id
-        self.status: str = run.status.value
+        self.end = ""
         self.planned: dict[str, list[tuple[str, str]]] = {}
+        self.planned_checks: dict[str, list[tuple[str, str]]] = {}
         self.attempts: dict[str, list[Attempt]] = {}
         entries = instance.all_logs(run.run_id)
         self.events: list[DagsterEvent] = [each.dagster_event for each in entries if each.dagster_event]
@@ -66,14 +96,37 @@ class RunRecord:
         kind, step = event.event_type_value, event.step_key or ""
         if kind == "ASSET_MATERIALIZATION_PLANNED":
             self.planned.setdefault(step, []).extend(_planned(event))
+        elif kind == "ASSET_CHECK_EVALUATION_PLANNED":
+            check = _data(event).asset_key.to_user_string(), _data(event).check_name
+            self.planned_checks.setdefault(step, []).append(check)
+        elif kind in ENDS and not self.end:
+            self._end(ENDS[kind])
         elif kind in STARTS:
             self.attempts.setdefault(step, []).append(Attempt())
         elif step in self.attempts:
-            attempt = self.attempts[step][-1]
-            if kind == "ASSET_MATERIALIZATION":
-                attempt.made.add(_materialized(event))
-            elif kind in {*FAILURES, "STEP_SUCCESS"}:
-                attempt.end = kind
+            self._continue(self.attempts[step][-1], event)
+
+    @staticmethod
+    def _continue(attempt: Attempt, event: DagsterEvent) -> None:
+        kind = event.event_type_value
+        if kind == "ASSET_MATERIALIZATION":
+            attempt.made.add(_materialized(event))
+        elif kind == "ASSET_OBSERVATION":
+            attempt.observed.add(_key(event))
+        elif kind == "ASSET_CHECK_EVALUATION":
+            attempt.evaluated.add((_data(event).asset_key.to_user_string(), _data(event).check_name))
+        elif kind in {*FAILURES, SUCCEEDED}:
+            attempt.finish(event)
+
+    def _end(self, end: str) -> None:
+        """End the run, and with it the attempts whose processes did not end them.
+
+        Of several attempts at a step, such as those of a resumed run, the last one is open.
+        """
+        self.end = end
+        for attempts in self.attempts.values():
+            if not attempts[-1].end:
+                attempts[-1].end = end
 
 
 def read_recorded(instance: DagsterInstance, jobs: set[str] | None = None) -> Facts:
@@ -102,12 +155,15 @@ def _run(record: RunRecord) -> Iterator[tuple[str, Fact]]:
         yield from _in_three_signals(record.id, "queued", "queued", "")
     if record.count("PIPELINE_START"):
         yield from _in_three_signals(record.id, "start", "started", "")
-    end = ENDS.get(record.status)
-    if end is not None:
-        yield from _in_three_signals(record.id, end, "finished", OUTCOMES[end])
+    if record.end:
+        yield from _in_three_signals(record.id, record.end, "finished", OUTCOMES[record.end])
         if record.count("PIPELINE_START"):
-            yield SPAN, Fact("run", record.id, detail=f"{end} error={end == 'exception'}")
+            yield SPAN, Fact("run", record.id, detail=f"{record.end} error={record.end == 'exception'}")
             yield SPAN, Fact("trace", record.id, detail="1 of the run")
+    for event in record.events:
+        kind = OTHERS.get(event.event_type_value)
+        if kind is not None:
+            yield LOG, Fact(kind, record.id, detail=event.step_key or "")
 
 
 def _in_three_signals(run: str, event: str, predicate: str, outcome: str) -> Iterator[tuple[str, Fact]]:
@@ -117,58 +173,49 @@ def _in_three_signals(run: str, event: str, predicate: str, outcome: str) -> Ite
 
 
 def _assets(record: RunRecord) -> Iterator[tuple[str, Fact]]:
-    """Yield each asset partition's starts, materializations, failed attempts and retries."""
+    """Yield each asset partition's starts, materializations, failed attempts, retries and observations."""
     for event in record.events:
         if event.event_type_value == "ASSET_MATERIALIZATION":
-            yield from _ended(record.id, _materialized(event), "success")
+            yield from _ended(record.id, _materialized(event), "stop")
+        elif event.event_type_value == "ASSET_OBSERVATION":
+            yield LOG, Fact("asset.observed", record.id, _key(event), event.partition or "")
     for step, attempts in record.attempts.items():
-        planned = record.planned.get(step, [])
         for attempt in attempts:
-            for asset in planned:
-                if not _left_out(attempt, asset):
-                    yield LOG, Fact("materialization.start", record.id, *asset)
-                    yield CDEVENT, Fact("taskrun.started", record.id, asset[0])
-                yield from _unmade(record, attempt, asset)
+            for asset in record.planned.get(step, []):
+                if asset[0] in attempt.observed:
+                    continue  # Dagster plans observations as if they were materializations
+                yield LOG, Fact("materialization.start", record.id, *asset)
+                yield CDEVENT, Fact("taskrun.started", record.id, asset[0])
+                if asset not in attempt.made and attempt.end:
+                    yield from _ended(record.id, asset, attempt.end)
+                    if attempt.is_tried_again:
+                        yield LOG, Fact("materialization.retry", record.id, *asset)
 
 
-def _left_out(attempt: Attempt, asset: tuple[str, str]) -> bool:
-    """Return whether a step succeeded without an asset: it was optional, and nothing was tried."""
-    return attempt.end == "STEP_SUCCESS" and asset not in attempt.made
-
-
-def _unmade(record: RunRecord, attempt: Attempt, asset: tuple[str, str]) -> Iterator[tuple[str, Fact]]:
-    if asset in attempt.made or attempt.end == "STEP_SUCCESS":
-        return
-    if record.status == "CANCELED":
-        yield CDEVENT, Fact("taskrun.finished", record.id, asset[0], detail="cancel")
-        return
-    if attempt.end is None and record.status not in ENDS:
-        return
-    yield from _ended(record.id, asset, "failure")
-    if attempt.end == TRIED_AGAIN:
-        yield LOG, Fact("materialization.retry", record.id, *asset)
-
-
-def _ended(run: str, asset: tuple[str, str], outcome: str) -> Iterator[tuple[str, Fact]]:
-    yield LOG, Fact(f"materialization.{'stop' if outcome == 'success' else 'exception'}", run, *asset)
-    yield SPAN, Fact("materialization", run, *asset, outcome)
-    yield CDEVENT, Fact("taskrun.finished", run, asset[0], detail=outcome)
+def _ended(run: str, asset: tuple[str, str], end: str) -> Iterator[tuple[str, Fact]]:
+    yield LOG, Fact(f"materialization.{end}", run, *asset)
+    yield CDEVENT, Fact("taskrun.finished", run, asset[0], detail=OUTCOMES.get(end, "cancel"))
+    if end in {"stop", "exception"}:
+        yield SPAN, Fact("materialization", run, *asset, OUTCOMES[end])
 
 
 def _checks(record: RunRecord) -> Iterator[tuple[str, Fact]]:
+    """Yield the evaluations of checks, and the checks of failed attempts that have none."""
     for event in record.events:
+        data = _data(event)
         if event.event_type_value == "ASSET_CHECK_EVALUATION":
-            found = _data(event)
-            yield (
-                LOG,
-                Fact(
-                    "asset_check.evaluated",
-                    record.id,
-                    found.asset_key.to_user_string(),
-                    getattr(found, "partition", None) or "",
-                    f"{found.check_name} passed={found.passed}",
-                ),
-            )
+            asset, partition = data.asset_key.to_user_string(), getattr(data, "partition", None) or ""
+            detail = f"{data.check_name} passed={data.passed} {data.severity.value}"
+            yield LOG, Fact("asset_check.evaluated", record.id, asset, partition, detail)
+        elif event.event_type_value == "STEP_EXPECTATION_RESULT":
+            result = data.expectation_result
+            yield LOG, Fact("step.expectation", record.id, detail=f"{result.label} passed={result.success}")
+    for step, checks in record.planned_checks.items():
+        for attempt in record.attempts.get(step, []):
+            if attempt.end == "exception" and step not in record.planned:
+                for asset, check in checks:
+                    if (asset, check) not in attempt.evaluated:
+                        yield LOG, Fact("asset_check.exception", record.id, asset, detail=check)
 
 
 def _transfers(record: RunRecord) -> Iterator[tuple[str, Fact]]:
@@ -182,12 +229,17 @@ def _transfers(record: RunRecord) -> Iterator[tuple[str, Fact]]:
 
 def _ticks(instance: DagsterInstance) -> Iterator[tuple[str, Fact]]:
     for state in instance.all_instigator_state():
+        is_schedule = state.instigator_type.value == "SCHEDULE"
         for tick in instance.get_ticks(state.instigator_origin_id, state.selector_id):
-            if state.instigator_type.value == "SCHEDULE":
-                yield LOG, Fact("schedule.tick", detail=tick.instigator_name)
+            status = tick.status.value.lower()
+            if status == "started":
                 continue
+            yield SPAN, Fact("tick", detail=f"{tick.instigator_name} {status} runs={len(tick.run_ids)}")
+            if is_schedule:
+                yield LOG, Fact("schedule.tick", detail=tick.instigator_name)
             for run in tick.run_ids:
-                yield LOG, Fact("sensor.trigger", run, detail=tick.instigator_name)
+                kind = "schedule.trigger" if is_schedule else "sensor.trigger"
+                yield LOG, Fact(kind, run, detail=tick.instigator_name)
 
 
 def _add_series(facts: Facts) -> None:
@@ -213,6 +265,10 @@ def _planned(event: DagsterEvent) -> list[tuple[str, str]]:
     if data.partitions_subset is not None:
         return [(asset, key) for key in data.partitions_subset.get_partition_keys()]
     return [(asset, data.partition or "")]
+
+
+def _key(event: DagsterEvent) -> str:
+    return event.asset_key.to_user_string() if event.asset_key else ""
 
 
 def _materialized(event: DagsterEvent) -> tuple[str, str]:
