@@ -121,5 +121,16 @@ def test_wrong_settings_are_reported_with_a_remedy(tmp_path, collector):
     assert found["setting", "ASSAY_AUDIT_ENDPONT"]["remedy"] == "did you mean ASSAY_AUDIT_ENDPOINT?"
 
 
+def test_a_version_of_dagster_that_is_too_old_is_an_error(tmp_path):
+    metadata = tmp_path / "dagster-1.9.0.dist-info" / "METADATA"
+    metadata.parent.mkdir()
+    metadata.write_text("Metadata-Version: 2.1\nName: dagster\nVersion: 1.9.0\n", encoding="utf-8")
+    found = findings(doctor(tmp_path, "--json", PYTHONPATH=str(tmp_path)))
+    one = found["instrumentation", "flowstone_dagster"]
+    assert one["status"] == "error"
+    assert "dagster 1.9.0" in one["detail"]
+    assert one["remedy"].startswith("pip install 'dagster >=")
+
+
 def test_wrong_usage_exits_2(tmp_path):
     assert doctor(tmp_path, "--nonsense").returncode == 2

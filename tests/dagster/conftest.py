@@ -15,6 +15,7 @@ import pytest
 from dagster import DagsterInstance
 
 from assay.cli._addresses import HostAddresses
+from assay.cli._collector.binary import CollectorBinary
 from assay.cli._collector.process import Addresses
 from assay.cli._comparison import differences, read_arrived, read_recorded
 from assay.cli._folder import Folder
@@ -22,8 +23,20 @@ from assay.cli._stack import Stack
 from assay.instrumentation.testing import clean_environment
 
 PROJECTS = Path(__file__).parent / "projects"
-PROGRAMS = Path(sys.executable).parent
-QUIET_SECONDS = 2.0
+PYTHON = Path(os.environ.get("ASSAY_TEST_DAGSTER_PYTHON", sys.executable))
+"""The interpreter that runs Dagster: another one tests another version of it, against the same far end."""
+COLLECTOR_SETTINGS = {
+    "ASSAY_COLLECTOR_TRACES_PERCENT": "100",
+    "ASSAY_COLLECTOR_TRACES_WAIT": "1s",
+    "ASSAY_COLLECTOR_TRACES_WAIT_AFTER_ROOT": "1s",
+}
+CREATE_HOME = """
+from dagster import DagsterInstance
+with DagsterInstance.get() as instance:
+    instance.get_runs_count()
+    instance.all_instigator_state()
+"""
+QUIET_SECONDS = 3.0
 """The far end has everything once its files have not changed for so long after the last process exited."""
 SETTLE_SECONDS = 60.0
 
@@ -55,8 +68,8 @@ class Deployment:
         with (self.root / log).open("ab") as output:
             return subprocess.Popen(
                 [
-                    PROGRAMS / "opentelemetry-instrument",
-                    sys.executable if program == "python" else PROGRAMS / program,
+                    PYTHON.with_name("opentelemetry-instrument"),
+                    PYTHON.with_name(str(program)),
                     *arguments,
                 ],
                 cwd=PROJECTS,
@@ -115,14 +128,24 @@ class Deployment:
 
 
 @contextmanager
-def deployed(root: Path, configuration: str = "", **variables: str) -> Iterator[Deployment]:
-    """Make a home for Dagster and run the far end of `assay up --collector none`."""
+def deployed(
+    root: Path, configuration: str = "", binary: CollectorBinary | None = None, **variables: str
+) -> Iterator[Deployment]:
+    """Make a home for Dagster and run the far end of `assay up`.
+
+    Args:
+        root: Folder of all files.
+        configuration: Further lines of dagster.yaml.
+        binary: The Collector; without one Dagster's processes send to the exporter host directly.
+        variables: Further variables of Dagster's processes.
+    """
     for name in ("home", "marks", "far"):
         (root / name).mkdir(parents=True)
     text = "telemetry:\n  enabled: false\n" + configuration
     (root / "home/dagster.yaml").write_text(text, encoding="utf-8")
     folder = Folder(root / "far")
-    with Stack(folder, None, Addresses.free(), HostAddresses.free()).running() as stack:
+    stack = Stack(folder, binary, Addresses.free(), HostAddresses.free(), COLLECTOR_SETTINGS)
+    with stack.running():
         environment = clean_environment(
             **stack.application_environment(),
             DAGSTER_HOME=str(root / "home"),
@@ -132,9 +155,9 @@ def deployed(root: Path, configuration: str = "", **variables: str) -> Iterator[
             PYTHONPATH=os.pathsep.join(filter(None, [str(PROJECTS), os.environ.get("PYTHONPATH")])),
             **variables,
         )
+        # Created first: two processes that create a new home at once read each other's incomplete tables.
+        subprocess.run([PYTHON, "-c", CREATE_HOME], env=environment, timeout=60, check=True)
         with DagsterInstance.from_config(str(root / "home")) as instance:
-            # Created here: two processes that create a new home at once read each other's incomplete tables.
-            instance.get_runs_count()
             yield Deployment(root, environment, folder, instance)
 
 

@@ -164,6 +164,8 @@ def _run(record: RunRecord) -> Iterator[tuple[str, Fact]]:
         kind = OTHERS.get(event.event_type_value)
         if kind is not None:
             yield LOG, Fact(kind, record.id, detail=event.step_key or "")
+        if kind == "run.canceling":
+            yield AUDIT, Fact(kind, record.id)
 
 
 def _in_three_signals(run: str, event: str, predicate: str, outcome: str) -> Iterator[tuple[str, Fact]]:

@@ -1,0 +1,59 @@
+"""The lowest version of Dagster that the instrumentation declares, against the same far end.
+
+The newest version is that of the lock file, which every other test here runs. The exporter host needs a newer
+protobuf than old versions of Dagster accept, so these get an environment of their own, without the host.
+"""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+
+REPOSITORY = Path(__file__).parents[2]
+PACKAGES = (
+    *("semconv", "core/audit", "core/distro", "core/endpoints", "core/instrumentation", "core/telemetry"),
+    "instrumentations/flowstone",
+)
+
+
+def lowest_dagster() -> str:
+    """Return the lowest version in the instrumentation's pyproject.toml."""
+    text = (REPOSITORY / "instrumentations/flowstone/pyproject.toml").read_text(encoding="utf-8")
+    found = re.search(r'^dagster = \[\n\s*"dagster>=([\d.]+)",', text, re.MULTILINE)
+    assert found
+    return found[1]
+
+
+@pytest.fixture(scope="module")
+def python(tmp_path_factory):
+    """Return the interpreter of an environment with the lowest version of Dagster."""
+    folder = tmp_path_factory.mktemp("lowest") / "venv"
+    uv = shutil.which("uv") or str(REPOSITORY / ".uv/bin/uv")
+    found = folder / "bin/python"
+    editable = [argument for package in PACKAGES for argument in ("--editable", package)]
+    for arguments in (
+        ("venv", "--quiet", "--python", sys.executable, str(folder)),
+        ("pip", "install", "--quiet", "--python", found, *editable, f"dagster=={lowest_dagster()}"),
+    ):
+        done = subprocess.run([uv, *arguments], cwd=REPOSITORY, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+    return found
+
+
+def test_runs_on_the_lowest_version_arrive_as_dagster_recorded_them(python, tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-k", "in_process", "-p", "no:cacheprovider"]
+        + [f"--basetemp={tmp_path / 'runs'}", str(Path(__file__).with_name("test_local.py"))],
+        cwd=REPOSITORY,
+        env={**os.environ, "ASSAY_TEST_DAGSTER_PYTHON": str(python)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout[-8000:] + done.stderr[-2000:]
