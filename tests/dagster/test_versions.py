@@ -47,9 +47,9 @@ def python(tmp_path_factory):
 
 
 def test_runs_on_the_lowest_version_arrive_as_dagster_recorded_them(python, tmp_path):
+    options = ["-q", "-k", "in_process", "-p", "no:cacheprovider", f"--basetemp={tmp_path / 'runs'}"]
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-k", "in_process", "-p", "no:cacheprovider"]
-        + [f"--basetemp={tmp_path / 'runs'}", str(Path(__file__).with_name("test_local.py"))],
+        [sys.executable, "-m", "pytest", *options, str(Path(__file__).with_name("test_local.py"))],
         cwd=REPOSITORY,
         env={**os.environ, "ASSAY_TEST_DAGSTER_PYTHON": str(python)},
         capture_output=True,
