@@ -74,6 +74,16 @@ def test_an_end_has_an_outcome_and_a_failure_an_error(name, outcome):
     assert content.get("errors") == ("disk on fire" if outcome == "failure" else None)
 
 
+def test_each_partition_of_an_asset_is_a_task_of_its_own():
+    name = "flowstone.materialization.start"
+    values = {"flowstone.run_id": "r", "flowstone.asset": "orders", "assay.correlation_id": "r"}
+    subjects = [
+        mapped(name, values | partition)[0]["subject"]["id"]
+        for partition in ({}, {"flowstone.partition": "east"}, {"flowstone.partition": "west"})
+    ]
+    assert subjects == ["r/orders", "r/orders/east", "r/orders/west"]
+
+
 def test_the_whole_registry_can_be_mapped():
     Mapper(CATALOGUE, source="/x", draft_types=True)
 

@@ -144,8 +144,9 @@ def _cdevents(folder: Folder) -> Iterator[Fact]:
         if kind.startswith("pipelinerun."):
             yield Fact(kind, subject, detail=outcome)
         elif kind.startswith("taskrun."):
-            run = content.get("pipelineRun", {}).get("id", "")
-            yield Fact(kind, run, content.get("taskName", ""), detail=outcome)
+            run, asset = content.get("pipelineRun", {}).get("id", ""), content.get("taskName", "")
+            partition = subject.removeprefix(f"{run}/{asset}").removeprefix("/")
+            yield Fact(kind, run, asset, partition, outcome)
 
 
 def _series(folder: Folder) -> Iterator[tuple[Fact, int]]:

@@ -187,7 +187,7 @@ def _assets(record: RunRecord) -> Iterator[tuple[str, Fact]]:
                 if asset[0] in attempt.observed:
                     continue  # Dagster plans observations as if they were materializations
                 yield LOG, Fact("materialization.start", record.id, *asset)
-                yield CDEVENT, Fact("taskrun.started", record.id, asset[0])
+                yield CDEVENT, Fact("taskrun.started", record.id, *asset)
                 if asset not in attempt.made and attempt.end:
                     yield from _ended(record.id, asset, attempt.end)
                     if attempt.is_tried_again:
@@ -196,7 +196,7 @@ def _assets(record: RunRecord) -> Iterator[tuple[str, Fact]]:
 
 def _ended(run: str, asset: tuple[str, str], end: str) -> Iterator[tuple[str, Fact]]:
     yield LOG, Fact(f"materialization.{end}", run, *asset)
-    yield CDEVENT, Fact("taskrun.finished", run, asset[0], detail=OUTCOMES.get(end, "cancel"))
+    yield CDEVENT, Fact("taskrun.finished", run, *asset, OUTCOMES.get(end, "cancel"))
     if end in {"stop", "exception"}:
         yield SPAN, Fact("materialization", run, *asset, OUTCOMES[end])
 

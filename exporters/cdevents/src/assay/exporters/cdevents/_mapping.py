@@ -222,8 +222,9 @@ def chain_id(value: str) -> str:
 
 
 def _subject(rule: _CompiledRule, record: SourceRecord) -> str:
+    """Return the subject's id; absent attributes at the end of a path shorten it."""
     subject = fill(rule.rule.subject, record.attributes)
-    return "" if subject is ABSENT else text(subject)
+    return "" if subject is ABSENT else text(subject).rstrip("/")
 
 
 def _phase_id(record: SourceRecord, span: str, phase: str, event_type: str, subject: str) -> str:
