@@ -156,7 +156,7 @@ def deployed(
             **variables,
         )
         # Created first: two processes that create a new home at once read each other's incomplete tables.
-        subprocess.run([PYTHON, "-c", CREATE_HOME], env=environment, timeout=60, check=True)
+        subprocess.run([PYTHON, "-c", CREATE_HOME], env=environment, timeout=120, check=True)
         with DagsterInstance.from_config(str(root / "home")) as instance:
             yield Deployment(root, environment, folder, instance)
 
