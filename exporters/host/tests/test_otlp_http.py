@@ -329,11 +329,12 @@ def test_the_number_of_connections_is_limited(serve):
 def test_the_bytes_of_all_requests_are_limited(serve):
     host = serve(limits={"body_bytes": 8192, "buffered_bytes": 16384})
     body = gzip.compress(logs().SerializeToString())
-    host.host._intake.buffered = 16384 - 10
+    admission = host.host._intake.admission
+    admission._bytes[False] = 16384 - 10
     answer = post(host, data=body, headers={**PROTOBUF, "content-encoding": "gzip"})
     assert answer.status_code == 429
     assert answer.headers["retry-after"] == "1"
-    host.host._intake.buffered = 0
+    admission._bytes[False] = 0
     assert post(host, data=body, headers={**PROTOBUF, "content-encoding": "gzip"}).status_code == 200
 
 

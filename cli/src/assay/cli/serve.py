@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 from assay.host import Host, HostError, load_config
+from assay.host.escaping import EscapingFormatter, RepetitionFilter
 
 
 @click.command(epilog="Example: assay serve --config host.yaml")
@@ -26,10 +27,7 @@ def command(path: Path, *, check: bool, verbose: bool) -> None:
 
     On a stop it rejects new requests, answers the pending ones, and lets each exporter finish.
     """
-    logging.basicConfig(
-        level=logging.INFO if verbose else logging.WARNING,
-        format="%(asctime)s %(levelname)s %(name)s %(message)s",
-    )
+    _configure_logging(logging.INFO if verbose else logging.WARNING)
     # A class of one's own may be in a module beside the file. At the end, so that it hides no other module.
     sys.path.append(str(path.resolve().parent))
     try:
@@ -45,3 +43,11 @@ def command(path: Path, *, check: bool, verbose: bool) -> None:
         raise click.ClickException(
             "not every request was answered in time: senders will repeat those that were not acknowledged"
         )
+
+
+def _configure_logging(level: int) -> None:
+    """Log to standard error. Messages may contain text from outside, so they are escaped and bounded."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(EscapingFormatter("%(asctime)s %(levelname)s %(name)s %(message)s"))
+    handler.addFilter(RepetitionFilter())
+    logging.basicConfig(level=level, handlers=[handler])

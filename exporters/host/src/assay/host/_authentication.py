@@ -30,11 +30,20 @@ class Sender:
         Raises:
             Refusal: 403: it may not.
         """
-        if signal not in self.signals:
+        self.require_any(frozenset({signal}))
+
+    def require_any(self, signals: frozenset[Signal]) -> None:
+        """Check that the sender may send one of some signals.
+
+        Raises:
+            Refusal: 403: it may send none of them.
+        """
+        if not self.signals & signals:
             allowed = ", ".join(sorted(self.signals))
+            wanted = " or ".join(sorted(signals))
             raise Refusal(
                 403,
-                f"the token {self.name!r} may send {allowed}, not {signal}: see auth.bearer of the listener",
+                f"the token {self.name!r} may send {allowed}, not {wanted}: see auth.bearer of the listener",
             )
 
 

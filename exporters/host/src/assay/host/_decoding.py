@@ -14,11 +14,11 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportM
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from assay.host import otlp_json
+from assay.host._expansion import PROTOBUF_DEPTH, TooManyError, check_json, check_protobuf
 from assay.host._refusal import Refusal, Undecodable
+from assay.host._settings import LimitSettings
 from assay.host.exporter import Encoding, Request, Signal
 
-PROTOBUF_DEPTH = 101
-"""Nested messages that the protobuf library parses, including the outermost."""
 REQUEST_TYPES: dict[Signal, type[Request]] = {
     "traces": ExportTraceServiceRequest,
     "metrics": ExportMetricsServiceRequest,
@@ -36,29 +36,32 @@ class RequestBody(NamedTuple):
     gzip: bool
 
 
-def decode(body: RequestBody, *, body_bytes: int, depth: int) -> tuple[Request, bytes]:
+def decode(body: RequestBody, limits: LimitSettings) -> tuple[Request, bytes]:
     """Decompress and parse a body.
 
     Args:
-        body: The body as body.
-        body_bytes: Maximum length of the decompressed body.
-        depth: Maximum number of nested messages, including the request; at most 100.
+        body: The body as received.
+        limits: Its limits on length, nesting and the number of messages.
 
     Returns:
         The request, and the decompressed bytes that it was parsed from.
 
     Raises:
-        Undecodable: 400: the body is not a valid request; 413: it is too long.
+        Undecodable: 400: the body is not a valid request; 413: it is too long, or has too many messages.
     """
-    payload = body.data
+    payload, request, depth = body.data, REQUEST_TYPES[body.signal], limits.depth
     try:
         if body.gzip:
-            payload = decompress(payload, body_bytes)
+            payload = decompress(payload, limits.body_bytes)
         if body.encoding == "json":
-            return otlp_json.decode(payload, REQUEST_TYPES[body.signal], depth), payload
-        return _parse(payload, REQUEST_TYPES[body.signal], depth), payload
+            check_json(payload, limits.messages)
+            return otlp_json.decode(payload, request, depth), payload
+        check_protobuf(payload, request.DESCRIPTOR, limits.messages)
+        return _parse(payload, request, depth), payload
     except Refusal as refusal:
         raise Undecodable(refusal.status, refusal.reason, payload=body.data) from refusal
+    except TooManyError as error:
+        raise Undecodable(413, _too_many(limits.messages), payload=body.data) from error
     except otlp_json.TooDeepError as error:
         raise Undecodable(400, _too_deep(depth), payload=body.data) from error
     except otlp_json.MalformedError as error:
@@ -97,6 +100,10 @@ def too_long(at_most: int, form: str) -> str:
 
 def _too_deep(depth: int) -> str:
     return f"messages are nested deeper than {depth}: flatten the value, or raise limits.depth (at most 100)"
+
+
+def _too_many(at_most: int) -> str:
+    return f"the request has more than {at_most} messages: send smaller batches, or raise limits.messages"
 
 
 def _parse_failure(payload: bytes, signal: Signal, depth: int) -> str:

@@ -42,7 +42,7 @@ def make_app(intake: Intake, addresses: Mapping[str, tuple[str, int]]) -> Starle
                 "listeners": {name: f"{host}:{port}" for name, (host, port) in addresses.items()},
                 "system": {
                     "uptime_seconds": round(time.monotonic() - started, 3),
-                    "buffered_bytes": intake.buffered,
+                    "buffered_bytes": intake.admission.buffered,
                 },
             },
         )

@@ -7,14 +7,17 @@ import logging
 import signal
 import time
 from collections.abc import Sequence
-from typing import Any
+
+from starlette.routing import BaseRoute
 
 from assay.host import _health, _metrics, _otlp_http
 from assay.host._discovery import validate
 from assay.host._http_server import HttpServer
 from assay.host._intake import Intake
 from assay.host._otlp_grpc import GrpcServer
+from assay.host._otlp_http import ExporterRoute
 from assay.host._settings import HostConfig, ListenerSettings
+from assay.host._sockets import HEALTH_CONNECTIONS, bind, connection_limit
 from assay.host._worker import Worker
 
 logger = logging.getLogger(__name__)
@@ -65,7 +68,8 @@ class Host:
                 self.addresses[settings.name] = self._listeners[-1].address
             if self.config.health is not None:
                 app = _health.make_app(self._intake, self.addresses)
-                self._health = HttpServer("health", self.config.health.address, app, self.config.limits)
+                bound = bind("health", self.config.health.address, HEALTH_CONNECTIONS)
+                self._health = HttpServer("health", bound, app, self.config.limits)
                 self.addresses["health"] = self._health.address
             for server in self._servers():
                 await server.start()
@@ -129,16 +133,22 @@ class Host:
     def _servers(self) -> list[HttpServer | GrpcServer]:
         return [*self._listeners, *([self._health] if self._health is not None else [])]
 
-    def _make_listener(self, settings: ListenerSettings, routes: Sequence[Any]) -> HttpServer | GrpcServer:
+    def _make_listener(
+        self, settings: ListenerSettings, routes: Sequence[ExporterRoute]
+    ) -> HttpServer | GrpcServer:
+        limits = self.config.limits
+        connections = connection_limit(limits.connections, len(self.config.listeners))
         if settings.protocol == "grpc":
-            return GrpcServer(settings, self._intake)
+            return GrpcServer(settings, self._intake, connections)
         app = _otlp_http.make_app(settings, self._intake, routes)
-        return HttpServer(settings.name, settings.address, app, self.config.limits, tls=settings.tls)
+        bound = bind(settings.name, settings.address, connections)
+        return HttpServer(settings.name, bound, app, limits, tls=settings.tls)
 
-    def _routes(self) -> list[Any]:
-        collected: list[Any] = []
+    def _routes(self) -> list[ExporterRoute]:
+        collected: list[ExporterRoute] = []
         for worker in self._workers.values():
             routes = getattr(worker.exporter, "routes", None)
             if callable(routes):
-                collected.extend(routes())  # pyright: ignore[reportArgumentType, reportUnknownArgumentType]  (optional member)
+                made: Sequence[BaseRoute] = routes()  # pyright: ignore[reportAssignmentType]  (optional member)
+                collected.extend(ExporterRoute(route, worker.signals) for route in made)
         return collected

@@ -5,18 +5,21 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
 
 from assay.host import _metrics
+from assay.host._admission import Admission, Reservation
 from assay.host._decoding import RequestBody, decode
+from assay.host._expansion import memory
 from assay.host._refusal import Refusal, Undecodable
 from assay.host._settings import LimitSettings
 from assay.host._worker import QueueFullError, Worker
 from assay.host.errors import Rejected, Retry
+from assay.host.escaping import escaped
 from assay.host.exporter import Batch, Peer, Result, Signal
 
 logger = logging.getLogger(__name__)
@@ -49,32 +52,6 @@ class Origin:
         return refusal.retryable()
 
 
-class BufferReservation:
-    """The share of `limits.buffered_bytes` that one request holds while it is read and parsed."""
-
-    def __init__(self, intake: Intake) -> None:
-        self._intake = intake
-        self._bytes = 0
-
-    def grow(self, size: int) -> None:
-        """Reserve `size` more bytes.
-
-        Raises:
-            Refusal: 429: the limit is reached.
-        """
-        if self._intake.buffered + size > self._intake.limits.buffered_bytes:
-            raise Refusal(
-                429, "the host holds as many bytes as it may (limits.buffered_bytes): send again later"
-            )
-        self._intake.buffered += size
-        self._bytes += size
-
-    def release(self) -> None:
-        """Release all reserved bytes."""
-        self._intake.buffered -= self._bytes
-        self._bytes = 0
-
-
 class Intake:
     """Passes requests to exporters. Used on the event loop only.
 
@@ -86,33 +63,23 @@ class Intake:
     def __init__(self, workers: Mapping[str, Worker], limits: LimitSettings) -> None:
         self.workers = workers
         self.limits = limits
-        self.buffered = 0
+        self.admission = Admission(limits)
         self.stopping = False
-        self._admitted = 0
         self._decoders = ThreadPoolExecutor(max_workers=2, thread_name_prefix="assay-decode")
 
     def close(self) -> None:
         """Stop the decoding threads."""
         self._decoders.shutdown(wait=False, cancel_futures=True)
 
-    @contextmanager
-    def admit(self) -> Generator[BufferReservation]:
-        """Count a request as being read or parsed, and yield its reservation of buffer bytes.
+    def admit(self, signal: Signal, origin: Origin, sender: str) -> AbstractContextManager[Reservation]:
+        """Count a request as being read or parsed; the context manager yields its reservation.
 
         Raises:
             Refusal: 429: too many requests are in progress; 503: the host is stopping.
         """
         if self.stopping:
             raise Refusal(503, "the host is stopping: send again")
-        if self._admitted >= self.limits.concurrent_requests:
-            raise Refusal(429, "the host processes as many requests as it may (limits.concurrent_requests)")
-        self._admitted += 1
-        reservation = BufferReservation(self)
-        try:
-            yield reservation
-        finally:
-            self._admitted -= 1
-            reservation.release()
+        return self.admission.admit(audit=signal == "audit", listener=origin.listener, sender=sender)
 
     def route(self, signal: Signal, name: str | None) -> list[Worker]:
         """Return the exporters that accept a signal.
@@ -132,10 +99,10 @@ class Intake:
         if selected:
             return selected
         known = "; ".join(f"{w.name}: {', '.join(sorted(w.signals))}" for w in self.workers.values())
-        requested = f"named {name!r} (header assay-exporter) " if name is not None else ""
+        requested = f"named {escaped(name)!r} (header assay-exporter) " if name is not None else ""
         raise Refusal(404, f"no exporter {requested}takes {signal}; there are {known}")
 
-    async def decode(self, body: RequestBody, origin: Origin, reservation: BufferReservation) -> Batch:
+    async def decode(self, body: RequestBody, origin: Origin, reservation: Reservation) -> Batch:
         """Parse a body. An undecodable body from a Collector becomes a batch with an error.
 
         Raises:
@@ -147,16 +114,17 @@ class Intake:
             reservation.grow(min(limits.body_bytes, GZIP_RATIO * len(body.data)))
         try:
             if body.encoding == "protobuf" and not body.gzip and len(body.data) <= INLINE_BYTES:
-                request, payload = decode(body, body_bytes=limits.body_bytes, depth=limits.depth)
+                request, payload = decode(body, limits)
             else:
                 request, payload = await asyncio.get_running_loop().run_in_executor(
-                    self._decoders, lambda: decode(body, body_bytes=limits.body_bytes, depth=limits.depth)
+                    self._decoders, decode, body, limits
                 )
         except Undecodable as error:
             if origin.peer == "direct":
                 raise
             return Batch(body.signal, None, error.payload, body.encoding, origin.peer, received, error.reason)
-        return Batch(body.signal, request, payload, body.encoding, origin.peer, received)
+        size = memory(payload, _metrics.count_items(request), body.encoding)
+        return Batch(body.signal, request, payload, body.encoding, origin.peer, received, memory=size)
 
     async def deliver(
         self, batch: Batch, workers: Sequence[Worker], origin: Origin
@@ -172,7 +140,7 @@ class Intake:
         """
         if batch.request is None:
             workers = self._workers_for_undecodable(batch, workers, origin)
-        elif not batch.request.ByteSize():
+        elif not batch.request.ListFields():
             return []  # OTLP: an empty request is a success; there is nothing to export
         jobs = self._submit(batch, workers)
         futures = [asyncio.wrap_future(job) for job in jobs.values()]
@@ -204,7 +172,7 @@ class Intake:
     def _submit(self, batch: Batch, workers: Sequence[Worker]) -> dict[str, Future[Result]]:
         """Submit the batch to all workers, or to none."""
         for worker in workers:
-            if not worker.has_room(len(batch.payload)):
+            if not worker.has_room(batch):
                 raise _queue_full(worker.name)
         try:
             return {worker.name: worker.submit(batch) for worker in workers}
@@ -217,8 +185,9 @@ class Intake:
         """Return the workers whose exporters accept undecodable batches."""
         accepting = [worker for worker in workers if worker.undecodable]
         _metrics.undecodable(origin.listener, batch.signal, kept=bool(accepting))
+        reason = escaped(batch.error)
         logger.error(
-            "listener %s: undecodable %s from a Collector: %s", origin.listener, batch.signal, batch.error
+            "listener %s: undecodable %s from a Collector: %s", origin.listener, batch.signal, reason
         )
         if accepting:
             return accepting

@@ -23,6 +23,7 @@ from assay.host._refusal import Refusal, unexpected
 from assay.host._settings import LimitSettings, ListenerSettings, TLSSettings
 from assay.host._sockets import bind
 from assay.host.errors import StartError
+from assay.host.escaping import escaped
 from assay.host.exporter import Signal
 
 logger = logging.getLogger(__name__)
@@ -34,6 +35,7 @@ METHODS: dict[str, Signal] = {
     f"/{SERVICE.format('logs', 'Logs')}/Export": "logs",
 }
 _Untyped: TypeAlias = Any  # grpcio has no types
+_END: _Untyped = grpc.aio.EOF  # pyright: ignore[reportUnknownMemberType, reportAttributeAccessIssue]
 GZIP_MAGIC = b"\x1f\x8b"
 
 
@@ -43,16 +45,17 @@ class GrpcServer:
     Args:
         listener: The listener's settings.
         intake: Processes the requests.
+        connections: Maximum number of open connections.
 
     Raises:
         StartError: The address cannot be bound.
     """
 
-    def __init__(self, listener: ListenerSettings, intake: Intake) -> None:
+    def __init__(self, listener: ListenerSettings, intake: Intake, connections: int) -> None:
         self.name = listener.name
         self._settings = listener
         self._intake = intake
-        self._server = grpc.aio.server(options=_options(intake.limits))
+        self._server = grpc.aio.server(options=_options(intake.limits, connections))
         self._server.add_generic_rpc_handlers((_Handlers(listener, intake),))
         self.address = self._bind()
 
@@ -121,10 +124,10 @@ class _Handlers(grpc.GenericRpcHandler):
         intake = self._intake
         sender = self._authentication.authenticate(metadata.get("authorization"))
         if signal is None:
-            raise Refusal(404, f"unknown method {method[:200]!r}; there are {', '.join(METHODS)}")
+            raise Refusal(404, f"unknown method {escaped(method)!r}; there are {', '.join(METHODS)}")
         sender.require(signal)
         workers = intake.route(signal, metadata.get("assay-exporter"))
-        with intake.admit() as reservation:
+        with intake.admit(signal, self._origin, sender.name or _host(context.peer())) as reservation:
             data = await self._read(signal, context)
             reservation.grow(len(data))
             body = RequestBody(signal, data, "protobuf", gzip=data.startswith(GZIP_MAGIC))
@@ -134,19 +137,32 @@ class _Handlers(grpc.GenericRpcHandler):
     async def _read(self, signal: Signal, context: _Untyped) -> bytes:
         limits = self._intake.limits
         try:
-            message = await asyncio.wait_for(context.read(), limits.read_timeout)
+            message, end = await asyncio.wait_for(_read_two(context), limits.read_timeout)
         except asyncio.TimeoutError:
             raise Refusal(
                 408, f"the message did not arrive within {limits.read_timeout:g} s: send it faster"
             ) from None
-        if not isinstance(message, bytes):  # grpc.aio.EOF
+        if not isinstance(message, bytes):  # the end of the call
             raise Refusal(400, f"the call has no message: send an {REQUEST_TYPES[signal].DESCRIPTOR.name}")
+        if end is not _END:
+            raise Refusal(400, "the call has more than one message: send each request in a call of its own")
         if len(message) > limits.body_bytes:
             raise Refusal(413, too_long(limits.body_bytes, "as sent"))
         return message
 
 
-def _options(limits: LimitSettings) -> list[tuple[str, int]]:
+async def _read_two(context: _Untyped) -> tuple[_Untyped, _Untyped]:
+    """Return the message of a call and what follows it: `_END` for a unary call."""
+    message = await context.read()
+    return message, _END if message is _END else await context.read()
+
+
+def _host(peer: str) -> str:
+    """Return the address of a peer such as `ipv4:127.0.0.1:50000`, without its port."""
+    return peer.rpartition(":")[0]
+
+
+def _options(limits: LimitSettings, connections: int) -> list[tuple[str, int]]:
     return [
         ("grpc.so_reuseport", 0),  # two hosts must not share a port
         ("grpc.per_message_decompression", 0),
@@ -156,7 +172,7 @@ def _options(limits: LimitSettings) -> list[tuple[str, int]]:
         ("grpc.max_metadata_size", limits.header_bytes),
         ("grpc.absolute_max_metadata_size", limits.header_bytes),
         ("grpc.max_concurrent_streams", limits.concurrent_requests),
-        ("grpc.max_allowed_incoming_connections", limits.connections),
+        ("grpc.max_allowed_incoming_connections", connections),
         ("grpc.max_connection_idle_ms", round(limits.idle_timeout * 1000)),
         ("grpc.server_handshake_timeout_ms", round(limits.read_timeout * 1000)),
     ]

@@ -6,7 +6,8 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, get_args
+from copy import copy
+from typing import Any, NamedTuple, get_args
 
 import orjson
 from google.protobuf.json_format import MessageToDict
@@ -17,10 +18,11 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from assay.host._admission import Reservation
 from assay.host._authentication import Authentication, Sender
 from assay.host._config import nearest
 from assay.host._decoding import RequestBody, too_long
-from assay.host._intake import BufferReservation, Intake, Origin
+from assay.host._intake import Intake, Origin
 from assay.host._refusal import Refusal, unexpected
 from assay.host._settings import LimitSettings, ListenerSettings
 from assay.host.exporter import Encoding, Signal
@@ -32,14 +34,14 @@ PROTOBUF = "application/x-protobuf"
 JSON = "application/json"
 
 
-def make_app(listener: ListenerSettings, intake: Intake, routes: Sequence[BaseRoute]) -> ASGIApp:
+def make_app(listener: ListenerSettings, intake: Intake, routes: Sequence[ExporterRoute]) -> ASGIApp:
     """Return the application of one listener: OTLP's paths, and the exporters' routes."""
     origin = Origin(listener.name, listener.peer)
 
     async def http_error(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)  # noqa: S101  the type that it is registered for
         if error.status_code == 404:  # noqa: PLR2004  Not Found
-            refusal = Refusal(404, f"unknown path; {nearest(request.url.path, list(PATHS))}")
+            refusal = Refusal(404, f"unknown path; {nearest(request.url.path[:100], list(PATHS))}")
             return await _refuse(request, refusal, intake, origin)
         if error.status_code == 405:  # noqa: PLR2004  Method Not Allowed
             allowed = (error.headers or {}).get("Allow", "POST")
@@ -55,12 +57,38 @@ def make_app(listener: ListenerSettings, intake: Intake, routes: Sequence[BaseRo
                 Route(path, _endpoint(signal, intake, origin), methods=["POST"])
                 for path, signal in PATHS.items()
             ),
-            *routes,
+            *(_guarded(route, intake, origin) for route in routes),
         ],
         exception_handlers={HTTPException: http_error},
     )
     app.router.redirect_slashes = False
     return _Authenticated(app, Authentication(listener.auth), intake, origin)
+
+
+class ExporterRoute(NamedTuple):
+    """A route of an exporter, and the signals that the exporter accepts."""
+
+    route: BaseRoute
+    signals: frozenset[Signal]
+
+
+def _guarded(route: ExporterRoute, intake: Intake, origin: Origin) -> BaseRoute:
+    """Return an exporter's route for senders that may send one of the exporter's signals."""
+    serve = route.route.handle
+
+    async def handle(scope: Scope, receive: Receive, send: Send) -> None:
+        request = Request(scope, receive)
+        try:
+            request.state.sender.require_any(route.signals)
+        except Refusal as refusal:
+            response = await _refuse(request, refusal, intake, origin)
+            await response(scope, receive, send)
+        else:
+            await serve(scope, receive, send)
+
+    guarded = copy(route.route)
+    guarded.handle = handle
+    return guarded
 
 
 class _Authenticated:
@@ -111,7 +139,7 @@ async def _export(request: Request, signal: Signal, intake: Intake, origin: Orig
     encoding = _encoding(request.headers.get("content-type"))
     gzip = _is_gzip(request.headers.get("content-encoding"))
     workers = intake.route(signal, request.headers.get("assay-exporter"))
-    with intake.admit() as reservation:
+    with intake.admit(signal, origin, sender.name or _client(request)) as reservation:
         data = await _read(request, reservation, intake.limits)
         batch = await intake.decode(RequestBody(signal, data, encoding, gzip), origin, reservation)
     receipts = await intake.deliver(batch, workers, origin)
@@ -120,7 +148,11 @@ async def _export(request: Request, signal: Signal, intake: Intake, origin: Orig
     return Response(orjson.dumps({"receipts": receipts} if receipts else {}), media_type=JSON)
 
 
-async def _read(request: Request, reservation: BufferReservation, limits: LimitSettings) -> bytes:
+def _client(request: Request) -> str:
+    return request.client.host if request.client is not None else ""
+
+
+async def _read(request: Request, reservation: Reservation, limits: LimitSettings) -> bytes:
     announced = request.headers.get("content-length", "")
     if announced.isdigit() and int(announced) > limits.body_bytes:
         raise Refusal(413, too_long(limits.body_bytes, "as sent"))

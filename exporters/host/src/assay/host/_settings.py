@@ -121,6 +121,19 @@ class HealthSettings(_Section):
         default="127.0.0.1:13134",
         description="`host:port` of `/health`, `/health/ready` and `/health/detailed`.",
     )
+    reachable_without_authentication: bool = Field(
+        default=False,
+        description="Allows an address that other machines can reach, for example for a cluster's probes.",
+    )
+
+    @model_validator(mode="after")
+    def _check_reach(self) -> Self:
+        if not self.reachable_without_authentication and not is_loopback(parse_address(self.address).host):
+            raise ValueError(
+                f"other machines can reach {self.address}, and health has no authentication: listen on"
+                " 127.0.0.1, or set reachable_without_authentication: true"
+            )
+        return self
 
 
 class LimitSettings(_Section):
@@ -135,10 +148,16 @@ class LimitSettings(_Section):
     # A gRPC message counts when it has been received as a whole; until then `concurrent_requests` limits
     # them.
     buffered_bytes: int = Field(
-        default=256 * 1024 * 1024,
+        default=128 * 1024 * 1024,
         ge=1024,
-        description="Bytes of all bodies that are being read or parsed, at least twice `body_bytes`."
-        " Beyond it: 429.",
+        description="Bytes of all bodies that are being read or parsed, at least twice `body_bytes`: once for"
+        " audit requests, once for the others. One sender may have half. Beyond it: 429.",
+    )
+    messages: int = Field(
+        default=1_000_000,
+        ge=1000,
+        description="Nested messages of one request, or values of a JSON request. A message may take two"
+        " bytes in the body and a hundred in memory. Beyond it: 413.",
     )
     depth: int = Field(
         default=64,
@@ -150,13 +169,19 @@ class LimitSettings(_Section):
         default=16 * 1024,
         ge=1024,
         le=1024 * 1024,
-        description="Bytes of a request's headers. Beyond it: 400.",
+        description="Bytes of a request's headers. Beyond it: 431 or, before they are complete, 400.",
     )
     concurrent_requests: int = Field(
-        default=128, ge=1, description="Requests that are being read or parsed. Beyond it: 429."
+        default=128,
+        ge=1,
+        description="Requests of one listener that are being read or parsed: once for audit requests, once"
+        " for the others. One sender may have half. Beyond it: 429.",
     )
     connections: int = Field(
-        default=1024, ge=1, description="Open connections of one listener. Beyond it a connection is closed."
+        default=1024,
+        ge=1,
+        description="Open connections of one listener, fewer if the process may not open so many files"
+        " (`RLIMIT_NOFILE`). Beyond it a connection is closed.",
     )
     read_timeout: float = Field(
         default=30,
@@ -187,7 +212,9 @@ class QueueSettings(_Section):
     batches: int = Field(
         default=64, ge=1, description="Batches that wait or are being exported. Beyond it: 429."
     )
-    bytes: int = Field(default=64 * 1024 * 1024, ge=1024, description="Their bytes. Beyond it: 429.")
+    bytes: int = Field(
+        default=256 * 1024 * 1024, ge=1024, description="Their bytes in memory, estimated. Beyond it: 429."
+    )
 
 
 class ExporterSettings(BaseModel):

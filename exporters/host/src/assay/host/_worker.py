@@ -12,6 +12,7 @@ from concurrent.futures import Future
 from assay.host import _metrics
 from assay.host._settings import ExporterSettings
 from assay.host.errors import Rejected, Retry, StartError
+from assay.host.escaping import escaped
 from assay.host.exporter import Batch, Exporter, Result, Signal
 
 logger = logging.getLogger(__name__)
@@ -66,10 +67,10 @@ class Worker:
         """Whether the thread is running."""
         return self._thread.is_alive()
 
-    def has_room(self, size: int) -> bool:
-        """Return whether a batch of `size` bytes fits. An empty queue has room for any batch."""
+    def has_room(self, batch: Batch) -> bool:
+        """Return whether a batch fits. An empty queue has room for any batch."""
         return not self._batches or (
-            self._batches < self.limits.batches and self._bytes + size <= self.limits.bytes
+            self._batches < self.limits.batches and self._bytes + _size(batch) <= self.limits.bytes
         )
 
     def start(self) -> None:
@@ -96,10 +97,10 @@ class Worker:
         """
         job: Future[Result] = Future()
         with self._lock:
-            if not self.has_room(len(batch.payload)):
+            if not self.has_room(batch):
                 raise QueueFullError(self.name)
             self._batches += 1
-            self._bytes += len(batch.payload)
+            self._bytes += _size(batch)
         self._jobs.put((batch, job))
         return job
 
@@ -140,7 +141,7 @@ class Worker:
         """
         with self._lock:
             self._batches -= 1
-            self._bytes -= len(batch.payload)
+            self._bytes -= _size(batch)
 
     def _export(self, batch: Batch, future: Future[Result]) -> None:
         start = time.perf_counter()
@@ -162,11 +163,11 @@ class Worker:
         """Log why an export failed, and return its outcome for the metrics."""
         if isinstance(error, Rejected):  # the sender's fault, so the exporter stays healthy
             self.last_error = ""
-            logger.warning("exporter %s: rejected a batch: %s", self.name, error.reason)
+            logger.warning("exporter %s: rejected a batch: %s", self.name, escaped(error.reason))
             return "rejected"
         self.last_error = type(error).__name__
         if isinstance(error, Retry):
-            logger.warning("exporter %s: asked the sender to try again: %s", self.name, error.reason)
+            logger.warning("exporter %s: asked the sender to try again: %s", self.name, escaped(error.reason))
             return "retry"
         # The message of an unknown exception may contain payload, so only its type and location are logged.
         frame = error.__traceback__
@@ -175,3 +176,7 @@ class Worker:
         place = f"{frame.tb_frame.f_code.co_filename}:{frame.tb_lineno}" if frame else "unknown"
         logger.error("exporter %s: export failed with %s at %s", self.name, type(error).__name__, place)
         return "failed"
+
+
+def _size(batch: Batch) -> int:
+    return batch.memory or len(batch.payload)

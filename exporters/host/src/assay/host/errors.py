@@ -37,15 +37,17 @@ class Retry(Exception):  # noqa: N818  an answer that an exporter gives, named a
 class Rejected(Exception):  # noqa: N818  an answer that an exporter gives, named as it reads: raise Rejected("…")
     """Raised by `export`: the batch is invalid, and every further attempt would fail too.
 
-    The host answers HTTP 400 or 409, over gRPC INVALID_ARGUMENT or ALREADY_EXISTS. Raise it only for a batch
+    The host answers HTTP 400, 409 or 413, over gRPC INVALID_ARGUMENT, ALREADY_EXISTS or
+    RESOURCE_EXHAUSTED. Raise it only for a batch
     whose `peer` is "direct": a Collector drops a rejected batch that it has already accepted.
 
     Args:
         reason: The cause and the record concerned. The sender reads it, so it must not contain secrets.
-        status: 400 for an invalid batch; 409 for a batch that contradicts stored data.
+        status: 400 for an invalid batch; 409 for a batch that contradicts stored data; 413 for a batch that
+            is too long.
     """
 
-    def __init__(self, reason: str, status: Literal[400, 409] = 400) -> None:
+    def __init__(self, reason: str, status: Literal[400, 409, 413] = 400) -> None:
         super().__init__(reason)
         self.reason = reason
-        self.status: Literal[400, 409] = status
+        self.status: Literal[400, 409, 413] = status

@@ -1,10 +1,11 @@
-"""Read an export request into rows of the log, each record on its own."""
+"""Read a batch into rows of the log and quarantine entries, in time and space linear in the batch."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord, ResourceLogs, ScopeLogs
@@ -14,7 +15,33 @@ from assay.audit.errors import RecordError
 from assay.audit.record import check
 from assay.exporters.audit._entry import QuarantineEntry, Row, columns, record_leaf, timestamp
 from assay.exporters.audit._tree import leaf_hash
+from assay.host import Batch
 from assay.semconv import attributes as keys
+
+_LEAF = -2  # position of the leaf in a row
+
+
+SINGLE_ENTRIES = 100
+"""Invalid records of one batch that each get an entry of their own; beyond it the batch gets one entry."""
+SINGLE_BYTES = 4 << 20
+"""Bytes of these entries together; beyond it the batch gets one entry."""
+_REASON_CHARACTERS = 1000
+
+
+class InvalidRecord(NamedTuple):
+    """An invalid record, its place in the request, and why it is invalid."""
+
+    part: ResourceLogs
+    scope: ScopeLogs
+    record: LogRecord
+    reason: str
+
+    @property
+    def record_id(self) -> str | None:
+        """The `audit.record.id`, None if there is none."""
+        pairs = self.record.attributes
+        ids = (pair.value.string_value for pair in pairs if pair.key == keys.AUDIT_RECORD_ID)
+        return next(ids, None) or None
 
 
 @dataclass(slots=True)
@@ -22,72 +49,142 @@ class BatchEntries:
     """The log entries of one batch.
 
     Args:
-        sink_time: When the sink received the batch, in ns since 1970.
-        request: The request; None if it could not be parsed.
+        batch: The batch.
         rows: Rows of the table `audit_log` without their index, one for each valid record.
-        invalid: An entry for quarantine for each invalid record, or one for the whole batch.
+        invalid: The first invalid records, at most `SINGLE_ENTRIES`.
+        invalid_count: Number of all invalid records.
+        unreadable: Why nothing of the batch can be stored as records; empty otherwise.
+        too_long: Whether that is because its records are too long together.
     """
 
-    sink_time: int
-    request: ExportLogsServiceRequest | None = None
+    batch: Batch
     rows: list[Row] = field(default_factory=list[Row])
-    invalid: list[QuarantineEntry] = field(default_factory=list[QuarantineEntry])
+    invalid: list[InvalidRecord] = field(default_factory=list[InvalidRecord])
+    invalid_count: int = 0
+    unreadable: str = ""
+    too_long: bool = False
+
+    def add_invalid(self, record: InvalidRecord) -> None:
+        """Count an invalid record, and keep it if it is one of the first."""
+        self.invalid_count += 1
+        if len(self.invalid) < SINGLE_ENTRIES:
+            self.invalid.append(record)
+
+    def quarantine(self) -> list[QuarantineEntry]:
+        """Return the entries for quarantine, whose size is linear in the batch's.
+
+        Few invalid records get an entry each, which holds the record with its resource and scope. Many or
+        large ones get one entry for the whole batch, as received.
+        """
+        if self.unreadable:
+            return [self._whole_batch(self.unreadable)]
+        if self.invalid_count > SINGLE_ENTRIES or _single_bytes(self.invalid) > SINGLE_BYTES:
+            first = self.invalid[0]
+            count = f"{self.invalid_count} records of the batch are invalid"
+            name = _shorten(first.record_id or "without an id")
+            return [self._whole_batch(f"{count}, first the record {name}: {first.reason}")]
+        return [_record_entry(record) for record in self.invalid]
+
+    def _whole_batch(self, reason: str) -> QuarantineEntry:
+        return QuarantineEntry("batch", _shorten(reason), self.batch.encoding, self.batch.payload)
 
 
-def read_request(request: ExportLogsServiceRequest, sink_time: int, record_bytes: int) -> BatchEntries:
-    """Return the entries of a request.
+def read_batch(batch: Batch, *, record_bytes: int, batch_bytes: int) -> BatchEntries:
+    """Return the entries of a batch.
 
     Args:
-        request: From a direct sender or a Collector.
-        sink_time: When the sink received it, in ns since 1970.
+        batch: From a direct sender or a Collector.
         record_bytes: Longest leaf that is accepted, in bytes.
+        batch_bytes: Maximum length of all leaves of the batch, in bytes. A resource is part of the leaf of
+            each of its records, so a short batch may have long leaves.
     """
-    entries = BatchEntries(sink_time, request)
-    add_row, inserted_at = entries.rows.append, timestamp(sink_time)
-    for part in request.resource_logs:
-        try:
-            resource = encode({"attributes": attributes(part.resource.attributes)})
-        except RecordError as error:
-            reason = f"resource: {error}"
-            entries.invalid += (quarantine_entry(part, record, reason) for record in _records(part))
-            continue
-        for record in _records(part):
-            try:
-                row = _row(record, resource, sink_time, inserted_at, record_bytes)
-            except RecordError as error:  # noqa: PERF203  one invalid record must not lose the others
-                entries.invalid.append(quarantine_entry(part, record, str(error)))
-            else:
-                add_row(row)
+    entries = BatchEntries(batch)
+    if not isinstance(batch.request, ExportLogsServiceRequest):
+        entries.unreadable = batch.error or "not an OTLP logs request"
+        return entries
+    remaining = batch_bytes
+    for part in batch.request.resource_logs:
+        remaining -= _read_part(part, entries, record_bytes, remaining)
+        if remaining < 0:
+            entries.unreadable = (
+                f"the records with their resources are longer than {batch_bytes} bytes: send smaller"
+                " batches, or raise batch_bytes"
+            )
+            entries.too_long = True
+            entries.rows.clear()
+            break
     return entries
 
 
-def quarantine_entry(part: ResourceLogs, record: LogRecord, reason: str) -> QuarantineEntry:
-    """Return the quarantine entry of a record: the whole record with its resource and scope."""
-    scope = next(
-        (scope for scope in part.scope_logs if any(record is other for other in scope.log_records)),
-        ScopeLogs(),
-    )
+def _read_part(part: ResourceLogs, entries: BatchEntries, record_bytes: int, at_most: int) -> int:
+    """Add the entries of the records of one resource; return the length of their leaves.
+
+    The function stops when the length exceeds `at_most`.
+    """
+    try:
+        resource = encode({"attributes": attributes(part.resource.attributes)})
+    except RecordError as error:
+        for scope, record in _records(part):
+            entries.add_invalid(InvalidRecord(part, scope, record, f"resource: {error}"))
+        return 0
+    sink_time = entries.batch.received_unix_nano
+    add_row, inserted_at = entries.rows.append, timestamp(sink_time)
+    size = 0
+    for scope, record in _records(part):
+        try:
+            row = _row(record, resource, sink_time, inserted_at, record_bytes)
+        except RecordError as error:  # noqa: PERF203  one invalid record must not lose the others
+            entries.add_invalid(InvalidRecord(part, scope, record, str(error)))
+        else:
+            add_row(row)
+            size += len(row[_LEAF])
+            if size > at_most:
+                break
+    return size
+
+
+def conflicting(request: ExportLogsServiceRequest, reasons: Mapping[bytes, str]) -> Iterator[InvalidRecord]:
+    """Yield the records whose ids are stored with other content.
+
+    The request is searched again: conflicts are rare, and an index of every record would cost each batch.
+
+    Args:
+        request: The batch's request.
+        reasons: Why a record conflicts, by integrity hash.
+    """
+    for part in request.resource_logs:
+        for scope, record in _records(part):
+            reason = reasons.get(_digest(record) or b"")
+            if reason is not None:
+                yield InvalidRecord(part, scope, record, reason)
+
+
+def _record_entry(invalid: InvalidRecord) -> QuarantineEntry:
+    """Return the quarantine entry of one record: the whole record with its resource and scope."""
+    part, scope, record, reason = invalid
     alone = ResourceLogs(
         resource=part.resource,
         scope_logs=[ScopeLogs(scope=scope.scope, log_records=[record], schema_url=scope.schema_url)],
         schema_url=part.schema_url,
     )
-    ids = (pair.value.string_value for pair in record.attributes if pair.key == keys.AUDIT_RECORD_ID)
-    return QuarantineEntry(
-        "record", reason, "protobuf", alone.SerializeToString(deterministic=True), next(ids, None) or None
-    )
+    payload = alone.SerializeToString(deterministic=True)
+    return QuarantineEntry("record", _shorten(reason), "protobuf", payload, invalid.record_id)
 
 
-def conflict_entry(request: ExportLogsServiceRequest, integrity_hash: bytes, reason: str) -> QuarantineEntry:
-    """Return the quarantine entry of the record with this integrity hash.
+def _single_bytes(invalid: Sequence[InvalidRecord]) -> int:
+    """Return about how many bytes the entries have if each record gets one."""
+    around: dict[tuple[int, int], int] = {}  # of resource and scope, measured once for all their records
+    size = 0
+    for part, scope, record, _ in invalid:
+        key = id(part), id(scope)
+        if key not in around:
+            around[key] = part.resource.ByteSize() + scope.scope.ByteSize()
+        size += around[key] + record.ByteSize()
+    return size
 
-    The request is searched again: conflicts are rare, and an index of every record would cost each batch.
-    """
-    for part in request.resource_logs:
-        for record in _records(part):
-            if _digest(record) == integrity_hash:
-                return quarantine_entry(part, record, reason)
-    raise LookupError("no record of the request has this integrity hash")  # pragma: no cover
+
+def _shorten(text: str) -> str:
+    return text if len(text) <= _REASON_CHARACTERS else f"{text[:_REASON_CHARACTERS]}…"
 
 
 def _digest(record: LogRecord) -> bytes | None:
@@ -119,6 +216,7 @@ def _row(record: LogRecord, resource: bytes, sink_time: int, inserted_at: str, r
     )
 
 
-def _records(part: ResourceLogs) -> Iterator[LogRecord]:
+def _records(part: ResourceLogs) -> Iterator[tuple[ScopeLogs, LogRecord]]:
     for scope in part.scope_logs:
-        yield from scope.log_records
+        for record in scope.log_records:
+            yield scope, record

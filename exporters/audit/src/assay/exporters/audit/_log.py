@@ -18,8 +18,10 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
+
 from assay.exporters.audit import _note, _schema, _storage
-from assay.exporters.audit._batch import BatchEntries, conflict_entry
+from assay.exporters.audit._batch import BatchEntries, conflicting
 from assay.exporters.audit._entry import QuarantineEntry, Row
 from assay.exporters.audit._errors import InUseError, OpenError, RecordIdConflictError
 from assay.exporters.audit._keys import load_or_create, write_atomically
@@ -112,11 +114,11 @@ class Log:
         """
         with self._mutex:
             try:
-                quarantined = entries.invalid
-                self._store(entries.rows, quarantined, entries.sink_time)
+                quarantined = entries.quarantine()
+                self._store(entries.rows, quarantined, entries.batch.received_unix_nano)
             except sqlite3.IntegrityError:  # an id is already in the database, or twice in the batch
                 rows, quarantined = self._new(entries, conflicts_to_quarantine=conflicts_to_quarantine)
-                self._store(rows, quarantined, entries.sink_time)
+                self._store(rows, quarantined, entries.batch.received_unix_nano)
             self._publish()
         return quarantined
 
@@ -204,7 +206,7 @@ class Log:
     ) -> tuple[list[Row], list[QuarantineEntry]]:
         """Return the rows and quarantine entries of a batch that are not stored yet."""
         rows: dict[str, Row] = {}
-        quarantine = {entry.digest: entry for entry in entries.invalid}
+        conflicts: dict[bytes, str] = {}
         for row in entries.rows:
             record_id, integrity_hash = row[_ID], row[_INTEGRITY_HASH]
             known_hash = self._known_hash(record_id, rows)
@@ -212,10 +214,13 @@ class Log:
                 rows[record_id] = row
             elif known_hash != integrity_hash:
                 conflict = RecordIdConflictError(record_id)
-                if not conflicts_to_quarantine or entries.request is None:
+                if not conflicts_to_quarantine:
                     raise conflict
-                entry = conflict_entry(entries.request, integrity_hash, str(conflict))
-                quarantine[entry.digest] = entry
+                conflicts[integrity_hash] = str(conflict)
+        if conflicts and isinstance(entries.batch.request, ExportLogsServiceRequest):
+            for record in conflicting(entries.batch.request, conflicts):
+                entries.add_invalid(record)
+        quarantine = {entry.digest: entry for entry in entries.quarantine()}
         return list(rows.values()), [each for each in quarantine.values() if not self._in_quarantine(each)]
 
     def _known_hash(self, record_id: str, rows: Mapping[str, Row]) -> bytes | None:

@@ -11,16 +11,16 @@ from typing import Any, ClassVar, get_args
 
 import pydantic
 from opentelemetry.metrics import get_meter
-from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 from pydantic import Field
 from starlette.routing import Route
 
-from assay.exporters.audit._batch import BatchEntries, read_request
+from assay.exporters.audit._batch import BatchEntries, read_batch
 from assay.exporters.audit._entry import Kind, QuarantineEntry
 from assay.exporters.audit._errors import AuditLogError, RecordIdConflictError
 from assay.exporters.audit._log import Log, LogPaths
 from assay.exporters.audit._receipts import receipt_route
 from assay.host import Batch, Rejected, Result, Retry, Signal
+from assay.host.escaping import escaped
 from assay.semconv import metrics
 
 logger = logging.getLogger(__name__)
@@ -63,6 +63,13 @@ class Settings(pydantic.BaseModel, extra="forbid"):
     )
     record_bytes: int = Field(
         default=1 << 20, ge=1024, description="Longest record that is accepted, with its resource, in bytes."
+    )
+
+    batch_bytes: int = Field(
+        default=64 << 20,
+        ge=1024,
+        description="Bytes of all records of one batch, each with its resource. A longer batch is refused"
+        " with 413, or, from a Collector, put into quarantine as a whole.",
     )
 
     def paths(self) -> LogPaths:
@@ -110,14 +117,12 @@ class AuditSink:
         Raises:
             Retry: The database cannot be written now, for example because the disk is full. Nothing was
                 stored.
-            Rejected: A direct sender's record is invalid (400), or its id is stored with other content
-                (409). Nothing was stored.
+            Rejected: A direct sender's record is invalid (400), its id is stored with other content (409),
+                or its batch is too long (413). Nothing was stored.
         """
         entries = self._read(batch)
-        if entries.invalid and batch.peer == "direct":
-            first = entries.invalid[0]
-            name = first.record_id or "without an id"
-            raise Rejected(f"record {name}: {first.reason}; no record of the batch is stored")
+        if batch.peer == "direct":
+            _require_valid(entries)
         try:
             quarantined = self._log.append(entries, conflicts_to_quarantine=batch.peer == "collector")
         except RecordIdConflictError as error:
@@ -138,13 +143,16 @@ class AuditSink:
         self._log.close()
 
     def _read(self, batch: Batch) -> BatchEntries:
-        if isinstance(batch.request, ExportLogsServiceRequest):
-            return read_request(batch.request, batch.received_unix_nano, self._settings.record_bytes)
-        reason = batch.error or "not an OTLP logs request"
-        return BatchEntries(
-            batch.received_unix_nano,
-            invalid=[QuarantineEntry("batch", reason, batch.encoding, batch.payload)],
-        )
+        settings = self._settings
+        try:
+            return read_batch(batch, record_bytes=settings.record_bytes, batch_bytes=settings.batch_bytes)
+        except MemoryError:  # may succeed later
+            raise
+        except Exception as error:  # noqa: BLE001  the cause is a defect, so its type is not known
+            # A retry would fail again, and its sender would send the batch for ever.
+            reason = f"the sink failed to read it: {type(error).__name__}"
+            logger.error("a batch goes to quarantine: %s", reason)  # noqa: TRY400  a traceback may show payload
+            return BatchEntries(batch, unreadable=reason)
 
     def _receipts(self, entries: BatchEntries) -> list[Mapping[str, Any]]:
         """Return a receipt for each record; a repeated record has the timestamp of its first delivery."""
@@ -154,7 +162,9 @@ class AuditSink:
         _records.add(records)
         for entry in quarantined:
             _quarantined.add(1, {"kind": entry.kind})
-            logger.warning("quarantined %s %s: %s", entry.kind, entry.record_id or "", entry.reason)
+            logger.warning(
+                "quarantined %s %s: %s", entry.kind, escaped(entry.record_id or ""), escaped(entry.reason)
+            )
 
     def _tick(self) -> None:
         while not self._closed.wait(self._settings.checkpoint_seconds):
@@ -162,6 +172,18 @@ class AuditSink:
                 self._log.checkpoint()
             except (sqlite3.Error, AuditLogError) as error:  # noqa: PERF203  at most once an interval
                 logger.warning("the checkpoint cannot be signed: %s", error)
+
+
+def _require_valid(entries: BatchEntries) -> None:
+    """Raise `Rejected` unless all records of a direct sender's batch are valid."""
+    if entries.unreadable:
+        raise Rejected(
+            f"{entries.unreadable}; no record of the batch is stored", status=413 if entries.too_long else 400
+        )
+    if entries.invalid:
+        first = entries.invalid[0]
+        name = escaped(first.record_id or "without an id")
+        raise Rejected(f"record {name}: {escaped(first.reason)}; no record of the batch is stored")
 
 
 def _declare_counters() -> None:
