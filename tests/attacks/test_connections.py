@@ -1,0 +1,130 @@
+"""Connections that tried to hold a listener, or all of them, for ever."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import time
+
+import pytest
+import requests
+
+pytestmark = [pytest.mark.attack, pytest.mark.slow]
+
+PROTOBUF = {"content-type": "application/x-protobuf"}
+TELEMETRY = {"auth": {"bearer": {"app": {"token": "traces-only", "signals": ["traces"]}, "auditor": "audits"}}}
+UPLOAD = (
+    b"POST /v1/traces HTTP/1.1\r\nHost: x\r\nContent-Type: application/x-protobuf\r\n"
+    b"Authorization: Bearer %b\r\nContent-Length: 1000\r\n\r\nx"
+)
+
+
+def connect(stack, address):
+    return stack.enter_context(socket.create_connection(address, timeout=30))
+
+
+def is_closed_within(seconds, client, *, sending):
+    """Return whether the host closes a connection on which a byte arrives again and again."""
+    deadline = time.monotonic() + seconds
+    client.settimeout(0.1)
+    while time.monotonic() < deadline:
+        try:
+            if sending:
+                client.sendall(b"x")
+            if client.recv(65536) == b"":
+                return True
+        except TimeoutError:
+            continue
+        except OSError:
+            return True
+    return False
+
+
+def send(host, listener, path, token):
+    headers = {**PROTOBUF, "authorization": f"Bearer {token}"}
+    return requests.post(host.url(listener, path), b"", headers=headers, timeout=30).status_code
+
+
+def answers_in_time(host, listener):
+    """Return whether a listener answers once the host has noticed that the other clients have gone."""
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline:
+        with contextlib.suppress(requests.ConnectionError):
+            return requests.post(host.url(listener, "/v1/traces"), headers=PROTOBUF, timeout=30).ok
+        time.sleep(0.05)
+    return False
+
+
+@pytest.mark.usefixtures("many_files")
+def test_idle_connections_leave_files_for_health_and_the_other_listeners(serve):
+    listeners = [{"name": name, "protocol": "http"} for name in ("one", "two", "three")]
+    listeners.append({"name": "rpc", "protocol": "grpc"})
+    host = serve(*listeners)
+    with contextlib.ExitStack() as stack:
+        for listener in ("one", "two", "rpc", "health"):
+            for _ in range(750 if listener != "health" else 20):
+                with contextlib.suppress(OSError):
+                    connect(stack, host.address(listener))
+        assert host.health() == "ok"
+        assert requests.post(host.url("three", "/v1/traces"), headers=PROTOBUF, timeout=30).status_code == 200
+    for listener in ("one", "two"):
+        assert answers_in_time(host, listener)
+    assert len(host.log) < 50_000
+
+
+@pytest.mark.parametrize("sending", [True, False])
+@pytest.mark.parametrize("token", [b"wrong", b"traces-only"])
+def test_an_unfinished_body_never_holds_a_connection(serve, sending, token):
+    limits = {"read_timeout": 0.5, "export_timeout": 0.5, "idle_timeout": 1}
+    host = serve({"name": "http", "protocol": "http", **TELEMETRY}, limits=limits)
+    with socket.create_connection(host.address("http"), timeout=30) as client:
+        client.sendall(UPLOAD % token)
+        assert is_closed_within(20, client, sending=sending)
+
+
+def test_a_response_that_nobody_reads_never_holds_a_connection(serve):
+    limits = {"read_timeout": 0.5, "export_timeout": 0.5, "idle_timeout": 1}
+    host = serve({"name": "http", "protocol": "http"}, limits=limits)
+    with socket.socket() as client:
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        client.connect(host.address("http"))
+        client.settimeout(0.5)
+        request = b"GET /nowhere HTTP/1.1\r\nHost: x\r\n\r\n" * 1000
+        deadline = time.monotonic() + 30
+        with pytest.raises(ConnectionError):
+            while time.monotonic() < deadline:
+                with contextlib.suppress(TimeoutError):  # the buffers are full
+                    client.sendall(request)
+
+
+def test_slow_uploads_leave_room_for_other_senders_listeners_and_audit(serve):
+    host = serve(
+        {"name": "http", "protocol": "http", **TELEMETRY},
+        {"name": "other", "protocol": "http", **TELEMETRY},
+        limits={"concurrent_requests": 8},
+    )
+    with contextlib.ExitStack() as stack:
+        for _ in range(20):
+            connect(stack, host.address("http")).sendall(UPLOAD % b"traces-only")
+        deadline = time.monotonic() + 30
+        while send(host, "http", "/v1/traces", "traces-only") != 429 and time.monotonic() < deadline:
+            time.sleep(0.05)
+        assert send(host, "http", "/v1/traces", "traces-only") == 429
+        assert send(host, "http", "/v1/traces", "auditor-is-another-sender") == 401
+        assert send(host, "http", "/v1/traces", "audits") == 200
+        assert send(host, "http", "/v1/audit", "audits") == 200
+        assert send(host, "other", "/v1/traces", "traces-only") == 200
+        # The auditor's own telemetry does not use up its audit requests either.
+        for _ in range(20):
+            connect(stack, host.address("http")).sendall(UPLOAD % b"audits")
+        deadline = time.monotonic() + 30
+        while send(host, "http", "/v1/traces", "audits") != 429 and time.monotonic() < deadline:
+            time.sleep(0.05)
+        assert send(host, "http", "/v1/audit", "audits") == 200
+
+
+def test_headers_of_100_kb_are_refused_even_if_they_arrive_at_once(serve):
+    host = serve({"name": "http", "protocol": "http"})
+    for listener in ("http", "health"):
+        answer = requests.get(host.url(listener, "/health"), headers={"x": "x" * 100_000}, timeout=30)
+        assert answer.status_code in {400, 431}
