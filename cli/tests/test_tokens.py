@@ -14,8 +14,8 @@ def test_tokens_stay_the_same_and_only_their_owner_may_read_them(tmp_path):
     folder = tmp_path / "state"
     tokens = load_or_create_tokens(folder)
     assert load_or_create_tokens(folder) == tokens
-    assert tokens.audit != tokens.host
-    assert [stat.S_IMODE(path.stat().st_mode) for path in folder.iterdir()] == [0o600, 0o600]
+    assert len({tokens.audit, tokens.telemetry, tokens.host, tokens.host_audit}) == 4
+    assert [stat.S_IMODE(path.stat().st_mode) for path in folder.iterdir()] == [0o600] * 4
     assert tokens.audit not in repr(tokens)
 
 

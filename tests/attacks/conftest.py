@@ -67,7 +67,11 @@ def _running(folder: Path, listeners: list[dict[str, Any]], **config: Any) -> It
         "listeners": [{"address": "127.0.0.1:0", **listener} for listener in listeners],
         "health": {"address": "127.0.0.1:0"},
         "exporters": {
-            "audit": {"type": "audit", "database": str(folder / "audit" / "log.db"), "origin": "attacks.test/log"},
+            "audit": {
+                "type": "audit",
+                "database": str(folder / "audit" / "log.db"),
+                "origin": "attacks.test/log",
+            },
             "lines": {"type": "otlp-lines", "path": str(folder / "lines.jsonl")},
         },
         **config,

@@ -67,7 +67,9 @@ def test_60000_empty_records_in_164_bytes_become_one_entry(serve):
     assert post(host, "collector", body).status_code == 200  # a Collector may send it again
     [entry] = quarantined(host.database)
     assert (entry["kind"], entry["bytes"]) == ("batch", len(body))
-    assert entry["reason"].startswith("60000 records of the batch are invalid, first the record without an id")
+    assert entry["reason"].startswith(
+        "60000 records of the batch are invalid, first the record without an id"
+    )
     assert_a_record_is_still_stored(host)
     assert len(host.log) < 20_000
 
@@ -160,6 +162,8 @@ JSON_BOMBS = {
 @pytest.mark.parametrize("bomb", JSON_BOMBS)
 def test_a_json_body_of_millions_of_values_stays_within_the_memory_limit(serve, bomb):
     host = serve(COLLECTOR, DIRECT)
-    assert post(host, "direct", JSON_BOMBS[bomb], json=True).status_code == (400 if bomb == "records" else 413)
+    assert post(host, "direct", JSON_BOMBS[bomb], json=True).status_code == (
+        400 if bomb == "records" else 413
+    )
     assert post(host, "collector", JSON_BOMBS[bomb], json=True).status_code == 200
     assert_a_record_is_still_stored(host)

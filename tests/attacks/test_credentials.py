@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import grpc
 import pytest
 import requests
@@ -10,6 +12,9 @@ from opentelemetry.proto.logs.v1.logs_pb2 import ResourceLogs, ScopeLogs
 from pydantic import ValidationError
 
 from assay.audit.record import AuditRecord, to_log_record
+from assay.cli._collector.binary import CollectorBinary
+from assay.cli._folder import Folder
+from assay.cli._stack import Stack
 from assay.host import HostConfig
 
 pytestmark = [pytest.mark.attack, pytest.mark.slow]
@@ -80,3 +85,20 @@ def test_text_from_outside_reaches_the_log_escaped_and_short(serve):
     assert any(r"id\n2026-01-01 INFO assay.host all is well\x1b[2J\u202e" in line for line in lines)
     assert not any(line.startswith("2026-01-01 INFO") for line in lines)
     assert all(line.isprintable() and len(line) < 2000 for line in lines)
+
+
+@pytest.mark.parametrize("binary", [None, CollectorBinary(Path("otelcol"), "0", "test")])
+def test_each_listener_of_assay_up_has_its_own_tokens_for_its_own_signals(tmp_path, binary):
+    stack = Stack(Folder(tmp_path), binary)
+    listeners = {each["name"]: each for each in stack._host_config()["listeners"]}
+    tokens = [each for listener in listeners.values() for each in listener["auth"]["bearer"].values()]
+    assert len({each["token"] for each in tokens}) == len(tokens)
+    assert all(each["signals"] == ["audit"] or "audit" not in each["signals"] for each in tokens)
+    application = stack.application_environment()
+    if binary is None:
+        assert list(listeners) == ["direct"]  # nobody can claim to be a Collector
+        assert application["ASSAY_AUDIT_TOKEN"] not in application["OTEL_EXPORTER_OTLP_HEADERS"]
+    else:
+        collectors = stack.collector_environment()
+        assert collectors["ASSAY_HOST_TOKEN"] != collectors["ASSAY_HOST_AUDIT_TOKEN"]
+        assert not {stack.tokens.host, stack.tokens.host_audit} & set(application.values())

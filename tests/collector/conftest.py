@@ -42,6 +42,7 @@ def make_collector(collector_binary, addresses, tmp_path) -> Iterator[Callable[.
             environment={
                 "ASSAY_AUDIT_TOKEN": TOKEN,
                 "ASSAY_HOST_TOKEN": HOST_TOKEN,
+                "ASSAY_HOST_AUDIT_TOKEN": HOST_TOKEN,
                 # Nothing listens on port 1, so data for it stays in the queue.
                 "ASSAY_HOST_GRPC_ENDPOINT": "127.0.0.1:1",
                 "ASSAY_HOST_HTTP_ENDPOINT": "http://127.0.0.1:1",

@@ -124,9 +124,9 @@ class Stack:
         if self.binary is None:
             return {
                 "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://{self.host.direct}",
-                "OTEL_EXPORTER_OTLP_HEADERS": f"authorization=Bearer%20{self.tokens.host}",
+                "OTEL_EXPORTER_OTLP_HEADERS": f"authorization=Bearer%20{self.tokens.telemetry}",
                 "ASSAY_AUDIT_ENDPOINT": f"http://{self.host.direct}/v1/audit",
-                "ASSAY_AUDIT_TOKEN": self.tokens.host,
+                "ASSAY_AUDIT_TOKEN": self.tokens.audit,
             }
         return {
             "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://{self.collector.otlp_http}",
@@ -139,6 +139,7 @@ class Stack:
         return {
             "ASSAY_AUDIT_TOKEN": self.tokens.audit,
             "ASSAY_HOST_TOKEN": self.tokens.host,
+            "ASSAY_HOST_AUDIT_TOKEN": self.tokens.host_audit,
             "ASSAY_HOST_GRPC_ENDPOINT": self.host.grpc,
             "ASSAY_HOST_HTTP_ENDPOINT": f"http://{self.host.http}",
             **self.collector_settings,
@@ -146,7 +147,11 @@ class Stack:
 
     def _require_free_ports(self) -> None:
         """Check the ports first: another server on one of them would answer in place of our service."""
-        wanted = {f"exporter host, {name}": at for name, at in dataclasses.asdict(self.host).items()}
+        wanted = {
+            f"exporter host, {name}": at
+            for name, at in dataclasses.asdict(self.host).items()
+            if self.binary is not None or name not in {"grpc", "http"}
+        }
         if self.binary is not None:
             wanted |= {f"Collector, {name}": at for name, at in dataclasses.asdict(self.collector).items()}
         taken = [f"{address} ({name})" for name, address in wanted.items() if not is_free(address)]
@@ -158,11 +163,7 @@ class Stack:
 
     def _host_config(self) -> dict[str, object]:
         return {
-            "listeners": [
-                _listener("collector", "grpc", self.host.grpc, peer="collector"),
-                _listener("collector-audit", "http", self.host.http, peer="collector"),
-                _listener("direct", "http", self.host.direct, peer="direct"),
-            ],
+            "listeners": self._listeners(),
             "health": {"address": self.host.health},
             "exporters": {
                 "audit": {"type": "audit", "database": str(self.folder.database)},
@@ -182,13 +183,29 @@ class Stack:
             },
         }
 
+    def _listeners(self) -> list[dict[str, object]]:
+        """Return the host's listeners; each has its own tokens, for the signals that it is for."""
+        direct = {
+            "audit": _token("ASSAY_AUDIT_TOKEN", "audit"),
+            "telemetry": _token("ASSAY_TELEMETRY_TOKEN", "traces", "metrics", "logs"),
+        }
+        listeners = [_listener("direct", "http", self.host.direct, peer="direct", tokens=direct)]
+        if self.binary is not None:
+            telemetry = {"collector": _token("ASSAY_HOST_TOKEN", "traces", "metrics", "logs")}
+            audit = {"collector": _token("ASSAY_HOST_AUDIT_TOKEN", "audit")}
+            listeners += [
+                _listener("collector", "grpc", self.host.grpc, peer="collector", tokens=telemetry),
+                _listener("collector-audit", "http", self.host.http, peer="collector", tokens=audit),
+            ]
+        return listeners
+
     @contextlib.contextmanager
     def _host_running(self) -> Generator[None]:
         command = [sys.executable, "-m", "assay.cli", "serve", "--config", str(self.folder.host_config)]
         with self.folder.host_log.open("ab") as log:
             process = subprocess.Popen(
                 command,
-                env={**os.environ, "ASSAY_HOST_TOKEN": self.tokens.host},
+                env={**os.environ, **self._host_environment()},
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
@@ -207,6 +224,15 @@ class Stack:
                 process.kill()
                 process.wait()
 
+    def _host_environment(self) -> dict[str, str]:
+        """Return the variables for the exporter host's configuration file."""
+        return {
+            "ASSAY_AUDIT_TOKEN": self.tokens.audit,
+            "ASSAY_TELEMETRY_TOKEN": self.tokens.telemetry,
+            "ASSAY_HOST_TOKEN": self.tokens.host,
+            "ASSAY_HOST_AUDIT_TOKEN": self.tokens.host_audit,
+        }
+
     def _wait_for_host(self, process: subprocess.Popen[bytes]) -> None:
         deadline = time.monotonic() + HOST_START_SECONDS
         while process.poll() is None and time.monotonic() < deadline:
@@ -217,9 +243,15 @@ class Stack:
         raise StackError(f"the exporter host did not start:\n{output[-_OUTPUT_CHARACTERS:].strip()}")
 
 
-def _listener(name: str, protocol: str, address: str, *, peer: str) -> dict[str, object]:
-    auth = {"bearer": "${env:ASSAY_HOST_TOKEN}"}
+def _listener(
+    name: str, protocol: str, address: str, *, peer: str, tokens: Mapping[str, object]
+) -> dict[str, object]:
+    auth = {"bearer": dict(tokens)}
     return {"name": name, "protocol": protocol, "address": address, "peer": peer, "auth": auth}
+
+
+def _token(variable: str, *signals: str) -> dict[str, object]:
+    return {"token": f"${{env:{variable}}}", "signals": list(signals)}
 
 
 def _lines_exporter(signal: str, path: Path) -> dict[str, object]:

@@ -7,7 +7,7 @@ have.
 from __future__ import annotations
 
 import secrets
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 
 from assay.cli._errors import StackError
@@ -19,27 +19,31 @@ _BYTES = 24
 
 @dataclass(frozen=True)
 class Tokens:
-    """The tokens of one folder.
+    """The tokens of one folder. Each opens one listener, for one kind of sender.
 
     Args:
-        audit: Applications send it to the Collector with audit records.
-        host: The Collector sends it to the exporter host; without a Collector, applications do.
+        audit: Applications send it with audit records; they also get their records' receipts with it.
+        telemetry: Without a Collector, applications send it to the exporter host with the other signals.
+        host: The Collector sends it to the exporter host with traces and logs.
+        host_audit: The Collector sends it to the exporter host with audit records.
     """
 
     audit: str = field(repr=False)
+    telemetry: str = field(repr=False)
     host: str = field(repr=False)
+    host_audit: str = field(repr=False)
 
 
 def load_or_create_tokens(folder: Path) -> Tokens:
-    """Return the tokens in `audit.token` and `host.token`; create the files (mode 0600) that are missing.
+    """Return the tokens in `audit.token` and so on; create the files (mode 0600) that are missing.
 
     Args:
-        folder: The folder of both files; it is created when it is missing.
+        folder: The folder of the files; it is created when it is missing.
 
     Raises:
         StackError: A file cannot be read or written, other users may read it, or it does not hold a token.
     """
-    return Tokens(*(_load_or_create(folder / f"{name}.token") for name in ("audit", "host")))
+    return Tokens(*(_load_or_create(folder / f"{each.name}.token") for each in fields(Tokens)))
 
 
 def _load_or_create(path: Path) -> str:

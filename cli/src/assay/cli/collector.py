@@ -12,6 +12,7 @@ import click
 from assay.cli._collector.binary import CollectorBinary, validate
 from assay.cli._collector.errors import CollectorError, CollectorNotFoundError, ConfigurationInvalidError
 from assay.cli._collector.files import COMPOSITIONS, Composition, config_directory
+from assay.cli._collector.reach import check_reach
 from assay.cli._collector.sources import PRESENT, SOURCES, find_collector
 from assay.cli._progress import ReportProgress, progress_status
 
@@ -93,6 +94,7 @@ def check(compositions: tuple[str, ...], configs: tuple[Path, ...]) -> None:
     chosen = [COMPOSITIONS[name] for name in compositions]
     if not chosen and not configs:
         chosen = list(COMPOSITIONS.values())
+    check_reach(os.environ)
     with progress_status() as report:
         binary = _require(SOURCES, report)
     failed = 0
@@ -131,6 +133,7 @@ def run(composition: str, configs: tuple[Path, ...]) -> None:
     with progress_status() as report:
         binary = _require(SOURCES, report)
     environment = {"ASSAY_COLLECTOR_STORAGE": str(_state_directory()), **os.environ}
+    check_reach(environment)
     files = [*chosen.paths, *configs]
     # `validate` reports an invalid configuration in a few lines, a start in about 40.
     validate(binary.path, files, environment)
