@@ -14,6 +14,7 @@ from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 from pydantic import ValidationError
 
 from assay.exporters.cdevents import CDEventsError, CDEventsExporter, Settings, _metrics
+from assay.exporters.cdevents.dead_letters import replay
 from assay.host import Retry
 
 from .conftest import eventually, lines, logs, spans
@@ -94,7 +95,7 @@ def test_a_span_and_its_log_events_produce_one_event(start, tmp_path):
     exporter.export(spans("shop.ship", {"shop.order": "7", "shop.lost": True}))
     eventually(lambda: counts(exporter) == {(f"file:{path}", "sent"): 2})
     started, finished = (event["data"]["context"] for event in lines(path))
-    assert finished["links"] == [{"linkType": "PATH", "from": {"contextId": started["id"]}}]
+    assert finished["links"] == [{"linkType": "PATH", "from": {"contextId": started["id"]}, "tags": {}}]
 
 
 def test_an_answer_of_500_delays_its_subject_only_and_keeps_the_order(start, endpoint):
@@ -143,6 +144,51 @@ def test_a_refused_event_is_a_dead_letter_and_delays_no_other(start, endpoint, t
     assert "400" in reason
     assert "because" in reason
     assert json.loads(document)["subject"] == "r/asset1"
+
+
+def test_a_refused_event_is_sent_again_before_it_becomes_a_dead_letter(start, endpoint):
+    answers = iter([400, 415])
+    endpoint.answer = lambda _: (next(answers, 204), {})
+    exporter = start(http(endpoint.url))
+    exporter.export(logs(task(1), ("flowstone.materialization.stop", task(1)[1])))
+    eventually(lambda: len(endpoint.accepted) == 2)
+    assert [event["type"].split(".")[3] for event in endpoint.bodies()] == ["started", "finished"]
+
+
+def test_replayed_dead_letters_are_sent_by_the_running_exporter(start, endpoint, tmp_path):
+    answers = {"status": 400}
+    endpoint.answer = lambda _: (answers["status"], {})
+    exporter = start(http(endpoint.url, name="ci"))
+    exporter.export(logs(task(1), task(2)))
+    eventually(lambda: counts(exporter) == {("ci", "dead"): 2})
+    answers["status"] = 204
+    assert replay(tmp_path / "outbox.db", sink="other") == 0
+    assert replay(tmp_path / "outbox.db") == 2
+    eventually(lambda: counts(exporter) == {("ci", "sent"): 2})
+    assert subjects(endpoint.bodies()) == ["r/asset1", "r/asset2"]
+
+
+def test_dead_letters_beyond_the_limit_are_deleted_and_logged(start, endpoint, caplog):
+    endpoint.answer = lambda _: (400, {})
+    exporter = start(http(endpoint.url, name="ci"), retention={"dead_events": 1})
+    exporter.export(logs(task(1), task(2), task(3)))
+    eventually(lambda: counts(exporter) == {("ci", "dead"): 3})
+    exporter._prune_at = 0.0
+    exporter.export(logs())
+    assert counts(exporter) == {("ci", "dead"): 1}
+    assert "2 dead letters were deleted" in caplog.text
+
+
+def test_a_clock_that_is_set_back_a_day_delays_no_retry(start, endpoint, monkeypatch):
+    answers = iter([500])
+    endpoint.answer = lambda _: (next(answers, 204), {})
+    exporter = start(http(endpoint.url))
+    yesterday = time.time() - 86400
+    exporter.export(logs(task(1)))
+    eventually(lambda: len(endpoint.requests) >= 1)
+    monkeypatch.setattr(time, "time", lambda: yesterday)
+    exporter.export(logs(("flowstone.materialization.stop", task(1)[1])))
+    eventually(lambda: len(endpoint.accepted) == 2)
 
 
 def test_after_the_limit_an_event_is_a_dead_letter(start, endpoint, tmp_path):
@@ -196,7 +242,7 @@ def test_its_metrics_count_accepted_pending_and_delivered_events(reader, start, 
         {"r/asset1": 400, "r/asset2": 500}.get(json.loads(body)["subject"], 204),
         {},
     )
-    exporter = start(http(endpoint.url, retry={"initial": 60, "maximum": 60}))
+    exporter = start(http(endpoint.url, retry={"initial": 60, "maximum": 60, "refusals": 1}))
     name = f"http:{endpoint.url}"
     exporter.export(logs(task(1), task(2), task(3), ("flowstone.run.start", {"flowstone.run_id": "r"})))
     eventually(

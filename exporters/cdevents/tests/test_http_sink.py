@@ -60,6 +60,32 @@ def test_each_mode_sends_a_valid_cloudevent(endpoint, mode):
     assert check(document) == EVENT
 
 
+def test_a_structured_event_has_the_bare_media_type(endpoint):
+    send(endpoint.url, mode="structured")
+    assert endpoint.accepted[0][0]["content-type"] == "application/cloudevents+json"
+
+
+@pytest.mark.parametrize("status", [204, 500])
+def test_the_connection_is_kept_between_events(endpoint, status):
+    endpoint.answer = lambda _: (status, {})
+    sink = HTTPSink(HTTPSettings(type="http", url=endpoint.url, timeout=5))
+    try:
+        for _ in range(3):
+            with contextlib.suppress(DeliveryFailed):
+                sink.send([ENTRY])
+        [pool] = sink._pool.pools._container.values()
+        assert (pool.num_requests, pool.num_connections) == (3, 1)
+    finally:
+        sink.close()
+
+
+def test_the_proxy_of_the_environment_is_used(endpoint, monkeypatch):
+    monkeypatch.setenv("http_proxy", endpoint.url.removesuffix("/events"))
+    monkeypatch.setenv("no_proxy", "")
+    send("http://receiver.invalid/events")
+    assert endpoint.accepted[0][0]["host"] == "receiver.invalid"
+
+
 def test_netrc_does_not_replace_the_token(endpoint, tmp_path, monkeypatch):
     (tmp_path / "netrc").write_text("machine 127.0.0.1 login somebody password else\n")
     monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
@@ -100,7 +126,7 @@ def test_a_receiver_that_hangs_or_is_down_is_unavailable(endpoint):
         send(endpoint.url, timeout=0.1)
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
-        with pytest.raises(SinkUnavailable, match="ConnectionError"):
+        with pytest.raises(SinkUnavailable, match="NewConnectionError"):
             send(f"http://127.0.0.1:{free.getsockname()[1]}/")
 
 

@@ -63,7 +63,7 @@ def test_a_span_and_its_log_events_give_the_same_ids_and_links():
     from_span = mapped(spans("job.task", VALUES))
     assert [event.id for event in from_span] == [event.id for event in from_logs]
     assert len({event.id for event in from_logs}) == 2
-    links = [{"linkType": "PATH", "from": {"contextId": from_logs[0].id}}]
+    links = [{"linkType": "PATH", "from": {"contextId": from_logs[0].id}, "tags": {}}]
     assert from_logs[1].document["context"]["links"] == from_span[1].document["context"]["links"] == links
     assert "links" not in from_logs[0].document["context"]
 

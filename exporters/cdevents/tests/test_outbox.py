@@ -4,10 +4,12 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
+from assay.exporters.cdevents._clock import now
 from assay.exporters.cdevents._outbox import DeliveryOutbox, OutboxEntry
 
 
@@ -72,9 +74,9 @@ def test_delivered_entries_are_deleted_by_age_and_number(outbox):
     outbox.add(entry(n) for n in range(10))
     for found in outbox.due("s", 10)[:8]:
         outbox.mark_sent([found])
-    outbox.prune(older_than=0, keep=3)
+    assert outbox.prune("sent", older_than=0, keep=3) == 5
     assert outbox.counts() == {("s", "sent"): 3, ("s", "pending"): 2}
-    outbox.prune(older_than=9e9, keep=3)
+    outbox.prune("sent", older_than=9e9, keep=3)
     assert outbox.counts() == {("s", "pending"): 2}
 
 
@@ -97,7 +99,9 @@ def test_a_full_disk_leaves_nothing_of_the_batch_and_the_outbox_usable(outbox):
 
 WRITER = """
 import sys
+import time
 from pathlib import Path
+from assay.exporters.cdevents._clock import now
 from assay.exporters.cdevents._outbox import DeliveryOutbox, OutboxEntry
 box = DeliveryOutbox(Path(sys.argv[1]))
 number = 0
@@ -131,3 +135,41 @@ def test_an_outbox_that_cannot_be_opened_leaves_no_file_open(tmp_path):
         DeliveryOutbox(path)
     assert caught.value
     assert len(list(Path("/proc/self/fd").iterdir())) == open_before
+
+
+def test_dead_letters_are_deleted_by_age_and_number(outbox):
+    outbox.add(entry(n) for n in range(5))
+    for found in outbox.due("s", 4):
+        outbox.mark_dead(found, "no")
+    assert outbox.prune("dead", older_than=0, keep=3) == 1
+    assert outbox.counts() == {("s", "dead"): 3, ("s", "pending"): 1}
+    assert outbox.prune("dead", older_than=9e9, keep=3) == 3
+    assert outbox.counts() == {("s", "pending"): 1}
+
+
+def test_revived_dead_letters_are_due_again_and_invalid_events_stay_dead(outbox):
+    outbox.add([entry(1), entry(2, sink="other"), entry(3, sink="", fault="no subject")])
+    outbox.mark_dead(outbox.due("s", 1)[0], "no")
+    outbox.mark_dead(outbox.due("other", 1)[0], "no")
+    assert outbox.revive("s") == 1
+    assert [(found.id, found.attempts) for found in outbox.due("s", 10)] == [("id-1", 0)]
+    assert outbox.revive(None) == 1
+    assert outbox.counts() == {("s", "pending"): 1, ("other", "pending"): 1, ("", "dead"): 1}
+
+
+def test_an_entry_that_an_earlier_clock_postponed_to_tomorrow_is_due_within_a_minute(tmp_path):
+    path = tmp_path / "outbox.db"
+    box = DeliveryOutbox(path)
+    box.add([entry(1), entry(2)])
+    box.postpone(box.due("s", 1)[0], due=now() + 86400)  # the clock was a day ahead
+    box.close()
+    again = DeliveryOutbox(path)
+    again.add([entry(3)])
+    assert ids(again.due("s", 10, now=now() + 61)) == ["id-1", "id-2", "id-3"]
+    again.close()
+
+
+def test_the_clock_of_deliveries_does_not_step(monkeypatch):
+    before = now()
+    monkeypatch.setattr(time, "time", lambda: 0.0)
+    assert 0 <= now() - before < 60

@@ -4,7 +4,10 @@ import pytest
 
 from assay.exporters.cdevents._template import ABSENT, fill
 
-ATTRIBUTES = {"a": "one", "n": 3, "t": True, "empty": "", "url": "x y/é", "list": ["p", "q"]}
+ATTRIBUTES = {"a": "one", "n": 3, "t": True, "empty": "", "url": "x y/é", "list": ["p", "q"],
+    "scp": "git@example.org:org/repo a.git", "path": "/srv/git/repo a", "https": "https://example.org/org/repo",
+    "odd": "a@b/c?#%d", "commit": "abc:1",
+}  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -26,7 +29,13 @@ ATTRIBUTES = {"a": "one", "n": 3, "t": True, "empty": "", "url": "x y/é", "list
         (["{a}", "{none}", 1], ["one", 1]),
         ({"uri": "urn:x:{url}"}, {"uri": "urn:x:x%20y%2F%C3%A9"}),
         ({"uri": "urn:x:{url}:{none}", "k": 1}, {"k": 1}),
-        ({"uri": "{url}"}, {"uri": "x y/é"}),
+        ({"uri": "{url}", "k": 1}, {"k": 1}),
+        ({"uri": "{scp}"}, {"uri": "ssh://git@example.org/org/repo%20a.git"}),
+        ({"uri": "{path}"}, {"uri": "file:///srv/git/repo%20a"}),
+        ({"uri": "{https}"}, {"uri": "https://example.org/org/repo"}),
+        ("pkg:generic/{odd}@{commit}", "pkg:generic/a%40b%2Fc%3F%23%25d@abc:1"),
+        ("pkg:generic/{odd}@{none}", "pkg:generic/a%40b%2Fc%3F%23%25d"),
+        ("pkg:generic/{none}@{none}", ABSENT),
         ({"text": "see {url}"}, {"text": "see x y/é"}),
     ],
 )

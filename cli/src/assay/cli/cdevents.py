@@ -16,8 +16,9 @@ import click
 
 from assay.endpoints import printable, printable_json
 from assay.exporters.cdevents.cloudevents import decode
+from assay.exporters.cdevents.dead_letters import replay as replay_dead_letters
 from assay.exporters.cdevents.documents import validate as validate_text
-from assay.exporters.cdevents.errors import InvalidEvent
+from assay.exporters.cdevents.errors import CDEventsError, InvalidEvent
 from assay.exporters.cdevents.receiver import ReceivedEvent, Receiver, validated
 
 _POLL_SECONDS = 0.2
@@ -25,7 +26,7 @@ _POLL_SECONDS = 0.2
 
 @click.group(epilog="Example: assay cdevents validate cdevents.jsonl")
 def command() -> None:
-    """Validate and receive CDEvents."""
+    """Validate and receive CDEvents, and send dead letters again."""
 
 
 @command.command(epilog="Example: assay cdevents validate cdevents.jsonl")
@@ -81,6 +82,22 @@ def tail(file: Path | None, port: int, *, as_json: bool, count: int | None) -> N
                 break
     if invalid:
         raise click.ClickException(f"{invalid} events are invalid")
+
+
+@command.command(epilog="Example: assay cdevents replay cdevents.db --sink ci")
+@click.argument("outbox", type=click.Path(dir_okay=False, path_type=Path))
+@click.option("--sink", help="Only the dead letters of this sink; by default all.")
+def replay(outbox: Path, sink: str | None) -> None:
+    """Send the dead letters in OUTBOX again; OUTBOX is the file of the exporter's setting `outbox`.
+
+    A running exporter sends them within seconds, otherwise it does so after its next start. Events that are
+    not valid stay dead letters.
+    """
+    try:
+        count = replay_dead_letters(outbox, sink=sink)
+    except CDEventsError as error:
+        raise click.ClickException(printable(str(error))) from error
+    click.echo(f"{count} dead letters will be sent again")
 
 
 @contextlib.contextmanager

@@ -8,18 +8,20 @@ import sqlite3
 import threading
 from collections.abc import Callable
 from itertools import islice
-from time import monotonic, time
+from time import monotonic
 
 from assay.exporters.cdevents import _metrics
+from assay.exporters.cdevents._clock import now
 from assay.exporters.cdevents._outbox import DeliveryOutbox, OutboxEntry
 from assay.exporters.cdevents._sinks import Retries, Sink
 from assay.exporters.cdevents.errors import DeliveryFailed, DeliveryRefused, SinkUnavailable
+from assay.host.escaping import escaped
 
 _log = logging.getLogger("assay.cdevents")
 _FETCH = 32
 """Minimum number of entries fetched at once; after a crash at most the fetched entries are sent again."""
 _CLOCK_CHECK = 5.0
-"""Maximum length of one wait in seconds, so that setting the clock does not stop deliveries."""
+"""Maximum length of one wait in seconds: another process may have revived dead letters."""
 
 
 class SinkDelivery:
@@ -87,7 +89,7 @@ class SinkDelivery:
         entries = self._outbox.due(self._name, max(_FETCH, self._sink.batch))
         if not entries:
             due = self._outbox.next_due(self._name)
-            return _CLOCK_CHECK if due is None else min(max(due - time(), 0.001), _CLOCK_CHECK)
+            return _CLOCK_CHECK if due is None else min(max(due - now(), 0.001), _CLOCK_CHECK)
         self._send(entries)
         return 0.0
 
@@ -115,28 +117,30 @@ class SinkDelivery:
             self._failures += 1
             wait = self._backoff(self._failures) if error.after is None else error.after
             self._resume = monotonic() + wait
-            self._postpone(first, str(error), time() + wait)
+            self._postpone(first, str(error), now() + wait)
             return False
         except DeliveryFailed as error:
             failed_subjects.add(first.subject)
-            self._postpone(first, str(error), time() + self._backoff(first.attempts + 1))
+            self._postpone(first, str(error), now() + self._backoff(first.attempts + 1))
         except DeliveryRefused as error:
-            self._give_up(first, str(error))
+            failed_subjects.add(first.subject)
+            self._postpone(first, str(error), now() + self._backoff(first.attempts + 1), refused=True)
         else:
             sent += batch
         self._failures = 0
         return True
 
-    def _postpone(self, entry: OutboxEntry, reason: str, due: float) -> None:
-        if entry.attempts + 1 >= self._retries.attempts:
+    def _postpone(self, entry: OutboxEntry, reason: str, due: float, *, refused: bool = False) -> None:
+        attempts = min(self._retries.attempts, self._retries.refusals if refused else self._retries.attempts)
+        if entry.attempts + 1 >= attempts:
             self._give_up(entry, f"given up after {entry.attempts + 1} attempts: {reason}")
             return
-        _log.warning("%s: %s %s will be sent again: %s", self._name, entry.type, entry.id, reason)
+        _log.warning("%s: %s %s will be sent again: %s", self._name, escaped(entry.type), entry.id, reason)
         self._write(lambda: self._outbox.postpone(entry, due))
         _metrics.RETRIED.add(1, {"sink": self._name})
 
     def _give_up(self, entry: OutboxEntry, reason: str) -> None:
-        _log.error("%s: %s %s is a dead letter: %s", self._name, entry.type, entry.id, reason)
+        _log.error("%s: %s %s is a dead letter: %s", self._name, escaped(entry.type), entry.id, reason)
         self._write(lambda: self._outbox.mark_dead(entry, reason))
         _metrics.DEAD.add(1, {"sink": self._name})
 

@@ -8,7 +8,7 @@ import os
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from time import monotonic, time
+from time import monotonic
 from typing import Annotated, ClassVar
 
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
@@ -16,6 +16,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from pydantic import BaseModel, Field
 
 from assay.exporters.cdevents import _metrics, cloudevents
+from assay.exporters.cdevents._clock import now
 from assay.exporters.cdevents._delivery import SinkDelivery
 from assay.exporters.cdevents._file_sink import FileSettings, FileSink
 from assay.exporters.cdevents._http_sink import HTTPSettings, HTTPSink
@@ -25,6 +26,7 @@ from assay.exporters.cdevents._records import SourceRecord, ended_spans, log_eve
 from assay.exporters.cdevents._sinks import Sink
 from assay.exporters.cdevents.errors import CDEventsError, InvalidEvent
 from assay.host import Batch, Retry, Signal
+from assay.host.escaping import escaped
 from assay.semconv.catalogue import Catalogue
 from assay.semconv.registry import extended
 
@@ -36,12 +38,14 @@ SinkChoice = Annotated[FileSettings | HTTPSettings, Field(discriminator="type")]
 
 
 class Retention(BaseModel, extra="forbid", frozen=True):
-    """How long the outbox recognizes delivered events, so that a repeated event is not sent again."""
+    """How long the outbox recognizes delivered events, to send none twice, and keeps dead letters."""
 
     hours: float = Field(
         default=24.0, gt=0, description="Hours that the outbox recognizes a delivered event."
     )
     events: int = Field(default=100_000, ge=0, description="Number of delivered events that it recognizes.")
+    dead_hours: float = Field(default=720.0, gt=0, description="Hours that a dead letter is kept.")
+    dead_events: int = Field(default=10_000, ge=0, description="Number of dead letters that are kept.")
 
 
 class Settings(BaseModel, extra="forbid", hide_input_in_errors=True):
@@ -167,18 +171,22 @@ class CDEventsExporter:
     def _count(self, added: Sequence[OutboxEntry]) -> None:
         for entry in added:
             if entry.fault:
-                _log.error("%s %s is not valid and will not be sent: %s", entry.type, entry.id, entry.fault)
+                _log.error(
+                    "%s %s is not valid and will not be sent: %s", entry.type, entry.id, escaped(entry.fault)
+                )
                 _metrics.INVALID.add(1, {"type": entry.type})
             else:
                 _metrics.ACCEPTED.add(1, {"sink": entry.sink})
 
     def _prune(self) -> None:
-        if time() >= self._prune_at:
-            self._prune_at = time() + _PRUNE_EVERY
+        if monotonic() >= self._prune_at:
+            self._prune_at = monotonic() + _PRUNE_EVERY
+            keep, prune = self._retention, self._outbox.prune
             try:
-                self._outbox.prune(
-                    older_than=time() - self._retention.hours * 3600, keep=self._retention.events
-                )
+                prune("sent", older_than=now() - keep.hours * 3600, keep=keep.events)
+                deleted = prune("dead", older_than=now() - keep.dead_hours * 3600, keep=keep.dead_events)
+                if deleted:
+                    _log.error("%d dead letters were deleted: see retention in the settings", deleted)
             except sqlite3.Error as error:
                 # The batch is accepted already; a later batch tries again.
                 _log.warning("cannot prune the outbox: %s", error)

@@ -7,18 +7,19 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
 
-import requests
+import urllib3
 from pydantic import AfterValidator, Field, FilePath, SecretStr
-from requests.auth import AuthBase
 
 from assay.endpoints import check_http_url, check_token, retry_after, without_credentials
 from assay.exporters.cdevents import cloudevents
 from assay.exporters.cdevents._outbox import OutboxEntry
 from assay.exporters.cdevents._sinks import SinkSettings
 from assay.exporters.cdevents.errors import DeliveryFailed, DeliveryRefused, SinkUnavailable
+from assay.host.escaping import escaped
 
 _UNAVAILABLE = frozenset({401, 403, 404, 407, 429, 502, 503, 504})
 """Statuses that concern the receiver, its address or our credentials, not the event."""
@@ -26,6 +27,8 @@ _RETRYABLE = frozenset({408, 421, 423, 425})
 """Statuses below 500 that concern this event and may change."""
 _MAXIMUM_WAIT = 3600.0
 """Longest wait in seconds that a receiver can request."""
+_BODY_BYTES = 16 * 1024
+"""Bytes of a response's body that are read so that the connection can be kept."""
 _EXCERPT_BYTES = 200
 """Bytes of a response's body that a message quotes."""
 
@@ -78,9 +81,8 @@ class HTTPSink:
 
     def __init__(self, settings: HTTPSettings) -> None:
         self._settings = settings
-        self._session = requests.Session()
-        # As `auth`, because requests lets a .netrc file override an Authorization header.
-        self._session.auth = _Bearer(settings.token)
+        self._token = settings.token
+        self._pool = _pool(settings)
 
     def send(self, entries: Sequence[OutboxEntry]) -> None:
         """Post the entries, each in a request of its own.
@@ -88,56 +90,63 @@ class HTTPSink:
         Raises:
             SinkUnavailable: The receiver cannot be reached, or accepts nothing at present.
             DeliveryFailed: The receiver failed to process this event.
-            DeliveryRefused: The receiver refuses this event permanently.
+            DeliveryRefused: The receiver refuses this event.
         """
         for entry in entries:
             headers, body = _message(entry, self._settings.mode)
+            if self._token is not None:
+                headers["authorization"] = f"Bearer {self._token.get_secret_value()}"
             try:
-                with self._session.post(
+                response = self._pool.request(
+                    "POST",
                     self._settings.url,
-                    data=body,
+                    body=body,
                     headers=headers,
-                    timeout=self._settings.timeout,
-                    verify=True if self._settings.ca is None else str(self._settings.ca),
-                    allow_redirects=False,
-                    stream=True,
-                ) as response:
-                    _check_response(response)
-            except (requests.RequestException, OSError) as error:
+                    redirect=False,
+                    retries=False,
+                    preload_content=False,
+                    decode_content=False,
+                )
+            except (urllib3.exceptions.HTTPError, OSError) as error:
                 raise SinkUnavailable(
                     f"{self._settings.title}: {type(error).__name__}: {without_credentials(str(error))}"
                 ) from error
+            _check_response(response)
 
     def close(self) -> None:
         """Close the connections."""
-        self._session.close()
+        self._pool.clear()
 
 
-class _Bearer(AuthBase):
-    def __init__(self, token: SecretStr | None) -> None:
-        self._token = token
-
-    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
-        if self._token is not None:
-            request.headers["Authorization"] = f"Bearer {self._token.get_secret_value()}"
-        return request
+def _pool(settings: HTTPSettings) -> urllib3.PoolManager:
+    """Return a pool of connections to the receiver, through the proxy that the environment names, if any."""
+    url = urlsplit(settings.url)
+    options: dict[str, Any] = {
+        "maxsize": 1,
+        "timeout": urllib3.Timeout(settings.timeout),
+        "ca_certs": None if settings.ca is None else str(settings.ca),
+    }
+    proxy = getproxies().get(url.scheme)
+    if proxy and not proxy_bypass(url.netloc):
+        return urllib3.ProxyManager(proxy, **options)
+    return urllib3.PoolManager(**options)
 
 
 def _message(entry: OutboxEntry, mode: str) -> tuple[dict[str, str], bytes]:
     if mode == "structured":
-        return {"content-type": f"{cloudevents.STRUCTURED}; charset=UTF-8"}, entry.document.encode()
+        # Without a charset, which JSON does not have: some SDKs compare the media type as a whole.
+        return {"content-type": cloudevents.STRUCTURED}, entry.document.encode()
     document = json.loads(entry.document)
     body = json.dumps(document["data"], ensure_ascii=False, separators=(",", ":"))
     return cloudevents.headers(document), body.encode()
 
 
-def _check_response(response: requests.Response) -> None:
+def _check_response(response: urllib3.BaseHTTPResponse) -> None:
     """Return if the receiver has accepted the event; otherwise raise the matching error."""
-    status = response.status_code
+    status, excerpt = response.status, _excerpt(response)
     if 200 <= status < 300:  # noqa: PLR2004  the successful status codes of RFC 9110
         return
-    excerpt = _excerpt(response)
-    reason = f"answered {status} {response.reason}{f': {excerpt}' if excerpt else ''}"
+    reason = f"answered {status} {response.reason or ''}{f': {excerpt}' if excerpt else ''}"
     after = retry_after(response.headers.get("Retry-After"))
     if status in _UNAVAILABLE or after is not None:
         raise SinkUnavailable(reason, None if after is None else min(after, _MAXIMUM_WAIT))
@@ -146,10 +155,18 @@ def _check_response(response: requests.Response) -> None:
     raise DeliveryRefused(reason)
 
 
-def _excerpt(response: requests.Response) -> str:
-    """Return the start of a response's body on one line; empty if the body cannot be read."""
+def _excerpt(response: urllib3.BaseHTTPResponse) -> str:
+    """Return the start of a response's body on one line; empty if the body cannot be read.
+
+    The connection is kept if the body was not longer than what is read here.
+    """
     try:
-        body: bytes = next(response.iter_content(_EXCERPT_BYTES), b"")
-    except requests.RequestException:
+        body = response.read(_BODY_BYTES)
+        if response.read(1):
+            response.close()
+    except (urllib3.exceptions.HTTPError, OSError):
+        response.close()
         return ""
-    return " ".join(body.decode("utf-8", "replace").split())
+    finally:
+        response.release_conn()
+    return escaped(" ".join(body[:_EXCERPT_BYTES].decode("utf-8", "replace").split()))

@@ -32,6 +32,7 @@ CHAIN_HEAD_TYPES: Final = (
 )
 """Types whose newest event in a chain is its head: the other events of the chain follow from it."""
 
+_CHAIN_VERSION = 4
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 _PLACEHOLDER = re.compile(r"\{([^{}]+)\}")
 
@@ -67,7 +68,9 @@ class MappedEvent:
 
     def link_from(self, origin: str) -> None:
         """Add a link from the event with the id `origin`, which this event follows."""
-        self.document["context"]["links"] = [{"linkType": "PATH", "from": {"contextId": origin}}]
+        # Without `tags`, which the schemas do not require, the official Go SDK refuses a link.
+        link = {"linkType": "PATH", "from": {"contextId": origin}, "tags": {}}
+        self.document["context"]["links"] = [link]
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +127,7 @@ class Mapper:
         filled: Any = fill(rule.rule.content, record.attributes)
         content: Any = cast("Any", {}) if filled is ABSENT else filled
         context: dict[str, Any] = {
-            "specversion": _model.SPEC_VERSION,
+            "specversion": _vocabulary.spec_version(rule.type),
             "id": self._id(record, rule, subject, content),
             "source": source(self._source, record.resource),
             "type": rule.type,
@@ -214,11 +217,16 @@ def timestamp(unix_nano: int) -> str:
 
 
 def chain_id(value: str) -> str:
-    """Return the UUID of a chain: the value itself if it is a UUID, so that a Dagster run keeps its id."""
+    """Return the UUID of a chain: the value itself if it is a UUID, so that a Dagster run keeps its id.
+
+    For another value it is a UUID of the form v4, which CDEvents v0.5.1 `links.md` asks for.
+    """
     try:
-        return str(UUID(value)) if len(value) == len(str(NAMESPACE)) else _uuid("chain", value)
+        if len(value) == len(str(NAMESPACE)):
+            return str(UUID(value))
     except ValueError:
-        return _uuid("chain", value)
+        pass
+    return str(UUID(_uuid("chain", value), version=_CHAIN_VERSION))
 
 
 def _subject(rule: _CompiledRule, record: SourceRecord) -> str:

@@ -22,7 +22,6 @@ from assay.exporters.cdevents import _vocabulary
 from assay.exporters.cdevents._primitives import DateTime, Maybe, NonEmpty, Strict, Uri, UriReference
 from assay.exporters.cdevents.errors import Fault, InvalidEvent
 
-SPEC_VERSION = "0.5.1"
 CUSTOM_TYPE = r"^dev\.cdeventsx\.[a-zA-Z0-9]+-[a-zA-Z]+\.[a-zA-Z]+\.[0-9]\.[0-9]\.[0-9]$"
 
 Tags = dict[str, Any]

@@ -13,10 +13,13 @@ import threading
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from time import time
 from typing import Any, Literal
 
+from assay.exporters.cdevents._clock import now as clock
+
 State = Literal["pending", "sent", "dead"]
+_LATEST_DUE = 60.0
+"""Seconds after the start by which each entry is due, whatever an earlier process wrote."""
 
 # `due` is 0 until a delivery is postponed, so that setting the clock back delays nothing. It never decreases
 # from one row of a subject to the next, so that reading rows by (due, seq) keeps each subject's order.
@@ -39,6 +42,7 @@ CREATE TABLE IF NOT EXISTS delivery (
 CREATE INDEX IF NOT EXISTS delivery_due ON delivery (sink, due, seq) WHERE state = 'pending';
 CREATE INDEX IF NOT EXISTS delivery_subject ON delivery (sink, subject, due) WHERE state = 'pending';
 CREATE INDEX IF NOT EXISTS delivery_settled ON delivery (settled) WHERE state = 'sent';
+CREATE INDEX IF NOT EXISTS delivery_dead ON delivery (settled) WHERE state = 'dead';
 CREATE INDEX IF NOT EXISTS delivery_chain ON delivery (chain, type, seq);
 CREATE VIEW IF NOT EXISTS dead_letter AS
     SELECT seq, sink, id, type, subject, attempts, reason, settled AS died, document
@@ -53,6 +57,18 @@ SELECT :sink, :id, :type, :subject, :chain, :document, :state,
     CASE :state WHEN 'dead' THEN :now END, :reason
 WHERE true ON CONFLICT (sink, id) DO NOTHING
 """
+
+
+# The state is written out, because SQLite uses a partial index only for a condition that it can compare.
+_DELETE_OLD = {
+    state: f"DELETE FROM delivery WHERE state = '{state}' AND settled < ?"  # noqa: S608  constants
+    for state in ("sent", "dead")
+}
+_DELETE_BEYOND = {
+    state: f"DELETE FROM delivery WHERE state = '{state}' AND settled <= (SELECT settled FROM delivery"  # noqa: S608
+    f" WHERE state = '{state}' ORDER BY settled DESC LIMIT 1 OFFSET ?)"
+    for state in ("sent", "dead")
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,13 +116,17 @@ class DeliveryOutbox:
             self._db.execute("PRAGMA journal_mode = WAL")
             self._db.execute("PRAGMA synchronous = FULL")
             self._db.executescript(_SCHEMA)
+            # The system's clock may have been ahead when an earlier process postponed these.
+            self._db.execute(
+                "UPDATE delivery SET due = ?1 WHERE state = 'pending' AND due > ?1", (clock() + _LATEST_DUE,)
+            )
         except sqlite3.Error:
             self._db.close()
             raise
 
     def add(self, entries: Iterable[OutboxEntry], *, now: float | None = None) -> list[OutboxEntry]:
         """Write all entries to disk, or none, and return those that are new."""
-        moment = time() if now is None else now
+        moment = clock() if now is None else now
         with self._lock, _Transaction(self._db) as db:
             return [entry for entry in entries if db.execute(_ADD, _row(entry, moment)).rowcount]
 
@@ -115,7 +135,7 @@ class DeliveryOutbox:
         rows = self._rows(
             "SELECT sink, id, type, subject, chain, document, '', seq, attempts FROM delivery"
             " WHERE sink = ? AND state = 'pending' AND due <= ? ORDER BY due, seq LIMIT ?",
-            (sink, time() if now is None else now, limit),
+            (sink, clock() if now is None else now, limit),
         )
         return [OutboxEntry(*row) for row in rows]
 
@@ -130,7 +150,7 @@ class DeliveryOutbox:
             db.executemany(
                 "UPDATE delivery SET state = 'sent', settled = ?, document = '', attempts = attempts + 1"
                 " WHERE seq = ?",
-                [(time(), entry.seq) for entry in entries],
+                [(clock(), entry.seq) for entry in entries],
             )
 
     def mark_dead(self, entry: OutboxEntry, reason: str) -> None:
@@ -139,7 +159,7 @@ class DeliveryOutbox:
             db.execute(
                 "UPDATE delivery SET state = 'dead', settled = ?, reason = ?, attempts = attempts + 1"
                 " WHERE seq = ?",
-                (time(), reason, entry.seq),
+                (clock(), reason, entry.seq),
             )
 
     def postpone(self, entry: OutboxEntry, due: float) -> None:
@@ -162,15 +182,30 @@ class DeliveryOutbox:
                 return rows[0][0]
         return ""
 
-    def prune(self, *, older_than: float, keep: int) -> None:
-        """Delete the delivered entries before `older_than` (Unix seconds), and all but the newest `keep`."""
+    def prune(self, state: Literal["sent", "dead"], *, older_than: float, keep: int) -> int:
+        """Delete entries of a state from before `older_than` (Unix seconds), and all but the newest `keep`.
+
+        Returns:
+            The number of deleted entries.
+        """
         with self._lock, _Transaction(self._db) as db:
-            db.execute("DELETE FROM delivery WHERE state = 'sent' AND settled < ?", (older_than,))
-            db.execute(
-                "DELETE FROM delivery WHERE state = 'sent' AND settled <= (SELECT settled FROM delivery"
-                " WHERE state = 'sent' ORDER BY settled DESC LIMIT 1 OFFSET ?)",
-                (keep,),
-            )
+            old = db.execute(_DELETE_OLD[state], (older_than,)).rowcount
+            return old + db.execute(_DELETE_BEYOND[state], (keep,)).rowcount
+
+    def revive(self, sink: str | None) -> int:
+        """Make dead letters pending again, and return how many.
+
+        Invalid events, which belong to no sink, stay dead.
+
+        Args:
+            sink: Name of the sink whose dead letters are meant; None for all.
+        """
+        with self._lock, _Transaction(self._db) as db:
+            return db.execute(
+                "UPDATE delivery SET state = 'pending', attempts = 0, due = 0, settled = NULL, reason = ''"
+                " WHERE state = 'dead' AND sink <> '' AND sink = coalesce(?, sink)",
+                (sink,),
+            ).rowcount
 
     def counts(self) -> dict[tuple[str, State], int]:
         """Return the number of entries of each sink in each state."""

@@ -19,6 +19,12 @@ class Retries(BaseModel, extra="forbid", frozen=True):
     attempts: int = Field(
         default=1000, ge=1, description="Attempts after which an event becomes a dead letter."
     )
+    refusals: int = Field(
+        default=5,
+        ge=1,
+        description="Attempts after which an event becomes a dead letter if the receiver refuses it, for"
+        " example with 400: a receiver that is being set up refuses what it accepts later.",
+    )
 
 
 class SinkSettings(BaseModel, extra="forbid", frozen=True):
@@ -60,7 +66,7 @@ class Sink(Protocol):
         Raises:
             SinkUnavailable: The sink accepts no event at present.
             DeliveryFailed: The delivery of these entries failed and may succeed later.
-            DeliveryRefused: The sink refuses these entries permanently.
+            DeliveryRefused: The sink refuses these entries.
         """
         ...
 

@@ -148,6 +148,15 @@ EVENTS: Final[Mapping[str, Mapping[str, Any]]] = {
 DRAFT: Final = frozenset({"approval.created.0.1.0", "approval.updated.0.1.0", "approval.closed.0.1.0"})
 """Types that v0.5.1 does not have."""
 
+SPEC_VERSION: Final = "0.5.1"
+DRAFT_SPEC_VERSION: Final = "0.6.0-draft"
+
+
+def spec_version(event_type: str) -> str:
+    """Return the version of the specification that defines an event type; custom types are of v0.5.1."""
+    return DRAFT_SPEC_VERSION if event_type.removeprefix("dev.cdevents.") in DRAFT else SPEC_VERSION
+
+
 LOOSE: Final = frozenset({"testcaserun", "testoutput", "testsuiterun"})
 """Subjects whose events may have any text as source."""
 

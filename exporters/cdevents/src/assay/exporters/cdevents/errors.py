@@ -60,4 +60,4 @@ class DeliveryFailed(CDEventsError):  # noqa: N818  an answer that a sink gives,
 
 
 class DeliveryRefused(CDEventsError):  # noqa: N818  an answer that a sink gives, named as it reads
-    """The sink refuses this event permanently."""
+    """The sink refuses this event."""
