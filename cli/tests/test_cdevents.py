@@ -6,12 +6,14 @@ import re
 import subprocess
 import sys
 import threading
+from contextlib import closing
 
 import pytest
 import requests
 from click.testing import CliRunner
 
 from assay.cli.cdevents import command
+from assay.exporters.cdevents._outbox import DeliveryOutbox, OutboxEntry
 from assay.exporters.cdevents.cloudevents import envelope, headers
 
 EVENT = {
@@ -178,3 +180,26 @@ def test_tail_follows_a_file(tmp_path):
     assert (
         result.output == "2026-01-01T00:00:00Z  dev.cdevents.taskrun.finished.0.3.0  run/task  success\n" * 2
     )
+
+
+def test_replay_makes_dead_letters_pending(tmp_path):
+    path = tmp_path / "cdevents.db"
+    with closing(DeliveryOutbox(path)) as outbox:
+        outbox.add(
+            [OutboxEntry("ci", "1", "t", "x", "", "{}"), OutboxEntry("", "2", "t", "x", "", "{}", "bad")]
+        )
+        outbox.mark_dead(outbox.due("ci", 1)[0], "answered 400")
+        assert run("replay", str(path), "--sink", "other").output == "0 dead letters will be sent again\n"
+        assert run("replay", str(path)).output == "1 dead letters will be sent again\n"
+        assert [entry.id for entry in outbox.due("ci", 9)] == ["1"]
+
+
+@pytest.mark.parametrize("content", [None, b"not a database, and long enough for SQLite to see it" * 20])
+def test_replay_names_a_file_that_is_not_an_outbox(tmp_path, content):
+    path = tmp_path / "cdevents.db"
+    if content is not None:
+        path.write_bytes(content)
+    result = run("replay", str(path))
+    assert result.exit_code == 1
+    assert str(path) in result.output
+    assert path.exists() == (content is not None)

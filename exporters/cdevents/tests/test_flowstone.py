@@ -103,3 +103,7 @@ def test_with_draft_types_a_decision_is_also_an_approval(name, kind):
     documents = [event.document for event in mapper.events(record)]
     [draft] = [document for document in documents if document["context"]["type"] == kind]
     assert parse(draft)
+    assert draft["context"]["specversion"] == "0.6.0-draft"
+    assert {document["context"]["specversion"] for document in documents if document is not draft} <= {
+        "0.5.1"
+    }

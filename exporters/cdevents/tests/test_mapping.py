@@ -1,7 +1,10 @@
 from __future__ import annotations
 
+import re
+
 import pytest
 
+from assay import semconv
 from assay.exporters.cdevents import RuleError, parse
 from assay.exporters.cdevents._mapping import Mapper, chain_id, check_source, source, timestamp
 from assay.exporters.cdevents._records import ended_spans, log_events
@@ -121,6 +124,31 @@ def test_a_record_without_a_rule_produces_no_event():
 def test_a_chain_of_a_uuid_is_that_uuid():
     assert chain_id("6F9619FF-8B86-D011-B42D-00CF4FC964FF") == "6f9619ff-8b86-d011-b42d-00cf4fc964ff"
     assert chain_id("run-1") == chain_id("run-1") != chain_id("run-2")
+
+
+@pytest.mark.parametrize("value", ["run-1", "", "x" * 36, "é"])
+def test_the_chain_of_another_value_has_the_form_of_a_uuid_v4(value):
+    assert re.fullmatch(
+        r"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}", chain_id(value)
+    )
+
+
+@pytest.mark.parametrize(
+    ("url", "uri"),
+    [
+        ("https://git.example.org/org/repo", "https://git.example.org/org/repo"),
+        ("git@git.example.org:org/repo", "ssh://git@git.example.org/org/repo"),
+        ("/srv/git/repo", "file:///srv/git/repo"),
+        ("../repo", None),
+    ],
+)
+def test_a_fetch_from_any_kind_of_git_url_is_a_modified_repository(url, uri):
+    attributes = {"alumiini.repo.name": "org/repo", "alumiini.repo.url": url, "alumiini.repo.commit": "c"}
+    [record] = log_events(logs(("alumiini.git_fetched", attributes)).request, received=1)
+    documents = [event.document for event in Mapper(semconv.CATALOGUE, source="/x").events(record)]
+    [modified] = [each for each in documents if "repository.modified" in each["context"]["type"]]
+    assert parse(modified)
+    assert modified["subject"]["content"].get("uri") == uri
 
 
 @pytest.mark.parametrize(
