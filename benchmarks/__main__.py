@@ -14,7 +14,7 @@ from rich.table import Table
 from benchmarks.row import Row
 
 # Each module measures one subject: `run(rounds) -> list[Row]`.
-SUBJECTS = ("bus", "operation", "dagster_run", "dagster_peers", "startup", "ingest")
+SUBJECTS = ("bus", "operation", "dagster_run", "dagster_peers", "startup", "ingest", "host", "delivery")
 
 
 def measure(subjects: list[str], rounds: int) -> list[Row]:
