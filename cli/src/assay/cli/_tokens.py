@@ -24,7 +24,7 @@ class Tokens:
     Args:
         audit: Applications send it with audit records; they also get their records' receipts with it.
         telemetry: Without a Collector, applications send it to the exporter host with the other signals.
-        host: The Collector sends it to the exporter host with traces and logs.
+        host: The Collector sends it to the exporter host with traces, metrics and logs.
         host_audit: The Collector sends it to the exporter host with audit records.
     """
 
