@@ -18,6 +18,7 @@ from assay.cli._addresses import HostAddresses
 from assay.cli._collector.binary import CollectorBinary
 from assay.cli._collector.process import Addresses
 from assay.cli._comparison import differences, read_arrived, read_recorded
+from assay.cli._demo.arrivals import scrape
 from assay.cli._folder import Folder
 from assay.cli._stack import Stack
 from assay.instrumentation.testing import clean_environment
@@ -50,12 +51,14 @@ class Deployment:
         environment: The variables of its processes.
         folder: The far end.
         instance: Dagster's instance, which stores its record.
+        metrics_url: The Prometheus endpoint of the far end.
     """
 
     root: Path
     environment: dict[str, str]
     folder: Folder
     instance: DagsterInstance
+    metrics_url: str
 
     @property
     def marks(self) -> Path:
@@ -96,6 +99,11 @@ class Deployment:
             now = self._sizes()
             if now != before:
                 before, since = now, time.monotonic()
+        self.scrape()
+
+    def scrape(self) -> None:
+        """Keep the page of the Prometheus endpoint."""
+        self.folder.page.write_text(scrape(self.metrics_url), encoding="utf-8")
 
     def differences(self, *jobs: str) -> list[str]:
         """Return the differences between Dagster's record and the far end.
@@ -122,9 +130,10 @@ class Deployment:
 
     def _sizes(self) -> list[int]:
         folder = self.folder
-        files = (folder.traces, folder.logs, folder.metrics, folder.cdevents, folder.database)
-        wal = folder.database.with_name(folder.database.name + "-wal")
-        return [each.stat().st_size if each.exists() else 0 for each in (*files, wal)]
+        databases = (folder.database, folder.series)
+        logs = [each.with_name(f"{each.name}-wal") for each in databases]
+        files = (folder.traces, folder.logs, folder.cdevents, *databases, *logs)
+        return [each.stat().st_size if each.exists() else 0 for each in files]
 
 
 @contextmanager
@@ -144,7 +153,7 @@ def deployed(
     text = "telemetry:\n  enabled: false\n" + configuration
     (root / "home/dagster.yaml").write_text(text, encoding="utf-8")
     folder = Folder(root / "far")
-    stack = Stack(folder, binary, Addresses.free(), HostAddresses.free(), COLLECTOR_SETTINGS)
+    stack = Stack(folder, binary, Addresses.free(), HostAddresses.free(), COLLECTOR_SETTINGS, zero_seconds=0)
     with stack.running():
         environment = clean_environment(
             **stack.application_environment(),
@@ -158,7 +167,7 @@ def deployed(
         # Created first: two processes that create a new home at once read each other's incomplete tables.
         subprocess.run([PYTHON, "-c", CREATE_HOME], env=environment, timeout=120, check=True)
         with DagsterInstance.from_config(str(root / "home")) as instance:
-            yield Deployment(root, environment, folder, instance)
+            yield Deployment(root, environment, folder, instance, stack.host.prometheus_url)
 
 
 @pytest.fixture(scope="session", name="deployed")

@@ -150,6 +150,7 @@ def kill_worker(deployment, job: str, attempts: int = 1) -> None:
     run = deployment_runs[job]
 
     def has_arrived() -> bool:
+        deployment.scrape()
         arrived = read_arrived(deployment.folder)
         logs, spans, series = (arrived.get(signal, Counter()) for signal in (LOG, SPAN, SERIES))
         starts = sum(n for fact, n in logs.items() if (fact.kind, fact.asset) == (STARTED, "waits"))

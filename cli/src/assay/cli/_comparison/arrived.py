@@ -1,4 +1,4 @@
-"""Read the facts at the far end: the files and the audit log of `assay up`."""
+"""Read the facts at the far end: the files and the audit log of `assay up`, and a page of its series."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ import sqlite3
 from collections.abc import Iterator, Mapping
 from contextlib import closing
 from typing import Any
+
+from prometheus_client.parser import text_string_to_metric_families
 
 from assay.cli import _otlp_lines as otlp_lines
 from assay.cli._comparison.facts import AUDIT, CDEVENT, LOG, SERIES, SPAN, Fact, Facts
@@ -42,12 +44,12 @@ DETAILS: Mapping[str, tuple[str, ...]] = {
 RESULTS = {"success": "stop", "failure": "exception", "cancellation": "canceled"}
 """The value of `cicd.pipeline.result`, and the event that ended the run."""
 SERIES_OF = {
-    "flowstone.materialization.start.count": "materialization.start",
-    "flowstone.materialization.stop.count": "materialization.end",
-    "flowstone.io.load.count": "io.load",
-    "flowstone.io.store.count": "io.store",
+    "flowstone_materialization_start_count_total": "materialization.start",
+    "flowstone_materialization_stop_count_total": "materialization.end",
+    "flowstone_io_load_count_total": "io.load",
+    "flowstone_io_store_count_total": "io.store",
 }
-DELTA = (1, "AGGREGATION_TEMPORALITY_DELTA")
+"""The series that are compared."""
 
 
 def read_arrived(folder: Folder) -> Facts:
@@ -150,28 +152,14 @@ def _cdevents(folder: Folder) -> Iterator[Fact]:
 
 
 def _series(folder: Folder) -> Iterator[tuple[Fact, int]]:
-    """Yield each process's counters: the last value of a cumulative one, each addition of a delta."""
-    last: dict[tuple[str, str, str], tuple[Fact, int]] = {}
-    for line in otlp_lines.read_lines(folder.metrics):
-        for process, metric in _metrics(line):
-            kind = SERIES_OF.get(metric["name"])
-            if kind is None:
-                continue
-            for point in metric["sum"].get("dataPoints", []):
-                labels = otlp_lines.attributes(point)
-                sample = _sample(kind, labels), int(point["asInt"])
-                if metric["sum"].get("aggregationTemporality") in DELTA:
-                    yield sample
-                else:
-                    last[process, metric["name"], str(sorted(labels.items()))] = sample
-    yield from last.values()
-
-
-def _metrics(line: bytes) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    for resource in json.loads(line).get("resourceMetrics", []):
-        process = str(otlp_lines.attributes(resource.get("resource", {})))
-        for scope in resource["scopeMetrics"]:
-            yield from ((process, metric) for metric in scope["metrics"])
+    """Yield the counters of the page that was read last from the Prometheus endpoint."""
+    if not folder.page.exists():
+        return
+    for family in text_string_to_metric_families(folder.page.read_text(encoding="utf-8")):
+        for sample in family.samples:
+            kind = SERIES_OF.get(sample.name)
+            if kind is not None:
+                yield _sample(kind, sample.labels), int(sample.value)
 
 
 def _sample(kind: str, labels: Mapping[str, Any]) -> Fact:
