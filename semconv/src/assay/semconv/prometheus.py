@@ -61,8 +61,8 @@ def series_name(name: str, unit: str, instrument: str) -> str:
 def label_name(key: str) -> str:
     """Return the label of an attribute key: `_` replaces each character that a label cannot contain.
 
-    A label begins with a letter, because Prometheus reserves those that begin with `__`. The label of an empty
-    key is empty.
+    A label begins with a letter, because Prometheus reserves those that begin with `__`. The label of an
+    empty key is empty.
     """
     name = re.sub(r"[^a-zA-Z0-9_]", "_", key)
     if name[:1].isdigit():
