@@ -35,7 +35,7 @@ METHODS: dict[str, Signal] = {
     f"/{SERVICE.format('logs', 'Logs')}/Export": "logs",
 }
 _Untyped: TypeAlias = Any  # grpcio has no types
-_END: _Untyped = grpc.aio.EOF  # pyright: ignore[reportUnknownMemberType, reportAttributeAccessIssue]
+_END: _Untyped = grpc.aio.EOF  # pyright: ignore[reportUnknownMemberType, reportAttributeAccessIssue, reportUnknownVariableType]
 GZIP_MAGIC = b"\x1f\x8b"
 
 

@@ -10,8 +10,8 @@ from typing import Any
 from assay.endpoints import parse_address
 from assay.host.errors import StartError
 
-RESERVED_FILES = 128
-"""Files that the process may need besides connections: databases, sinks, libraries."""
+RESERVED_FILES = 192
+"""Files that the process may need besides: databases, sinks, listeners of exporters, libraries."""
 HEALTH_CONNECTIONS = 32
 
 

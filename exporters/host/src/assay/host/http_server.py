@@ -6,6 +6,7 @@ from starlette.types import ASGIApp
 
 from assay.host._http_server import HttpServer
 from assay.host._settings import LimitSettings
+from assay.host._sockets import bind
 
 __all__ = ["HttpServer", "listen"]
 
@@ -22,4 +23,4 @@ def listen(name: str, address: str, app: ASGIApp, limits: LimitSettings) -> Http
     Raises:
         StartError: The address cannot be bound.
     """
-    return HttpServer(name, address, app, limits)
+    return HttpServer(name, bind(name, address, limits.connections), app, limits)
