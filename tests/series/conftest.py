@@ -154,6 +154,17 @@ class Deployment:
         """Return the sum of the name's `increase()`, as Prometheus computes it."""
         return sum(value for _, value in self.prometheus.increases(name))
 
+    def wait_for_scrapes(self, number: int) -> None:
+        """Wait until Prometheus has scraped so many times more; it does so every second."""
+        first: list[float] = []
+
+        def reached() -> bool:
+            if at := self.prometheus.last_scrape():
+                first.append(float(at))
+            return bool(first) and first[-1] >= first[0] + number
+
+        wait_until(reached)
+
     def series(self) -> set[str]:
         """Return every series that Prometheus has ever had, except its own about the scrape."""
         found = self.prometheus._get("series", {"match[]": '{__name__=~"flowstone_.+|traces_span_.+"}'})

@@ -27,10 +27,15 @@ def counts(deployment: Deployment) -> dict[str, int]:
 
 def expect(deployment: Deployment, number: int) -> None:
     """Wait for N everywhere, and see that it stays N."""
-    wait_until(lambda: min(counts(deployment).values()) >= number)
-    before = float(deployment.prometheus._last_scrape())
-    wait_until(lambda: float(deployment.prometheus._last_scrape()) >= before + 2)
-    found = counts(deployment)
+    found: dict[str, int] = {}
+
+    def reached() -> bool:
+        found.update(counts(deployment))
+        return min(found.values()) >= number
+
+    wait_until(reached)
+    deployment.wait_for_scrapes(2)
+    wait_until(reached)
     assert found == dict.fromkeys(found, number)
 
 
@@ -87,8 +92,7 @@ def test_gauges_go_when_their_process_goes(deployment):
 
     worker = deployment.worker().do("healthy", "flush")
     wait_until(lambda: shown() == [1])
-    first = float(deployment.prometheus._last_scrape())
-    wait_until(lambda: float(deployment.prometheus._last_scrape()) > first + 2 * GAUGE_SECONDS)
+    deployment.wait_for_scrapes(2 * GAUGE_SECONDS)
     assert shown() == [1]  # it is reported as long as the process lives
     worker.kill()
     wait_until(lambda: shown() == [])

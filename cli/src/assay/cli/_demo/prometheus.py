@@ -88,13 +88,13 @@ class Prometheus:
     def increases(self, name: str) -> list[tuple[Mapping[str, str], float]]:
         """Return the labels of each series of a name, and its `increase()` since its first sample.
 
+        The list is empty if the last scrape failed.
+
         Raises:
             OSError: Prometheus cannot be reached, or rejects the query.
         """
-        at = self._last_scrape()
-        if at is None:
-            return []
-        return [(labels, value) for labels, value in self.query(f"increase({name}[{WINDOW}])", at=at)]
+        at = self.last_scrape()
+        return list(self.query(f"increase({name}[{WINDOW}])", at=at)) if at else []
 
     def names(self) -> list[str]:
         """Return the names of all scraped series.
@@ -118,13 +118,16 @@ class Prometheus:
         for series in self._get("query", parameters)["result"]:
             yield series["metric"], float(series["value"][1])
 
-    def _last_scrape(self) -> str | None:
-        """Return the time of the newest samples; None before the first scrape.
+    def last_scrape(self) -> str:
+        """Return the time of the last scrape in Unix seconds; empty if it failed, or before the first one.
 
         `increase()` extrapolates to the time of the query. At the time of the last sample it is exact.
+
+        Raises:
+            OSError: Prometheus cannot be reached.
         """
-        result = self._get("query", {"query": 'timestamp(up{job="assay"})'})["result"]
-        return result[0]["value"][1] if result else None
+        result = self._get("query", {"query": 'timestamp(up{job="assay"} == 1)'})["result"]
+        return result[0]["value"][1] if result else ""
 
     def _get(self, path: str, parameters: Mapping[str, str]) -> Any:  # noqa: ANN401  any JSON value
         url = f"{self.url}/api/v1/{path}?{urllib.parse.urlencode(parameters)}"
