@@ -27,7 +27,7 @@ from opentelemetry.trace import get_current_span
 
 from assay.telemetry.ambient import correlation_id
 from assay.telemetry.correlation import VARIABLE, current
-from assay.telemetry.redaction import redact_metadata, redact_text
+from assay.telemetry.redaction import redact, redact_metadata, redact_text
 
 # Redaction does not look into a dataclass, so its fields must not be serialized.
 _OPTIONS: Final = orjson.OPT_NON_STR_KEYS | orjson.OPT_PASSTHROUGH_DATACLASS
@@ -46,7 +46,7 @@ class JsonFormatter(logging.Formatter):
         line: dict[str, Any] = {
             "level": record.levelname.lower(),
             "message": redact_text(message_of(record)),
-            "logger": redact_text(record.name),
+            "logger": redact(record.name),  # None in a record that was made by hand
         }
         for key, value in extra_fields(record).items():
             for name, clean in _redacted(key, value).items():
