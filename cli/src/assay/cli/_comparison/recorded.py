@@ -157,9 +157,8 @@ def _run(record: RunRecord) -> Iterator[tuple[str, Fact]]:
         yield from _in_three_signals(record.id, "start", "started", "")
     if record.end:
         yield from _in_three_signals(record.id, record.end, "finished", OUTCOMES[record.end])
-        if record.count("PIPELINE_START"):
-            yield SPAN, Fact("run", record.id, detail=f"{record.end} error={record.end == 'exception'}")
-            yield SPAN, Fact("trace", record.id, detail="1 of the run")
+        yield SPAN, Fact("run", record.id, detail=f"{record.end} error={record.end == 'exception'}")
+        yield SPAN, Fact("trace", record.id, detail="1 of the run")
     for event in record.events:
         kind = OTHERS.get(event.event_type_value)
         if kind is not None:
