@@ -48,7 +48,7 @@ def test_a_start_on_free_ports_is_tried_again_when_another_process_took_one(tmp_
     with socket.create_server(("127.0.0.1", 0)) as other:
         taken = f"127.0.0.1:{other.getsockname()[1]}"
         free = StackAddresses.free()
-        first = dataclasses.replace(free, host=dataclasses.replace(free.host, http=taken))
+        first = dataclasses.replace(free, host=dataclasses.replace(free.host, direct=taken))
         chosen = [first]
         kept = up.kept_free_addresses
         monkeypatch.setattr(up, "kept_free_addresses", lambda path: chosen.pop() if chosen else kept(path))
