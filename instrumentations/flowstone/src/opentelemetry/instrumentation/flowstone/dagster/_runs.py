@@ -19,6 +19,7 @@ from opentelemetry.instrumentation.flowstone.dagster._cause import SCHEDULE_TAG,
 from opentelemetry.instrumentation.flowstone.dagster._event_log import (
     NS_PER_SECOND,
     RUN_CANCELED,
+    RUN_ENDS,
     RUN_FAILED,
     RUN_SUCCEEDED,
     Report,
@@ -246,10 +247,10 @@ class Runs:
             executed.open()
 
     def _report_end(self, stored: Stored) -> None:
+        if not _is_first_end(stored):
+            return  # such as that of a process that was given up
         executed = self._executed.get(stored.run_id)
         record = stored.run_before
-        if record is not None and record.dagster_run.is_finished:
-            return  # Dagster may store a second end, such as that of a process that was given up
         tags: Mapping[str, str] = {} if record is None else record.dagster_run.tags
         if executed is not None and executed.is_open:
             executed.close(stored.event, tags)
@@ -260,6 +261,20 @@ class Runs:
             _emit_end(stored)
             if executed is None and stored.kind == RUN_FAILED:
                 _emit_run_error(stored)
+
+
+def _is_first_end(stored: Stored) -> bool:
+    """Return whether the event log has no earlier end of the run.
+
+    The status of the run does not decide: Dagster changes it after it has stored the event, and two processes
+    may store an end at the same time.
+    """
+    from dagster import DagsterEventType  # noqa: PLC0415 - Dagster is imported by then
+
+    ends = {DagsterEventType(kind) for kind in RUN_ENDS}
+    found = stored.instance.get_records_for_run(stored.run_id, of_type=ends, limit=1).records
+    first = found[0].event_log_entry if found else stored.entry
+    return (first.timestamp, first.dagster_event.event_type_value) == (stored.entry.timestamp, stored.kind)
 
 
 def _canceler_of(tags: Mapping[str, str]) -> dict[str, str | None]:
