@@ -126,7 +126,9 @@ class Prometheus:
         Raises:
             OSError: Prometheus cannot be reached.
         """
-        result = self._get("query", {"query": 'timestamp(up{job="assay"} == 1)'})["result"]
+        # timestamp() of an expression other than a series returns the time of the query.
+        succeeded = 'timestamp(up{job="assay"}) and (up{job="assay"} == 1)'
+        result = self._get("query", {"query": succeeded})["result"]
         return result[0]["value"][1] if result else ""
 
     def _get(self, path: str, parameters: Mapping[str, str]) -> Any:  # noqa: ANN401  any JSON value
