@@ -111,8 +111,9 @@ def _span(event: str, span: Mapping[str, Any], found: Mapping[str, Any]) -> Iter
     run = _text(found, keys.FLOWSTONE_RUN_ID)
     failed = span.get("status", {}).get("code") in (2, "STATUS_CODE_ERROR")
     if event == "run":
-        outcome = RESULTS.get(_text(found, keys.CICD_PIPELINE_RESULT), "unknown")
-        yield Fact("run", run, detail=f"{outcome} error={failed}")
+        # The span of an execution that was given up has no result: another process reports the run's end.
+        if result := _text(found, keys.CICD_PIPELINE_RESULT):
+            yield Fact("run", run, detail=f"{RESULTS.get(result, result)} error={failed}")
     elif event == "materialization":
         asset, partition = _text(found, keys.FLOWSTONE_ASSET), _text(found, keys.FLOWSTONE_PARTITION)
         status = "failure" if failed else _text(found, keys.FLOWSTONE_STATUS) or "success"

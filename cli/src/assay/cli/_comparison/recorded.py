@@ -137,14 +137,17 @@ def read_recorded(instance: DagsterInstance, jobs: set[str] | None = None) -> Fa
         jobs: The jobs whose runs are read; None reads all runs, the ticks and the series.
     """
     facts = Facts()
+    read: set[str] = set()
     for run in instance.get_runs():
         if jobs is None or run.job_name in jobs:
+            read.add(run.run_id)
             record = RunRecord(run, instance)
             for signal, fact in (*_run(record), *_assets(record), *_checks(record), *_transfers(record)):
                 facts.add(signal, fact)
-    if jobs is None:
-        for signal, fact in _ticks(instance):
+    for signal, fact in _ticks(instance):
+        if jobs is None or fact.run in read:
             facts.add(signal, fact)
+    if jobs is None:
         _add_series(facts)
     return facts
 
