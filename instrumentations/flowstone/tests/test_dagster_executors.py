@@ -118,4 +118,4 @@ def test_a_child_process_that_dies_is_an_error(dagster_telemetry, shop, instance
     assert not result.success
     (error,) = dagster_telemetry.events("flowstone.error")
     assert (error["subject"], error["origin"]) == ("op:dies", "op")
-    assert "exit code 3" in error["message"]
+    assert error["type"].endswith("ChildProcessCrashException")  # Dagster's record has no more
