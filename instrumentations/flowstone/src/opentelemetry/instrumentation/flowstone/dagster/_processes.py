@@ -46,8 +46,9 @@ class RelayedCommand(ChildProcessCommand):
         sender.start()
         try:
             for event in self._command.execute():
-                yield event
+                # Before the event: after a step that is tried again Dagster reads no more from this process.
                 yield from sender.drain()
+                yield event
         except GeneratorExit:
             raise
         except BaseException:
