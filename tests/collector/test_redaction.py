@@ -141,8 +141,9 @@ def leaked(batches: list[dict]) -> list[tuple[str, str]]:
 
 
 @pytest.mark.slow
-def test_no_secret_passes_the_gateway(make_collector, host, tools):
+def test_no_secret_passes_the_gateway(make_collector, host, metrics_address, tools):
     endpoint, files = host
+    page = f"http://{metrics_address}/metrics"
     with make_collector("gateway", ASSAY_HOST_GRPC_ENDPOINT=endpoint) as collector:
         url = f"http://{collector.addresses.otlp_http}/v1"
         for signal, body in (("traces", traces()), ("logs", logs()), ("metrics", metrics())):
@@ -150,8 +151,8 @@ def test_no_secret_passes_the_gateway(make_collector, host, tools):
         wanted = len(EXAMPLES)
         tools.eventually(lambda: files["logs"].read_text().count('"resource":') >= wanted)
         tools.eventually(lambda: files["traces"].read_text().count('"resource":') >= wanted)
-        tools.eventually(lambda: 'label="' in tools.get(collector.addresses.prometheus_url))
-        series = tools.get(collector.addresses.prometheus_url)
+        tools.eventually(lambda: 'label="' in tools.get(page))
+        series = tools.get(page)
     sent = [
         json.loads(line)
         for name in ("logs", "traces", "cdevents")
