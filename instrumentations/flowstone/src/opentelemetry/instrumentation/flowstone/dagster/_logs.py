@@ -34,4 +34,9 @@ def _is_line_of_context(record: logging.LogRecord) -> bool:
 def _export(line: logging.LogRecord) -> None:
     for handler in logging.getLogger().handlers:
         if type(handler).__module__.startswith(OTEL_HANDLERS) and line.levelno >= handler.level:
-            handler.handle(line)
+            # Not `handle`: its filters may print what no other handler handles, and Dagster's handlers do.
+            handler.acquire()
+            try:
+                handler.emit(line)
+            finally:
+                handler.release()
