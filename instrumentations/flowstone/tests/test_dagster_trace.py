@@ -27,7 +27,10 @@ def test_the_trace_is_in_the_run_s_tags(dagster_telemetry):
         tags = instance.get_run_by_id(result.run_id).tags
 
     (request,) = dagster_telemetry.named("flowstone.run.request")
-    assert tags["traceparent"] == f"00-{_trace_id(request)}-{request.context.span_id:016x}-03"
+    assert (
+        tags["traceparent"]
+        == f"00-{_trace_id(request)}-{request.context.span_id:016x}-{request.context.trace_flags:02x}"
+    )
     assert {_trace_id(span) for span in dagster_telemetry.spans()} == {_trace_id(request)}
 
 
