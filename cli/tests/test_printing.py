@@ -236,3 +236,26 @@ def test_a_file_of_another_user_is_named(log):
     with pytest.raises(Exception, match="another user owns the signing key"):
         store(log, record())
     assert key.exists()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="root starts the command as another user")
+def test_a_log_that_must_not_be_read_is_an_error(log):
+    # The folders above, and those of the modules, may be for root alone: the command opens the log's folder
+    # first, and reports another error, which imports what it needs.
+    code = (
+        "import os; from click.testing import CliRunner; from assay.cli.main import main;"
+        "os.chdir(os.environ['LOG']); CliRunner().invoke(main, ['audit', 'query', '--absent']);"
+        "os.setgroups([]); os.setgid(65534); os.setuid(65534); main()"
+    )
+    log.chmod(0o755)
+    done = subprocess.run(
+        [sys.executable, "-c", code, "audit", "query", "--db", "log.db"],
+        env={**os.environ, "LOG": str(log)},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert done.returncode == 2
+    assert "'log.db' is not readable" in done.stderr
+    assert "Traceback" not in done.stderr
