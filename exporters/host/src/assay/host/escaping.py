@@ -13,6 +13,8 @@ import threading
 import time
 from typing import Any
 
+from assay.endpoints import printable
+
 CHARACTERS = 300
 MESSAGE_CHARACTERS = 4000
 TRACEBACK_CHARACTERS = 20_000
@@ -30,14 +32,8 @@ def escaped(text: object, at_most: int = CHARACTERS) -> str:
     """
     shown = str(text)
     rest = len(shown) - at_most
-    shown = _printable(shown[:at_most].replace("\\", "\\\\"))
+    shown = printable(shown[:at_most].replace("\\", "\\\\"))
     return f"{shown}… ({rest} more characters)" if rest > 0 else shown
-
-
-def _printable(text: str) -> str:
-    if text.isprintable():
-        return text
-    return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)
 
 
 class EscapingFormatter(logging.Formatter):
@@ -47,13 +43,13 @@ class EscapingFormatter(logging.Formatter):
         """Return the formatted line."""
         shortened = record.message[:MESSAGE_CHARACTERS]
         rest = len(record.message) - len(shortened)
-        record.message = _printable(shortened) + (f"… ({rest} more characters)" if rest else "")
+        record.message = printable(shortened) + (f"… ({rest} more characters)" if rest else "")
         return super().formatMessage(record)
 
     def formatException(self, ei: Any) -> str:  # noqa: ANN401, N802  the base class's name
         """Return the traceback: its last part, each line without control characters."""
         text = super().formatException(ei)[-TRACEBACK_CHARACTERS:]
-        return "\n".join(f"  {_printable(line)}" for line in text.split("\n"))
+        return "\n".join(f"  {printable(line)}" for line in text.split("\n"))
 
 
 class RepetitionFilter(logging.Filter):
