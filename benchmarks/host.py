@@ -27,8 +27,9 @@ from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsSer
 from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord, ResourceLogs, ScopeLogs
 
 from assay.audit.record import to_pairs
-from assay.cli._collector.process import Addresses, CollectorProcess, free_address
+from assay.cli._collector.process import Addresses, CollectorProcess
 from assay.cli._collector.sources import find_collector
+from assay.cli._free_ports import free_address
 from assay.host import Batch
 from benchmarks.row import Row
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import json
-import socket
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from assay.cli._collector.process import Addresses, free_address
+from assay.cli._collector.process import Addresses
+from assay.cli._free_ports import free_addresses, is_free
 from assay.endpoints import parse_address
 
 
@@ -43,9 +43,8 @@ class HostAddresses:
         Args:
             reserved: The ports stay reserved until it is closed; by default they are released at once.
         """
-        with contextlib.ExitStack() as own:
-            kept = own if reserved is None else reserved
-            return cls(**{field.name: free_address(kept) for field in dataclasses.fields(cls)})
+        names = [field.name for field in dataclasses.fields(cls)]
+        return cls(**free_addresses(names, reserved))
 
 
 @dataclass(frozen=True)
@@ -83,19 +82,6 @@ def kept_free_addresses(path: Path) -> StackAddresses:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(dataclasses.asdict(chosen), indent=2), encoding="utf-8")
     return chosen
-
-
-def is_free(address: str) -> bool:
-    """Return whether this process could listen on a loopback address now."""
-    host, port = parse_address(address)
-    with socket.socket() as probe:
-        # As servers do: closed connections of an earlier server do not occupy its port.
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((host, port))
-        except OSError:
-            return False
-        return True
 
 
 def _read(path: Path) -> StackAddresses | None:

@@ -19,12 +19,13 @@ from pathlib import Path
 
 import yaml
 
-from assay.cli._addresses import HostAddresses, is_free
+from assay.cli._addresses import HostAddresses
 from assay.cli._collector.binary import CollectorBinary
 from assay.cli._collector.files import COMPOSITIONS
 from assay.cli._collector.process import Addresses, CollectorProcess
 from assay.cli._errors import StackError
 from assay.cli._folder import Folder
+from assay.cli._free_ports import is_free
 from assay.cli._loopback import answers
 from assay.cli._tokens import Tokens, load_or_create_tokens
 

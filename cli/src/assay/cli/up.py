@@ -11,12 +11,13 @@ from types import FrameType
 
 import click
 
-from assay.cli._addresses import StackAddresses, is_free, kept_free_addresses
+from assay.cli._addresses import StackAddresses, kept_free_addresses
 from assay.cli._collector.binary import CollectorBinary
 from assay.cli._collector.errors import CollectorError
 from assay.cli._collector.sources import Mode, find_collector
 from assay.cli._errors import StackError
 from assay.cli._folder import Folder
+from assay.cli._free_ports import is_free
 from assay.cli._options import collector_option, created_folder
 from assay.cli._private_files import write_private
 from assay.cli._progress import print_progress

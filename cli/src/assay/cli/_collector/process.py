@@ -7,7 +7,6 @@ import dataclasses
 import json
 import os
 import signal
-import socket
 import subprocess
 import time
 from collections.abc import Mapping, Sequence
@@ -15,6 +14,7 @@ from pathlib import Path
 from types import TracebackType
 
 from assay.cli._collector.errors import CollectorStartError
+from assay.cli._free_ports import free_addresses
 from assay.cli._loopback import answers
 
 _POLL_SECONDS = 0.1
@@ -38,9 +38,8 @@ class Addresses:
         Args:
             reserved: The ports stay reserved until it is closed; by default they are released at once.
         """
-        with contextlib.ExitStack() as own:
-            kept = own if reserved is None else reserved
-            return cls(**{field.name: free_address(kept) for field in dataclasses.fields(cls)})
+        names = [field.name for field in dataclasses.fields(cls)]
+        return cls(**free_addresses(names, reserved))
 
     @property
     def audit_url(self) -> str:
@@ -196,11 +195,3 @@ def _is_error(line: str) -> bool:
     except ValueError:
         return line.startswith(("Error:", "panic:"))
     return isinstance(entry, dict) and '"level":"error"' in line.replace(" ", "")
-
-
-def free_address(reserved: contextlib.ExitStack) -> str:
-    """Return a loopback address with a free port, and reserve the port until `reserved` is closed."""
-    listener = reserved.enter_context(socket.socket())
-    listener.bind(("127.0.0.1", 0))
-    host, port = listener.getsockname()
-    return f"{host}:{port}"

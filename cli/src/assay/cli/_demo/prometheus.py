@@ -15,8 +15,8 @@ from typing import Any
 
 import yaml
 
-from assay.cli._collector.process import free_address
 from assay.cli._demo.errors import DemoError
+from assay.cli._free_ports import free_address
 from assay.cli._loopback import answers, fetch
 
 START_SECONDS = 30

@@ -15,12 +15,14 @@ every batch that a Collector sends:
 """
 
 from assay.host._config import load_config
+from assay.host._fields import Address, Secret
 from assay.host._host import Host
 from assay.host._settings import HostConfig, LimitSettings
 from assay.host.errors import ConfigError, HostError, Rejected, Retry, StartError
 from assay.host.exporter import Batch, Encoding, Exporter, Peer, Request, Result, Signal
 
 __all__ = [
+    "Address",
     "Batch",
     "ConfigError",
     "Encoding",
@@ -34,6 +36,7 @@ __all__ = [
     "Request",
     "Result",
     "Retry",
+    "Secret",
     "Signal",
     "StartError",
     "load_config",

@@ -8,31 +8,18 @@ from __future__ import annotations
 import ssl
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 from typing_extensions import Self
 
-from assay.endpoints import check_token, is_loopback, parse_address
+from assay.endpoints import is_loopback, parse_address
+from assay.host._fields import Address, Secret
 from assay.host.exporter import Peer, Signal
 
 
 class _Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
-
-
-def _check_address(address: str) -> str:
-    parse_address(address)
-    return address
-
-
-def _check_secret(secret: SecretStr) -> SecretStr:
-    check_token(secret.get_secret_value())
-    return secret
-
-
-Address = Annotated[str, AfterValidator(_check_address)]
-Secret = Annotated[SecretStr, AfterValidator(_check_secret)]
 
 
 class Token(_Section):

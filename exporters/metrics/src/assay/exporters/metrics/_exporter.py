@@ -7,12 +7,12 @@ import sqlite3
 from collections.abc import Mapping
 from pathlib import Path
 from time import monotonic
-from typing import Annotated, ClassVar
+from typing import ClassVar
 
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
-from pydantic import AfterValidator, BaseModel, Field, SecretStr, model_validator
+from pydantic import BaseModel, Field, model_validator
 
-from assay.endpoints import check_token, is_loopback, parse_address
+from assay.endpoints import is_loopback, parse_address
 from assay.exporters.metrics import _metrics
 from assay.exporters.metrics._current import CurrentValues
 from assay.exporters.metrics._endpoint import MetricsEndpoint
@@ -20,32 +20,22 @@ from assay.exporters.metrics._exposition import encode
 from assay.exporters.metrics._points import Point, Unusable, read_points
 from assay.exporters.metrics._store import Limits, SeriesStore
 from assay.exporters.metrics.errors import StoreError
-from assay.host import Batch, Retry, Signal
+from assay.host import Address, Batch, Retry, Secret, Signal
 
 _log = logging.getLogger("assay.metrics")
 _PRUNE_SECONDS = 60.0
 _WARN_SECONDS = 60.0
 
 
-def _check_address(address: str) -> str:
-    parse_address(address)
-    return address
-
-
-def _check_secret(token: SecretStr) -> SecretStr:
-    check_token(token.get_secret_value())
-    return token
-
-
 class Settings(BaseModel, extra="forbid", hide_input_in_errors=True):
     """The exporter's section of the host's configuration."""
 
     database: Path = Field(description="SQLite file of the series. One exporter at a time can use it.")
-    address: Annotated[str, AfterValidator(_check_address)] = Field(
+    address: Address = Field(
         default="127.0.0.1:8889",
         description="`host:port` of `/metrics`; port 0 takes any free port.",
     )
-    token: Annotated[SecretStr, AfterValidator(_check_secret)] | None = Field(
+    token: Secret | None = Field(
         default=None, description="Bearer token that scrapers must present; required beyond loopback."
     )
     zero_seconds: float = Field(
