@@ -79,7 +79,7 @@ class Defaults:
 
     Args:
         catalogue: The registry, with the user's own; None: the generated one.
-        audit: Accepts audit records; None: there is no audit trail.
+        audit: Accepts audit records; None disables the audit trail.
         records: Whether this process records measurements.
     """
 
@@ -97,7 +97,7 @@ class Bridge:
         tracer_provider: None is the global one.
         meter_provider: None is the global one.
         logger_provider: None is the global one.
-        audit: Accepts audit records; None: there is no audit trail.
+        audit: Accepts audit records; None disables the audit trail.
         records: Whether this process records measurements; see `relay_recordings`.
 
     Attributes:

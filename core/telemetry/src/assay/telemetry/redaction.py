@@ -59,7 +59,7 @@ def configure(
         optional: Rules of the registry's optional shapes, such as `email`.
 
     Raises:
-        ValueError: There is no optional shape of that name.
+        ValueError: No optional shape has that name.
     """
     global _is_on, _own_keys, _own_shapes, _optional  # noqa: PLW0603 - one configuration to a process
     wanted = list(optional)
