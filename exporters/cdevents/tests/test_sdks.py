@@ -1,8 +1,7 @@
 """The official SDKs of CloudEvents read what the HTTP sink sends.
 
-The Go SDK of CDEvents is not tested here. It requires `tags` in each link; `test_mapping` checks that they
-are there. In binary mode neither SDK decodes an attribute beyond ASCII, which the HTTP binding (section
-3.1.3.2) percent-encodes; the attributes here are ASCII.
+`test_go_sdk` is about the Go SDK of CDEvents. In binary mode neither SDK decodes an attribute beyond ASCII,
+which the HTTP binding (section 3.1.3.2) percent-encodes; the attributes here are ASCII.
 """
 
 from __future__ import annotations
