@@ -6,12 +6,14 @@ import contextlib
 import socket
 import time
 
+import grpc
 import pytest
 import requests
 
 pytestmark = [pytest.mark.attack, pytest.mark.slow]
 
 PROTOBUF = {"content-type": "application/x-protobuf"}
+EXPORT_TRACES = "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
 TELEMETRY = {
     "auth": {"bearer": {"app": {"token": "traces-only", "signals": ["traces"]}, "auditor": "audits"}}
 }
@@ -124,6 +126,105 @@ def test_slow_uploads_leave_room_for_other_senders_listeners_and_audit(serve):
         while send(host, "http", "/v1/traces", "audits") != 429 and time.monotonic() < deadline:
             time.sleep(0.05)
         assert send(host, "http", "/v1/audit", "audits") == 200
+
+
+FEW = {"connections": 40, "read_timeout": 300}
+
+
+def connect_until_refused(stack, address, count, *, source="127.0.0.1"):
+    """Open connections that send nothing; return those that were accepted."""
+    opened = []
+    for _ in range(count):
+        with contextlib.suppress(OSError):
+            client = stack.enter_context(
+                socket.create_connection(address, timeout=30, source_address=(source, 0))
+            )
+            opened.append(client)
+    return opened
+
+
+def is_open(client):
+    """Return whether the host has left a connection open that sent nothing."""
+    client.settimeout(0)
+    try:
+        return client.recv(1) != b""
+    except BlockingIOError:
+        return True
+    except ConnectionError:
+        return False
+
+
+def open_request(stack, address, token):
+    """Send a request on a connection that stays open; return its status."""
+    client = connect(stack, address)
+    client.sendall(
+        b"POST /v1/traces HTTP/1.1\r\nHost: x\r\nContent-Type: application/x-protobuf\r\n"
+        b"Authorization: Bearer %b\r\nContent-Length: 0\r\n\r\n" % token
+    )
+    return client.recv(65536)[9:12]
+
+
+@pytest.mark.parametrize("listener", ["http", "health"])
+def test_connections_that_send_nothing_never_keep_a_sender_out(serve, listener):
+    host = serve({"name": "http", "protocol": "http", **TELEMETRY}, limits=FEW)
+    with contextlib.ExitStack() as stack:
+        connect_until_refused(stack, host.address(listener), 100)
+        if listener == "health":
+            assert host.health() == "ok"
+        else:
+            assert send(host, "http", "/v1/traces", "traces-only") == 200
+
+
+def test_a_token_takes_half_of_the_connections_and_leaves_the_rest_to_others(serve):
+    host = serve({"name": "http", "protocol": "http", **TELEMETRY}, limits=FEW)
+    with contextlib.ExitStack() as stack:
+        answers = [open_request(stack, host.address("http"), b"traces-only") for _ in range(60)]
+        assert (answers.count(b"200"), answers.count(b"429")) == (20, 40)
+        assert send(host, "http", "/v1/audit", "audits") == 200
+
+
+def test_an_address_takes_half_of_the_connections_before_it_presents_credentials(serve):
+    host = serve({"name": "http", "protocol": "http", **TELEMETRY}, limits=FEW)
+    with contextlib.ExitStack() as stack:
+        few = connect_until_refused(stack, host.address("http"), 5, source="127.0.0.2")
+        many = connect_until_refused(stack, host.address("http"), 60)
+        assert send(host, "http", "/v1/traces", "traces-only") == 200
+        assert all(is_open(client) for client in few)
+        assert sum(is_open(client) for client in many) <= 20
+
+
+def test_grpc_connections_that_send_nothing_never_keep_a_sender_out(serve):
+    host = serve({"name": "grpc", "protocol": "grpc", **TELEMETRY}, limits=FEW)
+    with contextlib.ExitStack() as stack:
+        for client in connect_until_refused(stack, host.address("grpc"), 60):
+            with contextlib.suppress(OSError):
+                client.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\0\0\0\x04" + bytes(5))  # settings
+        channel = stack.enter_context(grpc.insecure_channel(host.addresses["grpc"]))
+        metadata = (("authorization", "Bearer traces-only"),)
+        answer = channel.unary_unary(EXPORT_TRACES)(b"", timeout=30, metadata=metadata, wait_for_ready=True)
+        assert answer == b""
+
+
+def test_a_token_takes_half_of_the_grpc_connections(serve):
+    host = serve({"name": "grpc", "protocol": "grpc", **TELEMETRY}, limits=FEW)
+
+    def call(token):
+        # A channel of its own, so a connection of its own.
+        options = [("grpc.use_local_subchannel_pool", 1), ("grpc.arg", len(channels))]
+        channel = stack.enter_context(grpc.insecure_channel(host.addresses["grpc"], options))
+        channels.append(channel)
+        metadata = (("authorization", f"Bearer {token}"),)
+        try:
+            channel.unary_unary(EXPORT_TRACES)(b"", timeout=30, metadata=metadata)
+        except grpc.RpcError as error:
+            return error.code()
+        return grpc.StatusCode.OK
+
+    channels = []
+    with contextlib.ExitStack() as stack:
+        answers = [call("traces-only") for _ in range(25)]
+        assert answers == [grpc.StatusCode.OK] * 20 + [grpc.StatusCode.RESOURCE_EXHAUSTED] * 5
+        assert call("audits") is grpc.StatusCode.OK
 
 
 def test_headers_of_100_kb_are_refused_even_if_they_arrive_at_once(serve):

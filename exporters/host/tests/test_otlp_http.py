@@ -285,9 +285,8 @@ class TestCollector:
         assert post(host, f"/v1/{signal}", b"x" * 5000, self.right).status_code == status
 
 
-def connect(host):
-    name, port = host.host.addresses["http"]
-    return socket.create_connection((name, port), timeout=20)
+def connect(host, source="127.0.0.1"):
+    return socket.create_connection(host.host.addresses["http"], timeout=20, source_address=(source, 0))
 
 
 def test_a_client_that_sends_its_headers_slowly_is_disconnected(serve):
@@ -317,11 +316,10 @@ def test_the_size_of_the_headers_is_limited(serve):
 
 def test_the_number_of_connections_is_limited(serve):
     host = serve(limits={"connections": 2})
-    with connect(host) as one, connect(host) as two:
-        one.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
-        two.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
-        assert one.recv(100)
-        assert two.recv(100)
+    with connect(host) as one, connect(host, source="127.0.0.2") as two:
+        for client in (one, two):
+            client.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+            assert client.recv(1000).startswith(b"HTTP/1.1 404")
         with connect(host) as three:
             assert three.recv(100) == b""
 

@@ -46,9 +46,9 @@ def test_a_table_has_a_row_for_every_setting():
 
 
 def test_only_the_table_of_a_page_changes():
-    table = "<!-- settings: assay.host:HostConfig -->\nold\n<!-- end of settings -->"
+    table = "<!-- settings: assay.host:HostConfig -->\nstale row\n<!-- end of settings -->"
     updated = with_tables(f"before\n{table}\nafter\n")
     assert updated.startswith("before\n<!-- settings: assay.host:HostConfig -->\n\n| key | type |")
     assert updated.endswith(" |\n\n<!-- end of settings -->\nafter\n")
-    assert "old" not in updated
+    assert "stale row" not in updated
     assert with_tables(updated) == updated

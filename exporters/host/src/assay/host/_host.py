@@ -140,8 +140,8 @@ class Host:
         connections = connection_limit(limits.connections, len(self.config.listeners))
         if settings.protocol == "grpc":
             return GrpcServer(settings, self._intake, connections)
-        app = _otlp_http.make_app(settings, self._intake, routes)
         bound = bind(settings.name, settings.address, connections)
+        app = _otlp_http.make_app(settings, self._intake, routes, bound.connections)
         return HttpServer(settings.name, bound, app, limits, tls=settings.tls)
 
     def _routes(self) -> list[ExporterRoute]:

@@ -18,6 +18,7 @@ import grpc.aio
 
 from assay.host._authentication import Authentication
 from assay.host._decoding import REQUEST_TYPES, RequestBody, too_long
+from assay.host._grpc_connections import GrpcConnections, parse_peer
 from assay.host._intake import Intake, Origin
 from assay.host._refusal import Refusal, unexpected
 from assay.host._settings import LimitSettings, ListenerSettings, TLSSettings
@@ -56,15 +57,20 @@ class GrpcServer:
         self._settings = listener
         self._intake = intake
         self._server = grpc.aio.server(options=_options(intake.limits, connections))
-        self._server.add_generic_rpc_handlers((_Handlers(listener, intake),))
+        self._connections = GrpcConnections(connections)
+        self._server.add_generic_rpc_handlers((_Handlers(listener, intake, self._connections),))
         self.address = self._bind()
+        self._watch: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
         """Start to accept calls."""
         await self._server.start()
+        self._watch = asyncio.create_task(self._connections.watch(self.address[1]))
 
     async def stop(self) -> None:
         """Stop accepting calls; return when the calls in progress are answered or time out."""
+        if self._watch is not None:
+            self._watch.cancel()
         await self._server.stop(self._intake.limits.stop_timeout)
 
     def _bind(self) -> tuple[str, int]:
@@ -84,7 +90,8 @@ class GrpcServer:
 
 
 class _Handlers(grpc.GenericRpcHandler):
-    def __init__(self, listener: ListenerSettings, intake: Intake) -> None:
+    def __init__(self, listener: ListenerSettings, intake: Intake, connections: GrpcConnections) -> None:
+        self._connections = connections
         self._origin = Origin(listener.name, listener.peer)
         self._authentication = Authentication(listener.auth)
         self._intake = intake
@@ -123,11 +130,14 @@ class _Handlers(grpc.GenericRpcHandler):
     ) -> None:
         intake = self._intake
         sender = self._authentication.authenticate(metadata.get("authorization"))
+        peer = parse_peer(context.peer())
+        name = sender.name or peer.machine
+        self._connections.authenticated(peer, name)
         if signal is None:
             raise Refusal(404, f"unknown method {escaped(method)!r}; there are {', '.join(METHODS)}")
         sender.require(signal)
         workers = intake.route(signal, metadata.get("assay-exporter"))
-        with intake.admit(signal, self._origin, sender.name or _host(context.peer())) as reservation:
+        with intake.admit(signal, self._origin, name) as reservation:
             data = await self._read(signal, context)
             reservation.grow(len(data))
             body = RequestBody(signal, data, "protobuf", gzip=data.startswith(GZIP_MAGIC))
@@ -155,11 +165,6 @@ async def _read_two(context: _Untyped) -> tuple[_Untyped, _Untyped]:
     """Return the message of a call and what follows it: `_END` for a unary call."""
     message = await context.read()
     return message, _END if message is _END else await context.read()
-
-
-def _host(peer: str) -> str:
-    """Return the address of a peer such as `ipv4:127.0.0.1:50000`, without its port."""
-    return peer.rpartition(":")[0]
 
 
 def _options(limits: LimitSettings, connections: int) -> list[tuple[str, int]]:

@@ -21,6 +21,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from assay.host._admission import Reservation
 from assay.host._authentication import Authentication, Sender
 from assay.host._config import nearest
+from assay.host._connections import Connections, Peer
 from assay.host._decoding import RequestBody, too_long
 from assay.host._intake import Intake, Origin
 from assay.host._refusal import Refusal, unexpected
@@ -34,7 +35,9 @@ PROTOBUF = "application/x-protobuf"
 JSON = "application/json"
 
 
-def make_app(listener: ListenerSettings, intake: Intake, routes: Sequence[ExporterRoute]) -> ASGIApp:
+def make_app(
+    listener: ListenerSettings, intake: Intake, routes: Sequence[ExporterRoute], connections: Connections
+) -> ASGIApp:
     """Return the application of one listener: OTLP's paths, and the exporters' routes."""
     origin = Origin(listener.name, listener.peer)
 
@@ -62,7 +65,7 @@ def make_app(listener: ListenerSettings, intake: Intake, routes: Sequence[Export
         exception_handlers={HTTPException: http_error},
     )
     app.router.redirect_slashes = False
-    return _Authenticated(app, Authentication(listener.auth), intake, origin)
+    return _Authenticated(app, Authentication(listener.auth), intake, origin, connections)
 
 
 class ExporterRoute(NamedTuple):
@@ -92,13 +95,21 @@ def _guarded(route: ExporterRoute, intake: Intake, origin: Origin) -> BaseRoute:
 
 
 class _Authenticated:
-    """Authenticates every request, whatever its path."""
+    """Authenticates every request, whatever its path, and counts its connection for its sender."""
 
-    def __init__(self, app: ASGIApp, authentication: Authentication, intake: Intake, origin: Origin) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        authentication: Authentication,
+        intake: Intake,
+        origin: Origin,
+        connections: Connections,
+    ) -> None:
         self._app = app
         self._authentication = authentication
         self._intake = intake
         self._origin = origin
+        self._connections = connections
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         state: dict[str, Any] = scope.setdefault("state", {})
@@ -110,7 +121,11 @@ class _Authenticated:
 
         request = Request(scope, receive_and_note_end)
         try:
-            request.state.sender = self._authentication.authenticate(request.headers.get("authorization"))
+            sender = self._authentication.authenticate(request.headers.get("authorization"))
+            if request.client is not None:
+                peer = Peer.parse(*request.client)
+                self._connections.authenticated(peer, sender.name or peer.machine)
+            request.state.sender = sender
         except Refusal as refusal:
             response = await _refuse(request, refusal, self._intake, self._origin)
             await response(scope, receive, send)

@@ -168,7 +168,8 @@ class LimitSettings(_Section):
         default=1024,
         ge=1,
         description="Open connections of one listener, fewer if the process may not open so many files"
-        " (`RLIMIT_NOFILE`). Beyond it a connection is closed.",
+        " (`RLIMIT_NOFILE`). One sender may have half: beyond it 429. One address may have half without an"
+        " authenticated request: beyond it the oldest of these is closed.",
     )
     read_timeout: float = Field(
         default=30,

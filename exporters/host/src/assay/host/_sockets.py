@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import errno
 import resource
+import select
 import socket
+from contextlib import suppress
 from typing import Any
 
 from assay.endpoints import parse_address
+from assay.host._connections import Connections, Peer
 from assay.host.errors import StartError
 
 RESERVED_FILES = 192
@@ -33,40 +36,51 @@ def connection_limit(configured: int, listeners: int) -> int:
 
 
 class LimitedSocket(socket.socket):
-    """A listening socket that closes a new connection at once when it has as many as it may have.
+    """A listening socket that accepts as many connections as `connections` allows.
 
     A connection counts from `accept` until its socket is closed, so a TLS handshake counts too.
     """
 
-    connections = 1
+    connections: Connections
 
     def accept(self) -> tuple[socket.socket, Any]:
         """Accept a connection.
 
         Raises:
-            BlockingIOError: No connection waits, or the one that waited was closed.
+            BlockingIOError: No connection waits, it has to wait until another is closed, or it was closed.
         """
+        is_full = len(self.connections) >= self.connections.limit
+        if is_full and self._one_waits() and self.connections.make_room():
+            raise BlockingIOError  # the new connection stays in the backlog until the other is closed
         accepted, address = super().accept()
-        open_connections = self.__dict__.setdefault("open", set[int]())
-        if len(open_connections) >= self.connections:
+        if is_full:
             accepted.close()
             raise BlockingIOError
-        return _Counted(accepted, open_connections), address
+        return _Counted(accepted, Peer.parse(*address[:2]), self.connections), address
+
+    def _one_waits(self) -> bool:
+        poll = select.poll()
+        poll.register(self, select.POLLIN)
+        return bool(poll.poll(0))
 
 
 class _Counted(socket.socket):
-    """A connection that leaves the set of open ones when it is closed."""
+    """A connection that counts until it is closed."""
 
-    def __init__(self, accepted: socket.socket, open_connections: set[int]) -> None:
+    def __init__(self, accepted: socket.socket, peer: Peer, connections: Connections) -> None:
         super().__init__(accepted.family, accepted.type, accepted.proto, accepted.detach())
-        self._open = open_connections
-        self._number = self.fileno()
-        open_connections.add(self._number)
+        self._peer = peer
+        self._connections = connections
+        connections.add(peer, self._end)
 
     def close(self) -> None:
-        # First: the next connection may get the same number.
-        self._open.discard(self._number)
+        self._connections.remove(self._peer)
         super().close()
+
+    def _end(self) -> None:
+        """Let the connection's owner read the end of the stream: it closes the connection then."""
+        with suppress(OSError):  # its peer has closed it
+            self.shutdown(socket.SHUT_RDWR)
 
 
 def bind(listener: str, address: str, connections: int = 1) -> LimitedSocket:
@@ -84,7 +98,7 @@ def bind(listener: str, address: str, connections: int = 1) -> LimitedSocket:
     try:
         family, kind, protocol, _, name = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         bound = LimitedSocket(family, kind, protocol)
-        bound.connections = connections
+        bound.connections = Connections(connections)
         try:
             bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             bound.bind(name)
