@@ -19,7 +19,8 @@ import pytest
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 
 from assay.cli._collector.files import COMPOSITIONS
-from assay.cli._collector.process import CollectorProcess, free_address
+from assay.cli._collector.process import CollectorProcess
+from assay.cli._free_ports import free_address
 from assay.host import Host, HostConfig
 
 TOKEN = "the-collector's-token"
