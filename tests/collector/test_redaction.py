@@ -12,7 +12,13 @@ import pytest
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
-from opentelemetry.proto.common.v1.common_pb2 import AnyValue, ArrayValue, KeyValue, KeyValueList
+from opentelemetry.proto.common.v1.common_pb2 import (
+    AnyValue,
+    ArrayValue,
+    InstrumentationScope,
+    KeyValue,
+    KeyValueList,
+)
 from opentelemetry.proto.metrics.v1.metrics_pb2 import AggregationTemporality
 from opentelemetry.proto.trace.v1.trace_pb2 import Status
 
@@ -48,19 +54,24 @@ def attributes(example: Example, *, is_whole: bool) -> list[KeyValue]:
     return [*found, pair(secret, "key")] if is_whole else found
 
 
+def fill_scope(scope: InstrumentationScope, example: Example, every: list[KeyValue]) -> None:
+    scope.name = scope.version = example.text
+    scope.attributes.extend(every)
+
+
 def traces() -> bytes:
     request = ExportTraceServiceRequest()
     for number, (shape, example) in enumerate(EXAMPLES, 1):
         every = attributes(example, is_whole=shape.is_whole)
-        resource = request.resource_spans.add()
+        resource = request.resource_spans.add(schema_url=example.text)
         resource.resource.attributes.extend(every)
-        scope = resource.scope_spans.add()
-        scope.scope.name = example.text
-        scope.scope.attributes.extend(every)
+        scope = resource.scope_spans.add(schema_url=example.text)
+        fill_scope(scope.scope, example, every)
         span = scope.spans.add(
             trace_id=number.to_bytes(16, "big"),
             span_id=number.to_bytes(8, "big"),
             name=example.text,
+            trace_state=f"k={example.text}",
             kind=1,
             start_time_unix_nano=time.time_ns() - 10**6,
             end_time_unix_nano=time.time_ns(),
@@ -83,10 +94,10 @@ def logs() -> bytes:
     request = ExportLogsServiceRequest()
     for shape, example in EXAMPLES:
         every = attributes(example, is_whole=shape.is_whole)
-        resource = request.resource_logs.add()
+        resource = request.resource_logs.add(schema_url=example.text)
         resource.resource.attributes.extend(every)
-        scope = resource.scope_logs.add()
-        scope.scope.name = example.text
+        scope = resource.scope_logs.add(schema_url=example.text)
+        fill_scope(scope.scope, example, every)
         for body in (text(example.text), *(attribute.value for attribute in every[1:3])):
             scope.log_records.add(
                 event_name=example.text, severity_text=example.text, body=body, attributes=every
@@ -107,6 +118,24 @@ def metrics() -> bytes:
         metric.sum.data_points.add(
             as_int=3, attributes=[pair("label", example.text), pair("token", "by-its-key")], **at
         )
+    return request.SerializeToString()
+
+
+POINTS = ("sum", "gauge", "histogram", "exponential_histogram", "summary")
+
+
+def metrics_everywhere() -> bytes:
+    request = ExportMetricsServiceRequest()
+    at = {"time_unix_nano": time.time_ns(), "start_time_unix_nano": time.time_ns() - 10**9}
+    for shape, example in EXAMPLES:
+        every = attributes(example, is_whole=shape.is_whole)
+        resource = request.resource_metrics.add(schema_url=example.text)
+        resource.resource.attributes.extend(every)
+        scope = resource.scope_metrics.add(schema_url=example.text)
+        fill_scope(scope.scope, example, every)
+        for kind in POINTS:
+            metric = scope.metrics.add(name=example.text, description=example.text, unit=example.text)
+            getattr(metric, kind).data_points.add(attributes=every, **at)
     return request.SerializeToString()
 
 
@@ -170,6 +199,25 @@ def test_no_secret_passes_the_gateway(make_collector, host, metrics_address, too
         ".resourceSpans.scopeSpans.spans.attributes.value.stringValue",
     ):
         assert set(KEPT) <= set(places(sent)[place])
+
+
+@pytest.mark.slow
+def test_no_secret_passes_the_metrics_pipeline(make_collector, host, tools, tmp_path):
+    endpoint, files = host
+    to_lines = tmp_path / "lines.yaml"
+    to_lines.write_text("exporters: {otlp_grpc/metrics: {headers: {assay-exporter: logs}}}")
+    with make_collector("gateway", configs=(to_lines,), ASSAY_HOST_GRPC_ENDPOINT=endpoint) as collector:
+        url = f"http://{collector.addresses.otlp_http}/v1/metrics"
+        assert tools.post(url, metrics_everywhere())[0] == 200
+        tools.eventually(lambda: files["logs"].read_text().count('"resource":') >= len(EXAMPLES))
+    sent = [json.loads(line) for line in files["logs"].read_text().splitlines()]
+    assert leaked(sent) == []
+    assert "by-its-key" not in {value for _, value in strings(sent)}
+    names = places(sent)[".resourceMetrics.scopeMetrics.metrics.name"]
+    assert len(names) == len(POINTS) * len(EXAMPLES)
+    for kind in ("sum", "gauge", "histogram", "exponentialHistogram", "summary"):
+        place = f".resourceMetrics.scopeMetrics.metrics.{kind}.dataPoints.attributes.value.stringValue"
+        assert len(places(sent)[place]) >= len(EXAMPLES)
 
 
 @pytest.mark.parametrize("key", RULES.keys.match)

@@ -40,8 +40,23 @@ except ValueError:
 """
 
 
+HEADERS = """
+from opentelemetry import baggage, propagate
+headers = {}
+propagate.inject(headers, baggage.set_baggage("token", "hunter2", baggage.set_baggage("tenant", "acme")))
+print(headers)
+"""
+
+
 def json_lines(text: str) -> list[dict]:
     return [json.loads(line) for line in text.splitlines()]
+
+
+def test_no_secret_leaves_in_the_baggage_of_a_request(instrumented):
+    done = instrumented(HEADERS)
+    assert done.returncode == 0, done.stderr
+    assert "tenant=acme" in done.stdout
+    assert "hunter2" not in done.stdout
 
 
 def test_all_signals_arrive_without_settings(instrumented, receiver):

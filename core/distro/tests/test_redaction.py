@@ -7,12 +7,17 @@ import math
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
+from urllib.parse import unquote_plus
 
 import pytest
 from opentelemetry._logs import LogRecord, SeverityNumber
+from opentelemetry.baggage import set_baggage
+from opentelemetry.baggage.propagation import W3CBaggagePropagator
 from opentelemetry.exporter.otlp.proto.common._log_encoder import encode_logs
 from opentelemetry.exporter.otlp.proto.common.metrics_encoder import encode_metrics
 from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
+from opentelemetry.propagators.composite import CompositePropagator
+from opentelemetry.propagators.textmap import default_setter
 from opentelemetry.sdk._logs import LoggerProvider
 from opentelemetry.sdk._logs.export import InMemoryLogRecordExporter
 from opentelemetry.sdk.metrics import MeterProvider
@@ -25,10 +30,21 @@ from opentelemetry.sdk.metrics.export import (
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
-from opentelemetry.trace import Link, SpanContext, Status, StatusCode, TraceFlags
+from opentelemetry.trace import (
+    Link,
+    NonRecordingSpan,
+    SpanContext,
+    Status,
+    StatusCode,
+    TraceFlags,
+    TraceState,
+    set_span_in_context,
+)
+from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from assay.distro._json_logs import JsonFormatter
 from assay.distro._processors import log_processor, redact_metrics, span_processor
+from assay.distro._propagation import RedactingPropagator
 from assay.semconv._redaction import rules
 from assay.semconv.registry import definitions
 
@@ -51,6 +67,7 @@ SPAN_PLACES: dict[str, Callable[[TracerProvider, str], None]] = {
     "scope": lambda p, s: p.get_tracer(s).start_span("n").end(),
     "scope version": lambda p, s: p.get_tracer("t", s).start_span("n").end(),
     "scope attribute": lambda p, s: p.get_tracer("t", attributes={"k": s}).start_span("n").end(),
+    "schema": lambda p, s: p.get_tracer("t", schema_url=s).start_span("n").end(),
 }
 LOG_PLACES: dict[str, dict[str, Callable[[str], object]]] = {
     "body": {"body": lambda s: s},
@@ -153,6 +170,69 @@ def test_no_secret_leaves_in_what_a_span_carries(place):
     assert leaks(sent) == []
 
 
+def in_trace_state(secret: str) -> SpanContext:
+    state = TraceState([("other", "1"), ("k", secret)])
+    return SpanContext(1, 2, is_remote=True, trace_flags=TraceFlags(1), trace_state=state)
+
+
+FOR_TRACE_STATE = [
+    (rule, example) for rule, example in EXAMPLES if "k" in in_trace_state(example.text).trace_state
+]
+"""Those that the API keeps: a value has no comma and no equals sign."""
+
+
+def test_no_secret_leaves_in_a_trace_state():
+    assert len(FOR_TRACE_STATE) > 70
+    for rule, example in FOR_TRACE_STATE:
+        context = in_trace_state(example.text)
+        parent = set_span_in_context(NonRecordingSpan(context))
+        exporter = InMemorySpanExporter()
+        provider = TracerProvider(shutdown_on_exit=False)
+        provider.add_span_processor(span_processor(exporter))
+        provider.get_tracer("t").start_span("n", parent, links=[Link(context)]).end()
+        provider.shutdown()
+        [span] = exporter.get_finished_spans()
+        for sent in (span.context, span.links[0].context):
+            assert sent.trace_state["other"] == "1"
+            assert example.secret not in sent.trace_state.to_header(), rule
+
+
+def test_no_secret_leaves_in_baggage_or_the_trace_state_of_a_request():
+    propagator = RedactingPropagator(
+        CompositePropagator([TraceContextTextMapPropagator(), W3CBaggagePropagator()])
+    )
+    for rule, example in EXAMPLES:
+        for place in ("value", "key", "secret key"):
+            pair = {
+                "value": ("k", example.text),
+                "key": (example.text, "v"),
+                "secret key": ("password", "v"),
+            }[place]
+            carrier: dict[str, str] = {}
+            context = set_baggage(*pair, set_baggage("tenant", "acme"))
+            propagator.inject(
+                carrier, set_span_in_context(NonRecordingSpan(in_trace_state(example.text)), context)
+            )
+            sent = unquote_plus(carrier["baggage"])
+            assert "tenant=acme" in sent
+            assert example.secret not in sent + carrier["tracestate"], (rule, place)
+            assert "password=v" not in sent
+            assert carrier["traceparent"] == f"00-{1:032x}-{2:016x}-01"
+
+
+def test_a_clean_context_is_propagated_as_it_is():
+    context = set_baggage("tenant", "acme", set_span_in_context(NonRecordingSpan(in_trace_state("clean"))))
+    seen = []
+
+    class Watching(TraceContextTextMapPropagator):
+        def inject(self, carrier, context=None, setter=default_setter):
+            seen.append(context)
+
+    RedactingPropagator(Watching()).inject({}, context)
+    assert seen == [context]
+    assert seen[0] is context
+
+
 @pytest.mark.parametrize("place", LOG_PLACES)
 def test_no_secret_leaves_in_a_log_record(place):
     fields = LOG_PLACES[place]
@@ -178,6 +258,14 @@ METRIC_PLACES: dict[str, Callable[[MeterProvider, str], None]] = {
 @pytest.mark.parametrize("place", METRIC_PLACES)
 def test_no_secret_leaves_in_a_metric(place):
     assert leaks(lambda secret: series(lambda p: METRIC_PLACES[place](p, secret))) == []
+
+
+def test_no_secret_leaves_in_a_unit():
+    short = [example for _, example in EXAMPLES if example.text.isascii() and len(example.text) < 64]
+    assert len(short) > 80
+    for example in short:
+        sent = series(lambda p, unit=example.text: p.get_meter("m").create_counter("c", unit).add(1))
+        assert example.secret not in sent.decode("utf-8", "replace")
 
 
 def test_no_secret_leaves_in_a_resource_of_metrics():

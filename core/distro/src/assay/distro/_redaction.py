@@ -16,10 +16,10 @@ from opentelemetry.sdk.metrics.export import Metric, MetricsData, ResourceMetric
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import Event, ReadableSpan
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
-from opentelemetry.trace import Link, Status
+from opentelemetry.trace import Link, SpanContext, Status, TraceState
 from opentelemetry.util.types import Attributes
 
-from assay.telemetry.redaction import redact, redact_metadata, redact_text
+from assay.telemetry.redaction import REDACTED, redact, redact_metadata, redact_text
 
 _Item = TypeVar("_Item")
 
@@ -29,6 +29,7 @@ def redacted_span(span: ReadableSpan) -> ReadableSpan:
     # The properties return a new object at each call, so each is called once.
     contents: dict[str, tuple[Any, Callable[[Any], Any]]] = {
         "_name": (span.name, redact_text),
+        "_context": (span.context, redacted_context),
         "_attributes": (span.attributes, _attributes),
         "_events": (span.events, lambda events: _each(events, _event)),
         "_links": (span.links, lambda links: _each(links, _link)),
@@ -73,16 +74,34 @@ def redacted_metrics(data: MetricsData) -> MetricsData:
     return _replaced(data, resource_metrics=_each(data.resource_metrics, _resource_metrics))
 
 
+def redacted_context(context: SpanContext) -> SpanContext:
+    """Return the span context, or a copy without the secrets in its trace state."""
+    if not context or not context.trace_state:
+        return context
+    clean = redact_metadata(context.trace_state)
+    if clean is context.trace_state:
+        return context
+    # TraceState leaves out an entry whose redacted value has a form that W3C Trace Context does not allow.
+    state = TraceState([(key, value) for key, value in clean.items() if key != REDACTED])
+    return SpanContext(context.trace_id, context.span_id, context.is_remote, context.trace_flags, state)
+
+
 def _resource_metrics(item: ResourceMetrics) -> ResourceMetrics:
     return _replaced(
         item,
         resource=_RESOURCES.redacted(item.resource),
         scope_metrics=_each(item.scope_metrics, _scope_metrics),
+        schema_url=_text(item.schema_url),
     )
 
 
 def _scope_metrics(item: ScopeMetrics) -> ScopeMetrics:
-    return _replaced(item, scope=_scope(item.scope), metrics=_each(item.metrics, _metric))
+    return _replaced(
+        item,
+        scope=_scope(item.scope),
+        metrics=_each(item.metrics, _metric),
+        schema_url=_text(item.schema_url),
+    )
 
 
 def _metric(metric: Metric) -> Metric:
@@ -91,6 +110,7 @@ def _metric(metric: Metric) -> Metric:
         metric,
         name=redact_text(metric.name),
         description=_text(metric.description),
+        unit=_text(metric.unit),
         data=_replaced(data, data_points=_each(data.data_points, _point)),
     )
 
@@ -116,12 +136,9 @@ class _Resources:
         last = self._last
         if last is not None and last[0] is resource:
             return last[1]
-        attributes = _attributes(resource.attributes)
-        clean = (
-            resource
-            if attributes is resource.attributes
-            else Resource(dict(attributes or {}), resource.schema_url)
-        )
+        attributes, schema = _attributes(resource.attributes), _text(resource.schema_url)
+        is_clean = attributes is resource.attributes and schema is resource.schema_url
+        clean = resource if is_clean else Resource(dict(attributes or {}), schema)
         self._last = (resource, clean)
         return clean
 
@@ -132,10 +149,13 @@ _RESOURCES = _Resources()
 def _scope(scope: InstrumentationScope | None) -> InstrumentationScope | None:
     if scope is None:
         return None
-    name, version, attributes = redact_text(scope.name), _text(scope.version), _attributes(scope.attributes)
-    if name is scope.name and version is scope.version and attributes is scope.attributes:
+    name, version, schema = redact_text(scope.name), _text(scope.version), _text(scope.schema_url)
+    attributes = _attributes(scope.attributes)
+    if (name, version, schema) == (scope.name, scope.version, scope.schema_url) and (
+        attributes is scope.attributes
+    ):
         return scope
-    return InstrumentationScope(name, version, scope.schema_url, attributes)
+    return InstrumentationScope(name, version, schema, attributes)
 
 
 def _attributes(attributes: Mapping[str, Any] | None) -> Attributes:
@@ -154,8 +174,10 @@ def _event(event: Any) -> Any:  # noqa: ANN401 - upstream's type differs between
 
 
 def _link(link: Link) -> Link:
-    attributes = _attributes(link.attributes)
-    return link if attributes is link.attributes else Link(link.context, attributes)
+    context, attributes = redacted_context(link.context), _attributes(link.attributes)
+    if context is link.context and attributes is link.attributes:
+        return link
+    return Link(context, attributes)
 
 
 def _status(status: Status) -> Status:

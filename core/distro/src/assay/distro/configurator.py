@@ -39,6 +39,7 @@ class AssayConfigurator(_OTelSDKConfigurator):
         with _otel_variables.environment(changes):
             super()._configure(**_components(settings), **kwargs)  # pyright: ignore[reportUnknownMemberType]
         _redact_metrics()
+        _redact_propagation()
         _lifecycle.set_up(settings)
 
 
@@ -65,6 +66,12 @@ def _redact_metrics() -> None:
     from assay.distro._processors import redact_metrics  # noqa: PLC0415 - as above
 
     redact_metrics(get_meter_provider())
+
+
+def _redact_propagation() -> None:
+    from assay.distro._propagation import install  # noqa: PLC0415 - not if disabled
+
+    install()
 
 
 def _set_up_logs(settings: Settings) -> None:
