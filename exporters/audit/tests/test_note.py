@@ -44,6 +44,14 @@ def test_the_specifications_checkpoint_parses():
     assert Checkpoint.parse(text + "an extension line\n") == checkpoint
 
 
+def test_a_note_with_a_control_character_is_refused_although_its_signature_is_right(signing, ours):
+    """Go's sumdb/note refuses it too, so no other tool could read what this one accepted."""
+    text = f"{ours.name}\n3\n{base64.b64encode(bytes(32)).decode()}\nred \x1b[31m\n"
+    signature = base64.b64encode(ours.id + signing.sign(text.encode())).decode()
+    with pytest.raises(SignatureError, match="control characters"):
+        open_checkpoint(f"{text}\n— {ours.name} {signature}\n", ours)
+
+
 def test_a_signed_checkpoint_opens_also_with_a_witness_signature(signing, ours):
     checkpoint = Checkpoint(ours.name, 3, bytes(32))
     note = sign(checkpoint, signing)
@@ -62,6 +70,11 @@ def test_a_signed_checkpoint_opens_also_with_a_witness_signature(signing, ours):
         lambda note: note.replace("— ", "-- "),
         lambda note: "",
         lambda note: note.replace("— audit.test/log", "— audit.test/wrong"),
+        lambda note: note.replace("\n3\n", "\n3\nan extension\twith a tab\n"),
+        lambda note: note.replace("\n3\n", "\n3\n\x1b[2J\n"),
+        lambda note: note + "— two words+plus Uw2QOkn8srV1yJGh\n",
+        lambda note: note + "— other.example Uw2QOkn8srV1yJGh\n" * 100,
+        lambda note: note.replace("\n3\n", "\n3\n\ud800\n"),
     ],
 )
 def test_a_changed_note_does_not_open(signing, ours, change):
@@ -83,6 +96,9 @@ def test_another_key_does_not_open_a_checkpoint(signing, ours):
         "a\n-1\n" + base64.b64encode(bytes(32)).decode() + "\n",
         "a\n1\nAAAA\n",
         "a\n1\n!!!\n",
+        f"a\n{2**64}\n" + base64.b64encode(bytes(32)).decode() + "\n",
+        f"a\n{'9' * 5000}\n" + base64.b64encode(bytes(32)).decode() + "\n",
+        "a\n\u0661\n" + base64.b64encode(bytes(32)).decode() + "\n",
         "\n1\n" + base64.b64encode(bytes(32)).decode() + "\n",
         "a\n1\n" + base64.b64encode(bytes(32)).decode(),
     ],

@@ -1,7 +1,6 @@
 """The audit record: the fields that a caller fills in, and the check that every valid record passes.
 
-The fields are those of the OpenTelemetry audit data model (draft). The lengths are those of the audit log's
-columns.
+The fields are those of the OpenTelemetry audit data model (draft).
 """
 
 from __future__ import annotations
@@ -48,8 +47,13 @@ _MANDATORY = (
     keys.AUDIT_ACTION,
     keys.AUDIT_OUTCOME,
 )
+_OPTIONAL_TEXTS = (
+    keys.AUDIT_TARGET_ID,
+    keys.AUDIT_TARGET_TYPE,
+    keys.AUDIT_SOURCE_ID,
+    keys.AUDIT_SOURCE_TYPE,
+)
 DEPTH = 16  # of values within values: servers that limit nested messages to 64 accept it
-_EVENT_LENGTH = 100  # characters, as the audit log's column
 _INT64 = range(-(2**63), 2**63)
 
 
@@ -59,20 +63,20 @@ class AuditRecord:
 
     Args:
         event_name: What happened, such as `flowstone.checkpoint.approved`.
-        action: Upper-case verb, such as `APPROVE`.
+        action: A verb, by convention in upper case, such as `APPROVE`.
         outcome: `success`, `failure` or `unknown`.
         actor_id: Who acted. Empty: the actor of the context (`assay.audit.actor`), else `system`.
         actor_type: `user`, `service` or `system`. Empty: `user` if `actor_id` is given, else the context's.
         target_id: The object of the action.
         target_type: The type of that object.
         source_id: The address that the action came from.
-        source_type: `ipv4`, `ipv6` or `hostname`.
+        source_type: `ipv4`, `ipv6`, `hostname`, or another type.
         schema_version: Version of the schema of `body` and `attributes`.
         body: Details: None, a string, number, bool or bytes, or a sequence or mapping of such values.
         attributes: Other attributes, such as `assay.correlation_id`.
         time_unix_nano: When it happened, in ns since 1970. 0: now.
         observed_time_unix_nano: When it was observed, never before it happened. 0: now.
-        record_id: UUID v4, the same in every retry. Empty: a new one.
+        record_id: The same in every retry; a UUID v4 is recommended. Empty: a new UUID v4.
         trace_id: 16 bytes. Empty: that of the current span, if there is one.
         span_id: 8 bytes; goes with `trace_id`.
     """
@@ -162,6 +166,8 @@ def to_value(value: Any, depth: int = DEPTH) -> AnyValue:  # noqa: ANN401, PLR09
 def check(content: Content) -> str:
     """Check that a log record's content is a valid audit record, and return the record's id.
 
+    Only requirements of the data model ("MUST") are checked; `deviations` returns recommendations.
+
     Args:
         content: As returned by `assay.audit.canonical.content`.
 
@@ -179,37 +185,46 @@ def check(content: Content) -> str:
         raise _missing(attributes) from None
     if not (record_id and actor and actor_type and action and outcome):
         raise _missing(attributes)
-    if not _UUID4(record_id):
-        raise RecordError(f"{keys.AUDIT_RECORD_ID} {record_id[:64]!r} must be a lower-case UUID v4")
     if actor_type not in ACTOR_TYPES:
         raise _not_one_of(keys.AUDIT_ACTOR_TYPE, actor_type, ACTOR_TYPES)
     if outcome not in OUTCOMES:
         raise _not_one_of(keys.AUDIT_OUTCOME, outcome, OUTCOMES)
-    if not action.isupper():
-        raise RecordError(f"{keys.AUDIT_ACTION} {action[:64]!r} must be an upper-case verb, such as APPROVE")
-    _check_length(keys.AUDIT_ACTOR_ID, actor, 255)
-    _check_length(keys.AUDIT_ACTION, action, 100)
     _check_optional(attributes)
     _check_event(content)
     return record_id
 
 
-def _check_optional(attributes: dict[str, Content]) -> None:
-    if (target := attributes.get(keys.AUDIT_TARGET_ID)) is not None:
-        _check_length(keys.AUDIT_TARGET_ID, _text(keys.AUDIT_TARGET_ID, target), 255)
-    if (kind := attributes.get(keys.AUDIT_TARGET_TYPE)) is not None:
-        _check_length(keys.AUDIT_TARGET_TYPE, _text(keys.AUDIT_TARGET_TYPE, kind), 100)
+def deviations(content: Content) -> list[str]:
+    """Return the recommendations of the data model ("SHOULD") that a valid record does not follow.
+
+    Args:
+        content: As returned by `assay.audit.canonical.content`; `check` accepts it.
+
+    Returns:
+        Names of attributes, each at most once, in the order of the data model.
+    """
+    attributes: dict[str, Content] = content["attributes"]
+    found: list[str] = []
+    if not _UUID4(attributes[keys.AUDIT_RECORD_ID]["stringValue"]):
+        found.append(keys.AUDIT_RECORD_ID)
+    if not attributes[keys.AUDIT_ACTION]["stringValue"].isupper():
+        found.append(keys.AUDIT_ACTION)
     source = attributes.get(keys.AUDIT_SOURCE_TYPE)
-    if source is not None and _text(keys.AUDIT_SOURCE_TYPE, source) not in SOURCE_TYPES:
-        raise _not_one_of(keys.AUDIT_SOURCE_TYPE, source["stringValue"], SOURCE_TYPES)
+    if source is not None and source["stringValue"] not in SOURCE_TYPES:
+        found.append(keys.AUDIT_SOURCE_TYPE)
+    return found
+
+
+def _check_optional(attributes: dict[str, Content]) -> None:
+    for key in _OPTIONAL_TEXTS:
+        if key in attributes and "stringValue" not in attributes[key]:
+            raise RecordError(f"{key} must be a string")
 
 
 def _check_event(content: Content) -> None:
     name: str = content["eventName"]
     if not name:
         raise RecordError("event_name is empty: set the name of what happened, such as user.login")
-    if len(name) > _EVENT_LENGTH:
-        raise RecordError(f"event_name is longer than {_EVENT_LENGTH} characters")
     happened, seen = int(content["timeUnixNano"]), int(content["observedTimeUnixNano"])
     if not happened or not seen:
         raise RecordError("time_unix_nano and observed_time_unix_nano must both be set")
@@ -217,18 +232,6 @@ def _check_event(content: Content) -> None:
         raise RecordError(
             f"observed_time_unix_nano {seen} is before time_unix_nano {happened}: check the clock"
         )
-
-
-def _check_length(key: str, text: str, length: int) -> None:
-    """Reject a text that the audit log's column cannot hold; it is never truncated."""
-    if len(text) > length:
-        raise RecordError(f"{key} is longer than {length} characters: put the long form into the body")
-
-
-def _text(key: str, value: Content) -> str:
-    if "stringValue" not in value:
-        raise RecordError(f"{key} must be a string")
-    return cast("str", value["stringValue"])
 
 
 def _missing(attributes: dict[str, Content]) -> RecordError:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import binascii
 import hashlib
+import re
 from dataclasses import dataclass
 
 from cryptography.exceptions import InvalidSignature
@@ -22,6 +23,10 @@ _KEY_LENGTH = 32
 _ID_LENGTH = 4
 _HASH_LENGTH = 32
 _LINES = 3
+_SIGNATURES = 100  # of one note, as in Go's sumdb/note
+_LARGEST_SIZE = 2**64 - 1  # leaves, as in transparency-dev's formats/log
+_CONTROL = re.compile(r"[\x00-\x09\x0b-\x1f]")  # C2SP signed-note allows no control character but newline
+_DECIMAL = re.compile(r"0|[1-9][0-9]{0,19}").fullmatch
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,8 +102,10 @@ class Checkpoint:
         if len(lines) <= _LINES or lines[-1] or not all(lines[:-1]):
             raise SignatureError("not a checkpoint: it must have the lines origin, size and root hash")
         origin, size, root = lines[:_LINES]
-        if not (size.isascii() and size.isdigit()) or str(int(size)) != size:
-            raise SignatureError(f"not a checkpoint: the tree size {size[:40]!r} must be a decimal number")
+        if not _DECIMAL(size) or int(size) > _LARGEST_SIZE:
+            raise SignatureError(
+                f"not a checkpoint: the tree size {size[:40]!r} must be a decimal number below 2^64"
+            )
         try:
             raw = base64.b64decode(root, validate=True)
         except (binascii.Error, ValueError) as error:
@@ -124,13 +131,7 @@ def open_note(note: str, key: VerifierKey) -> str:
     Raises:
         SignatureError: The note is malformed, lacks a signature of the key, or has a wrong one.
     """
-    text, separator, signatures = note.rpartition("\n\n")
-    lines = signatures.split("\n")
-    if not separator or lines.pop() or not lines:
-        raise SignatureError(
-            "not a signed note: it must be a text, an empty line, and one line for each signature"
-        )
-    text += "\n"
+    text, lines = _split(note)
     found = False
     for line in lines:
         name, signature = _signature(line)
@@ -138,7 +139,7 @@ def open_note(note: str, key: VerifierKey) -> str:
             continue
         try:
             Ed25519PublicKey.from_public_bytes(key.public).verify(signature[_ID_LENGTH:], text.encode())
-        except (InvalidSignature, UnicodeEncodeError) as error:
+        except InvalidSignature as error:
             raise SignatureError(f"the signature of {key.name} on the note is wrong") from error
         found = True
     if not found:
@@ -166,12 +167,30 @@ def check_name(name: str) -> str:
     Raises:
         KeyFormatError: It cannot.
     """
-    if not name or "+" in name or any(char.isspace() or not char.isprintable() for char in name):
+    if not _is_name(name) or not name.isprintable():
         raise KeyFormatError(
             f"{name!r} cannot name a log: use a name without spaces and plus signs, such as"
             " audit.example.com/log"
         )
     return name
+
+
+def _is_name(name: str) -> bool:
+    """Return whether the signed-note specification allows the name of a key."""
+    return bool(name) and "+" not in name and not any(char.isspace() for char in name)
+
+
+def _split(note: str) -> tuple[str, list[str]]:
+    """Return the text and the signature lines of a note."""
+    text, separator, signatures = note.rpartition("\n\n")
+    lines = signatures.split("\n")
+    if not separator or lines.pop() or not 0 < len(lines) <= _SIGNATURES:
+        raise SignatureError(
+            "not a signed note: it must be a text, an empty line, and one line for each signature"
+        )
+    if _CONTROL.search(note) or any("\ud800" <= char <= "\udfff" for char in note):
+        raise SignatureError("not a signed note: it must be UTF-8 without control characters")
+    return text + "\n", lines
 
 
 def _signature(line: str) -> tuple[str, bytes]:
@@ -180,7 +199,7 @@ def _signature(line: str) -> tuple[str, bytes]:
         signature = base64.b64decode(encoded, validate=True)
     except (binascii.Error, ValueError) as error:
         raise SignatureError(f"the signature in a signature line must be base64: {error}") from error
-    if not line.startswith(_SIGNATURE) or not name or len(signature) <= _ID_LENGTH:
+    if not line.startswith(_SIGNATURE) or not _is_name(name) or len(signature) <= _ID_LENGTH:
         raise SignatureError("a signature line must be: em dash, name, signature")
     return name, signature
 
