@@ -77,7 +77,7 @@ def _floor(source: Path, target: Path) -> float:
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = FULL")
     connection.execute("PRAGMA cache_size = -65536")  # the sink's value
-    _schema.migrate(connection)
+    _schema.create(connection)
     insert = f"INSERT INTO audit_log VALUES ({', '.join('?' * len(rows[0]))})"  # noqa: S608  question marks only
     batches = [rows[first : first + BATCH] for first in range(0, RECORDS, BATCH)]
     start = time.perf_counter()

@@ -55,7 +55,11 @@ def test_a_log_verifies_and_a_changed_field_is_named(log):
     done = run(*arguments)
     assert done.exit_code == 0, done.output
     assert "2 records, 1 in quarantine" in done.output
-    assert f"compared with the checkpoint in {log / 'checkpoint'}" in done.output
+    first = done.output.splitlines()[0]
+    assert (
+        f"compared with the checkpoint in {log / 'signing.key.checkpoint'} (beside the database, size 3)"
+        in first
+    )
     connection = sqlite3.connect(log / "log.db")
     connection.execute("DROP TRIGGER audit_log_no_update")
     (record_id,) = connection.execute("SELECT id FROM audit_log WHERE actor_id = 'alice'").fetchone()
@@ -120,12 +124,49 @@ def test_quarantine_is_listed_and_a_payload_is_written(log):
     assert part.scope_logs[0].log_records[0].event_name == "order.paid"
 
 
-@pytest.mark.parametrize("name", ["query", "verify", "prove", "verify-proof", "checkpoint", "quarantine"])
+@pytest.mark.parametrize(
+    "name", ["query", "verify", "prove", "verify-proof", "checkpoint", "quarantine", "migrate"]
+)
 def test_every_command_has_an_example(name):
     assert f"assay audit {name}" in run(name, "--help").output
 
 
-def test_bad_usage_is_2_and_a_missing_file_is_1(tmp_path):
+def test_a_log_that_was_not_compared_is_named_in_the_first_line(log):
+    kept = (log / "checkpoint").rename(log / "kept")
+    arguments = ("verify", "--db", log / "log.db", "--key", log / "verifier.key")
+    assert "signing.key.checkpoint" in run(*arguments).output.splitlines()[0]
+    (log / "signing.key.checkpoint").unlink()
+    assert "compared with no kept checkpoint" in run(*arguments).output.splitlines()[0]
+    done = run(*arguments, "--checkpoint", kept, "--since", kept)
+    assert f"compared with the checkpoint in {kept} (kept elsewhere, size 3)" in done.output.splitlines()[0]
+    assert "entries before 3 were not read again" in done.output
+
+
+def test_a_broken_chain_of_a_producer_is_3_and_the_log_is_verified(tmp_path):
+    sink = AuditSink(Settings(database=tmp_path / "log.db", origin="audit.test/log"))
+    record = AuditRecord(
+        event_name="order.paid",
+        action="PAY",
+        outcome="success",
+        actor_id="alice",
+        actor_type="user",
+        attributes={"audit.sequence.number": 0, "audit.sequence.stream_id": "\x1b[2J"},
+        time_unix_nano=1,
+        observed_time_unix_nano=1,
+        record_id=str(uuid.uuid4()),
+    )
+    logs = ResourceLogs(scope_logs=[ScopeLogs(log_records=[to_log_record(record)])])
+    request = ExportLogsServiceRequest(resource_logs=[logs])
+    sink.export(Batch("audit", request, request.SerializeToString(), "protobuf", "direct", time.time_ns()))
+    sink.shutdown()
+    done = run("verify", "--db", tmp_path / "log.db", "--key", tmp_path / "verifier.key")
+    assert done.exit_code == 3
+    assert "1 records, 0 in quarantine" in done.stdout
+    assert "number 0" in done.stderr
+    assert "\x1b" not in done.output
+
+
+def test_bad_usage_and_a_missing_file_are_2(tmp_path):
     assert run("verify").exit_code == 2
-    assert run("query", "--db", tmp_path / "missing.db").exit_code == 1
+    assert run("query", "--db", tmp_path / "missing.db").exit_code == 2
     assert run("query", "--db", tmp_path / "missing.db", "--limit", "0").exit_code == 2

@@ -213,7 +213,7 @@ def test_details_that_are_not_json_are_an_error_with_a_remedy(log):
     connection.commit()
     connection.close()
     done = run("query", "--db", log / "log.db")
-    assert done.exit_code == 1
+    assert done.exit_code == 2
     assert "assay audit verify" in done.output
 
 

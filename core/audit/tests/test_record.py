@@ -74,7 +74,9 @@ def test_a_record_that_does_not_follow_a_recommendation_is_valid(change, deviati
     assert deviations(record) == deviating
 
 
-@pytest.mark.parametrize("name", ["audit.target.id", "audit.target.type", "audit.source.id", "audit.source.type"])
+@pytest.mark.parametrize(
+    "name", ["audit.target.id", "audit.target.type", "audit.source.id", "audit.source.type"]
+)
 def test_an_optional_attribute_must_be_a_string(name):
     with pytest.raises(RecordError, match=name):
         check(of(attributes={name: 5}))

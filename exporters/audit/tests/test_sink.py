@@ -180,10 +180,21 @@ def test_another_key_or_origin_is_rejected(open_sink, database):
 
 
 def test_a_log_keeps_its_name_when_the_host_is_renamed(open_sink, key, monkeypatch):
-    for host in ("one", "two"):
-        monkeypatch.setattr("socket.gethostname", lambda host=host: host)
-        open_sink(origin="").shutdown()
-        assert key().name == "one/assay-audit"
+    monkeypatch.setattr("socket.gethostname", lambda: "one")
+    open_sink(origin="").shutdown()
+    name = key().name
+    monkeypatch.setattr("socket.gethostname", lambda: "two")
+    open_sink(origin="").shutdown()
+    assert key().name == name
+    assert name.startswith("one/")
+
+
+def test_two_logs_on_one_host_have_different_names(open_sink, tmp_path):
+    names = set()
+    for folder in ("a", "b"):
+        sink = open_sink(origin="", database=tmp_path / folder / "log.db")
+        names.add(sink._log.verifier.name)
+    assert len(names) == 2
 
 
 def test_a_file_that_is_not_a_log_is_rejected(open_sink, database):

@@ -9,9 +9,7 @@ import sqlite3
 import orjson
 import pytest
 
-from assay.audit import integrity_hash
 from assay.exporters.audit import (
-    ChainError,
     OpenError,
     Query,
     RollbackError,
@@ -34,12 +32,14 @@ COLUMNS = {
     ],
     "quarantine": [
         *("leaf_index", "digest", "kind", "record_id", "reason", "encoding", "payload"),
-        *("inserted_at", "sink_time_unix_nano", "leaf_hash"),
+        *("inserted_at", "sink_time_unix_nano", "leaf", "leaf_hash"),
     ],
     "nodes": ["level", "node_index", "hash"],
     "checkpoints": ["size", "note"],
+    "recent_ids": ["id", "leaf_index"],
     "meta": ["name", "value"],
 }
+IDENTITY = {"nodes": "node_index", "recent_ids": "id"}  # tables without a rowid
 MIDDLE = "LIMIT 1 OFFSET (SELECT count(*) / 2 FROM {})"
 LEAVES = """SELECT leaf_hash FROM (SELECT leaf_index, leaf_hash FROM audit_log
             UNION ALL SELECT leaf_index, leaf_hash FROM quarantine) ORDER BY leaf_index"""
@@ -82,7 +82,7 @@ def test_an_untouched_log_verifies(log, key):
 @pytest.mark.parametrize(("table", "column"), [(t, c) for t, columns in COLUMNS.items() for c in columns])
 def test_any_changed_value_is_found(log, key, table, column):
     """The new value has the column's type; the row is in the middle of the table."""
-    identity = "node_index" if table == "nodes" else "rowid"
+    identity = IDENTITY.get(table, "rowid")
     middle = MIDDLE.format(table)
     (row, old) = rows(log, f"SELECT {identity}, {column} FROM {table} {middle}")[0]
     new = {int: lambda: old + 100_000, bytes: lambda: old + b"x", str: lambda: old + "x"}.get(
@@ -143,10 +143,10 @@ def test_a_record_rewritten_with_all_its_hashes_is_found(log, key):
         verify(log, key())
 
 
-@pytest.mark.parametrize("table", ["audit_log", "quarantine", "nodes", "checkpoints", "meta"])
+@pytest.mark.parametrize("table", COLUMNS)
 @pytest.mark.parametrize("which", ["min", "max"])
 def test_a_deleted_row_is_found(log, key, table, which):
-    identity = "node_index" if table == "nodes" else "rowid"
+    identity = IDENTITY.get(table, "rowid")
     change(log, f"DELETE FROM {table} WHERE {identity} = (SELECT {which}({identity}) FROM {table})")
     kept = log.with_name("checkpoint").read_text()
     with pytest.raises(VerificationError):
@@ -232,7 +232,7 @@ def test_a_log_without_checkpoints_does_not_verify(log, key):
 
 
 @pytest.mark.parametrize(
-    "definition", ["TRIGGER nodes_no_delete", "INDEX idx_audit_actor", "VIEW flowstone_audit_log"]
+    "definition", ["TRIGGER nodes_no_delete", "INDEX idx_quarantine_record", "VIEW flowstone_audit_log"]
 )
 def test_a_dropped_definition_is_found(log, key, definition):
     change(log, f"DROP {definition}", keep_triggers=True)
@@ -247,6 +247,50 @@ def test_a_changed_view_is_found(log, key):
         "CREATE VIEW flowstone_audit_log AS SELECT id FROM audit_log WHERE actor_id <> 'x'",
     )
     with pytest.raises(VerificationError, match="flowstone_audit_log"):
+        verify(log, key())
+
+
+def test_a_trigger_with_a_name_of_statistics_is_found(log, key):
+    """SQLite reserves the prefix, so only a connection that may write the schema can create it."""
+    connection = sqlite3.connect(log)
+    connection.execute("PRAGMA writable_schema = ON")
+    trigger = (
+        "CREATE TRIGGER sqlite_stat_guard BEFORE INSERT ON audit_log"
+        " WHEN NEW.actor_id = 'mallory' BEGIN SELECT RAISE(IGNORE); END"
+    )
+    row = ("trigger", "sqlite_stat_guard", "audit_log", 0, trigger)
+    connection.execute("INSERT INTO sqlite_master VALUES (?, ?, ?, ?, ?)", row)
+    connection.commit()
+    connection.close()
+    with pytest.raises(VerificationError, match="sqlite_stat_guard"):
+        verify(log, key())
+
+
+def test_statistics_of_analyze_are_allowed(log, key):
+    change(log, "ANALYZE", keep_triggers=True)
+    verify(log, key())
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "UPDATE sqlite_master SET rootpage = {ids} WHERE name = 'recent_ids'",
+        "UPDATE sqlite_master SET rootpage = {nodes} WHERE name = 'recent_ids'",
+        "UPDATE sqlite_master SET rootpage = {ids} WHERE name = 'idx_quarantine_record'",
+    ],
+)
+def test_an_index_whose_pages_were_swapped_is_found(log, key, statement):
+    roots = dict(rows(log, "SELECT name, rootpage FROM sqlite_master"))
+    change(log, "PRAGMA writable_schema = ON", statement.format(**roots), keep_triggers=True)
+    with pytest.raises(VerificationError):
+        verify(log, key())
+
+
+def test_ids_that_lead_to_each_others_records_are_found(log, key):
+    (one, at_one), (two, at_two) = rows(log, "SELECT id, leaf_index FROM recent_ids LIMIT 2")
+    update = "UPDATE recent_ids SET leaf_index = ? WHERE id = ?"
+    change(log, (update, (at_two, one)), (update, (at_one, two)), keep_triggers=True)
+    with pytest.raises(VerificationError, match="index of ids"):
         verify(log, key())
 
 
@@ -293,55 +337,56 @@ def test_a_file_that_is_not_a_log_is_reported(tmp_path, key, log):
         verify(tmp_path / "other.db", key())
 
 
-def chained(record, count, **change_of):
-    links, before = [], None
-    for number in range(1, count + 1):
-        attributes = {"audit.sequence.stream_id": "s", "audit.sequence.number": number}
-        if before is not None:
-            attributes["audit.sequence.previous_hash"] = before
-        if number == count:
-            attributes["audit.sequence.end"] = True
-        attributes.update(change_of.get(f"at_{number}", {}))
-        links.append(record(attributes=attributes))
-        before = integrity_hash(links[-1])
-    return links
+def test_a_forgery_with_consistent_hashes_contradicts_the_signers_checkpoint(log, key):
+    """Write access to the database, but not to the folder of the key: everything is recomputed, and the
+    checkpoints that contradict the forgery are removed."""
+    kept = log.with_name("signing.key.checkpoint").read_text()
+    forge(log, "bob@example.com!!")
+    forged = verify(log, key())
+    assert (forged.kept, forged.covered) == (None, 30)  # nothing in the database contradicts it
+    with pytest.raises(RollbackError, match="contradicts the checkpoint"):
+        verify(log, key(), checkpoint=kept)
 
 
-def test_a_producers_chain_verifies_in_any_order(open_sink, database, record, batch, key):
-    one, two, three = chained(record, 3)
-    sink = open_sink()
-    sink.export(batch(two, one, three))
-    sink.shutdown()
-    assert verify(database, key()).records == 3
+def forge(log, actor):
+    """Rewrite the last record with all hashes, and remove the checkpoints that cover it."""
+    (leaf,) = rows(log, "SELECT leaf FROM audit_log ORDER BY leaf_index DESC LIMIT 1")[0]
+    index = rows(log, "SELECT max(leaf_index) FROM audit_log")[0][0]
+    forged = leaf.replace("alice@example.com", actor)
+    start = forged.index('"record":') + 9
+    digest = hashlib.sha256(forged[start : forged.rindex(',"resource":{"attributes"')].encode()).digest()
+    update = (
+        "UPDATE audit_log SET leaf = ?, leaf_hash = ?, actor_id = ?, integrity_hash = ? WHERE leaf_index = ?"
+    )
+    change(
+        log,
+        (update, (forged, leaf_hash(forged.encode()), actor, digest, index)),
+        f"DELETE FROM checkpoints WHERE size > {index}",
+    )
+    nodes = Frontier().extend([row[0] for row in rows(log, LEAVES)])
+    change(
+        log,
+        *(("UPDATE nodes SET hash = ? WHERE level = ? AND node_index = ?", (h, lv, i)) for lv, i, h in nodes),
+    )
 
 
-@pytest.mark.parametrize(
-    ("make", "reason"),
-    [
-        (lambda record: [r for n, r in enumerate(chained(record, 4)) if n != 1], "number 2 is missing"),
-        (lambda record: chained(record, 3, at_2={"audit.sequence.previous_hash": "00"}), "does not continue"),
-        (lambda record: chained(record, 3, at_2={"audit.sequence.end": True}), "ended with record"),
-        (lambda record: [*chained(record, 2), chained(record, 1)[0]], "already has number"),
-        (
-            lambda record: chained(record, 3, at_2={"audit.sequence.previous_hash": ["x"]}),
-            "does not continue",
-        ),
-        (
-            lambda record: chained(record, 3, at_2={"audit.sequence.previous_record_id": ["x"]}),
-            "not continue",
-        ),
-        (lambda record: chained(record, 1, at_1={"audit.sequence.number": True}), "an integer of 1"),
-        (lambda record: chained(record, 1, at_1={"audit.sequence.number": 0}), "an integer of 1"),
-    ],
-)
-def test_a_broken_chain_is_found(  # noqa: PLR0913, PLR0917  fixtures
-    open_sink, database, record, batch, key, make, reason
-):
-    sink = open_sink()
-    sink.export(batch(*make(record)))
-    sink.shutdown()
-    with pytest.raises(ChainError, match=reason):
-        verify(database, key())
+@pytest.mark.parametrize("size", [0, 7, 42, 43])
+def test_a_verification_continues_from_a_checkpoint(log, key, size):
+    notes = dict(rows(log, "SELECT size, note FROM checkpoints"))
+    since = notes[min(notes, key=lambda each: abs(each - size))]
+    found = verify(log, key(), since=since, checkpoint=notes[43])
+    assert (found.records, found.quarantined, found.covered) == (40, 3, 43)
+    change(log, "UPDATE audit_log SET actor_id = 'mallory' WHERE leaf_index = 39")
+    if found.first <= 39:
+        with pytest.raises(VerificationError, match="leaf 39"):
+            verify(log, key(), since=since)
+
+
+def test_a_verification_does_not_continue_over_other_hashes(log, key):
+    notes = dict(rows(log, "SELECT size, note FROM checkpoints"))
+    change(log, "UPDATE nodes SET hash = zeroblob(32) WHERE level = 4 AND node_index = 0")
+    with pytest.raises(VerificationError, match="verify the whole log"):
+        verify(log, key(), since=notes[40])
 
 
 def test_a_producers_signature_is_part_of_the_leaf(open_sink, database, record, batch, key):

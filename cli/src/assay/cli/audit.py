@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import sys
 from collections.abc import Callable, Generator, Iterable
 from contextlib import contextmanager
@@ -19,9 +20,13 @@ from rich.text import Text
 from assay.cli._messages import safe
 from assay.endpoints import printable, printable_json
 from assay.exporters.audit import (
+    SCHEMA_VERSION,
     AuditLogError,
     Query,
+    VerificationError,
+    Verified,
     load_verifier,
+    migrate,
     named,
     newest_checkpoint,
     prove,
@@ -32,12 +37,19 @@ from assay.exporters.audit import (
     verify_proof,
 )
 
+_BROKEN_CHAINS = 3  # exit status
 _INTEGER = 2**63 - 1  # SQLite has no larger numbers
 # Characters that start a formula in a spreadsheet; some convert those of full width.
 _FORMULA = (*"=+-@", "\uff1d", "\uff0b", "\uff0d", "\uff20")
 FORMATS = ("table", "json", "jsonl", "csv")
 _File = click.Path(path_type=Path, dir_okay=False)
 _Command = TypeVar("_Command", bound=Callable[..., Any])
+
+
+class _Unchecked(click.ClickException):
+    """The log or a file could not be read, so nothing was verified."""
+
+    exit_code = 2
 
 
 def _db(command: _Command) -> _Command:
@@ -58,18 +70,20 @@ def _format(command: _Command) -> _Command:
 
 @contextmanager
 def _audit_errors() -> Generator[None]:
-    """Print an error of the log or of its verification as a message, and exit with status 1."""
+    """Print an error as a message. Exit with 1 if verification failed, and with 2 if it was not possible."""
     try:
         yield
     except AuditLogError as error:
-        raise click.ClickException(safe(str(error))) from error
+        kind = click.ClickException if isinstance(error, VerificationError) else _Unchecked
+        raise kind(safe(str(error))) from error
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 def command() -> None:
     """Query and verify the audit log, and prove its records.
 
-    All commands work offline and need only the database file. The sink may be writing to it.
+    All commands work offline and need only the database file. The sink may be writing to it. The exit status
+    is 0, 1 if something does not verify, 2 if it could not be verified or read.
 
     \b
     Example:
@@ -111,37 +125,66 @@ def query_command(db: Path, form: str, **what: Any) -> None:  # noqa: ANN401  th
 @click.option(
     "--checkpoint",
     type=_File,
-    help="A checkpoint that was kept elsewhere; it reveals a log that was rolled back. "
-    "Default: the file `checkpoint` beside the database, if it exists.",
+    help="A checkpoint that was kept elsewhere; it reveals a log that was rolled back or rewritten. "
+    "Default: the last one of the signer, or else the file `checkpoint`, beside the database.",
 )
-def verify_command(db: Path, key: Path, checkpoint: Path | None) -> None:
+@click.option(
+    "--since",
+    type=_File,
+    help="A checkpoint up to which you verified the log before: only later entries are read.",
+)
+def verify_command(db: Path, key: Path, checkpoint: Path | None, since: Path | None) -> None:
     """Recompute the whole log from its rows, and compare it with every signed checkpoint.
 
-    If verification fails, the message names the first fault, and the exit status is 1.
+    The exit status is 1 if the log was changed, and the message names the first fault; 2 if the log could not
+    be verified; 3 if the log is unchanged and a producer's chain (audit.sequence.*) is broken.
 
     \b
     Example:
       assay audit verify --db audit/log.db --key audit/verifier.key --checkpoint /media/safe/checkpoint
     """
-    beside = db.with_name("checkpoint")
-    kept = checkpoint or (beside if beside.is_file() else None)
+    kept = checkpoint or _beside(db)
     with _audit_errors(), _progress_bar() as progress:
         found = verify(
-            db, load_verifier(key), checkpoint=None if kept is None else _read(kept), progress=progress
+            db,
+            load_verifier(key),
+            checkpoint=None if kept is None else _read(kept),
+            since=None if since is None else _read(since),
+            progress=progress,
         )
-    click.echo(printable(f"verified: {found.origin}"))
+    _print_verified(found, kept, beside=checkpoint is None)
+    if found.chains:
+        click.echo(f"broken chains of producers: {len(found.chains)}", err=True)
+        for fault in found.chains:
+            click.echo(f"  {printable(str(fault))}", err=True)
+        sys.exit(_BROKEN_CHAINS)
+
+
+def _beside(db: Path) -> Path | None:
+    """Return the newest checkpoint beside the database that can be read, None without one."""
+    candidates = [db.with_name("signing.key.checkpoint"), db.with_name("checkpoint")]
+    return next((each for each in candidates if each.is_file() and os.access(each, os.R_OK)), None)
+
+
+def _print_verified(found: Verified, kept: Path | None, *, beside: bool) -> None:
+    if kept is None:
+        compared = (
+            "compared with no kept checkpoint: nothing shows whether the log was rolled back, or rewritten"
+            " after its newest checkpoint"
+        )
+    else:
+        place = "beside the database" if beside else "kept elsewhere"
+        compared = f"compared with the checkpoint in {kept} ({place}, size {found.kept})"
+    click.echo(printable(f"verified: {found.origin}, {compared}"))
     click.echo(f"  {found.records} records, {found.quarantined} in quarantine, root {found.root}")
     click.echo(f"  {found.checkpoints} checkpoints, the newest covers {found.covered} entries")
+    if found.first:
+        click.echo(f"  entries before {found.first} were not read again, and chains were not checked")
     uncovered = found.records + found.quarantined - found.covered
     if uncovered:
         click.echo(
             f"  {uncovered} entries are newer than the newest checkpoint: no signature proves them yet"
         )
-    click.echo(
-        f"  compared with the checkpoint in {kept}"
-        if kept
-        else "  not compared with a checkpoint kept elsewhere: a rollback would not be detected"
-    )
 
 
 @command.command("prove")
@@ -195,6 +238,29 @@ def checkpoint_command(db: Path) -> None:
     with _audit_errors():
         note = newest_checkpoint(db)
     click.echo("\n".join(map(printable, note.split("\n"))), nl=False)
+
+
+@command.command("migrate")
+@_db
+@click.option(
+    "--signing-key",
+    type=_File,
+    help="File of the log's signing key. Default: signing.key beside the database.",
+)
+def migrate_command(db: Path, signing_key: Path | None) -> None:
+    """Bring a log of an earlier version to this one. Stop the sink, and verify the log first.
+
+    The old file stays beside the new one. All leaves and checkpoints stay the same, so that every proof and
+    every checkpoint that was kept still verifies.
+
+    \b
+    Example:
+      assay audit migrate --db audit/log.db
+    """
+    with _audit_errors():
+        version = migrate(db, signing_key or db.with_name("signing.key"))
+    done = "nothing to do" if version == SCHEMA_VERSION else f"the old log is {db.name}.v{version}"
+    click.echo(printable(f"{db}: schema version {SCHEMA_VERSION}, {done}"))
 
 
 @command.command("quarantine")
@@ -280,4 +346,4 @@ def _read(path: Path) -> str:
     try:
         return path.read_text("utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise click.ClickException(safe(f"{path}: the checkpoint cannot be read: {error}")) from error
+        raise _Unchecked(safe(f"{path}: the checkpoint cannot be read: {error}")) from error

@@ -14,7 +14,6 @@ For the auditor:
 
 from assay.exporters.audit._errors import (
     AuditLogError,
-    ChainError,
     InUseError,
     KeyFormatError,
     NotFoundError,
@@ -30,16 +29,20 @@ from assay.exporters.audit._errors import (
     named,
 )
 from assay.exporters.audit._keys import load_verifier
+from assay.exporters.audit._migration import migrate
 from assay.exporters.audit._note import Checkpoint, VerifierKey, open_checkpoint
 from assay.exporters.audit._proof import Proven, prove, verify_proof
 from assay.exporters.audit._query import Query, newest_checkpoint, quarantined, quarantined_payload, query
+from assay.exporters.audit._schema import VERSION as SCHEMA_VERSION
+from assay.exporters.audit._sequence import ChainFault
 from assay.exporters.audit._sink import AuditSink, Settings
 from assay.exporters.audit._verify import Verified, verify
 
 __all__ = [
+    "SCHEMA_VERSION",
     "AuditLogError",
     "AuditSink",
-    "ChainError",
+    "ChainFault",
     "Checkpoint",
     "InUseError",
     "KeyFormatError",
@@ -59,6 +62,7 @@ __all__ = [
     "Verified",
     "VerifierKey",
     "load_verifier",
+    "migrate",
     "named",
     "newest_checkpoint",
     "open_checkpoint",

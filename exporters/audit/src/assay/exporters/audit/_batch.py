@@ -203,7 +203,7 @@ def _row(record: LogRecord, resource: bytes, sink_time: int, inserted_at: str, r
     members, integrity = content(record)
     check(members)
     canonical = encode(members)
-    leaf = record_leaf(canonical, integrity, resource, sink_time)
+    leaf = record_leaf(canonical, integrity, resource, sink_time, "")
     if len(leaf) > record_bytes:
         raise RecordError(
             f"the record is {len(leaf)} bytes long with its resource, the limit is {record_bytes}"

@@ -63,7 +63,22 @@ class QuarantineEntry:
         return hashlib.sha256(self.payload).digest()
 
     def leaf(self, sink_time: int) -> bytes:
-        """Return the content of the entry's leaf."""
+        """Return the content of the entry's leaf, which commits to the payload by its hash."""
+        return encode(
+            {
+                "quarantine": {
+                    "encoding": self.encoding,
+                    "kind": self.kind,
+                    "payloadSha256": self.digest.hex(),
+                    "reason": self.reason,
+                    "recordId": self.record_id,
+                },
+                "sinkTimeUnixNano": str(sink_time),
+            }
+        )
+
+    def first_leaf(self, sink_time: int) -> bytes:
+        """Return the leaf of an entry that schema version 1 stored: it contains the payload."""
         return encode(
             {
                 "quarantine": {
@@ -79,6 +94,7 @@ class QuarantineEntry:
 
     def row(self, index: int, sink_time: int) -> Row:
         """Return the entry's row of the table `quarantine`."""
+        leaf = self.leaf(sink_time)
         return (
             index,
             self.digest,
@@ -89,11 +105,14 @@ class QuarantineEntry:
             self.payload,
             timestamp(sink_time),
             sink_time,
-            leaf_hash(self.leaf(sink_time)),
+            leaf.decode(),
+            leaf_hash(leaf),
         )
 
 
-def record_leaf(record: bytes, integrity: Content, resource: bytes, sink_time: int) -> bytes:
+def record_leaf(
+    record: bytes, integrity: Content, resource: bytes, sink_time: int, verify_status: str
+) -> bytes:
     """Return the content of a record's leaf: an RFC 8785 object, joined from canonical parts, keys in order.
 
     Args:
@@ -101,9 +120,13 @@ def record_leaf(record: bytes, integrity: Content, resource: bytes, sink_time: i
         integrity: The record's `audit.integrity.*` attributes.
         resource: Canonical form of the resource.
         sink_time: When the sink received the record, in ns since 1970.
+        verify_status: Result of the verification of the signature; empty for a record without one.
     """
     proof = b'"integrity":' + encode(integrity) + b"," if integrity else b""
-    return b'{%b"record":%b,"resource":%b,"sinkTimeUnixNano":"%d"}' % (proof, record, resource, sink_time)
+    status = b',"verifyStatus":' + encode(verify_status) if verify_status else b""
+    return b'{%b"record":%b,"resource":%b,"sinkTimeUnixNano":"%d"%b}' % (
+        proof, record, resource, sink_time, status
+    )  # fmt: skip
 
 
 def columns(record: Content, inserted_at: str) -> Row:

@@ -86,9 +86,5 @@ class SchemaMismatchError(VerificationError):
     """A table, an index, a trigger or the view differs from the schema's version."""
 
 
-class ChainError(VerificationError):
-    """A producer's chain (`audit.sequence.*`) has a gap, a fork, or a record after its end."""
-
-
 class ProofError(VerificationError):
     """A proof is malformed."""

@@ -1,12 +1,12 @@
 """The log for its one writer: SQLite, sequencer, checkpoints.
 
-One transaction stores a batch: its rows, the tree nodes that they complete, and a checkpoint if one is due.
-The transaction is on disk when `append` returns (WAL, `synchronous=FULL`).
+One transaction stores a batch: its rows, their ids, and the tree nodes that they complete. The transaction is
+on disk when `append` returns (WAL, `synchronous=FULL`). A checkpoint is signed after that: the signer signs
+only what is on disk, and keeps the checkpoint before the log stores it.
 """
 
 from __future__ import annotations
 
-import fcntl
 import logging
 import os
 import socket
@@ -23,21 +23,31 @@ from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsSer
 from assay.exporters.audit import _note, _schema, _storage
 from assay.exporters.audit._batch import BatchEntries, conflicting
 from assay.exporters.audit._entry import QuarantineEntry, Row
-from assay.exporters.audit._errors import InUseError, OpenError, RecordIdConflictError
-from assay.exporters.audit._keys import load_or_create, write_atomically
+from assay.exporters.audit._errors import (
+    AuditLogError,
+    OpenError,
+    RecordIdConflictError,
+    SchemaMismatchError,
+    TreeMismatchError,
+)
+from assay.exporters.audit._ids import IdIndex, find
+from assay.exporters.audit._keys import write_atomically
 from assay.exporters.audit._receipts import stored_receipt
-from assay.exporters.audit._tree import Frontier, frontier
+from assay.exporters.audit._signer import Signer, read_note, require_extends
+from assay.exporters.audit._tree import frontier
+from assay.exporters.audit._writer_lock import writer_lock
 
 logger = logging.getLogger(__name__)
 
 _WIDTH = len(_schema.COLUMNS) + 4
 _INSERT_RECORD = f"INSERT INTO audit_log VALUES ({', '.join('?' * _WIDTH)})"  # noqa: S608  question marks only
-_INSERT_QUARANTINE = "INSERT INTO quarantine VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+_INSERT_QUARANTINE = "INSERT INTO quarantine VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 _INSERT_NODE = "INSERT INTO nodes VALUES (?, ?, ?)"
 _INSERT_CHECKPOINT = "INSERT INTO checkpoints VALUES (?, ?)"
-_STORED_HASH = "SELECT integrity_hash FROM audit_log WHERE id = ?"
+_STORED_HASH = "SELECT integrity_hash FROM audit_log WHERE leaf_index = ?"
+_NEWEST = "SELECT size, note FROM checkpoints ORDER BY size DESC LIMIT 1"
 _IN_QUARANTINE = "SELECT 1 FROM quarantine WHERE digest = ?"
-_CACHE_KIB = 65536  # record ids are random: the upper levels of their index should stay in memory
+_CACHE_KIB = 65536
 _ID, _INTEGRITY_HASH = 0, len(_schema.COLUMNS)  # positions in a row without its index
 
 
@@ -72,20 +82,28 @@ class Log:
         self.paths = paths
         self._due_records, self._due_seconds = checkpoint_records, checkpoint_seconds
         self._mutex = threading.RLock()
+        self._fault: AuditLogError | None = None
         with ExitStack() as opened:
-            self._lock = _lock(paths.database)
-            opened.callback(os.close, self._lock)
+            opened.enter_context(writer_lock(paths.database))
             try:
                 self._connection = _open(paths.database)
                 opened.callback(self._connection.close)
-                self.verifier = self._identify(origin)
+                self._signer = self._identify(origin)
+                self._ids = IdIndex(self._connection)
+                self._schema_version = self._read_schema_version()
                 self._load()
+                self._check_seen()
                 self.checkpoint()
                 write_atomically(paths.verifier, f"{self.verifier}\n".encode())
                 self._publish()
             except (sqlite3.Error, OSError) as error:
                 raise OpenError(f"{paths.database}: the log cannot be opened: {error}") from error
-            opened.pop_all()
+            self._opened = opened.pop_all()
+
+    @property
+    def verifier(self) -> _note.VerifierKey:
+        """The log's verifier key; its name is the log's origin."""
+        return self._signer.verifier
 
     @property
     def size(self) -> int:
@@ -110,16 +128,19 @@ class Log:
         Raises:
             RecordIdConflictError: A record's id is stored with other content, and
                 `conflicts_to_quarantine` is false. Nothing was stored.
+            AuditLogError: Another program changed the log. Nothing was stored.
             sqlite3.Error: The database cannot be written. Nothing was stored.
         """
         with self._mutex:
+            self._require_sound()
             try:
                 quarantined = entries.quarantine()
                 self._store(entries.rows, quarantined, entries.batch.received_unix_nano)
             except sqlite3.IntegrityError:  # an id is already in the database, or twice in the batch
                 rows, quarantined = self._new(entries, conflicts_to_quarantine=conflicts_to_quarantine)
                 self._store(rows, quarantined, entries.batch.received_unix_nano)
-            self._publish()
+            if self._is_due():
+                self._try_checkpoint()
         return quarantined
 
     def receipt(self, record_id: str) -> Mapping[str, Any] | None:
@@ -131,43 +152,36 @@ class Log:
         """Sign a checkpoint over all entries, unless the newest checkpoint already covers them.
 
         Raises:
+            AuditLogError: The log does not extend the last signed checkpoint.
+            OSError: A file cannot be written.
             sqlite3.Error: The database cannot be written.
         """
         with self._mutex:
+            self._require_sound()
             if self._note is None or self.uncovered:
-                self._store((), (), 0, checkpoint=True)
-                self._publish()
+                self._sign()
+            self._publish()
 
     def close(self) -> None:
         """Sign a last checkpoint, move the write-ahead log into the database file, and close everything."""
-        with self._mutex:
-            try:
+        with self._mutex, self._opened:
+            if self._fault is None:
                 self.checkpoint()
-                self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-            finally:
-                self._connection.close()
-                os.close(self._lock)
+            self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
-    def _store(
-        self,
-        rows: Sequence[Row],
-        quarantine: Sequence[QuarantineEntry],
-        sink_time: int,
-        *,
-        checkpoint: bool = False,
-    ) -> None:
+    def _store(self, rows: Sequence[Row], quarantine: Sequence[QuarantineEntry], sink_time: int) -> None:
         tree = self._tree.copy()
-        indexes = range(tree.size + len(rows), tree.size + len(rows) + len(quarantine))
-        quarantined = [entry.row(index, sink_time) for index, entry in zip(indexes, quarantine, strict=True)]
+        first = tree.size + len(rows)
+        quarantined = [entry.row(index, sink_time) for index, entry in enumerate(quarantine, first)]
         execute = self._connection.execute
         execute("BEGIN IMMEDIATE")
         try:
-            indexed = ((index, *row) for index, row in enumerate(rows, tree.size))
-            self._connection.executemany(_INSERT_RECORD, indexed)
-            self._connection.executemany(_INSERT_QUARANTINE, quarantined)
+            self._require_unchanged_schema()
+            self._insert(_INSERT_RECORD, [(index, *row) for index, row in enumerate(rows, tree.size)])
+            self._insert(_INSERT_QUARANTINE, quarantined)
+            self._ids.add((row[_ID], index) for index, row in enumerate(rows, tree.size))
             nodes = tree.extend([row[-1] for row in rows] + [row[-1] for row in quarantined])
-            self._connection.executemany(_INSERT_NODE, nodes)
-            signed = self._sign(tree) if checkpoint or self._is_due(tree.size) else None
+            self._insert(_INSERT_NODE, nodes)
             execute("COMMIT")
         except BaseException:
             if self._connection.in_transaction:
@@ -175,20 +189,63 @@ class Log:
             self._load()  # a failed COMMIT may have taken effect or not: read the state again
             raise
         self._tree = tree
-        if signed is not None:
-            self._covered, self._signed_at, self._note = tree.size, time.monotonic(), signed
 
-    def _is_due(self, size: int) -> bool:
-        uncovered = size - self._covered
-        return uncovered >= self._due_records or (
-            uncovered > 0 and time.monotonic() - self._signed_at >= self._due_seconds
+    def _insert(self, sql: str, rows: Sequence[Row]) -> None:
+        """Insert rows; a trigger of another program may not swallow one."""
+        if rows and self._connection.executemany(sql, rows).rowcount != len(rows):
+            raise self._broken(SchemaMismatchError("the database did not store every row"))
+
+    def _require_sound(self) -> None:
+        if self._fault is not None:
+            raise self._fault
+
+    def _require_unchanged_schema(self) -> None:
+        """Check the definitions again if they may have changed since the log was opened."""
+        version = self._read_schema_version()
+        if version != self._schema_version:
+            try:
+                _schema.check_definitions(self._connection)
+            except SchemaMismatchError as error:
+                raise self._broken(error) from error
+            self._schema_version = version
+
+    def _read_schema_version(self) -> int:
+        version: int = self._connection.execute("PRAGMA main.schema_version").fetchone()[0]
+        return version
+
+    def _broken(self, error: AuditLogError) -> AuditLogError:
+        """Return the error with which the log stops: nothing is accepted into a log that was changed."""
+        self._fault = OpenError(f"another program changed the log: {error}. Run assay audit verify")
+        logger.error("%s", self._fault)
+        return self._fault
+
+    def _is_due(self) -> bool:
+        return self.uncovered >= self._due_records or (
+            self.uncovered > 0 and time.monotonic() - self._signed_at >= self._due_seconds
         )
 
-    def _sign(self, tree: Frontier) -> str:
-        checkpoint = _note.Checkpoint(self.verifier.name, tree.size, tree.root())
-        signed = _note.sign(checkpoint, self._key)
-        self._connection.execute(_INSERT_CHECKPOINT, (tree.size, signed))
-        return signed
+    def _try_checkpoint(self) -> None:
+        """Sign a checkpoint. If that fails, the batch is stored all the same; the next one tries again."""
+        try:
+            self.checkpoint()
+        except (sqlite3.Error, OSError, AuditLogError) as error:
+            logger.warning("the checkpoint cannot be signed: %s", error)
+
+    def _sign(self) -> None:
+        try:
+            signed = self._signer.sign(self._tree, _storage.StoredTree(self._connection))
+        except TreeMismatchError as error:
+            raise self._broken(error) from error
+        self._connection.execute("BEGIN IMMEDIATE")
+        try:
+            self._connection.execute(_INSERT_CHECKPOINT, (self._tree.size, signed))
+            self._connection.execute("COMMIT")
+        except BaseException:
+            if self._connection.in_transaction:
+                self._connection.execute("ROLLBACK")
+            self._load()
+            raise
+        self._covered, self._signed_at, self._note = self._tree.size, time.monotonic(), signed
 
     def _publish(self) -> None:
         """Write the newest checkpoint to its file, from where it can be copied elsewhere."""
@@ -196,7 +253,7 @@ class Log:
             return
         try:
             write_atomically(self.paths.checkpoint, self._note.encode())
-        except OSError as error:  # the batch is stored; the next batch tries this write again
+        except OSError as error:  # the next checkpoint tries this write again
             logger.warning("%s cannot be written: %s", self.paths.checkpoint, error.strerror)
         else:
             self._published = self._note
@@ -225,35 +282,33 @@ class Log:
 
     def _known_hash(self, record_id: str, rows: Mapping[str, Row]) -> bytes | None:
         """Return the integrity hash of a record that is stored or in `rows`, else None."""
-        stored = self._connection.execute(_STORED_HASH, (record_id,)).fetchone()
-        if stored is not None:
-            return stored[0]
+        index = find(self._connection, record_id)
+        if index is not None:
+            return self._connection.execute(_STORED_HASH, (index,)).fetchone()[0]
         return rows[record_id][_INTEGRITY_HASH] if record_id in rows else None
 
     def _in_quarantine(self, entry: QuarantineEntry) -> bool:
         return self._connection.execute(_IN_QUARANTINE, (entry.digest,)).fetchone() is not None
 
-    def _identify(self, origin: str) -> _note.VerifierKey:
+    def _identify(self, origin: str) -> Signer:
         """Check that the origin and the key are the log's; record them in a new log."""
         stored: dict[str, str] = dict(self._connection.execute("SELECT name, value FROM meta").fetchall())
         if stored and not self.paths.key.exists():
             raise OpenError(
                 f"{self.paths.key}: the log's signing key is missing: restore it, or start another log"
             )
-        self._key = load_or_create(self.paths.key)
-        name = _note.check_name(origin or stored.get("origin") or f"{socket.gethostname()}/assay-audit")
-        verifier = _note.VerifierKey(name, self._key.public_key().public_bytes_raw())
-        ours = {"origin": name, "verifier_key": str(verifier)}
+        signer = Signer(self.paths.key, origin or stored.get("origin"), socket.gethostname())
+        ours = {"origin": signer.verifier.name, "verifier_key": str(signer.verifier)}
         if not stored:
             self._insert_meta(ours.items())
-            return verifier
+            return signer
         for name, value in ours.items():
             if stored.get(name) != value:
                 raise OpenError(
                     f"{self.paths.database}: the log's {name} is {stored.get(name)!r}, not {value!r}: "
                     f"use the origin and the signing key that it was created with, or start another log"
                 )
-        return verifier
+        return signer
 
     def _insert_meta(self, items: Iterable[tuple[str, str]]) -> None:
         self._connection.execute("BEGIN IMMEDIATE")
@@ -262,33 +317,28 @@ class Log:
 
     def _load(self) -> None:
         """Read the state from the database."""
-        newest = "SELECT size, note FROM checkpoints ORDER BY size DESC LIMIT 1"
         self._tree = frontier(_storage.size(self._connection), _storage.StoredTree(self._connection))
-        self._covered, self._note = self._connection.execute(newest).fetchone() or (0, None)
+        self._covered, self._note = self._connection.execute(_NEWEST).fetchone() or (0, None)
         self._signed_at = time.monotonic()
         self._published: str | None = None
+        self._ids.reload()
 
-
-def _lock(database: Path) -> int:
-    """Take an exclusive lock and return its descriptor; the kernel releases it when the process exits."""
-    path = database.with_name(f"{database.name}.lock")
-    try:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
-    except OSError as error:
-        raise OpenError(f"{path}: cannot be opened: {error.strerror}") from error
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        holder = os.pread(descriptor, 20, 0).decode(errors="replace").strip() or "unknown"
-        os.close(descriptor)
-        raise InUseError(
-            f"{database}: another sink (process {holder}) has the log open, and a log has one writer: stop it"
-            " first"
-        ) from error
-    os.ftruncate(descriptor, 0)
-    os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
-    return descriptor
+    def _check_seen(self) -> None:
+        """Check that the log extends the checkpoints in its files: the signer's, and the newest copy."""
+        seen: list[tuple[str, str]] = []
+        if self._signer.last is not None:
+            seen.append((str(self._signer.path), self._signer.last))
+        if self.paths.checkpoint.exists():
+            seen.append((str(self.paths.checkpoint), read_note(self.paths.checkpoint)))
+        if self._note is not None:
+            seen.append((f"checkpoint {self._covered} in the database", self._note))
+        require_extends(self._tree.size, _storage.StoredTree(self._connection), seen, self.verifier)
+        if self._signer.last is None and self._covered:
+            raise OpenError(
+                f"{self._signer.path}: the last checkpoint that was signed is missing: restore it, or copy"
+                f" there the newest checkpoint that was kept elsewhere. The log's own newest one covers"
+                f" {self._covered} entries, and nothing shows that it was the last"
+            )
 
 
 def _open(database: Path) -> sqlite3.Connection:
@@ -296,11 +346,12 @@ def _open(database: Path) -> sqlite3.Connection:
     os.close(os.open(database, os.O_RDWR | os.O_CREAT, 0o600))
     connection = sqlite3.connect(database, isolation_level=None, check_same_thread=False, timeout=10)
     try:
+        connection.execute(f"PRAGMA page_size = {_schema.PAGE_BYTES}")  # has an effect in a new file only
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = FULL")
         connection.execute("PRAGMA recursive_triggers = ON")  # REPLACE fires the DELETE trigger
         connection.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
-        _schema.migrate(connection)
+        _schema.create(connection)
     except BaseException:
         connection.close()
         raise

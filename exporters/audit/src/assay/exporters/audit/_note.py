@@ -50,6 +50,20 @@ class VerifierKey:
         return f"{self.name}+{self.id.hex()}+{_base64(_ED25519 + self.public)}"
 
     @classmethod
+    def of(cls, name: str, public: bytes) -> VerifierKey:
+        """Return the key of a name.
+
+        Raises:
+            KeyFormatError: The text cannot name a key.
+        """
+        return cls(check_name(name), public)
+
+    @staticmethod
+    def fingerprint(public: bytes) -> str:
+        """Return the first 64 bits of the key's SHA-256, hexadecimal."""
+        return hashlib.sha256(public).hexdigest()[:16]
+
+    @classmethod
     def parse(cls, text: str) -> VerifierKey:
         """Parse `name+id+key`.
 

@@ -16,6 +16,7 @@ import orjson
 from assay.audit.canonical import Content, encode
 from assay.audit.errors import RecordError
 from assay.exporters.audit._errors import NotFoundError, ProofError, VerificationError, named, shortened
+from assay.exporters.audit._ids import find
 from assay.exporters.audit._note import Checkpoint, VerifierKey, open_checkpoint
 from assay.exporters.audit._storage import StoredTree, open_read_only
 from assay.exporters.audit._tree import inclusion_proof, leaf_hash, verify_inclusion
@@ -23,7 +24,7 @@ from assay.semconv import attributes as keys
 
 TYPE = "assay.audit.proof/v1"
 _MEMBERS = {"type", "leafIndex", "leaf", "inclusionProof", "checkpoint"}
-_LEAF = "SELECT leaf_index, leaf FROM audit_log WHERE id = ?"
+_LEAF = "SELECT leaf_index, leaf FROM audit_log WHERE leaf_index = ?"
 _CHECKPOINT = "SELECT note FROM checkpoints WHERE size > ? ORDER BY size DESC LIMIT 1"
 
 
@@ -52,7 +53,7 @@ def prove(database: Path, record_id: str) -> bytes:
     connection = open_read_only(database)
     try:
         connection.execute("BEGIN")
-        found = connection.execute(_LEAF, (record_id,)).fetchone()
+        found = connection.execute(_LEAF, (find(connection, record_id),)).fetchone()
         if found is None:
             raise NotFoundError(
                 f"{database} does not contain a record {named(record_id)}; it may be in quarantine"

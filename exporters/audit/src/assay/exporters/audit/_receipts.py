@@ -13,9 +13,10 @@ from starlette.responses import JSONResponse
 from starlette.routing import Route
 
 from assay.exporters.audit._errors import AuditLogError
+from assay.exporters.audit._ids import find
 from assay.exporters.audit._storage import open_read_only
 
-_STORED = "SELECT id, integrity_hash, leaf FROM audit_log WHERE id = ?"
+_STORED = "SELECT id, integrity_hash, leaf FROM audit_log WHERE leaf_index = ?"
 _QUARANTINED = "SELECT reason FROM quarantine WHERE record_id = ? ORDER BY leaf_index"
 
 
@@ -24,7 +25,7 @@ def stored_receipt(connection: sqlite3.Connection, record_id: str) -> Mapping[st
 
     The timestamp, in ns since 1970, is a string: a JSON number cannot hold it exactly.
     """
-    found = connection.execute(_STORED, (record_id,)).fetchone()
+    found = connection.execute(_STORED, (find(connection, record_id),)).fetchone()
     if found is None:
         return None
     stored_id, integrity_hash, leaf = found

@@ -1,8 +1,8 @@
-"""The database schema as a list of forward migrations.
+"""The database schema of this version; `_migration` brings an older database to it.
 
-`audit_log` has the columns and indexes of the seed (FlowStone ADR-0011 section 5), and the columns that prove
-them: the leaf's index and content, the record's integrity hash, the leaf's hash. Quarantine entries are
-leaves of the same tree.
+`audit_log` has the columns of the seed (FlowStone ADR-0011 section 5), and the columns that prove them: the
+leaf's index and content, the record's integrity hash, the leaf's hash. Quarantine entries are leaves of the
+same tree. docs/decisions/0022-the-log-has-one-index.md explains why there is only the index of ids.
 """
 
 from __future__ import annotations
@@ -30,11 +30,12 @@ _EXISTS = {  # condition under which an INSERT would replace a row
     "checkpoints": "size = NEW.size",
     "meta": "name = NEW.name",
 }
-_TABLES = ("audit_log", "quarantine", "nodes", "checkpoints", "meta")
+_TABLES = ("audit_log", "quarantine", "nodes", "checkpoints", "meta", "ids")
+PAGE_BYTES = 8192
 
-# SQLite keeps the text of each definition, comments included, and `check_definitions` compares it. A released
-# migration is therefore never edited.
-_FIRST = """
+# SQLite keeps the text of each definition, comments included, and `check_definitions` compares it. A change
+# of this text is therefore a new version.
+_DEFINITIONS = """
 CREATE TABLE meta (
     name TEXT PRIMARY KEY,      -- origin, verifier_key
     value TEXT NOT NULL
@@ -42,7 +43,7 @@ CREATE TABLE meta (
 
 CREATE TABLE audit_log (
     leaf_index INTEGER PRIMARY KEY,
-    id TEXT NOT NULL UNIQUE,
+    id TEXT NOT NULL,           -- unique by the primary keys of ids and recent_ids
     event_type TEXT NOT NULL,
     actor_id TEXT NOT NULL,
     actor_type TEXT NOT NULL,
@@ -59,16 +60,20 @@ CREATE TABLE audit_log (
     leaf_hash BLOB NOT NULL
 ) STRICT;
 
-CREATE INDEX idx_audit_event_type ON audit_log (event_type);
-CREATE INDEX idx_audit_actor ON audit_log (actor_id, actor_type);
-CREATE INDEX idx_audit_resource ON audit_log (resource_type, resource_id);
-CREATE INDEX idx_audit_correlation ON audit_log (correlation_id);
-CREATE INDEX idx_audit_inserted ON audit_log (inserted_at DESC);
-
 CREATE VIEW flowstone_audit_log AS
 SELECT id, event_type, actor_id, actor_type, resource_type, resource_id, action, details, correlation_id,
        client_ip, user_agent, inserted_at
 FROM audit_log;
+
+CREATE TABLE ids (                 -- record id (a UUID as 16 bytes, other ids as text) to leaf
+    id ANY PRIMARY KEY,
+    leaf_index INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE recent_ids (          -- the newest ids, until they are merged into ids in their order
+    id ANY PRIMARY KEY,
+    leaf_index INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
 
 CREATE TABLE quarantine (
     leaf_index INTEGER PRIMARY KEY,
@@ -80,6 +85,7 @@ CREATE TABLE quarantine (
     payload BLOB NOT NULL,
     inserted_at TEXT NOT NULL,
     sink_time_unix_nano INTEGER NOT NULL,
+    leaf TEXT NOT NULL,            -- canonical: the digest and the other columns
     leaf_hash BLOB NOT NULL
 ) STRICT;
 
@@ -115,11 +121,11 @@ BEGIN SELECT RAISE(ABORT, 'append-only: no REPLACE on {table}'); END;
 
 
 def _append_only() -> str:
-    """Return the triggers that reject every statement except INSERT.
+    """Return the triggers that reject every statement except INSERT; `recent_ids` has none.
 
-    INSERT OR REPLACE deletes a row without firing the DELETE trigger. On `audit_log` and `nodes`, which grow
-    with every record, a trigger against it would take as long as the insertion itself. These two tables
-    rely on the writer's setting `recursive_triggers`; verification finds a row that another connection
+    INSERT OR REPLACE deletes a row without firing the DELETE trigger. On `audit_log`, `nodes` and `ids`,
+    which grow with every record, a trigger against it would take as long as the insertion itself. These
+    tables rely on the writer's setting `recursive_triggers`; verification finds a row that another connection
     replaced.
     """
     guards = [_reject(verb, table) for table in _TABLES for verb in ("UPDATE", "DELETE")]
@@ -127,28 +133,33 @@ def _append_only() -> str:
     return "".join(guards)
 
 
-MIGRATIONS = (_FIRST + _append_only(),)
-VERSION = len(MIGRATIONS)
+VERSION = 2
 OLDEST_SQLITE = (3, 37)  # STRICT tables
+_STATISTICS = (
+    "('sqlite_stat1', 'sqlite_stat2', 'sqlite_stat3', 'sqlite_stat4')"  # tables that ANALYZE creates
+)
 
 
-def migrate(connection: sqlite3.Connection) -> None:
-    """Migrate a database to the newest schema version, in one transaction.
+def create(connection: sqlite3.Connection) -> None:
+    """Create the tables in an empty database, in one transaction; check an existing database.
 
     Raises:
-        OpenError: The database is newer than this program or has other tables, or SQLite is too old.
+        OpenError: The database has another version or other tables, its definitions are changed, or SQLite
+            is too old.
     """
     if sqlite3.sqlite_version_info < OLDEST_SQLITE:
         raise OpenError(f"the log needs SQLite 3.37 or later, this Python has {sqlite3.sqlite_version}")
-    version = _version(connection)
-    if version == VERSION:
+    if _version(connection):
+        check_version(connection)
+        try:
+            check_definitions(connection)
+        except SchemaMismatchError as error:
+            raise OpenError(f"the database was changed by another program: {error}") from error
         return
-    if version > VERSION:
-        raise OpenError(f"the log has schema version {version}, this program supports {VERSION}: update it")
-    if version == 0 and connection.execute("SELECT 1 FROM sqlite_master").fetchone():
+    if connection.execute("SELECT 1 FROM sqlite_master").fetchone():
         raise OpenError("the database is not an audit log, it has other tables: give the log its own file")
-    steps = "".join(MIGRATIONS[version:])
-    connection.executescript(f"BEGIN IMMEDIATE; {steps} PRAGMA user_version = {VERSION}; COMMIT;")
+    definitions = _DEFINITIONS + _append_only()
+    connection.executescript(f"BEGIN IMMEDIATE; {definitions} PRAGMA user_version = {VERSION}; COMMIT;")
 
 
 def check_version(connection: sqlite3.Connection) -> None:
@@ -158,13 +169,18 @@ def check_version(connection: sqlite3.Connection) -> None:
         OpenError: It has another version, or is not an audit log.
     """
     version = _version(connection)
-    if version != VERSION:
-        kind = "not an audit log" if version == 0 else f"of schema version {version}"
-        raise OpenError(f"the database is {kind}, this program reads version {VERSION}")
+    if version == 0:
+        raise OpenError(f"the database is not an audit log, this program reads schema version {VERSION}")
+    if version < VERSION:
+        raise OpenError(
+            f"the log has schema version {version}, this program reads {VERSION}: run assay audit migrate"
+        )
+    if version > VERSION:
+        raise OpenError(f"the log has schema version {version}, this program reads {VERSION}: update it")
 
 
 def check_definitions(connection: sqlite3.Connection) -> None:
-    """Check that tables, indexes, triggers and the view equal those that the migrations create.
+    """Check that tables, indexes, triggers and the view equal those of this version.
 
     Raises:
         SchemaMismatchError: One is missing, changed, or additional.
@@ -187,15 +203,12 @@ def _version(connection: sqlite3.Connection) -> int:
 def _expected() -> dict[str, str | None]:
     connection = sqlite3.connect(":memory:")
     try:
-        migrate(connection)
+        create(connection)
         return _definitions(connection)
     finally:
         connection.close()
 
 
 def _definitions(connection: sqlite3.Connection) -> dict[str, str | None]:
-    # ANALYZE creates sqlite_stat1 and similar tables.
-    query = (
-        "SELECT type || ' ' || name, sql FROM sqlite_master WHERE name NOT LIKE 'sqlite\\_stat%' ESCAPE '\\'"
-    )
-    return dict(connection.execute(query).fetchall())
+    query = "SELECT type || ' ' || name, sql FROM sqlite_master"
+    return {name: sql for name, sql in connection.execute(query) if name not in _STATISTICS}

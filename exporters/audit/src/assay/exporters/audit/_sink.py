@@ -127,7 +127,7 @@ class AuditSink:
             quarantined = self._log.append(entries, conflicts_to_quarantine=batch.peer == "collector")
         except RecordIdConflictError as error:
             raise Rejected(f"{error}; no record of the batch is stored", status=409) from error
-        except sqlite3.Error as error:
+        except (sqlite3.Error, AuditLogError) as error:
             raise Retry(f"the audit log cannot be written: {error}") from error
         self._count(len(entries.rows), quarantined)
         return Result(self._receipts(entries) if batch.peer == "direct" else ())
@@ -170,7 +170,7 @@ class AuditSink:
         while not self._closed.wait(self._settings.checkpoint_seconds):
             try:
                 self._log.checkpoint()
-            except (sqlite3.Error, AuditLogError) as error:  # noqa: PERF203  at most once an interval
+            except (sqlite3.Error, OSError, AuditLogError) as error:  # noqa: PERF203  at most once an interval
                 logger.warning("the checkpoint cannot be signed: %s", error)
 
 

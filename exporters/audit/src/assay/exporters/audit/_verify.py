@@ -6,23 +6,18 @@ property and raises an error if it does not hold.
 
 from __future__ import annotations
 
-import hashlib
 import heapq
-import json
 import sqlite3
+import time
 from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from operator import itemgetter
 from pathlib import Path
-from typing import Any
-
-import orjson
 
 from assay.exporters.audit import _schema
-from assay.exporters.audit._entry import QuarantineEntry, Row, columns, timestamp
+from assay.exporters.audit._entry import Row
 from assay.exporters.audit._errors import (
-    RecordMismatchError,
     RollbackError,
     SchemaMismatchError,
     SignatureError,
@@ -31,24 +26,21 @@ from assay.exporters.audit._errors import (
     named,
     shortened,
 )
+from assay.exporters.audit._ids import IdSum
 from assay.exporters.audit._note import Checkpoint, VerifierKey, open_checkpoint
-from assay.exporters.audit._sequence import Chains
-from assay.exporters.audit._storage import LEAF_COUNT, open_read_only
-from assay.exporters.audit._tree import STORED_LEVELS, Frontier, leaf_hash
+from assay.exporters.audit._rows import QUARANTINE, RECORDS, RowChecker, title
+from assay.exporters.audit._sequence import ChainFault
+from assay.exporters.audit._storage import LEAF_COUNT, StoredTree, open_read_only, size
+from assay.exporters.audit._tree import STORED_LEVELS, Frontier, frontier
 
-_RECORDS = f"""SELECT leaf_index, {", ".join(_schema.COLUMNS)}, integrity_hash, CAST(leaf AS BLOB), leaf_hash
-               FROM audit_log ORDER BY leaf_index"""  # noqa: S608  our own column names
-_QUARANTINE = """SELECT leaf_index, digest, kind, record_id, reason, encoding, payload, inserted_at,
-                 sink_time_unix_nano, leaf_hash FROM quarantine ORDER BY leaf_index"""
 _NODE = "SELECT hash FROM nodes WHERE level = ? AND node_index = ?"
 _CHECKPOINTS = "SELECT size, note FROM checkpoints ORDER BY size"
+_NEWEST = "SELECT max(size) FROM checkpoints"
 _BEYOND_END = "SELECT id FROM audit_log WHERE leaf_index >= ? ORDER BY leaf_index LIMIT 1"
-_RECORD, _INTEGRITY, _RESOURCE = b'{"record":', b'{"integrity":', b',"resource":'
-_WIDTH = len(_schema.COLUMNS) + 4  # columns of `_RECORDS`
-# Errors that the content of a forged row may cause in any check.
-_MALFORMED = (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, OSError)
-_DECODER = json.JSONDecoder()
+_IDS = "SELECT (SELECT count(*) FROM ids) + (SELECT count(*) FROM recent_ids)"
+_QUARANTINED = "SELECT count(*) FROM quarantine"
 _PROGRESS_EVERY = 10_000  # entries; a multiple of the entries that a stored node covers
+_STORED_WITHIN = 2.0  # seconds in which a sink stores the checkpoint that its signer has kept
 
 Progress = Callable[[int, int], object]
 
@@ -64,6 +56,10 @@ class Verified:
         checkpoints: Number of signed checkpoints; each extends the one before.
         covered: Number of entries that the newest checkpoint covers; no checkpoint proves later entries yet.
         root: Root hash of all entries, hexadecimal.
+        kept: Size of the checkpoint kept elsewhere that the log was compared with; None without one.
+        first: First entry that was read; the entries before it were compared by their stored hashes.
+        chains: The broken chains of producers. They do not concern the integrity of the log. Empty in a
+            verification that did not start with the first entry.
     """
 
     origin: str
@@ -72,18 +68,30 @@ class Verified:
     checkpoints: int
     covered: int
     root: str
+    kept: int | None
+    first: int
+    chains: tuple[ChainFault, ...]
 
 
 def verify(
-    database: Path, key: VerifierKey, *, checkpoint: str | None = None, progress: Progress | None = None
+    database: Path,
+    key: VerifierKey,
+    *,
+    checkpoint: str | None = None,
+    since: str | None = None,
+    progress: Progress | None = None,
 ) -> Verified:
     """Verify a log offline; the log is not changed.
+
+    The integrity of the whole log is verified first. Broken chains of producers are in the result.
 
     Args:
         database: The log's database; a sink may be writing to it.
         key: The log's verifier key, from a trusted source.
-        checkpoint: A signed checkpoint that was kept elsewhere; it reveals a log that was rolled back or
-            truncated.
+        checkpoint: A signed checkpoint that was kept elsewhere; it reveals a log that was rolled back,
+            truncated, or rewritten and signed again.
+        since: A signed checkpoint up to which the log was verified before. The entries that it covers are not
+            read again; their stored hashes must lead to its root.
         progress: Called from time to time with the number of verified entries and the number of all entries.
 
     Raises:
@@ -91,42 +99,66 @@ def verify(
         OpenError: The database cannot be read.
     """
     kept = None if checkpoint is None else open_checkpoint(checkpoint, key)
+    start = None if since is None else open_checkpoint(since, key)
     connection = open_read_only(database)
     try:
+        _await_stored(connection, kept)
         connection.execute("BEGIN")  # read one state of the log while a sink may write
-        return _Verification(connection, key, kept).run(progress or (lambda _done, _total: None))
+        return _Verification(connection, key, kept, start).run(progress or (lambda _done, _total: None))
     except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
         raise VerificationError(f"{database}: the database is damaged: {error}") from error
     finally:
         connection.close()
 
 
-class _Verification:
-    """One pass over a log. `kept` is the checkpoint that was kept elsewhere."""
+def _await_stored(connection: sqlite3.Connection, kept: Checkpoint | None) -> None:
+    """Wait for the log to store a checkpoint that its signer has just kept; a missing one is found later."""
+    deadline = time.monotonic() + _STORED_WITHIN
+    while kept is not None and kept.size > (connection.execute(_NEWEST).fetchone()[0] or 0):
+        if time.monotonic() > deadline:
+            return
+        time.sleep(0.02)
 
-    def __init__(self, connection: sqlite3.Connection, key: VerifierKey, kept: Checkpoint | None) -> None:
+
+class _Verification:
+    """One pass over a log.
+
+    Args:
+        connection: The log, within a transaction.
+        key: The log's verifier key.
+        kept: The checkpoint that was kept elsewhere.
+        start: The checkpoint up to which the log was verified before.
+    """
+
+    def __init__(
+        self,
+        connection: sqlite3.Connection,
+        key: VerifierKey,
+        kept: Checkpoint | None,
+        start: Checkpoint | None,
+    ) -> None:
         self._connection = connection
         self._key = key
         self._kept = kept
-        self._tree = Frontier()
-        self._chains = Chains()
-        self._quarantined = self._nodes = self._checkpoints = 0  # numbers verified so far
+        self._first = 0 if start is None else start.size
+        self._tree = Frontier() if start is None else self._verified_before(start)
+        self._rows = RowChecker()
+        self._checkpoints = 0  # number verified so far
         self._covered = 0
-        self._sink_time = self._inserted_at = ""  # of the previous record
-        self._kept_found = False
+        self._kept_found = kept is not None and kept.size < self._first and self._extends(kept)
 
     def run(self, progress: Progress) -> Verified:
         self._check_identity()
-        total: int = self._connection.execute(LEAF_COUNT).fetchone()[0]
+        total = size(self._connection)
         checkpoints = self._stored_checkpoints()
-        due = self._check_checkpoints(_first(checkpoints), checkpoints)
+        due = self._check_checkpoints(self._first_due(checkpoints), checkpoints)
         leaves: list[bytes] = []  # not yet in the tree: extending it in batches is twice as fast
         stop = self._next_stop(due)
-        with closing(self._rows()) as rows:
+        with closing(self._entries()) as rows:
             for row in rows:
                 if row[0] != self._tree.size + len(leaves):
-                    raise self._gap(row, self._tree.size + len(leaves), total)
-                self._check_entry(row)
+                    raise self._gap(row, self._tree.size + len(leaves))
+                self._rows.check(row)
                 leaves.append(row[-1])
                 if row[0] + 1 == stop:
                     self._extend(leaves, row)
@@ -142,14 +174,35 @@ class _Verification:
                 f"checkpoint {due.size}: the log has only {self._tree.size} entries: its tail was removed"
             )
         self._check_end()
+        quarantined = self._quarantined()
         return Verified(
-            self._key.name,
-            self._tree.size - self._quarantined,
-            self._quarantined,
-            self._checkpoints,
-            self._covered,
-            self._tree.root().hex(),
+            origin=self._key.name,
+            records=self._tree.size - quarantined,
+            quarantined=quarantined,
+            checkpoints=self._checkpoints,
+            covered=self._covered,
+            root=self._tree.root().hex(),
+            kept=None if self._kept is None else self._kept.size,
+            first=self._first,
+            chains=() if self._first else self._rows.chains.faults(),
         )
+
+    def _verified_before(self, start: Checkpoint) -> Frontier:
+        """Return the tree of the entries that were verified before, from its stored nodes."""
+        entries = size(self._connection)
+        if start.size > entries:
+            raise RollbackError(f"the log has {entries} entries, it was verified up to {start.size} before")
+        tree = frontier(start.size, StoredTree(self._connection))
+        if tree.root() != start.root:
+            raise TreeMismatchError(
+                f"the stored hashes of the entries before {start.size} do not lead to the root of the"
+                " checkpoint up to which the log was verified before: verify the whole log"
+            )
+        return tree
+
+    def _extends(self, kept: Checkpoint) -> bool:
+        """Return whether the entries that were verified before extend a checkpoint."""
+        return frontier(kept.size, StoredTree(self._connection)).root() == kept.root
 
     def _check_identity(self) -> None:
         stored = dict(self._connection.execute("SELECT name, value FROM meta").fetchall())
@@ -162,59 +215,44 @@ class _Verification:
 
     def _stored_checkpoints(self) -> Iterator[Checkpoint]:
         """Yield the log's checkpoints by size, each with a verified signature."""
-        for size, text in self._connection.execute(_CHECKPOINTS):
+        for number, text in self._connection.execute(_CHECKPOINTS):
             try:
                 checkpoint = open_checkpoint(text, self._key)
             except SignatureError as error:
-                raise SignatureError(f"checkpoint {size}: {error}") from error
-            if checkpoint.size != size:
-                raise SignatureError(f"checkpoint {size}: its signed size is {checkpoint.size}")
+                raise SignatureError(f"checkpoint {number}: {error}") from error
+            if checkpoint.size != number:
+                raise SignatureError(f"checkpoint {number}: its signed size is {checkpoint.size}")
             yield checkpoint
 
-    def _rows(self) -> Generator[Row]:
-        """Return the rows of all entries in the order of their leaves."""
+    def _first_due(self, checkpoints: Iterator[Checkpoint]) -> Checkpoint | None:
+        """Return the first checkpoint that is not smaller than the tree.
+
+        The sink signs a checkpoint of size 0 when it creates the log.
+        """
+        due = next(checkpoints, None)
+        if due is None:
+            raise SignatureError(
+                "the log has no checkpoint: they were removed, so nothing proves its entries"
+            )
+        if due.size:
+            raise SignatureError("the log's first checkpoint, which has size 0, was removed")
+        while due is not None and due.size < self._first:
+            due = next(checkpoints, None)
+        return due
+
+    def _entries(self) -> Generator[Row]:
+        """Return the rows of all entries to read, in the order of their leaves."""
+        execute = self._connection.execute
         return heapq.merge(
-            self._connection.execute(_RECORDS), self._connection.execute(_QUARANTINE), key=itemgetter(0)
+            execute(RECORDS, (self._first,)), execute(QUARANTINE, (self._first,)), key=itemgetter(0)
         )
-
-    def _check_entry(self, row: Row) -> None:
-        """Check an entry's columns and hashes against its leaf."""
-        try:
-            if len(row) == _WIDTH:
-                self._check_record(row)
-            else:
-                self._quarantined += 1
-                _check_quarantined(row)
-        except _MALFORMED as error:
-            raise RecordMismatchError(f"{_title(row)}: its content is not a log entry") from error
-
-    def _check_record(self, row: Row) -> None:
-        integrity_hash, leaf, stored_hash = row[-3:]
-        if leaf_hash(leaf) != stored_hash:
-            raise RecordMismatchError(f"{_title(row)}: leaf_hash is not the hash of its content")
-        content: dict[str, Any] = orjson.loads(leaf)
-        record, sink_time = content["record"], content["sinkTimeUnixNano"]
-        if sink_time != self._sink_time:  # records of one batch share it
-            self._sink_time, self._inserted_at = sink_time, timestamp(int(sink_time))
-        stored, expected = row[1:-3], columns(record, self._inserted_at)
-        if stored != expected:
-            column, found, logged = next(
-                each for each in zip(_schema.COLUMNS, stored, expected, strict=True) if each[1] != each[2]
-            )
-            raise RecordMismatchError(
-                f"{_title(row)}: {column} is {shortened(found)}, the record says {shortened(logged)}"
-            )
-        digest = hashlib.sha256(_canonical_record(leaf)).digest()
-        if digest != integrity_hash:
-            raise RecordMismatchError(f"{_title(row)}: integrity_hash is not the hash of its content")
-        self._chains.add(record, digest)
 
     def _next_stop(self, due: Checkpoint | None) -> int:
         """Return the next tree size that a stored node or a checkpoint can be compared with."""
         subtree = 1 << STORED_LEVELS
         sizes = [(self._tree.size // subtree + 1) * subtree]
         sizes += [checkpoint.size for checkpoint in (due, self._kept) if checkpoint is not None]
-        return min(size for size in sizes if size > self._tree.size)
+        return min(each for each in sizes if each > self._tree.size)
 
     def _extend(self, leaves: list[bytes], row: Row) -> None:
         """Extend the tree and compare the nodes that become complete with the stored ones."""
@@ -223,10 +261,9 @@ class _Verification:
             if stored is None or stored[0] != node:
                 first = index << level
                 raise TreeMismatchError(
-                    f"{_title(row)}: leaves {first} to {self._tree.size - 1} do not hash to the stored node "
+                    f"{title(row)}: leaves {first} to {self._tree.size - 1} do not hash to the stored node "
                     f"(level {level}, index {index}): one was changed, swapped, inserted or removed"
                 )
-            self._nodes += 1
 
     def _check_checkpoints(
         self, due: Checkpoint | None, checkpoints: Iterator[Checkpoint]
@@ -253,13 +290,13 @@ class _Verification:
         self._kept_found |= self._kept is not None and self._kept.size == due.size
         return next(checkpoints, None)
 
-    def _gap(self, row: Row, expected: int, total: int) -> TreeMismatchError:
+    def _gap(self, row: Row, expected: int) -> TreeMismatchError:
         """Return the error for an entry that does not have the expected leaf index."""
-        index, title = row[0], _title(row)
-        if index < expected:
-            return TreeMismatchError(f"{title}: another entry has the same leaf index {index}")
-        message = f"leaf {expected} is missing before {title}: it was removed or moved"
-        moved = self._connection.execute(_BEYOND_END, (total,)).fetchone()
+        if row[0] < expected:
+            return TreeMismatchError(f"{title(row)}: another entry has the same leaf index {row[0]}")
+        message = f"leaf {expected} is missing before {title(row)}: it was removed or moved"
+        count = self._connection.execute(LEAF_COUNT).fetchone()[0]
+        moved = self._connection.execute(_BEYOND_END, (count,)).fetchone()
         if moved is not None:
             message += f"; record {named(moved[0])} has a leaf index beyond the end"
         return TreeMismatchError(message)
@@ -275,46 +312,35 @@ class _Verification:
                 f"the log lacks the checkpoint kept elsewhere (size {self._kept.size}): it was removed"
             )
         nodes: int = self._connection.execute("SELECT count(*) FROM nodes").fetchone()[0]
-        if nodes != self._nodes:
-            raise TreeMismatchError(f"the log stores {nodes} tree nodes, its entries make {self._nodes}")
-        self._chains.close()
+        expected = _complete_nodes(self._tree.size)
+        if nodes != expected:
+            raise TreeMismatchError(f"the log stores {nodes} tree nodes, its entries make {expected}")
+        self._check_ids()
+        for (fault,) in self._connection.execute("PRAGMA integrity_check(quarantine)"):
+            if fault != "ok":
+                raise SchemaMismatchError(
+                    f"the index of quarantine differs from its rows: {shortened(fault)}"
+                )
         # Last: a changed record implies a dropped trigger, and the message must name the record.
         _schema.check_definitions(self._connection)
 
+    def _quarantined(self) -> int:
+        """Return the number of quarantine entries, those that were verified before included."""
+        found: int = self._connection.execute(_QUARANTINED).fetchone()[0]
+        return found
 
-def _first(checkpoints: Iterator[Checkpoint]) -> Checkpoint:
-    """Return the first checkpoint, which has size 0: the sink signs it when it creates the log."""
-    first = next(checkpoints, None)
-    if first is None:
-        raise SignatureError("the log has no checkpoint: they were removed, so nothing proves its entries")
-    if first.size:
-        raise SignatureError("the log's first checkpoint, which has size 0, was removed")
-    return first
-
-
-def _check_quarantined(row: Row) -> None:
-    index, digest, kind, record_id, reason, encoding, payload, inserted_at, sink_time, stored_hash = row
-    entry = QuarantineEntry(kind, reason, encoding, payload, record_id)
-    expected = entry.row(index, sink_time)
-    if digest != entry.digest or inserted_at != timestamp(sink_time) or stored_hash != expected[-1]:
-        raise RecordMismatchError(f"{_title(row)}: leaf_hash is not the hash of its content")
+    def _check_ids(self) -> None:
+        """Check that the index of ids leads to each record, and to nothing else."""
+        execute = self._connection.execute
+        ids, records = execute(_IDS).fetchone()[0], self._tree.size - self._quarantined()
+        if ids != records:
+            raise SchemaMismatchError(f"the index of ids has {ids} ids, the log has {records} records")
+        if IdSum.of_index(self._connection, self._first).value != self._rows.ids.value:
+            raise SchemaMismatchError(
+                "the index of ids differs from the records: a record would not be found, or another one"
+            )
 
 
-def _title(row: Row) -> str:
-    """Return the name of an entry for a message."""
-    if len(row) == _WIDTH:
-        return f"record {named(row[1])} (leaf {named(row[0])})"
-    return f"quarantine entry of record {named(row[3]) if row[3] else 'without an id'} (leaf {named(row[0])})"
-
-
-def _canonical_record(leaf: bytes) -> bytes:
-    """Return the record's canonical form, which is a part of the leaf."""
-    # Inside a string the quotes would be escaped, so each match is an object key. If there is only one, it is
-    # the key that follows the record.
-    end = leaf.find(_RESOURCE)
-    if end == leaf.rfind(_RESOURCE) and leaf.startswith(_RECORD):
-        return leaf[len(_RECORD) : end]
-    text, start = leaf.decode(), len(_RECORD)
-    if not leaf.startswith(_RECORD):
-        start += _DECODER.raw_decode(text, len(_INTEGRITY))[1]
-    return text[start : _DECODER.raw_decode(text, start)[1]].encode()
+def _complete_nodes(size: int) -> int:
+    """Return the number of stored nodes of a tree: its complete subtrees at every stored level."""
+    return sum(size >> level for level in range(STORED_LEVELS, size.bit_length(), STORED_LEVELS))

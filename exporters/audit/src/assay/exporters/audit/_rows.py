@@ -1,0 +1,108 @@
+"""Check the columns and hashes of one stored entry against its leaf."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Any
+
+import orjson
+
+from assay.exporters.audit import _schema
+from assay.exporters.audit._entry import QuarantineEntry, Row, columns, timestamp
+from assay.exporters.audit._errors import RecordMismatchError, named, shortened
+from assay.exporters.audit._ids import IdSum, key_of
+from assay.exporters.audit._sequence import Chains
+from assay.exporters.audit._tree import leaf_hash
+
+RECORDS = f"""SELECT leaf_index, {", ".join(_schema.COLUMNS)}, integrity_hash, CAST(leaf AS BLOB), leaf_hash
+              FROM audit_log WHERE leaf_index >= ? ORDER BY leaf_index"""  # noqa: S608  our own column names
+QUARANTINE = """SELECT leaf_index, digest, kind, record_id, reason, encoding, payload, inserted_at,
+                sink_time_unix_nano, CAST(leaf AS BLOB), leaf_hash FROM quarantine
+                WHERE leaf_index >= ? ORDER BY leaf_index"""
+_WIDTH = len(_schema.COLUMNS) + 4  # columns of `RECORDS`
+_RECORD, _INTEGRITY, _RESOURCE = b'{"record":', b'{"integrity":', b',"resource":'
+# Errors that the content of a forged row may cause in any check.
+_MALFORMED = (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, OSError)
+_DECODER = json.JSONDecoder()
+
+
+class RowChecker:
+    """Checks rows of `RECORDS` and `QUARANTINE`, and collects what concerns several of them.
+
+    Attributes:
+        ids: Sum over the ids of the checked records.
+        chains: The producers' chains of the checked records.
+    """
+
+    def __init__(self) -> None:
+        self.ids = IdSum()
+        self.chains = Chains()
+        self._sink_time = self._inserted_at = ""  # of the previous record
+
+    def check(self, row: Row) -> None:
+        """Check an entry.
+
+        Raises:
+            RecordMismatchError: A column or a hash differs from the leaf.
+        """
+        try:
+            if len(row) == _WIDTH:
+                self._check_record(row)
+            else:
+                _check_quarantined(row)
+        except _MALFORMED as error:
+            raise RecordMismatchError(f"{title(row)}: its content is not a log entry") from error
+
+    def _check_record(self, row: Row) -> None:
+        integrity_hash, leaf, stored_hash = row[-3:]
+        if leaf_hash(leaf) != stored_hash:
+            raise RecordMismatchError(f"{title(row)}: leaf_hash is not the hash of its content")
+        content: dict[str, Any] = orjson.loads(leaf)
+        record, sink_time = content["record"], content["sinkTimeUnixNano"]
+        if sink_time != self._sink_time:  # records of one batch share it
+            self._sink_time, self._inserted_at = sink_time, timestamp(int(sink_time))
+        stored, expected = row[1:-3], columns(record, self._inserted_at)
+        if stored != expected:
+            column, found, logged = next(
+                each for each in zip(_schema.COLUMNS, stored, expected, strict=True) if each[1] != each[2]
+            )
+            raise RecordMismatchError(
+                f"{title(row)}: {column} is {shortened(found)}, the record says {shortened(logged)}"
+            )
+        digest = hashlib.sha256(_canonical_record(leaf)).digest()
+        if digest != integrity_hash:
+            raise RecordMismatchError(f"{title(row)}: integrity_hash is not the hash of its content")
+        self.ids.add(key_of(row[1]), row[0])
+        self.chains.add(record, content["resource"], digest)
+
+
+def title(row: Row) -> str:
+    """Return the name of an entry for a message."""
+    if len(row) == _WIDTH:
+        return f"record {named(row[1])} (leaf {named(row[0])})"
+    return f"quarantine entry of record {named(row[3]) if row[3] else 'without an id'} (leaf {named(row[0])})"
+
+
+def _check_quarantined(row: Row) -> None:
+    _, digest, kind, record_id, reason, encoding, payload, inserted_at, sink_time, leaf, stored_hash = row
+    entry = QuarantineEntry(kind, reason, encoding, payload, record_id)
+    if leaf_hash(leaf) != stored_hash:
+        raise RecordMismatchError(f"{title(row)}: leaf_hash is not the hash of its content")
+    if leaf not in (entry.leaf(sink_time), entry.first_leaf(sink_time)):
+        raise RecordMismatchError(f"{title(row)}: a column differs from its leaf")
+    if digest != entry.digest or inserted_at != timestamp(sink_time):
+        raise RecordMismatchError(f"{title(row)}: its digest or inserted_at differs from its leaf")
+
+
+def _canonical_record(leaf: bytes) -> bytes:
+    """Return the record's canonical form, which is a part of the leaf."""
+    # Inside a string the quotes would be escaped, so each match is an object key. If there is only one, it is
+    # the key that follows the record.
+    end = leaf.find(_RESOURCE)
+    if end == leaf.rfind(_RESOURCE) and leaf.startswith(_RECORD):
+        return leaf[len(_RECORD) : end]
+    text, start = leaf.decode(), len(_RECORD)
+    if not leaf.startswith(_RECORD):
+        start += _DECODER.raw_decode(text, len(_INTEGRITY))[1]
+    return text[start : _DECODER.raw_decode(text, start)[1]].encode()

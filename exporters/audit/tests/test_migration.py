@@ -1,0 +1,99 @@
+"""A log of an earlier schema version is migrated; its leaves, root and checkpoints stay the same."""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+
+from assay.exporters.audit import (
+    InUseError,
+    OpenError,
+    Query,
+    VerifierKey,
+    migrate,
+    prove,
+    quarantined,
+    quarantined_payload,
+    query,
+    verify,
+    verify_proof,
+)
+
+# A log of version 1: ten records, two quarantined records and a batch; checkpoints of sizes 0, 5, 10, 12, 13.
+VERSION_1 = Path(__file__).with_name("data") / "log-v1.sql"
+SEED = bytes.fromhex("55fcec21fc58c07f66ebf2980917871cf59151bde899601f5ada9f03c13cf1a0")
+
+
+@pytest.fixture
+def old(database):
+    database.parent.mkdir()
+    connection = sqlite3.connect(database)
+    connection.executescript(VERSION_1.read_text("utf-8"))
+    connection.close()
+    database.chmod(0o600)
+    key = Ed25519PrivateKey.from_private_bytes(SEED)
+    file = database.with_name("signing.key")
+    file.write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    file.chmod(0o600)
+    return database, VerifierKey.of("audit.test/log", key.public_key().public_bytes_raw())
+
+
+def newest(database):
+    connection = sqlite3.connect(database)
+    try:
+        return connection.execute("SELECT note FROM checkpoints ORDER BY size DESC LIMIT 1").fetchone()[0]
+    finally:
+        connection.close()
+
+
+def test_an_older_log_is_neither_opened_nor_read_before_it_is_migrated(old, open_sink):
+    database, key = old
+    for use in (open_sink, lambda: verify(database, key), lambda: list(query(database, Query()))):
+        with pytest.raises(OpenError, match=r"schema version 1.*run assay audit migrate"):
+            use()
+
+
+def test_a_migrated_log_verifies_against_its_old_checkpoint(old, open_sink, record, batch):
+    database, key = old
+    before = newest(database)
+    assert migrate(database, database.with_name("signing.key")) == 1
+    found = verify(database, key, checkpoint=before)
+    assert (found.records, found.quarantined, found.covered) == (10, 3, 13)
+    assert quarantined_payload(database, list(quarantined(database))[-1]["leaf_index"]) == b"\xff\xff"
+    one = next(query(database, Query()))["id"]
+    assert verify_proof(prove(database, one), key).record_id == one
+    sink = open_sink()
+    sink.export(batch(record()))
+    sink.shutdown()
+    assert verify(database, key, checkpoint=before).records == 11
+    assert database.with_name("log.db.v1").stat().st_mode & 0o077 == 0
+
+
+def test_a_record_that_was_migrated_is_known(old, open_sink, record, batch):
+    database, _ = old
+    migrate(database, database.with_name("signing.key"))
+    known = next(query(database, Query()))["id"]
+    sink = open_sink()
+    with pytest.raises(Exception, match="another record with this id"):
+        sink.export(batch(record(record_id=known)))
+
+
+def test_a_migration_is_done_once_and_alone(old, open_sink):
+    database, _ = old
+    key = database.with_name("signing.key")
+    assert [migrate(database, key), migrate(database, key)] == [1, 2]
+    open_sink()
+    with pytest.raises(InUseError):
+        migrate(database, key)
+
+
+def test_a_file_that_is_not_a_log_is_not_migrated(database):
+    database.parent.mkdir()
+    sqlite3.connect(database).close()
+    for path in (database, database.with_name("missing.db")):
+        with pytest.raises(OpenError):
+            migrate(path, database.with_name("signing.key"))
