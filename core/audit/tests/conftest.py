@@ -34,7 +34,7 @@ def server() -> Iterator[Any]:
                 status, headers, text = (
                     answers.script.pop(0) if len(answers.script) > 1 else answers.script[0]
                 )
-                self.send_response(status)
+                self.send_response_only(status)
                 for name, value in {**headers, "Content-Length": str(len(text))}.items():
                     self.send_header(name, value)
                 self.end_headers()

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import time
+from email.utils import formatdate
+
 import pytest
 from google.rpc.status_pb2 import Status
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import (
@@ -8,7 +11,7 @@ from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import (
 )
 from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord, ResourceLogs, ScopeLogs
 
-from assay.audit import ConfigurationError, ConflictError, ExportError, OTLPAuditExporter
+from assay.audit import ConfigurationError, ConflictError, ExportError, OTLPAuditExporter, RejectedError
 
 PROTOBUF = {"Content-Type": "application/x-protobuf"}
 REQUEST = ExportLogsServiceRequest(
@@ -36,7 +39,9 @@ def test_a_partial_success_fails_the_whole_batch(server):
             OTLPAuditExporter(server((200, headers, body)).url).export(REQUEST)
 
 
-@pytest.mark.parametrize(("status", "kind"), [(409, ConflictError), (400, ExportError), (401, ExportError)])
+@pytest.mark.parametrize(
+    ("status", "kind"), [(409, ConflictError), (400, RejectedError), (413, RejectedError), (401, ExportError)]
+)
 def test_final_rejections_are_not_retried(server, status, kind):
     answers = server((status, {}, b"because"))
     with pytest.raises(kind, match=f"{status}.*because") as caught:
@@ -44,6 +49,20 @@ def test_final_rejections_are_not_retried(server, status, kind):
     assert caught.value.status == status
     assert caught.value.is_final
     assert len(answers.got) == 1
+
+
+@pytest.mark.parametrize("status", [201, 202, 204, 206, 299])
+def test_no_other_2xx_is_acceptance(server, status):
+    answers = server((status, PROTOBUF, b""))
+    with pytest.raises(ExportError, match=str(status)) as caught:
+        OTLPAuditExporter(answers.url, retries=0).export(REQUEST)
+    assert caught.value.is_final == (status != 202)
+
+
+def test_a_202_is_tried_again(server):
+    answers = server((202, {**PROTOBUF, "Retry-After": "0"}, b""), (200, PROTOBUF, b""))
+    OTLPAuditExporter(answers.url).export(REQUEST)
+    assert len(answers.got) == 2
 
 
 STATUS = Status(code=16, message="the bearer token is not one of this listener's")
@@ -167,5 +186,17 @@ def test_loopback_and_https_are_accepted(endpoint):
     assert OTLPAuditExporter(endpoint).endpoint == endpoint
 
 
-def test_plain_http_can_be_allowed():
+def test_plain_http_can_be_allowed_but_not_with_a_token():
     OTLPAuditExporter("http://audit.example.com/v1/audit", allow_plain_http=True)
+    with pytest.raises(ConfigurationError, match="https"):
+        OTLPAuditExporter("http://audit.example.com/v1/audit", token="s3cret", allow_plain_http=True)
+
+
+@pytest.mark.parametrize(("seconds", "warned"), [(-3600, True), (3600, True), (0, False)])
+def test_a_clock_that_differs_from_the_endpoints_is_warned_about(
+    server, caplog, monkeypatch, seconds, warned
+):
+    monkeypatch.setattr("assay.audit._clock._silent_until", {"difference": 0.0, "offset": 0.0})
+    date = formatdate(time.time() + seconds, usegmt=True)
+    OTLPAuditExporter(server((200, {**PROTOBUF, "Date": date}, b"")).url).export(REQUEST)
+    assert ("differs from the audit endpoint's" in caplog.text) == warned

@@ -1,18 +1,21 @@
 from __future__ import annotations
 
 import uuid
+from typing import ClassVar
 
 import pytest
 from opentelemetry import baggage, context, trace
 from opentelemetry.trace import NonRecordingSpan, SpanContext
 
 from assay.audit import (
-    AuditLogger,
+    AuditProvider,
     AuditRecord,
+    ConfigurationError,
     ExportError,
     OTLPAuditExporter,
     RecordError,
     ShutdownError,
+    SimpleProcessor,
     actor,
     integrity_hash,
 )
@@ -45,6 +48,11 @@ class Kept:
         return {pair.key: pair.value.string_value for pair in self.record.attributes}
 
 
+def logger_of(exporter, **settings):
+    provider = AuditProvider(SimpleProcessor(exporter), {"service.name": "orders"}, **settings)
+    return provider.get_logger("tests")
+
+
 @pytest.fixture
 def kept():
     return Kept()
@@ -52,7 +60,7 @@ def kept():
 
 @pytest.fixture
 def logger(kept):
-    return AuditLogger(kept, {"service.name": "orders"})
+    return logger_of(kept)
 
 
 def test_empty_fields_are_filled_in(logger, kept):
@@ -118,17 +126,88 @@ def test_an_invalid_record_is_the_callers_error(logger, kept, change, named):
     assert not kept.requests
 
 
-def test_emit_after_shutdown_is_an_error_and_shutdown_runs_once(logger, kept):
-    logger.shutdown()
-    logger.shutdown()
+def test_emit_after_shutdown_is_an_error_and_shutdown_runs_once(kept):
+    provider = AuditProvider(SimpleProcessor(kept))
+    logger = provider.get_logger("tests")
+    assert provider.shutdown()
+    assert provider.shutdown()
+    assert provider.force_flush()
     assert kept.closed == 1
+    for emit in (logger.emit, logger.emit_async):
+        with pytest.raises(ShutdownError):
+            emit(AuditRecord(**LOGIN))
     with pytest.raises(ShutdownError):
-        logger.emit(AuditRecord(**LOGIN))
+        provider.get_logger("another")
 
 
 def test_a_record_that_was_not_accepted_is_an_error():
     with pytest.raises(ExportError):
-        AuditLogger(Kept(ExportError("no")), {}).emit(AuditRecord(**LOGIN))
+        logger_of(Kept(ExportError("no"))).emit(AuditRecord(**LOGIN))
+
+
+def test_a_sampler_is_refused_and_nothing_can_be_asked_whether_it_is_enabled(kept, logger):
+    with pytest.raises(ConfigurationError, match="never sampled"):
+        AuditProvider(SimpleProcessor(kept), sampler=object())
+    assert not hasattr(logger, "enabled")
+
+
+def test_equal_arguments_return_the_same_logger_and_an_empty_name_a_working_one(kept, caplog):
+    provider = AuditProvider(SimpleProcessor(kept))
+    assert provider.get_logger("a", "1") is provider.get_logger("a", "1")
+    assert provider.get_logger("a", "1") is not provider.get_logger("a", "2")
+    provider.get_logger("").emit(AuditRecord(**LOGIN))
+    assert "has no name" in caplog.text
+
+
+def test_a_simple_processor_refuses_to_block_an_event_loop(logger, kept):
+    with pytest.raises(ConfigurationError, match="BatchProcessor"):
+        logger.emit_async(AuditRecord(**LOGIN))
+    assert not kept.requests
+
+
+class Adding:
+    """A processor that adds attributes, and tries to change the record."""
+
+    resource_attributes: ClassVar = {"audit.test": "resource"}
+
+    def __init__(self, added):
+        self.added = added
+
+    def additions(self, record):
+        self.seen = {pair.key: pair.value.string_value for pair in record.attributes}
+        record.event_name = "changed"
+        del record.attributes[:]
+        return self.added
+
+
+def test_processors_add_attributes_in_their_order_and_cannot_change_the_record(kept):
+    first, second = Adding({"one": "1"}), Adding({"two": "2"})
+    second.resource_attributes = {}
+    receipt = logger_of(kept, processors=[first, second]).emit(AuditRecord(**LOGIN))
+    assert kept.record.event_name == "user.login"
+    assert (kept.attributes["one"], kept.attributes["two"]) == ("1", "2")
+    assert second.seen["one"] == "1"
+    assert receipt.integrity_hash == integrity_hash(kept.record)
+    resource = {
+        pair.key: pair.value.string_value for pair in kept.requests[0].resource_logs[0].resource.attributes
+    }
+    assert resource == {"service.name": "orders", "audit.test": "resource"}
+
+
+def test_a_processor_that_replaces_an_attribute_is_the_callers_error(kept):
+    with pytest.raises(ConfigurationError, match=r"Adding changes audit\.outcome"):
+        logger_of(kept, processors=[Adding({"audit.outcome": "failure"})]).emit(AuditRecord(**LOGIN))
+    assert not kept.requests
+
+
+def test_a_record_observed_long_after_it_happened_is_warned_about_once_a_minute(logger, caplog, monkeypatch):
+    monkeypatch.setattr("assay.audit._clock._silent_until", {"difference": 0.0, "offset": 0.0})
+    for _ in range(2):
+        logger.emit(AuditRecord(**LOGIN, time_unix_nano=10**18, observed_time_unix_nano=10**18 + 6 * 10**9))
+    logger.emit(AuditRecord(**LOGIN, time_unix_nano=10**18, observed_time_unix_nano=10**18 + 4 * 10**9))
+    assert [record.message.partition(" after")[0] for record in caplog.records] == [
+        "audit record user.login was observed 6.0 s"
+    ]
 
 
 def test_a_bus_event_becomes_a_record(logger, kept):
@@ -152,5 +231,5 @@ def test_the_sinks_timestamp_is_in_the_receipt(server):
     record_id = str(uuid.uuid4())
     body = f'{{"receipts": [{{"record_id": "{record_id}", "sink_timestamp": "1714041600000000001"}}]}}'
     answers = server((200, {"Content-Type": "application/json"}, body.encode()))
-    logger = AuditLogger(OTLPAuditExporter(answers.url), {})
+    logger = logger_of(OTLPAuditExporter(answers.url))
     assert logger.emit(AuditRecord(**LOGIN, record_id=record_id)).sink_timestamp == 1714041600000000001

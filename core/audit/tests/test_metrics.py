@@ -8,7 +8,8 @@ import sys
 
 PROGRAM = """
 import json
-from assay.audit import AuditLogger, AuditRecord, ExportError, RecordError, instruments
+from assay.audit import AuditProvider, AuditRecord, BatchProcessor, instruments
+from assay.audit import ExportError, RecordError, RejectedError
 from opentelemetry import metrics
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
@@ -21,7 +22,7 @@ def totals():
         for resource in reader.get_metrics_data().resource_metrics
         for scope in resource.scope_metrics
         for metric in scope.metrics
-        if metric.name.startswith("audit.records.")
+        if metric.name.startswith("audit.records.") or metric.name == "audit.queue.depth"
     }
 
 class Exporter:
@@ -34,20 +35,20 @@ class Exporter:
 
 instruments.SETTLED = 0
 exporter = Exporter()
-logger = AuditLogger(exporter, {})
+logger = AuditProvider(BatchProcessor(exporter, delay=0.001)).get_logger("tests")
 LOGIN = AuditRecord(event_name="user.login", action="LOGIN", outcome="success")
 metrics.set_meter_provider(MeterProvider([reader]))  # later than the package's import, and its logger
 result = [totals()]
 logger.emit(LOGIN)
-logger.submit(LOGIN).result(10)
-exporter.error = ExportError("no", is_final=True)
-for emit in (logger.emit, lambda record: logger.submit(record).result(10)):
+logger.emit_async(LOGIN).result(10)
+exporter.error = RejectedError("no", is_final=True)
+for emit in (logger.emit, lambda record: logger.emit_async(record).result(10)):
     try:
         emit(LOGIN)
     except ExportError:
         pass
 try:
-    logger.submit(AuditRecord(event_name="user.login", action="", outcome="success"))
+    logger.emit_async(AuditRecord(event_name="user.login", action="", outcome="success"))
 except RecordError:
     pass
 result.append(totals())
@@ -59,6 +60,16 @@ def test_counters_exist_with_0_and_count_each_record_once():
     done = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout) == [
-        {"audit.records.emitted": 0, "audit.records.exported": 0, "audit.records.dropped": 0},
-        {"audit.records.emitted": 5, "audit.records.exported": 2, "audit.records.dropped": 3},
+        {
+            "audit.records.emitted": 0,
+            "audit.records.exported": 0,
+            "audit.records.dropped": 0,
+            "audit.queue.depth": 0,
+        },
+        {
+            "audit.records.emitted": 5,
+            "audit.records.exported": 2,
+            "audit.records.dropped": 3,
+            "audit.queue.depth": 0,
+        },
     ]

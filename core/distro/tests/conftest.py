@@ -82,9 +82,9 @@ class Receiver:
     def totals(self, prefix: str) -> dict[str, int]:
         """The newest values of counters without labels whose names start with a prefix."""
         return {
-            metric.name: metric.sum.data_points[0].as_int
+            metric.name: (metric.sum if metric.HasField("sum") else metric.gauge).data_points[0].as_int
             for metric in self.metrics()
-            if metric.name.startswith(prefix) and metric.HasField("sum")
+            if metric.name.startswith(prefix) and not metric.HasField("histogram")
         }
 
     def metrics(self) -> list:
@@ -188,6 +188,7 @@ def instrumented(tmp_path: Path, receiver: Receiver):
             **kept,
             "OTEL_EXPORTER_OTLP_ENDPOINT": receiver.url,
             "ASSAY_AUDIT_ENDPOINT": f"{receiver.url}/v1/audit",
+            "ASSAY_AUDIT_QUEUE_DIRECTORY": str(tmp_path / "audit-queue"),
             "OTEL_PYTHON_DISABLED_INSTRUMENTATIONS": "dagster",
             **(env or {}),
         }

@@ -58,17 +58,55 @@ def test_records_of_an_event_loop_arrive(instrumented, receiver):
         if pair.key in {"audit.target.id", "audit.actor.id"}
     )
     assert targets == {"a0": 1, "a1": 1, "a2": 1, "alice": 3}
-    assert receiver.totals("audit.records.") == {
+    assert receiver.totals("audit.") == {
         "audit.records.emitted": 3,
         "audit.records.exported": 3,
         "audit.records.dropped": 0,
+        "audit.queue.depth": 0,
     }
+
+
+def test_records_that_are_on_disk_at_the_exit_are_sent_by_the_next_process(instrumented, receiver):
+    receiver.answers["/v1/audit"] = (503, {"Content-Type": "text/plain"}, b"because")
+    done = instrumented(ON_A_LOOP + "\napprove(4)")
+    assert done.stdout == "the loop is free\n"
+    (line,) = done.stderr.splitlines()
+    assert "audit records wait in " in line
+    assert "because" in line
+    assert "`assay audit flush`" in line
+    assert receiver.totals("audit.") == {
+        "audit.records.emitted": 4,
+        "audit.records.exported": 0,
+        "audit.records.dropped": 0,
+        "audit.queue.depth": 4,
+    }
+    receiver.answers.clear()
+    receiver.requests.clear()
+    assert instrumented(APPROVE + "approve(5)").stdout == ""
+    targets = [
+        pair.value.string_value
+        for record in receiver.logs("/v1/audit")
+        for pair in record.attributes
+        if pair.key == "audit.target.id"
+    ]
+    assert sorted(targets) == ["a0", "a1", "a2", "a4", "a5"]
+
+
+def test_a_folder_that_cannot_be_used_is_reported_and_the_endpoint_accepts_records_instead(
+    instrumented, receiver, tmp_path
+):
+    (tmp_path / "file").touch()
+    env = {"ASSAY_AUDIT_QUEUE_DIRECTORY": str(tmp_path / "file" / "queue")}
+    done = instrumented(APPROVE + "approve()", env=env)
+    assert "audit records are not kept on disk" in done.stderr
+    assert len(receiver.logs("/v1/audit")) == 1
 
 
 def test_an_endpoint_that_does_not_respond_does_not_block_an_event_loop(
     instrumented, receiver, silent_endpoint
 ):
     env = {
+        "ASSAY_AUDIT_QUEUE": "memory",
         "ASSAY_AUDIT_ENDPOINT": silent_endpoint,
         "ASSAY_AUDIT_TIMEOUT": "600",  # a loop that waited would not end in this test's time
         "ASSAY_EXIT_TIMEOUT": "1",
@@ -80,17 +118,22 @@ def test_an_endpoint_that_does_not_respond_does_not_block_an_event_loop(
     assert failures == ["failure flowstone.checkpoint.approved ExportError"] * 3
     assert done.stderr.count("was not accepted:") == 1
     assert "the process ended before the endpoint accepted the record (1 lost so far" in done.stderr
-    assert receiver.totals("audit.records.") == {
+    assert receiver.totals("audit.") == {
         "audit.records.emitted": 3,
         "audit.records.exported": 0,
         "audit.records.dropped": 3,
+        "audit.queue.depth": 0,
     }
 
 
-def test_a_lost_record_is_counted_once_and_reported_as_a_handler_failure(instrumented, receiver):
+@pytest.mark.parametrize("queue", ["disk", "memory"])
+def test_a_lost_record_is_counted_once_and_reported_as_a_handler_failure(instrumented, receiver, queue):
     receiver.answers["/v1/audit"] = (400, {"Content-Type": "text/plain"}, b"because")
-    done = instrumented(APPROVE + "approve()\nprint('done')")
-    assert done.stdout == "failure flowstone.checkpoint.approved ExportError\ndone\n"
+    done = instrumented(APPROVE + "approve()\nprint('done')", env={"ASSAY_AUDIT_QUEUE": queue})
+    assert sorted(done.stdout.splitlines()) == [
+        "done",
+        "failure flowstone.checkpoint.approved RejectedError",
+    ]
     assert done.stderr.count("because") == 1, done.stderr
     dropped = [metric for metric in receiver.metrics() if metric.name == "audit.records.dropped"]
     assert {len(metric.sum.data_points) for metric in dropped} == {1}
@@ -109,10 +152,11 @@ def test_settings_that_forbid_sending_count_and_report_each_record(instrumented,
 
 def test_the_counters_exist_with_0_in_a_program_without_audit_records(instrumented, receiver):
     instrumented("from assay.audit import instruments; instruments._started -= instruments.SETTLED")
-    assert receiver.totals("audit.records.") == {
+    assert receiver.totals("audit.") == {
         "audit.records.emitted": 0,
         "audit.records.exported": 0,
         "audit.records.dropped": 0,
+        "audit.queue.depth": 0,
     }
 
 
@@ -151,14 +195,15 @@ asyncio.run(main())
 )
 
 
-def test_fail_closed_waits_for_the_endpoint_on_an_event_loop_too(instrumented, receiver):
-    assert instrumented(FAIL_CLOSED).stdout == "accepted\n"
+@pytest.mark.parametrize("queue", ["disk", "memory"])
+def test_fail_closed_waits_for_the_acceptance_on_an_event_loop_too(instrumented, receiver, queue):
+    assert instrumented(FAIL_CLOSED, env={"ASSAY_AUDIT_QUEUE": queue}).stdout == "accepted\n"
     assert len(receiver.logs("/v1/audit")) == 1
 
 
 def test_fail_closed_raises_when_the_record_is_not_accepted(instrumented, receiver):
     receiver.answers["/v1/audit"] = (400, {"Content-Type": "text/plain"}, b"because")
-    done = instrumented(FAIL_CLOSED)
-    assert done.stdout == "failure flowstone.checkpoint.approved ExportError\nnot accepted: True\n", (
+    done = instrumented(FAIL_CLOSED, env={"ASSAY_AUDIT_QUEUE": "memory"})
+    assert done.stdout == "failure flowstone.checkpoint.approved RejectedError\nnot accepted: True\n", (
         done.stderr
     )

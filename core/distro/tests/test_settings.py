@@ -21,10 +21,13 @@ WRONG = {
     "ASSAY_AUDIT_CLIENT_CERTIFICATE": "/nowhere/client.pem",
     "ASSAY_AUDIT_CLIENT_KEY": "/nowhere/client.key",
     "ASSAY_AUDIT_TIMEOUT": "soon",
+    "ASSAY_AUDIT_QUEUE": "tape",
+    "ASSAY_AUDIT_QUEUE_DIRECTORY": "here",
+    "ASSAY_AUDIT_RECEIPTS_ENDPOINT": "localhost:4328",
     "ASSAY_CORRELATION_ID": "two words",
     "ASSAY_REDACT_SHAPES": "emails",
 }
-SECRET = {"ASSAY_AUDIT_TOKEN": "s3 cret"}
+SECRET = {"ASSAY_AUDIT_TOKEN": "s3 cret", "ASSAY_AUDIT_RECEIPTS_TOKEN": "s3 cret"}
 TAKES_ANY_TEXT = {"ASSAY_REDACT_KEYS"}
 
 

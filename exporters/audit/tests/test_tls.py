@@ -17,7 +17,14 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from assay.audit import AuditLogger, AuditRecord, ConfigurationError, ExportError, OTLPAuditExporter
+from assay.audit import (
+    AuditProvider,
+    AuditRecord,
+    ConfigurationError,
+    ExportError,
+    OTLPAuditExporter,
+    SimpleProcessor,
+)
 from assay.exporters.audit import verify
 
 LOGIN = AuditRecord(event_name="user.login", action="LOGIN", outcome="success")
@@ -128,7 +135,8 @@ def server(request, ours, run_host, database) -> Iterator[Server]:
 
 
 def emit(url: str, **settings: str) -> None:
-    AuditLogger(OTLPAuditExporter(url, retries=0, **settings), {}).emit(LOGIN)
+    exporter = OTLPAuditExporter(url, retries=0, **settings)
+    AuditProvider(SimpleProcessor(exporter)).get_logger("tests").emit(LOGIN)
 
 
 def as_client(authority: Authority) -> dict[str, str]:

@@ -132,6 +132,7 @@ class Stack:
         return {
             "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://{self.collector.otlp_http}",
             "ASSAY_AUDIT_ENDPOINT": self.collector.audit_url,
+            "ASSAY_AUDIT_RECEIPTS_ENDPOINT": f"http://{self.host.direct}/v1/audit/receipts",
             "ASSAY_AUDIT_TOKEN": self.tokens.audit,
         }
 

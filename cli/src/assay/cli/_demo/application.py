@@ -65,6 +65,7 @@ def run_workload(root: Path, log: Path, environment: Mapping[str, str]) -> Workl
     variables = {
         **os.environ,
         **environment,
+        "ASSAY_AUDIT_QUEUE_DIRECTORY": str(root / "audit-queue"),
         "DAGSTER_HOME": str(home),
         "DEMO_STORE": str(store),
         "OTEL_SERVICE_NAME": "demo-shop",

@@ -3,107 +3,103 @@
 from __future__ import annotations
 
 import hashlib
-import threading
-import time
-import uuid
 from collections.abc import Mapping
 from concurrent.futures import Future
-from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from concurrent.futures import TimeoutError as FutureTimeoutError
+from dataclasses import dataclass
+from typing import Any
 
-from opentelemetry import trace
-from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
-from opentelemetry.proto.logs.v1.logs_pb2 import ResourceLogs, ScopeLogs
+from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord, ResourceLogs, ScopeLogs
 from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 
-from assay.audit._actor import current_actor
-from assay.audit._queue import MemoryQueue
+from assay.audit import _clock
+from assay.audit._chain import Chain
+from assay.audit._complete import complete
+from assay.audit._entry import Entry, PendingReceipt
+from assay.audit._processors import AddingProcessor, ForwardingProcessor
 from assay.audit._receipt import AuditReceipt
+from assay.audit.bus_events import record_of_event
 from assay.audit.canonical import content, encode
-from assay.audit.errors import ShutdownError
-from assay.audit.instruments import DROPPED, DURATION, EMITTED, EXPORTED
-from assay.audit.record import FIELDS, AuditRecord, check, to_log_record, to_pairs
+from assay.audit.errors import AuditError, ConfigurationError, ShutdownError, UnconfirmedError
+from assay.audit.instruments import DROPPED, EMITTED
+from assay.audit.record import AuditRecord, check, to_log_record, to_pairs
 
-QUEUE_SIZE = 2048
-SHUTDOWN_TIMEOUT = 10.0
-
-
-class AuditExporter(Protocol):
-    """Hands records over to a Collector or a sink."""
-
-    def export(self, request: ExportLogsServiceRequest) -> list[Mapping[str, Any]]:
-        """Return the receipts once all records are accepted; raise `ExportError` if they are not."""
-        ...
-
-    def shutdown(self) -> None:
-        """Close the connections."""
-        ...
+EMIT_TIMEOUT = 30.0
+"""Seconds that `emit` waits for a receipt."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Prepared:
-    """A record that is complete and valid, and its receipt before the export."""
+@dataclass(slots=True)
+class Pipeline:
+    """The parts that all loggers of a provider share."""
 
-    request: ExportLogsServiceRequest
-    receipt: AuditReceipt
-    start: float
+    resource: Resource
+    processors: tuple[AddingProcessor, ...]
+    forwarder: ForwardingProcessor
+    is_closed: bool = False
+
+    def check_open(self, event_name: str) -> None:
+        """Raise `ShutdownError` after the provider's shutdown."""
+        if self.is_closed:
+            raise ShutdownError(f"audit record {event_name!r} was emitted after the provider's shutdown")
 
 
 class AuditLogger:
-    """Emits audit records. Nothing is sampled, and nothing is dropped without an error.
+    """Emits audit records. `AuditProvider.get_logger` makes loggers. Safe to use from several threads.
 
     Args:
-        exporter: Such as `OTLPAuditExporter`.
-        resource: Attributes of the emitting service, such as `service.name`.
-        queue_size: How many submitted records may wait in memory.
+        pipeline: The provider's.
+        name: The component that emits records; messages contain it.
+        instance: Part of the stream id of its chain; None: it has no chain.
     """
 
-    def __init__(
-        self, exporter: AuditExporter, resource: Mapping[str, Any], *, queue_size: int = QUEUE_SIZE
-    ) -> None:
-        self._exporter = exporter
-        self._resource = Resource(attributes=to_pairs(resource))
-        self._queue = MemoryQueue(self._export, queue_size)
-        self._closed = threading.Event()
+    def __init__(self, pipeline: Pipeline, name: str, instance: str | None) -> None:
+        self._pipeline = pipeline
+        self.name = name
+        self._chain = None if instance is None else Chain(instance, name)
 
-    def emit(self, record: AuditRecord) -> AuditReceipt:
-        """Emit a record, and return its receipt once it is accepted.
+    def emit(self, record: AuditRecord, *, timeout: float = EMIT_TIMEOUT) -> AuditReceipt:
+        """Emit a record, and return its receipt once it is confirmed: by the log, or by the endpoint.
 
-        Blocks while the exporter waits for its endpoint: on an event loop, use `submit`.
+        Blocks: on an event loop, use `emit_async`.
+
+        Args:
+            record: The record. Empty fields are filled in from the context and the clock.
+            timeout: Seconds to wait at most, with a `BatchProcessor`; a `SimpleProcessor` has its exporter's.
 
         Raises:
             RecordError: A mandatory field is missing or a field is invalid. Nothing was sent.
-            ShutdownError: The logger is shut down. Nothing was sent.
-            ExportError: The record was not accepted. Emit it again, with the same `record_id`.
+            ShutdownError: The provider is shut down. Nothing was sent.
+            QueueFullError: The queue cannot take the record. It was not accepted.
+            ExportError: The record was rejected, or without a queue: it was not accepted. Emit it again with
+                the same `record_id` if `is_final` is False.
+            UnconfirmedError: No receipt came in time. The record waits in the queue: do not emit it again.
         """
-        EMITTED.add()
+        pending = self._emit(record, urgent=True)
         try:
-            return self._export(self._prepare(record))
-        except BaseException:
-            DROPPED.add()
-            raise
+            return pending.result(timeout)
+        except FutureTimeoutError as error:
+            reason = self._pipeline.forwarder.last_error
+            raise UnconfirmedError(
+                f"audit record {pending.entry.receipt.record_id} was not confirmed within {timeout:g} s: it"
+                f" waits in the queue and is sent again: do not emit it again ({reason or 'no receipt yet'})"
+            ) from (reason or error)
 
-    def submit(self, record: AuditRecord) -> Future[AuditReceipt]:
+    def emit_async(self, record: AuditRecord) -> PendingReceipt:
         """Emit a record without blocking, and return the future of its receipt.
 
-        The record is completed from the current context and checked now. It waits in memory until a worker
-        thread has handed it over, which tries again while the endpoint does not respond. Call `shutdown`
-        before the process ends: records that wait then are lost otherwise. The future raises `ExportError`
-        if the record was not accepted.
+        The record is completed from the current context and checked now. The future's `accepted` is done when
+        the record is safe: on disk, with a `DiskQueue`. On an event loop, wait for either with
+        `asyncio.wrap_future`. A future that fails raises `ExportError`, or `QueueFullError` if the queue
+        could not take the record; both mean that it is not accepted. `UnconfirmedError` means that the
+        process ended first, and that the next one sends the record.
 
         Raises:
             RecordError: A mandatory field is missing or a field is invalid. Nothing was sent.
-            ShutdownError: The logger is shut down. Nothing was sent.
-            QueueFullError: Too many records wait. This one was not accepted.
+            ShutdownError: The provider is shut down. Nothing was sent.
+            QueueFullError: Too many records wait for the queue. This one was not accepted.
+            ConfigurationError: The provider has a `SimpleProcessor`, which blocks.
         """
-        EMITTED.add()
-        try:
-            future = self._queue.put(self._prepare(record))
-        except BaseException:
-            DROPPED.add()
-            raise
-        future.add_done_callback(_count_failure)
-        return future
+        return self._emit(record, urgent=False)
 
     def emit_event(
         self,
@@ -125,108 +121,74 @@ class AuditLogger:
         Raises:
             AuditError: As `emit`.
         """
-        return self.emit(_record_of_event(event_name, attributes, body, time_unix_nano))
+        return self.emit(record_of_event(event_name, attributes, body, time_unix_nano))
 
-    def submit_event(
-        self,
-        event_name: str,
-        attributes: Mapping[str, Any],
-        body: Mapping[str, Any] | None,
-        *,
-        time_unix_nano: int,
-    ) -> Future[AuditReceipt]:
-        """Submit a bus event as a record; the arguments are those of `emit_event`.
+    def end_chain(self) -> None:
+        """Emit the last record of the logger's chain, if the logger has one and it has begun."""
+        if self._chain is not None and self._chain.number:
+            try:
+                self._chain.is_ending = True
+                self._emit(
+                    AuditRecord(
+                        event_name="assay.audit.stream.ended",
+                        action="END",
+                        outcome="success",
+                        actor_id="system",
+                        actor_type="system",
+                    ),
+                    urgent=True,
+                )
+            except AuditError:  # counted as dropped; the chain has no clean end
+                return
 
-        Raises:
-            AuditError: As `submit`.
-        """
-        return self.submit(_record_of_event(event_name, attributes, body, time_unix_nano))
+    def _emit(self, record: AuditRecord, *, urgent: bool) -> PendingReceipt:
+        EMITTED.add()
+        try:
+            self._pipeline.check_open(record.event_name)
+            message = to_log_record(complete(record))
+            _clock.check_difference(record.event_name, message)
+            pending = self._submit(message, urgent=urgent)
+        except BaseException:
+            DROPPED.add()
+            raise
+        pending.add_done_callback(_count_failure)
+        return pending
 
-    def flush(self, timeout: float = SHUTDOWN_TIMEOUT) -> bool:
-        """Wait until no submitted record waits any more.
+    def _submit(self, message: LogRecord, *, urgent: bool) -> PendingReceipt:
+        if self._chain is None:
+            return self._pipeline.forwarder.submit(self._entry(message), urgent=urgent)
+        with self._chain.link() as link:
+            message.attributes.extend(to_pairs(link.attributes))
+            entry = self._entry(message)
+            pending = self._pipeline.forwarder.submit(entry, urgent=urgent)
+            link.close(entry.receipt)
+        pending.accepted.add_done_callback(link.check)
+        return pending
 
-        Args:
-            timeout: Seconds to wait at most.
-
-        Returns:
-            Whether none waits.
-        """
-        return self._queue.flush(timeout)
-
-    def shutdown(self, timeout: float = SHUTDOWN_TIMEOUT) -> None:
-        """Hand over the records that wait, and close the exporter. A second call has no effect.
-
-        Afterwards `emit` and `submit` raise `ShutdownError`.
-
-        Args:
-            timeout: Seconds to wait at most; the futures of records that wait after that raise `ExportError`.
-        """
-        if not self._closed.is_set():
-            self._closed.set()
-            self._queue.shutdown(timeout)
-            self._exporter.shutdown()
-
-    def _prepare(self, record: AuditRecord) -> _Prepared:
-        if self._closed.is_set():
-            raise ShutdownError(f"audit record {record.event_name!r} was emitted after the logger's shutdown")
-        start = time.perf_counter()
-        message = to_log_record(_complete(record))
+    def _entry(self, message: LogRecord) -> Entry:
+        for processor in self._pipeline.processors:
+            _add(processor, message)
         covered, _ = content(message)
         record_id = check(covered)
         receipt = AuditReceipt(record_id, hashlib.sha256(encode(covered)).hexdigest())
-        logs = ResourceLogs(resource=self._resource, scope_logs=[ScopeLogs(log_records=[message])])
-        return _Prepared(ExportLogsServiceRequest(resource_logs=[logs]), receipt, start)
-
-    def _export(self, prepared: _Prepared) -> AuditReceipt:
-        receipts = self._exporter.export(prepared.request)
-        EXPORTED.add()
-        DURATION.record(time.perf_counter() - prepared.start)
-        stamps = {receipt.get("record_id"): receipt.get("sink_timestamp") for receipt in receipts}
-        stamp = stamps.get(prepared.receipt.record_id)
-        return replace(prepared.receipt, sink_timestamp=None if stamp is None else int(stamp))
+        part = ResourceLogs(resource=self._pipeline.resource, scope_logs=[ScopeLogs(log_records=[message])])
+        return Entry(receipt, part.SerializeToString())
 
 
-def _record_of_event(
-    event_name: str, attributes: Mapping[str, Any], body: Mapping[str, Any] | None, time_unix_nano: int
-) -> AuditRecord:
-    fields: dict[str, Any] = {"action": "", "outcome": ""}
-    fields |= {FIELDS[key]: str(value) for key, value in attributes.items() if key in FIELDS}
-    details = None if body is None else dict(body)
-    if fields.get("actor_type") == "api":
-        fields["actor_type"] = "service"
-        details = {**(details or {}), "actor_type": "api"}
-    return AuditRecord(
-        event_name=event_name,
-        body=details,
-        attributes={key: value for key, value in attributes.items() if key not in FIELDS},
-        time_unix_nano=time_unix_nano,
-        **fields,
-    )
-
-
-def _complete(record: AuditRecord) -> AuditRecord:
-    """Return the record with its empty fields set from the context, the clock and a new id."""
-    filled: dict[str, Any] = {}
-    now = time.time_ns()
-    if not record.actor_id:
-        filled["actor_id"], filled["actor_type"] = current_actor()
-    elif not record.actor_type:
-        filled["actor_type"] = "user"
-    if not record.time_unix_nano:
-        filled["time_unix_nano"] = now
-    if not record.observed_time_unix_nano:
-        # The clock may have stepped back since the event happened.
-        filled["observed_time_unix_nano"] = max(now, record.time_unix_nano)
-    if not record.record_id:
-        filled["record_id"] = str(uuid.uuid4())
-    if not record.trace_id:
-        span = trace.get_current_span().get_span_context()
-        if span.is_valid:
-            filled["trace_id"] = span.trace_id.to_bytes(16, "big")
-            filled["span_id"] = span.span_id.to_bytes(8, "big")
-    return replace(record, **filled)
+def _add(processor: AddingProcessor, message: LogRecord) -> None:
+    copy = LogRecord()
+    copy.CopyFrom(message)
+    added = processor.additions(copy)
+    present = {pair.key for pair in message.attributes}
+    if changed := present & added.keys():
+        raise ConfigurationError(
+            f"the processor {type(processor).__name__} changes {', '.join(sorted(changed))}: a processor of"
+            " audit records may only add attributes"
+        )
+    message.attributes.extend(to_pairs(added))
 
 
 def _count_failure(future: Future[AuditReceipt]) -> None:
-    if future.exception() is not None:
+    error = future.exception()
+    if error is not None and not isinstance(error, UnconfirmedError):
         DROPPED.add()

@@ -12,15 +12,19 @@ class RecordError(AuditError, ValueError):
 
 
 class ConfigurationError(AuditError, ValueError):
-    """A setting of the exporter is invalid."""
+    """A setting of the provider, its processors or the exporter is invalid."""
 
 
 class ShutdownError(AuditError, RuntimeError):
-    """A record was emitted after the logger's shutdown. Nothing was sent."""
+    """A record was emitted after the provider's shutdown. Nothing was sent."""
 
 
 class QueueFullError(AuditError):
-    """The queue of records that wait in memory is full. The record was not accepted."""
+    """The queue cannot take the record: too many wait, or the disk is full. The record was not accepted."""
+
+
+class QueueError(AuditError):
+    """The queue on disk cannot be used: its folder is not private, or its files cannot be read."""
 
 
 class ExportError(AuditError):
@@ -47,5 +51,16 @@ class ExportError(AuditError):
         self.retry_after = retry_after
 
 
-class ConflictError(ExportError):
+class RejectedError(ExportError):
+    """The endpoint rejects what a record contains. Sending the same record again cannot help."""
+
+
+class ConflictError(RejectedError):
     """HTTP 409: the log already holds a different record under this id. Retrying cannot help."""
+
+
+class UnconfirmedError(ExportError):
+    """The record is in the queue on disk, and no receipt arrived in time.
+
+    It is sent again until the log has it: do not emit it again.
+    """

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from time import monotonic
 
 from opentelemetry import metrics
@@ -56,6 +56,24 @@ def _is_settled() -> bool:
     return any((EMITTED, EXPORTED, DROPPED)) or monotonic() - _started >= SETTLED
 
 
+class Depth:
+    """The depth of the process's queues, once a queue exists."""
+
+    def __init__(self) -> None:
+        self._source: Callable[[], int] | None = None
+
+    def follow(self, source: Callable[[], int]) -> None:
+        """Observe what a function returns."""
+        self._source = source
+
+    def observe(self, _: CallbackOptions) -> Iterable[Observation]:
+        """Return the depth, for the gauge's callback."""
+        depth = 0 if self._source is None else self._source()
+        return [Observation(depth)] if depth or _is_settled() else []
+
+
+DEPTH = Depth()
+
 _meter = metrics.get_meter("assay.audit")
 _meter.create_observable_counter(
     names.AUDIT_RECORDS_EMITTED, [EMITTED.observe], "{record}", "Audit records emitted by callers."
@@ -68,6 +86,12 @@ _meter.create_observable_counter(
     [DROPPED.observe],
     "{record}",
     "Audit records that were emitted and not accepted; alert on any.",
+)
+_meter.create_observable_gauge(
+    names.AUDIT_QUEUE_DEPTH,
+    [DEPTH.observe],
+    "{record}",
+    "Audit records that this process has accepted, and that are not confirmed.",
 )
 DURATION = _meter.create_histogram(
     names.AUDIT_EXPORT_DURATION,

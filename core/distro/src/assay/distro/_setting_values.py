@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable
 from typing import TypeAlias
 
-from assay.endpoints import check_token
+from assay.endpoints import check_http_url, check_token
 from assay.telemetry.correlation import is_correlation_id
 from assay.telemetry.redaction import OPTIONAL_SHAPES
 
@@ -42,6 +42,18 @@ def file(text: str) -> str:
 def files(text: str) -> tuple[str, ...]:
     """Parse paths of files that exist, joined by the system's path separator."""
     return tuple(file(part) for part in text.split(os.pathsep) if part)
+
+
+def absolute_path(text: str) -> str:
+    """Parse an absolute path; empty for none."""
+    if text and not os.path.isabs(text):  # noqa: PTH117 - as above
+        raise ValueError(text)
+    return text
+
+
+def optional_http_url(text: str) -> str:
+    """Parse an http or https URL; empty for none."""
+    return check_http_url(text) if text else ""
 
 
 def seconds(text: str) -> float:

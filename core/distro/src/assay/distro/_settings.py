@@ -18,11 +18,13 @@ from typing import Annotated, Any, get_type_hints
 from assay.distro._errors import SettingError
 from assay.distro._setting_values import (
     Rates,
+    absolute_path,
     choice,
     correlation_id,
     file,
     files,
     names,
+    optional_http_url,
     optional_shapes,
     rates,
     seconds,
@@ -152,6 +154,43 @@ class Settings:
     ]
     audit_client_key: Annotated[str, Setting("", _FILE, "Key of the client certificate.", file)]
     audit_timeout: Annotated[float, Setting("10", _SECONDS, "Longest wait for the audit endpoint.", seconds)]
+    audit_queue: Annotated[
+        str,
+        Setting(
+            "disk",
+            "disk or memory",
+            "Where audit records wait; in memory, the end of the process loses those that wait.",
+            choice("disk", "memory"),
+        ),
+    ]
+    audit_queue_directory: Annotated[
+        str,
+        Setting(
+            "",
+            "an absolute path",
+            "Folder of the queues on disk. Default: assay/audit-queue in the user's state directory.",
+            absolute_path,
+        ),
+    ]
+    audit_receipts_endpoint: Annotated[
+        str,
+        Setting(
+            "",
+            "an http or https URL",
+            "The sink's /v1/audit/receipts, which confirms records that a Collector took.",
+            optional_http_url,
+        ),
+    ]
+    audit_receipts_token: Annotated[
+        str,
+        Setting(
+            "",
+            "visible ASCII characters, no spaces",
+            "Bearer token for receipts. Default: that of the audit endpoint.",
+            token,
+            secret=True,
+        ),
+    ]
     correlation_id: Annotated[
         str,
         Setting(

@@ -24,7 +24,8 @@ from opentelemetry.util._importlib_metadata import (
 
 from assay.audit.errors import AuditError
 from assay.distro import _otel_variables
-from assay.distro._audit_emitter import UNAUTHORIZED, audit_exporter
+from assay.distro._audit_queue import audit_exporter
+from assay.distro._audit_remedies import UNAUTHORIZED
 from assay.distro._otel_variables import otlp_variable
 from assay.distro._settings import TABLE, Settings, read
 from assay.endpoints import printable, without_credentials

@@ -1,13 +1,18 @@
-"""`GET /v1/audit/receipts/{record_id}`: the receipt of a record that came through a Collector."""
+"""Receipts of records that came through a Collector: of one record, and of many at once.
+
+- `GET /v1/audit/receipts/{record_id}`
+- `POST /v1/audit/receipts` with `{"record_ids": […]}`
+"""
 
 from __future__ import annotations
 
 import sqlite3
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import orjson
+from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
@@ -17,6 +22,9 @@ from assay.exporters.audit._ids import find
 from assay.exporters.audit._storage import open_read_only
 
 _STORED = "SELECT id, integrity_hash, leaf FROM audit_log WHERE leaf_index = ?"
+MOST_IDS = 1000
+"""Records that one request may ask for."""
+_LONGEST_BODY = 1 << 20
 _QUARANTINED = "SELECT reason FROM quarantine WHERE record_id = ? ORDER BY leaf_index"
 
 
@@ -52,7 +60,7 @@ def receipt_route(database: Path) -> Route:
             finally:
                 connection.close()
         except (AuditLogError, sqlite3.Error):
-            return JSONResponse({"error": "the log cannot be read now"}, 503, {"Retry-After": "1"})
+            return _unavailable()
         if found is not None:
             return JSONResponse(dict(found))
         if reasons:
@@ -60,3 +68,64 @@ def receipt_route(database: Path) -> Route:
         return JSONResponse({"error": "no such record"}, 404)
 
     return Route("/v1/audit/receipts/{record_id}", answer, methods=["GET"])
+
+
+def receipts_route(database: Path) -> Route:
+    """Return the route for receipts of many records.
+
+    It answers 200 with `receipts` and `quarantined`, each in the order of the request. A record that is in
+    neither is not in the log. A request with more than `MOST_IDS` ids, or without, is answered with 400.
+    """
+
+    async def answer(request: Request) -> JSONResponse:
+        record_ids = _record_ids(await _body(request))
+        if record_ids is None:
+            expected = f"send JSON with record_ids, a list of at most {MOST_IDS} strings"
+            return JSONResponse({"error": expected}, 400)
+        try:
+            return JSONResponse(await run_in_threadpool(_find, database, record_ids))
+        except (AuditLogError, sqlite3.Error):
+            return _unavailable()
+
+    return Route("/v1/audit/receipts", answer, methods=["POST"])
+
+
+async def _body(request: Request) -> bytes:
+    """Return the body, or nothing if it is too long."""
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > _LONGEST_BODY:
+            return b""
+    return bytes(body)
+
+
+def _record_ids(body: bytes) -> list[str] | None:
+    try:
+        record_ids: Any = orjson.loads(body)["record_ids"]
+    except (orjson.JSONDecodeError, TypeError, KeyError):
+        return None
+    if not isinstance(record_ids, list) or len(cast("list[Any]", record_ids)) > MOST_IDS:
+        return None
+    texts = [one for one in cast("list[Any]", record_ids) if isinstance(one, str)]
+    return texts if len(texts) == len(cast("list[Any]", record_ids)) else None
+
+
+def _find(database: Path, record_ids: list[str]) -> dict[str, list[Mapping[str, Any]]]:
+    stored: list[Mapping[str, Any]] = []
+    quarantined: list[Mapping[str, Any]] = []
+    connection = open_read_only(database)
+    try:
+        for record_id in record_ids:
+            found = stored_receipt(connection, record_id)
+            if found is not None:
+                stored.append({**found, "record_id": record_id})
+            elif (reason := connection.execute(_QUARANTINED, (record_id,)).fetchone()) is not None:
+                quarantined.append({"record_id": record_id, "reason": reason[0]})
+    finally:
+        connection.close()
+    return {"receipts": stored, "quarantined": quarantined}
+
+
+def _unavailable() -> JSONResponse:
+    return JSONResponse({"error": "the log cannot be read now"}, 503, {"Retry-After": "1"})

@@ -18,7 +18,7 @@ from assay.exporters.audit._batch import BatchEntries, read_batch
 from assay.exporters.audit._entry import Kind, QuarantineEntry
 from assay.exporters.audit._errors import AuditLogError, RecordIdConflictError
 from assay.exporters.audit._log import Log, LogPaths
-from assay.exporters.audit._receipts import receipt_route
+from assay.exporters.audit._receipts import receipt_route, receipts_route
 from assay.host import Batch, Rejected, Result, Retry, Signal
 from assay.host.escaping import escaped
 from assay.semconv import metrics
@@ -133,8 +133,8 @@ class AuditSink:
         return Result(self._receipts(entries) if batch.peer == "direct" else ())
 
     def routes(self) -> Sequence[Route]:
-        """Return the route `GET /v1/audit/receipts/{record_id}`."""
-        return [receipt_route(self._settings.database)]
+        """Return the routes of receipts, of one record and of many."""
+        return [receipt_route(self._settings.database), receipts_route(self._settings.database)]
 
     def shutdown(self) -> None:
         """Sign a last checkpoint and close the log."""
