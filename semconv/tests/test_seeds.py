@@ -154,7 +154,8 @@ def test_events_that_become_cdevents(signals):
         wanted = entry.get("cdevent", "")
         sent = " ".join(rule.type for rule in CATALOGUE.events[name].cdevents)
         if not wanted or (" for " in wanted and not name.endswith(wanted.rpartition(" for ")[2])):
-            assert sent == "", name
+            # The issue of Snakepit asks for the end of a crash's incident, which the design does not list.
+            assert sent == ("incident.resolved" if name == "snakepit.worker.restarted" else ""), name
         elif name not in {"anvil.export.progress", "anvil.export.failed"}:  # nothing is published by them
             for each in wanted.partition(" for ")[0].split(" + "):
                 subject, _, predicates = each.strip().rpartition(".")

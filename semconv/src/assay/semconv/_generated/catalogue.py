@@ -200,60 +200,65 @@ _179 = Attribute(key='snakepit.memory_bytes', name='memory_bytes', type='int', m
 _180 = Attribute(key='snakepit.cpu_percent', name='cpu_percent', type='double', measurement=True)
 _181 = Attribute(key='snakepit.collected', name='collected', type='int', measurement=True)
 _182 = Attribute(key='snakepit.size_bytes', name='size_bytes', type='int', measurement=True)
-_183 = Attribute(key='k8s.namespace.name', name='k8s_namespace_name')
-_184 = Attribute(key='error.type', name='error_type')
-_185 = Attribute(key='db.system.name', name='db_system_name')
-_186 = Attribute(key='db.collection.name', name='db_collection_name')
-_187 = Attribute(key='db.namespace', name='db_namespace')
-_188 = Attribute(key='server.address', name='server_address')
-_189 = Attribute(key='server.port', name='server_port')
-_190 = Attribute(key='db.response.status_code', name='db_response_status_code')
-_191 = Attribute(key='cicd.pipeline.result', name='cicd_pipeline_result')
-_192 = Attribute(key='rpc.system.name', name='rpc_system_name')
-_193 = Attribute(key='rpc.response.status_code', name='rpc_response_status_code')
-_194 = Attribute(key='db.operation.name', name='db_operation_name')
-_195 = Attribute(key='cicd.pipeline.name', name='cicd_pipeline_name')
-_196 = Attribute(key='cicd.pipeline.run.state', name='cicd_pipeline_run_state')
-_197 = Attribute(key='rpc.method', name='rpc_method')
-_198 = Attribute(key='user_agent.original', name='user_agent_original')
-_199 = Attribute(key='service.name', name='service_name')
-_200 = Attribute(key='service.instance.id', name='service_instance_id')
-_201 = Attribute(key='service.version', name='service_version')
-_202 = Attribute(key='k8s.cluster.name', name='k8s_cluster_name')
-_203 = Attribute(key='k8s.pod.name', name='k8s_pod_name')
-_204 = Attribute(key='k8s.node.name', name='k8s_node_name')
-_205 = Attribute(key='k8s.namespace.name', name='namespace')
-_206 = Attribute(key='assay.error.message', name='error_message', source='message')
-_207 = Attribute(key='error.type', name='error_type', source='type')
-_208 = Attribute(key='ingot.operation', name='operation', constant='get_sample')
-_209 = Attribute(key='ingot.result', name='result', constant='error')
-_210 = Attribute(key='ingot.operation', name='operation', constant='submit_label')
-_211 = Attribute(key='ingot.operation', name='operation', constant='fetch_assignment')
-_212 = Attribute(key='snakepit.duration_ms', name='duration_ms', type='double', measurement=True, source='duration_ms')
-_213 = Attribute(key='snakepit.queue_time_ms', name='queue_time_ms', type='double', measurement=True, source='queue_time_ms')
-_214 = Attribute(key='server.port', name='server_port', type='int')
-_215 = Attribute(key='rpc.system.name', name='rpc_system_name', constant='grpc')
-_216 = Attribute(key='cicd.pipeline.result', name='cicd_pipeline_result', constant='success')
-_217 = Attribute(key='cicd.pipeline.result', name='cicd_pipeline_result', constant='failure')
-_218 = Attribute(key='cicd.pipeline.result', name='cicd_pipeline_result', constant='cancellation')
-_219 = Attribute(key='flowstone.status', name='status', constant='success')
-_220 = Attribute(key='flowstone.status', name='status', constant='skipped')
-_221 = Attribute(key='flowstone.status', name='status', constant='failure')
-_222 = Attribute(key='db.system.name', name='db.system.name', source='db_system_name')
-_223 = Attribute(key='db.operation.name', name='db.operation.name', source='operation')
-_224 = Attribute(key='db.collection.name', name='db.collection.name', source='db_collection_name', optional=True)
-_225 = Attribute(key='db.namespace', name='db.namespace', source='db_namespace', optional=True)
-_226 = Attribute(key='error.type', name='error.type', source='error_type', optional=True)
-_227 = Attribute(key='flowstone.subject', name='asset', source='subject')
-_228 = Attribute(key='cicd.pipeline.name', name='cicd.pipeline.name', source='job')
-_229 = Attribute(key='cicd.pipeline.run.state', name='cicd.pipeline.run.state')
-_230 = Attribute(key='cicd.pipeline.result', name='cicd.pipeline.result')
-_231 = Attribute(key='error.type', name='error.type', source='error_type')
-_232 = Attribute(key='rpc.system.name', name='rpc.system.name')
-_233 = Attribute(key='rpc.method', name='rpc.method', source='method', optional=True)
-_234 = Attribute(key='rpc.response.status_code', name='rpc.response.status_code', source='rpc_response_status_code', optional=True)
-_235 = Attribute(key='server.address', name='server.address', source='server_address', optional=True)
-_236 = Attribute(key='server.port', name='server.port', type='int', source='server_port', optional=True)
+_183 = Attribute(key='snakepit.error_class', name='error_class')
+_184 = Attribute(key='snakepit.python_traceback', name='python_traceback')
+_185 = Attribute(key='snakepit.args', name='args')
+_186 = Attribute(key='snakepit.memory_mb', name='memory_mb', type='double', measurement=True)
+_187 = Attribute(key='snakepit.uptime_seconds', name='uptime_seconds', type='double', measurement=True)
+_188 = Attribute(key='k8s.namespace.name', name='k8s_namespace_name')
+_189 = Attribute(key='error.type', name='error_type')
+_190 = Attribute(key='db.system.name', name='db_system_name')
+_191 = Attribute(key='db.collection.name', name='db_collection_name')
+_192 = Attribute(key='db.namespace', name='db_namespace')
+_193 = Attribute(key='server.address', name='server_address')
+_194 = Attribute(key='server.port', name='server_port')
+_195 = Attribute(key='db.response.status_code', name='db_response_status_code')
+_196 = Attribute(key='cicd.pipeline.result', name='cicd_pipeline_result')
+_197 = Attribute(key='rpc.system.name', name='rpc_system_name')
+_198 = Attribute(key='rpc.response.status_code', name='rpc_response_status_code')
+_199 = Attribute(key='db.operation.name', name='db_operation_name')
+_200 = Attribute(key='cicd.pipeline.name', name='cicd_pipeline_name')
+_201 = Attribute(key='cicd.pipeline.run.state', name='cicd_pipeline_run_state')
+_202 = Attribute(key='rpc.method', name='rpc_method')
+_203 = Attribute(key='user_agent.original', name='user_agent_original')
+_204 = Attribute(key='service.name', name='service_name')
+_205 = Attribute(key='service.instance.id', name='service_instance_id')
+_206 = Attribute(key='service.version', name='service_version')
+_207 = Attribute(key='k8s.cluster.name', name='k8s_cluster_name')
+_208 = Attribute(key='k8s.pod.name', name='k8s_pod_name')
+_209 = Attribute(key='k8s.node.name', name='k8s_node_name')
+_210 = Attribute(key='k8s.namespace.name', name='namespace')
+_211 = Attribute(key='assay.error.message', name='error_message', source='message')
+_212 = Attribute(key='error.type', name='error_type', source='type')
+_213 = Attribute(key='ingot.operation', name='operation', constant='get_sample')
+_214 = Attribute(key='ingot.result', name='result', constant='error')
+_215 = Attribute(key='ingot.operation', name='operation', constant='submit_label')
+_216 = Attribute(key='ingot.operation', name='operation', constant='fetch_assignment')
+_217 = Attribute(key='snakepit.duration_ms', name='duration_ms', type='double', measurement=True, source='duration_ms')
+_218 = Attribute(key='snakepit.queue_time_ms', name='queue_time_ms', type='double', measurement=True, source='queue_time_ms')
+_219 = Attribute(key='server.port', name='server_port', type='int')
+_220 = Attribute(key='rpc.system.name', name='rpc_system_name', constant='grpc')
+_221 = Attribute(key='cicd.pipeline.result', name='cicd_pipeline_result', constant='success')
+_222 = Attribute(key='cicd.pipeline.result', name='cicd_pipeline_result', constant='failure')
+_223 = Attribute(key='cicd.pipeline.result', name='cicd_pipeline_result', constant='cancellation')
+_224 = Attribute(key='flowstone.status', name='status', constant='success')
+_225 = Attribute(key='flowstone.status', name='status', constant='skipped')
+_226 = Attribute(key='flowstone.status', name='status', constant='failure')
+_227 = Attribute(key='db.system.name', name='db.system.name', source='db_system_name')
+_228 = Attribute(key='db.operation.name', name='db.operation.name', source='operation')
+_229 = Attribute(key='db.collection.name', name='db.collection.name', source='db_collection_name', optional=True)
+_230 = Attribute(key='db.namespace', name='db.namespace', source='db_namespace', optional=True)
+_231 = Attribute(key='error.type', name='error.type', source='error_type', optional=True)
+_232 = Attribute(key='flowstone.subject', name='asset', source='subject')
+_233 = Attribute(key='cicd.pipeline.name', name='cicd.pipeline.name', source='job')
+_234 = Attribute(key='cicd.pipeline.run.state', name='cicd.pipeline.run.state')
+_235 = Attribute(key='cicd.pipeline.result', name='cicd.pipeline.result')
+_236 = Attribute(key='error.type', name='error.type', source='error_type')
+_237 = Attribute(key='rpc.system.name', name='rpc.system.name')
+_238 = Attribute(key='rpc.method', name='rpc.method', source='method', optional=True)
+_239 = Attribute(key='rpc.response.status_code', name='rpc.response.status_code', source='rpc_response_status_code', optional=True)
+_240 = Attribute(key='server.address', name='server.address', source='server_address', optional=True)
+_241 = Attribute(key='server.port', name='server.port', type='int', source='server_port', optional=True)
 
 CATALOGUE: Final = Catalogue(
     attributes={
@@ -440,82 +445,87 @@ CATALOGUE: Final = Catalogue(
         "snakepit.cpu_percent": _180,
         "snakepit.collected": _181,
         "snakepit.size_bytes": _182,
-        "k8s.namespace.name": _183,
-        "error.type": _184,
-        "db.system.name": _185,
-        "db.collection.name": _186,
-        "db.namespace": _187,
-        "server.address": _188,
-        "server.port": _189,
-        "db.response.status_code": _190,
-        "cicd.pipeline.result": _191,
-        "rpc.system.name": _192,
-        "rpc.response.status_code": _193,
-        "db.operation.name": _194,
-        "cicd.pipeline.name": _195,
-        "cicd.pipeline.run.state": _196,
-        "rpc.method": _197,
-        "user_agent.original": _198,
-        "service.name": _199,
-        "service.instance.id": _200,
-        "service.version": _201,
-        "k8s.cluster.name": _202,
-        "k8s.pod.name": _203,
-        "k8s.node.name": _204,
+        "snakepit.error_class": _183,
+        "snakepit.python_traceback": _184,
+        "snakepit.args": _185,
+        "snakepit.memory_mb": _186,
+        "snakepit.uptime_seconds": _187,
+        "k8s.namespace.name": _188,
+        "error.type": _189,
+        "db.system.name": _190,
+        "db.collection.name": _191,
+        "db.namespace": _192,
+        "server.address": _193,
+        "server.port": _194,
+        "db.response.status_code": _195,
+        "cicd.pipeline.result": _196,
+        "rpc.system.name": _197,
+        "rpc.response.status_code": _198,
+        "db.operation.name": _199,
+        "cicd.pipeline.name": _200,
+        "cicd.pipeline.run.state": _201,
+        "rpc.method": _202,
+        "user_agent.original": _203,
+        "service.name": _204,
+        "service.instance.id": _205,
+        "service.version": _206,
+        "k8s.cluster.name": _207,
+        "k8s.pod.name": _208,
+        "k8s.node.name": _209,
     },
     spans={
-        "alumiini.sync": Span(event='alumiini.sync', attributes=(_0, _5, _205, _3, _2, ), stop_attributes=(_7, _9, _184, _41, )),
-        "alumiini.git": Span(event='alumiini.git', attributes=(_0, _11, ), stop_attributes=(_9, _184, _41, )),
-        "alumiini.apply": Span(event='alumiini.apply', attributes=(_0, _12, _205, _13, ), stop_attributes=(_7, _9, _184, _41, )),
-        "anvil.label.submit": Span(event='anvil.label.submit', attributes=(_21, _23, ), stop_attributes=(_184, _41, )),
-        "anvil.assignment.dispatch": Span(event='anvil.assignment.dispatch', attributes=(_21, _32, ), stop_attributes=(_184, _41, )),
-        "anvil.agreement.compute": Span(event='anvil.agreement.compute', attributes=(_28, _29, ), stop_attributes=(_184, _41, )),
-        "anvil.export.generate": Span(event='anvil.export.generate', attributes=(_33, _21, ), stop_attributes=(_184, _41, )),
-        "anvil.storage.query": Span(event='anvil.storage.query', name='{operation} {db_collection_name}', kind='client', attributes=(_36, _185, _186, _187, _188, _214, ), stop_attributes=(_190, _184, _41, )),
-        "flowstone.run": Span(event='flowstone.run', name='RUN {job}', kind='server', stops=('stop', 'canceled', 'interrupted', ), attributes=(_76, _77, _82, _83, _95, _94, _90, _84, _88, _85, _86, _87, _89, _75, ), stop_attributes=(_184, _41, ), phase_attributes={'stop': (_216, ), 'exception': (_217, ), 'canceled': (_218, )}),
-        "flowstone.run.request": Span(event='flowstone.run.request', kind='producer', attributes=(_76, _77, _82, _83, _95, _94, _90, _84, _88, _85, _86, _87, _89, _75, ), stop_attributes=(_184, _41, )),
-        "flowstone.tick": Span(event='flowstone.tick', name='{tick_kind} {instigator}', stops=('stop', 'skipped', ), attributes=(_119, _90, _120, _94, _95, ), stop_attributes=(_121, _122, _123, _184, _41, ), phase_attributes={'stop': (_219, ), 'skipped': (_220, ), 'exception': (_221, )}),
-        "flowstone.step": Span(event='flowstone.step', stops=('stop', 'canceled', ), attributes=(_76, _77, _104, _105, _106, _107, _108, ), stop_attributes=(_81, _98, _184, _41, )),
-        "flowstone.materialization": Span(event='flowstone.materialization', stops=('stop', 'canceled', 'skipped', ), attributes=(_74, _75, _76, _104, _124, _125, _126, _127, _128, _129, _130, _131, _132, _133, _107, _108, ), stop_attributes=(_100, _81, _98, _184, _41, )),
-        "flowstone.asset_check": Span(event='flowstone.asset_check', stops=('evaluated', ), attributes=(_74, _96, _97, _109, _110, _75, _76, _104, ), stop_attributes=(_184, _41, )),
-        "flowstone.io.load": Span(event='flowstone.io.load', attributes=(_74, _75, _78, ), stop_attributes=(_101, _184, _41, )),
-        "flowstone.io.store": Span(event='flowstone.io.store', attributes=(_74, _75, _78, ), stop_attributes=(_101, _184, _41, )),
-        "flowstone.route": Span(event='flowstone.route', exceptions=('error', 'exception', ), attributes=(_76, _74, ), stop_attributes=(_184, _41, )),
-        "flowstone.parallel": Span(event='flowstone.parallel', exceptions=('error', 'exception', ), attributes=(_76, _74, ), stop_attributes=(_184, _41, )),
-        "flowstone.scatter": Span(event='flowstone.scatter', stops=('complete', 'cancel', 'stop', ), exceptions=('failed', 'exception', ), attributes=(_76, _74, ), stop_attributes=(_184, _41, )),
-        "flowstone.item_reader": Span(event='flowstone.item_reader', start='init', stops=('complete', 'stop', ), exceptions=('error', 'exception', ), attributes=(_76, _74, ), stop_attributes=(_184, _41, )),
-        "forge.pipeline": Span(event='forge.pipeline', attributes=(_139, ), stop_attributes=(_142, _184, _41, )),
-        "forge.stage": Span(event='forge.stage', attributes=(_141, _138, ), stop_attributes=(_142, _184, _41, )),
-        "forge.measurement": Span(event='forge.measurement', attributes=(_144, _138, ), stop_attributes=(_184, _41, )),
-        "ingot.live_view.mount": Span(event='ingot.live_view.mount', attributes=(_146, _147, _149, ), stop_attributes=(_184, _41, )),
-        "ingot.label.submit": Span(event='ingot.label.submit', attributes=(_147, _148, _149, _150, ), stop_attributes=(_157, _184, _41, )),
-        "ingot.forge_client.get_sample": Span(event='ingot.forge_client.get_sample', kind='client', attributes=(_208, _152, ), stop_attributes=(_153, _155, _156, _184, _41, )),
-        "ingot.anvil_client.submit_label": Span(event='ingot.anvil_client.submit_label', kind='client', attributes=(_210, _148, ), stop_attributes=(_153, _155, _184, _41, )),
-        "ingot.anvil_client.fetch_assignment": Span(event='ingot.anvil_client.fetch_assignment', kind='client', attributes=(_211, _148, ), stop_attributes=(_153, _155, _184, _41, )),
-        "ingot.component.render_sample": Span(event='ingot.component.render_sample', attributes=(_151, _152, ), stop_attributes=(_184, _41, )),
-        "snakepit.request": Span(event='snakepit.request', attributes=(_161, _162, _163, _164, _165, ), stop_attributes=(_166, _169, _173, _184, _41, )),
-        "snakepit.python.call": Span(event='snakepit.python.call', attributes=(_163, _165, ), stop_attributes=(_184, _41, )),
-        "snakepit.python.tool.execution": Span(event='snakepit.python.tool.execution', attributes=(_171, ), stop_attributes=(_184, _41, )),
-        "snakepit.grpc.call": Span(event='snakepit.grpc.call', name='{method}', kind='client', attributes=(_215, _172, _188, _214, _165, ), stop_attributes=(_193, _184, _41, )),
+        "alumiini.sync": Span(event='alumiini.sync', attributes=(_0, _5, _210, _3, _2, ), stop_attributes=(_7, _9, _189, _41, )),
+        "alumiini.git": Span(event='alumiini.git', attributes=(_0, _11, ), stop_attributes=(_9, _189, _41, )),
+        "alumiini.apply": Span(event='alumiini.apply', attributes=(_0, _12, _210, _13, ), stop_attributes=(_7, _9, _189, _41, )),
+        "anvil.label.submit": Span(event='anvil.label.submit', attributes=(_21, _23, ), stop_attributes=(_189, _41, )),
+        "anvil.assignment.dispatch": Span(event='anvil.assignment.dispatch', attributes=(_21, _32, ), stop_attributes=(_189, _41, )),
+        "anvil.agreement.compute": Span(event='anvil.agreement.compute', attributes=(_28, _29, ), stop_attributes=(_189, _41, )),
+        "anvil.export.generate": Span(event='anvil.export.generate', attributes=(_33, _21, ), stop_attributes=(_189, _41, )),
+        "anvil.storage.query": Span(event='anvil.storage.query', name='{operation} {db_collection_name}', kind='client', attributes=(_36, _190, _191, _192, _193, _219, ), stop_attributes=(_195, _189, _41, )),
+        "flowstone.run": Span(event='flowstone.run', name='RUN {job}', kind='server', stops=('stop', 'canceled', 'interrupted', ), attributes=(_76, _77, _82, _83, _95, _94, _90, _84, _88, _85, _86, _87, _89, _75, ), stop_attributes=(_189, _41, ), phase_attributes={'stop': (_221, ), 'exception': (_222, ), 'canceled': (_223, )}),
+        "flowstone.run.request": Span(event='flowstone.run.request', kind='producer', attributes=(_76, _77, _82, _83, _95, _94, _90, _84, _88, _85, _86, _87, _89, _75, ), stop_attributes=(_189, _41, )),
+        "flowstone.tick": Span(event='flowstone.tick', name='{tick_kind} {instigator}', stops=('stop', 'skipped', ), attributes=(_119, _90, _120, _94, _95, ), stop_attributes=(_121, _122, _123, _189, _41, ), phase_attributes={'stop': (_224, ), 'skipped': (_225, ), 'exception': (_226, )}),
+        "flowstone.step": Span(event='flowstone.step', stops=('stop', 'canceled', ), attributes=(_76, _77, _104, _105, _106, _107, _108, ), stop_attributes=(_81, _98, _189, _41, )),
+        "flowstone.materialization": Span(event='flowstone.materialization', stops=('stop', 'canceled', 'skipped', ), attributes=(_74, _75, _76, _104, _124, _125, _126, _127, _128, _129, _130, _131, _132, _133, _107, _108, ), stop_attributes=(_100, _81, _98, _189, _41, )),
+        "flowstone.asset_check": Span(event='flowstone.asset_check', stops=('evaluated', ), attributes=(_74, _96, _97, _109, _110, _75, _76, _104, ), stop_attributes=(_189, _41, )),
+        "flowstone.io.load": Span(event='flowstone.io.load', attributes=(_74, _75, _78, ), stop_attributes=(_101, _189, _41, )),
+        "flowstone.io.store": Span(event='flowstone.io.store', attributes=(_74, _75, _78, ), stop_attributes=(_101, _189, _41, )),
+        "flowstone.route": Span(event='flowstone.route', exceptions=('error', 'exception', ), attributes=(_76, _74, ), stop_attributes=(_189, _41, )),
+        "flowstone.parallel": Span(event='flowstone.parallel', exceptions=('error', 'exception', ), attributes=(_76, _74, ), stop_attributes=(_189, _41, )),
+        "flowstone.scatter": Span(event='flowstone.scatter', stops=('complete', 'cancel', 'stop', ), exceptions=('failed', 'exception', ), attributes=(_76, _74, ), stop_attributes=(_189, _41, )),
+        "flowstone.item_reader": Span(event='flowstone.item_reader', start='init', stops=('complete', 'stop', ), exceptions=('error', 'exception', ), attributes=(_76, _74, ), stop_attributes=(_189, _41, )),
+        "forge.pipeline": Span(event='forge.pipeline', attributes=(_139, ), stop_attributes=(_142, _189, _41, )),
+        "forge.stage": Span(event='forge.stage', attributes=(_141, _138, ), stop_attributes=(_142, _189, _41, )),
+        "forge.measurement": Span(event='forge.measurement', attributes=(_144, _138, ), stop_attributes=(_189, _41, )),
+        "ingot.live_view.mount": Span(event='ingot.live_view.mount', attributes=(_146, _147, _149, ), stop_attributes=(_189, _41, )),
+        "ingot.label.submit": Span(event='ingot.label.submit', attributes=(_147, _148, _149, _150, ), stop_attributes=(_157, _189, _41, )),
+        "ingot.forge_client.get_sample": Span(event='ingot.forge_client.get_sample', kind='client', attributes=(_213, _152, ), stop_attributes=(_153, _155, _156, _189, _41, )),
+        "ingot.anvil_client.submit_label": Span(event='ingot.anvil_client.submit_label', kind='client', attributes=(_215, _148, ), stop_attributes=(_153, _155, _189, _41, )),
+        "ingot.anvil_client.fetch_assignment": Span(event='ingot.anvil_client.fetch_assignment', kind='client', attributes=(_216, _148, ), stop_attributes=(_153, _155, _189, _41, )),
+        "ingot.component.render_sample": Span(event='ingot.component.render_sample', attributes=(_151, _152, ), stop_attributes=(_189, _41, )),
+        "snakepit.request": Span(event='snakepit.request', attributes=(_161, _162, _163, _164, _165, ), stop_attributes=(_166, _169, _173, _189, _41, )),
+        "snakepit.python.call": Span(event='snakepit.python.call', attributes=(_163, _165, ), stop_attributes=(_189, _41, )),
+        "snakepit.python.tool.execution": Span(event='snakepit.python.tool.execution', attributes=(_171, ), stop_attributes=(_189, _41, )),
+        "snakepit.grpc.call": Span(event='snakepit.grpc.call', name='{method}', kind='client', attributes=(_220, _172, _193, _219, _165, ), stop_attributes=(_198, _189, _41, )),
     },
     events={
-        "alumiini.sync_started": Event(name='alumiini.sync_started', body='Sync started', attributes=(_0, _205, _10, _5, _9, _1, _2, _3, _4, _20, ), audit=Audit(action='START', outcome='success', target_type='repository', target='repo_name'), cdevents=(CDEventRule(type='dev.cdeventsx.alumiini-deployment.started.0.1.0', subject='{alumiini.repo.name}', content={'repository': '{alumiini.repo.name}', 'revision': '{alumiini.repo.commit}', 'environment': {'id': '{k8s.namespace.name}'}, 'trigger': '{alumiini.sync.trigger}', 'rolloutRef': '{alumiini.rollout_ref}'}, chain='{assay.correlation_id}'), )),
-        "alumiini.sync_completed": Event(name='alumiini.sync_completed', body='Sync completed', attributes=(_0, _205, _10, _5, _9, _1, _2, _3, _4, _8, _6, _7, _20, ), audit=Audit(action='SYNC', outcome='success', target_type='repository', target='repo_name'), cdevents=(CDEventRule(type='dev.cdeventsx.alumiini-deployment.finished.0.1.0', subject='{alumiini.repo.name}', content={'repository': '{alumiini.repo.name}', 'revision': '{alumiini.repo.commit}', 'environment': {'id': '{k8s.namespace.name}'}, 'outcome': 'success', 'rolloutRef': '{alumiini.rollout_ref}'}, chain='{assay.correlation_id}'), CDEventRule(type='service.deployed', subject='{alumiini.repo.name}', content={'environment': {'id': '{k8s.namespace.name}'}, 'artifactId': 'pkg:generic/{alumiini.repo.name}@{alumiini.repo.commit}'}, when={'alumiini.sync.change': 'deployed'}, chain='{assay.correlation_id}'), CDEventRule(type='service.upgraded', subject='{alumiini.repo.name}', content={'environment': {'id': '{k8s.namespace.name}'}, 'artifactId': 'pkg:generic/{alumiini.repo.name}@{alumiini.repo.commit}'}, when={'alumiini.sync.change': 'upgraded'}, chain='{assay.correlation_id}'), CDEventRule(type='service.rolledback', subject='{alumiini.repo.name}', content={'environment': {'id': '{k8s.namespace.name}'}, 'artifactId': 'pkg:generic/{alumiini.repo.name}@{alumiini.repo.commit}'}, when={'alumiini.sync.change': 'rolledback'}, chain='{assay.correlation_id}'), )),
-        "alumiini.sync_failed": Event(name='alumiini.sync_failed', severity='error', body='Sync failed', attributes=(_0, _205, _10, _5, _9, _1, _2, _3, _4, _184, _41, _6, _7, _20, ), audit=Audit(action='SYNC', outcome='failure', target_type='repository', target='repo_name'), topics=(Topic(topic='errors:global'), ), cdevents=(CDEventRule(type='dev.cdeventsx.alumiini-deployment.failed.0.1.0', subject='{alumiini.repo.name}', content={'repository': '{alumiini.repo.name}', 'revision': '{alumiini.repo.commit}', 'environment': {'id': '{k8s.namespace.name}'}, 'outcome': 'failure', 'errors': '{assay.error.message}', 'rolloutRef': '{alumiini.rollout_ref}'}, chain='{assay.correlation_id}'), )),
-        "alumiini.git_fetched": Event(name='alumiini.git_fetched', body='Git fetched', attributes=(_0, _205, _10, _5, _9, _1, _2, _3, _4, _6, ), cdevents=(CDEventRule(type='dev.cdeventsx.alumiini-repository.changed.0.1.0', subject='{alumiini.repo.name}', content={'repository': '{alumiini.repo.name}', 'revision': '{alumiini.repo.commit}'}, chain='{assay.correlation_id}'), CDEventRule(type='repository.modified', subject='{alumiini.repo.name}', content={'name': '{alumiini.repo.name}', 'uri': '{alumiini.repo.url}'}, chain='{assay.correlation_id}'), )),
-        "alumiini.git_cloned": Event(name='alumiini.git_cloned', body='Git cloned', attributes=(_0, _205, _10, _5, _9, _1, _2, _3, _4, _6, )),
-        "alumiini.apply_started": Event(name='alumiini.apply_started', body='Apply started', attributes=(_0, _205, _10, _5, _9, _1, _2, _3, _4, _12, _13, )),
-        "alumiini.apply_completed": Event(name='alumiini.apply_completed', body='Apply completed', attributes=(_0, _205, _10, _5, _9, _1, _2, _3, _4, _12, _13, _6, _7, ), audit=Audit(action='APPLY', outcome='success', target_type='repository', target='repo_name')),
-        "alumiini.apply_failed": Event(name='alumiini.apply_failed', severity='error', body='Apply failed', attributes=(_0, _205, _10, _5, _9, _1, _2, _3, _4, _12, _13, _184, _41, _6, _7, ), audit=Audit(action='APPLY', outcome='failure', target_type='repository', target='repo_name'), topics=(Topic(topic='errors:global'), )),
-        "alumiini.drift_detected": Event(name='alumiini.drift_detected', severity='warning', body='Drift detected', attributes=(_0, _205, _10, _5, _9, _1, _2, _3, _4, _12, _13, ), audit=Audit(action='DETECT', outcome='success', target_type='repository', target='repo_name'), cdevents=(CDEventRule(type='dev.cdeventsx.alumiini-drift.detected.0.1.0', subject='{alumiini.repo.name}', content={'repository': '{alumiini.repo.name}', 'environment': {'id': '{k8s.namespace.name}'}, 'resource': {'kind': '{alumiini.resource.kind}', 'name': '{alumiini.resource.name}'}}, chain='{assay.correlation_id}'), )),
-        "alumiini.drift_corrected": Event(name='alumiini.drift_corrected', body='Drift corrected', attributes=(_0, _205, _10, _5, _9, _1, _2, _3, _4, _12, _13, ), audit=Audit(action='CORRECT', outcome='success', target_type='repository', target='repo_name'), cdevents=(CDEventRule(type='dev.cdeventsx.alumiini-drift.corrected.0.1.0', subject='{alumiini.repo.name}', content={'repository': '{alumiini.repo.name}', 'environment': {'id': '{k8s.namespace.name}'}, 'resource': {'kind': '{alumiini.resource.kind}', 'name': '{alumiini.resource.name}'}}, chain='{assay.correlation_id}'), CDEventRule(type='environment.modified', subject='{k8s.namespace.name}', content={'name': '{k8s.namespace.name}'}, chain='{assay.correlation_id}'), )),
-        "alumiini.worker_started": Event(name='alumiini.worker_started', body='Worker started', attributes=(_0, _205, _10, _5, _9, _1, _2, _3, _4, _16, ), cdevents=(CDEventRule(type='dev.cdeventsx.alumiini-worker.started.0.1.0', subject='{alumiini.repo.name}', content={'repository': '{alumiini.repo.name}', 'worker': '{alumiini.worker.id}'}, chain='{assay.correlation_id}'), )),
-        "alumiini.worker_stopped": Event(name='alumiini.worker_stopped', body='Worker stopped', attributes=(_0, _205, _10, _5, _9, _1, _2, _3, _4, _16, ), cdevents=(CDEventRule(type='dev.cdeventsx.alumiini-worker.stopped.0.1.0', subject='{alumiini.repo.name}', content={'repository': '{alumiini.repo.name}', 'worker': '{alumiini.worker.id}'}, chain='{assay.correlation_id}'), )),
-        "alumiini.webhook_received": Event(name='alumiini.webhook_received', body='Webhook received', attributes=(_0, _205, _10, _5, _9, _1, _2, _3, _4, _17, ), audit=Audit(action='RECEIVE', outcome='success', target_type='repository', target='repo_name')),
+        "alumiini.sync_started": Event(name='alumiini.sync_started', body='Sync started', attributes=(_0, _210, _10, _5, _9, _1, _2, _3, _4, _20, ), audit=Audit(action='START', outcome='success', target_type='repository', target='repo_name'), cdevents=(CDEventRule(type='dev.cdeventsx.alumiini-deployment.started.0.1.0', subject='{alumiini.repo.name}', content={'repository': '{alumiini.repo.name}', 'revision': '{alumiini.repo.commit}', 'environment': {'id': '{k8s.namespace.name}'}, 'trigger': '{alumiini.sync.trigger}', 'rolloutRef': '{alumiini.rollout_ref}'}, chain='{assay.correlation_id}'), )),
+        "alumiini.sync_completed": Event(name='alumiini.sync_completed', body='Sync completed', attributes=(_0, _210, _10, _5, _9, _1, _2, _3, _4, _8, _6, _7, _20, ), audit=Audit(action='SYNC', outcome='success', target_type='repository', target='repo_name'), cdevents=(CDEventRule(type='dev.cdeventsx.alumiini-deployment.finished.0.1.0', subject='{alumiini.repo.name}', content={'repository': '{alumiini.repo.name}', 'revision': '{alumiini.repo.commit}', 'environment': {'id': '{k8s.namespace.name}'}, 'outcome': 'success', 'rolloutRef': '{alumiini.rollout_ref}'}, chain='{assay.correlation_id}'), CDEventRule(type='service.deployed', subject='{alumiini.repo.name}', content={'environment': {'id': '{k8s.namespace.name}'}, 'artifactId': 'pkg:generic/{alumiini.repo.name}@{alumiini.repo.commit}'}, when={'alumiini.sync.change': 'deployed'}, chain='{assay.correlation_id}'), CDEventRule(type='service.upgraded', subject='{alumiini.repo.name}', content={'environment': {'id': '{k8s.namespace.name}'}, 'artifactId': 'pkg:generic/{alumiini.repo.name}@{alumiini.repo.commit}'}, when={'alumiini.sync.change': 'upgraded'}, chain='{assay.correlation_id}'), CDEventRule(type='service.rolledback', subject='{alumiini.repo.name}', content={'environment': {'id': '{k8s.namespace.name}'}, 'artifactId': 'pkg:generic/{alumiini.repo.name}@{alumiini.repo.commit}'}, when={'alumiini.sync.change': 'rolledback'}, chain='{assay.correlation_id}'), )),
+        "alumiini.sync_failed": Event(name='alumiini.sync_failed', severity='error', body='Sync failed', attributes=(_0, _210, _10, _5, _9, _1, _2, _3, _4, _189, _41, _6, _7, _20, ), audit=Audit(action='SYNC', outcome='failure', target_type='repository', target='repo_name'), topics=(Topic(topic='errors:global'), ), cdevents=(CDEventRule(type='dev.cdeventsx.alumiini-deployment.failed.0.1.0', subject='{alumiini.repo.name}', content={'repository': '{alumiini.repo.name}', 'revision': '{alumiini.repo.commit}', 'environment': {'id': '{k8s.namespace.name}'}, 'outcome': 'failure', 'errors': '{assay.error.message}', 'rolloutRef': '{alumiini.rollout_ref}'}, chain='{assay.correlation_id}'), )),
+        "alumiini.git_fetched": Event(name='alumiini.git_fetched', body='Git fetched', attributes=(_0, _210, _10, _5, _9, _1, _2, _3, _4, _6, ), cdevents=(CDEventRule(type='dev.cdeventsx.alumiini-repository.changed.0.1.0', subject='{alumiini.repo.name}', content={'repository': '{alumiini.repo.name}', 'revision': '{alumiini.repo.commit}'}, chain='{assay.correlation_id}'), CDEventRule(type='repository.modified', subject='{alumiini.repo.name}', content={'name': '{alumiini.repo.name}', 'uri': '{alumiini.repo.url}'}, chain='{assay.correlation_id}'), )),
+        "alumiini.git_cloned": Event(name='alumiini.git_cloned', body='Git cloned', attributes=(_0, _210, _10, _5, _9, _1, _2, _3, _4, _6, )),
+        "alumiini.apply_started": Event(name='alumiini.apply_started', body='Apply started', attributes=(_0, _210, _10, _5, _9, _1, _2, _3, _4, _12, _13, )),
+        "alumiini.apply_completed": Event(name='alumiini.apply_completed', body='Apply completed', attributes=(_0, _210, _10, _5, _9, _1, _2, _3, _4, _12, _13, _6, _7, ), audit=Audit(action='APPLY', outcome='success', target_type='repository', target='repo_name')),
+        "alumiini.apply_failed": Event(name='alumiini.apply_failed', severity='error', body='Apply failed', attributes=(_0, _210, _10, _5, _9, _1, _2, _3, _4, _12, _13, _189, _41, _6, _7, ), audit=Audit(action='APPLY', outcome='failure', target_type='repository', target='repo_name'), topics=(Topic(topic='errors:global'), )),
+        "alumiini.drift_detected": Event(name='alumiini.drift_detected', severity='warning', body='Drift detected', attributes=(_0, _210, _10, _5, _9, _1, _2, _3, _4, _12, _13, ), audit=Audit(action='DETECT', outcome='success', target_type='repository', target='repo_name'), cdevents=(CDEventRule(type='dev.cdeventsx.alumiini-drift.detected.0.1.0', subject='{alumiini.repo.name}', content={'repository': '{alumiini.repo.name}', 'environment': {'id': '{k8s.namespace.name}'}, 'resource': {'kind': '{alumiini.resource.kind}', 'name': '{alumiini.resource.name}'}}, chain='{assay.correlation_id}'), )),
+        "alumiini.drift_corrected": Event(name='alumiini.drift_corrected', body='Drift corrected', attributes=(_0, _210, _10, _5, _9, _1, _2, _3, _4, _12, _13, ), audit=Audit(action='CORRECT', outcome='success', target_type='repository', target='repo_name'), cdevents=(CDEventRule(type='dev.cdeventsx.alumiini-drift.corrected.0.1.0', subject='{alumiini.repo.name}', content={'repository': '{alumiini.repo.name}', 'environment': {'id': '{k8s.namespace.name}'}, 'resource': {'kind': '{alumiini.resource.kind}', 'name': '{alumiini.resource.name}'}}, chain='{assay.correlation_id}'), CDEventRule(type='environment.modified', subject='{k8s.namespace.name}', content={'name': '{k8s.namespace.name}'}, chain='{assay.correlation_id}'), )),
+        "alumiini.worker_started": Event(name='alumiini.worker_started', body='Worker started', attributes=(_0, _210, _10, _5, _9, _1, _2, _3, _4, _16, ), cdevents=(CDEventRule(type='dev.cdeventsx.alumiini-worker.started.0.1.0', subject='{alumiini.repo.name}', content={'repository': '{alumiini.repo.name}', 'worker': '{alumiini.worker.id}'}, chain='{assay.correlation_id}'), )),
+        "alumiini.worker_stopped": Event(name='alumiini.worker_stopped', body='Worker stopped', attributes=(_0, _210, _10, _5, _9, _1, _2, _3, _4, _16, ), cdevents=(CDEventRule(type='dev.cdeventsx.alumiini-worker.stopped.0.1.0', subject='{alumiini.repo.name}', content={'repository': '{alumiini.repo.name}', 'worker': '{alumiini.worker.id}'}, chain='{assay.correlation_id}'), )),
+        "alumiini.webhook_received": Event(name='alumiini.webhook_received', body='Webhook received', attributes=(_0, _210, _10, _5, _9, _1, _2, _3, _4, _17, ), audit=Audit(action='RECEIVE', outcome='success', target_type='repository', target='repo_name')),
         "alumiini.cache.access": Event(name='alumiini.cache.access', severity='debug', body='Cache accessed', attributes=(_14, _15, )),
         "alumiini.worker.count": Event(name='alumiini.worker.count', severity='debug', body='Workers sampled', attributes=(_18, _19, )),
         "alumiini.worker.restart": Event(name='alumiini.worker.restart', severity='warning', body='Worker restarted', attributes=(_0, _16, )),
-        "alumiini.error": Event(name='alumiini.error', severity='error', body='ALUMIINI error', attributes=(_0, _184, _206, ), topics=(Topic(topic='errors:global'), )),
+        "alumiini.error": Event(name='alumiini.error', severity='error', body='ALUMIINI error', attributes=(_0, _189, _211, ), topics=(Topic(topic='errors:global'), )),
         "anvil.label.submitted": Event(name='anvil.label.submitted', body='Label submitted (Anvil)', attributes=(_21, _22, _23, _24, _39, ), audit=Audit(action='SUBMIT', outcome='success', target_type='assignment', target='assignment_id', actor='labeler_id'), topics=(Topic(topic='queue:{queue_id}', message='label_submitted', payload=('assignment_id', 'labeler_id', )), Topic(topic='admin:global', message='label_submitted', payload=('queue_id', 'assignment_id', )), )),
         "anvil.assignment.completed": Event(name='anvil.assignment.completed', body='Assignment completed', attributes=(_21, _22, _23, ), audit=Audit(action='COMPLETE', outcome='success', target_type='assignment', target='assignment_id', actor='labeler_id')),
         "anvil.queue.stats_updated": Event(name='anvil.queue.stats_updated', severity='debug', body='Queue figures updated', attributes=(_21, _25, _26, _27, ), topics=(Topic(topic='queue:{queue_id}', message='stats_updated', payload=('total', 'completed', 'remaining', )), Topic(topic='admin:global', message='queue_stats_updated', payload=('queue_id', 'total', 'completed', 'remaining', )), )),
@@ -529,7 +539,7 @@ CATALOGUE: Final = Catalogue(
         "anvil.agreement.low_score": Event(name='anvil.agreement.low_score', severity='warning', body='The agreement between labelers is low', attributes=(_21, _28, _29, _30, )),
         "anvil.export.progress": Event(name='anvil.export.progress', severity='debug', body='An export made progress', attributes=(_34, _21, _33, _35, ), audit=Audit(action='EXPORT', outcome='unknown', target_type='export', target='export_id')),
         "anvil.export.completed": Event(name='anvil.export.completed', body='An export was completed', attributes=(_34, _21, _33, ), audit=Audit(action='EXPORT', outcome='success', target_type='export', target='export_id'), cdevents=(CDEventRule(type='artifact.published', subject='pkg:generic/anvil-export/{anvil.export_id}', chain='{assay.correlation_id}'), )),
-        "anvil.export.failed": Event(name='anvil.export.failed', severity='error', body='An export failed', attributes=(_34, _21, _33, _184, _41, ), audit=Audit(action='EXPORT', outcome='failure', target_type='export', target='export_id')),
+        "anvil.export.failed": Event(name='anvil.export.failed', severity='error', body='An export failed', attributes=(_34, _21, _33, _189, _41, ), audit=Audit(action='EXPORT', outcome='failure', target_type='export', target='export_id')),
         "anvil.schema.validation": Event(name='anvil.schema.validation', body='A label schema was validated', attributes=(_37, )),
         "anvil.schema.migration": Event(name='anvil.schema.migration', body='Labels were migrated to a new schema', attributes=(_37, )),
         "flowstone.run.queued": Event(name='flowstone.run.queued', body='Run queued', attributes=(_76, _77, _82, _83, _95, _94, _90, _84, _88, _85, _86, _87, _89, _75, ), audit=Audit(action='QUEUE', outcome='success', target_type='run', target='run_id', actor='actor', actor_type='{actor_type}'), topics=(Topic(topic='run:{run_id}'), ), cdevents=(CDEventRule(type='pipelinerun.queued', subject='{flowstone.run_id}', content={'pipelineName': '{flowstone.job}', 'uri': 'urn:flowstone:run:{flowstone.run_id}'}, chain='{flowstone.run_id}'), )),
@@ -537,22 +547,22 @@ CATALOGUE: Final = Catalogue(
         "flowstone.run.canceling": Event(name='flowstone.run.canceling', severity='warning', body='Run cancellation requested', attributes=(_76, _77, _82, _83, ), audit=Audit(action='CANCEL', outcome='unknown', target_type='run', target='run_id', actor='actor', actor_type='{actor_type}'), topics=(Topic(topic='run:{run_id}'), )),
         "flowstone.run.start": Event(name='flowstone.run.start', body='Run started', attributes=(_76, _77, _82, _83, _95, _94, _90, _84, _88, _85, _86, _87, _89, _75, ), audit=Audit(action='START', outcome='success', target_type='run', target='run_id', actor='actor', actor_type='{actor_type}'), topics=(Topic(topic='run:{run_id}'), ), cdevents=(CDEventRule(type='pipelinerun.started', subject='{flowstone.run_id}', content={'pipelineName': '{flowstone.job}', 'uri': 'urn:flowstone:run:{flowstone.run_id}'}, chain='{flowstone.run_id}'), )),
         "flowstone.run.stop": Event(name='flowstone.run.stop', body='Run completed', attributes=(_76, _77, _82, _83, _95, _94, _90, _84, _88, _85, _86, _87, _89, _75, _102, ), audit=Audit(action='EXECUTE', outcome='success', target_type='run', target='run_id', actor='actor', actor_type='{actor_type}'), topics=(Topic(topic='run:{run_id}'), ), cdevents=(CDEventRule(type='pipelinerun.finished', subject='{flowstone.run_id}', content={'pipelineName': '{flowstone.job}', 'uri': 'urn:flowstone:run:{flowstone.run_id}', 'outcome': 'success'}, chain='{flowstone.run_id}'), )),
-        "flowstone.run.exception": Event(name='flowstone.run.exception', severity='error', body='Run failed', attributes=(_76, _77, _82, _83, _95, _94, _90, _84, _88, _85, _86, _87, _89, _75, _102, _184, _41, ), audit=Audit(action='EXECUTE', outcome='failure', target_type='run', target='run_id', actor='actor', actor_type='{actor_type}'), topics=(Topic(topic='run:{run_id}'), ), cdevents=(CDEventRule(type='pipelinerun.finished', subject='{flowstone.run_id}', content={'pipelineName': '{flowstone.job}', 'uri': 'urn:flowstone:run:{flowstone.run_id}', 'outcome': 'failure', 'errors': '{assay.error.message}'}, chain='{flowstone.run_id}'), )),
+        "flowstone.run.exception": Event(name='flowstone.run.exception', severity='error', body='Run failed', attributes=(_76, _77, _82, _83, _95, _94, _90, _84, _88, _85, _86, _87, _89, _75, _102, _189, _41, ), audit=Audit(action='EXECUTE', outcome='failure', target_type='run', target='run_id', actor='actor', actor_type='{actor_type}'), topics=(Topic(topic='run:{run_id}'), ), cdevents=(CDEventRule(type='pipelinerun.finished', subject='{flowstone.run_id}', content={'pipelineName': '{flowstone.job}', 'uri': 'urn:flowstone:run:{flowstone.run_id}', 'outcome': 'failure', 'errors': '{assay.error.message}'}, chain='{flowstone.run_id}'), )),
         "flowstone.run.canceled": Event(name='flowstone.run.canceled', severity='warning', body='Run canceled', attributes=(_76, _77, _82, _83, _95, _94, _90, _84, _88, _85, _86, _87, _89, _75, ), audit=Audit(action='CANCEL', outcome='success', target_type='run', target='run_id', actor='actor', actor_type='{actor_type}'), topics=(Topic(topic='run:{run_id}'), ), cdevents=(CDEventRule(type='pipelinerun.finished', subject='{flowstone.run_id}', content={'pipelineName': '{flowstone.job}', 'uri': 'urn:flowstone:run:{flowstone.run_id}', 'outcome': 'cancel'}, chain='{flowstone.run_id}'), )),
         "flowstone.run.interrupted": Event(name='flowstone.run.interrupted', severity='warning', body='Run interrupted', attributes=(_76, _77, _82, _83, _95, _94, _90, _84, _88, _85, _86, _87, _89, _75, ), topics=(Topic(topic='run:{run_id}'), )),
         "flowstone.backfill.requested": Event(name='flowstone.backfill.requested', body='Backfill requested', attributes=(_84, _89, _82, _83, ), audit=Audit(action='REQUEST', outcome='success', target_type='backfill', target='backfill_id', actor='actor', actor_type='{actor_type}')),
-        "flowstone.backfill.finished": Event(name='flowstone.backfill.finished', body='Backfill finished', attributes=(_84, _89, _82, _83, _81, _135, _184, _41, ), audit=Audit(action='EXECUTE', outcome='{outcome}', target_type='backfill', target='backfill_id', actor='actor', actor_type='{actor_type}')),
+        "flowstone.backfill.finished": Event(name='flowstone.backfill.finished', body='Backfill finished', attributes=(_84, _89, _82, _83, _81, _135, _189, _41, ), audit=Audit(action='EXECUTE', outcome='{outcome}', target_type='backfill', target='backfill_id', actor='actor', actor_type='{actor_type}')),
         "flowstone.daemon.heartbeat": Event(name='flowstone.daemon.heartbeat', severity='debug', body='Daemon heartbeat', attributes=(_134, _93, )),
         "flowstone.code_location.loaded": Event(name='flowstone.code_location.loaded', body='Code location loaded', attributes=(_87, )),
-        "flowstone.code_location.failed": Event(name='flowstone.code_location.failed', severity='error', body='Code location failed to load', attributes=(_87, _184, _41, )),
+        "flowstone.code_location.failed": Event(name='flowstone.code_location.failed', severity='error', body='Code location failed to load', attributes=(_87, _189, _41, )),
         "flowstone.materialization.start": Event(name='flowstone.materialization.start', body='Materialization started', log='materialization_start', attributes=(_74, _75, _76, ), topics=(Topic(topic='materializations', message='materialization_started', payload=('asset', 'partition', 'run_id', )), Topic(topic='asset:{asset}'), Topic(topic='run:{run_id}'), ), cdevents=(CDEventRule(type='taskrun.started', subject='{flowstone.run_id}/{flowstone.asset}/{flowstone.partition}', content={'taskName': '{flowstone.asset}', 'pipelineRun': {'id': '{flowstone.run_id}'}}, chain='{flowstone.run_id}'), )),
         "flowstone.materialization.stop": Event(name='flowstone.materialization.stop', body='Materialization completed', log='materialization_complete', attributes=(_74, _75, _76, _102, ), topics=(Topic(topic='materializations'), Topic(topic='asset:{asset}'), Topic(topic='run:{run_id}'), ), cdevents=(CDEventRule(type='taskrun.finished', subject='{flowstone.run_id}/{flowstone.asset}/{flowstone.partition}', content={'taskName': '{flowstone.asset}', 'pipelineRun': {'id': '{flowstone.run_id}'}, 'outcome': 'success'}, chain='{flowstone.run_id}'), )),
-        "flowstone.materialization.exception": Event(name='flowstone.materialization.exception', severity='error', body='Materialization failed', log='materialization_failed', attributes=(_74, _75, _76, _184, _41, _98, ), topics=(Topic(topic='materializations'), Topic(topic='asset:{asset}'), Topic(topic='run:{run_id}'), ), cdevents=(CDEventRule(type='taskrun.finished', subject='{flowstone.run_id}/{flowstone.asset}/{flowstone.partition}', content={'taskName': '{flowstone.asset}', 'pipelineRun': {'id': '{flowstone.run_id}'}, 'outcome': 'failure', 'errors': '{assay.error.message}'}, chain='{flowstone.run_id}'), )),
+        "flowstone.materialization.exception": Event(name='flowstone.materialization.exception', severity='error', body='Materialization failed', log='materialization_failed', attributes=(_74, _75, _76, _189, _41, _98, ), topics=(Topic(topic='materializations'), Topic(topic='asset:{asset}'), Topic(topic='run:{run_id}'), ), cdevents=(CDEventRule(type='taskrun.finished', subject='{flowstone.run_id}/{flowstone.asset}/{flowstone.partition}', content={'taskName': '{flowstone.asset}', 'pipelineRun': {'id': '{flowstone.run_id}'}, 'outcome': 'failure', 'errors': '{assay.error.message}'}, chain='{flowstone.run_id}'), )),
         "flowstone.materialization.canceled": Event(name='flowstone.materialization.canceled', severity='warning', body='Materialization canceled', attributes=(_74, _75, _76, ), topics=(Topic(topic='materializations'), Topic(topic='asset:{asset}'), Topic(topic='run:{run_id}'), ), cdevents=(CDEventRule(type='taskrun.finished', subject='{flowstone.run_id}/{flowstone.asset}/{flowstone.partition}', content={'taskName': '{flowstone.asset}', 'pipelineRun': {'id': '{flowstone.run_id}'}, 'outcome': 'cancel'}, chain='{flowstone.run_id}'), )),
         "flowstone.materialization.skipped": Event(name='flowstone.materialization.skipped', body='Materialization skipped', attributes=(_74, _75, _76, ), topics=(Topic(topic='materializations'), Topic(topic='asset:{asset}'), Topic(topic='run:{run_id}'), ), cdevents=(CDEventRule(type='taskrun.finished', subject='{flowstone.run_id}/{flowstone.asset}/{flowstone.partition}', content={'taskName': '{flowstone.asset}', 'pipelineRun': {'id': '{flowstone.run_id}'}, 'outcome': 'cancel'}, chain='{flowstone.run_id}'), )),
-        "flowstone.materialization.retry": Event(name='flowstone.materialization.retry', severity='warning', body='Materialization will be retried', attributes=(_74, _75, _76, _99, _184, ), topics=(Topic(topic='materializations'), Topic(topic='asset:{asset}'), Topic(topic='run:{run_id}'), )),
+        "flowstone.materialization.retry": Event(name='flowstone.materialization.retry', severity='warning', body='Materialization will be retried', attributes=(_74, _75, _76, _99, _189, ), topics=(Topic(topic='materializations'), Topic(topic='asset:{asset}'), Topic(topic='run:{run_id}'), )),
         "flowstone.asset_check.evaluated": Event(name='flowstone.asset_check.evaluated', body='Asset check evaluated', attributes=(_74, _96, _97, _109, _110, _75, _76, _104, ), topics=(Topic(topic='asset:{asset}'), Topic(topic='run:{run_id}'), )),
-        "flowstone.asset_check.exception": Event(name='flowstone.asset_check.exception', severity='error', body='Asset check failed to run', attributes=(_74, _96, _97, _109, _110, _75, _76, _104, _184, _41, ), topics=(Topic(topic='asset:{asset}'), Topic(topic='run:{run_id}'), )),
+        "flowstone.asset_check.exception": Event(name='flowstone.asset_check.exception', severity='error', body='Asset check failed to run', attributes=(_74, _96, _97, _109, _110, _75, _76, _104, _189, _41, ), topics=(Topic(topic='asset:{asset}'), Topic(topic='run:{run_id}'), )),
         "flowstone.asset.observed": Event(name='flowstone.asset.observed', body='Asset observed', attributes=(_74, _75, _76, ), topics=(Topic(topic='asset:{asset}'), )),
         "flowstone.asset.failed_to_materialize": Event(name='flowstone.asset.failed_to_materialize', severity='warning', body='Asset failed to materialize', attributes=(_74, _75, _76, _117, _91, ), topics=(Topic(topic='asset:{asset}'), )),
         "flowstone.asset.freshness_changed": Event(name='flowstone.asset.freshness_changed', body='Asset freshness changed', attributes=(_74, _115, _116, ), topics=(Topic(topic='asset:{asset}'), )),
@@ -561,7 +571,7 @@ CATALOGUE: Final = Catalogue(
         "flowstone.step.expectation": Event(name='flowstone.step.expectation', body='Expectation evaluated', attributes=(_76, _104, _113, _97, ), topics=(Topic(topic='run:{run_id}'), )),
         "flowstone.hook.completed": Event(name='flowstone.hook.completed', severity='debug', body='Hook completed', attributes=(_76, _104, _114, )),
         "flowstone.hook.skipped": Event(name='flowstone.hook.skipped', severity='debug', body='Hook skipped', attributes=(_76, _104, _114, )),
-        "flowstone.hook.errored": Event(name='flowstone.hook.errored', severity='error', body='Hook failed', attributes=(_76, _104, _114, _184, _41, )),
+        "flowstone.hook.errored": Event(name='flowstone.hook.errored', severity='error', body='Hook failed', attributes=(_76, _104, _114, _189, _41, )),
         "flowstone.checkpoint.requested": Event(name='flowstone.checkpoint.requested', body='Checkpoint pending approval', log='checkpoint_pending', attributes=(_80, _79, _81, _82, ), audit=Audit(action='REQUEST', outcome='success', target_type='checkpoint', target='approval_id', actor='actor'), topics=(Topic(topic='checkpoints'), ), cdevents=(CDEventRule(type='dev.cdeventsx.flowstone-checkpoint.requested.0.1.0', subject='{flowstone.approval_id}', content={'checkpoint': '{flowstone.checkpoint}', 'status': '{flowstone.status}', 'actor': '{flowstone.actor}'}, chain='{assay.correlation_id}'), CDEventRule(type='approval.created', subject='{flowstone.approval_id}', content={'approvalDetailsUrl': 'urn:flowstone:approval:{flowstone.approval_id}', 'resourceTargetUrl': 'urn:flowstone:checkpoint:{flowstone.checkpoint}', 'requestor': 'urn:flowstone:actor:{flowstone.actor}'}, draft=True, chain='{assay.correlation_id}'), )),
         "flowstone.checkpoint.approved": Event(name='flowstone.checkpoint.approved', body='Checkpoint approved', attributes=(_80, _79, _81, _82, _91, _103, ), audit=Audit(action='APPROVE', outcome='success', target_type='checkpoint', target='approval_id', actor='actor'), topics=(Topic(topic='checkpoints'), ), cdevents=(CDEventRule(type='dev.cdeventsx.flowstone-checkpoint.approved.0.1.0', subject='{flowstone.approval_id}', content={'checkpoint': '{flowstone.checkpoint}', 'status': '{flowstone.status}', 'actor': '{flowstone.actor}', 'reason': '{flowstone.reason}'}, chain='{assay.correlation_id}'), CDEventRule(type='approval.closed', subject='{flowstone.approval_id}', content={'approvalDetailsUrl': 'urn:flowstone:approval:{flowstone.approval_id}', 'resourceTargetUrl': 'urn:flowstone:checkpoint:{flowstone.checkpoint}', 'responder': 'urn:flowstone:actor:{flowstone.actor}', 'decision': 'approved', 'status': 'approved'}, draft=True, chain='{assay.correlation_id}'), )),
         "flowstone.checkpoint.rejected": Event(name='flowstone.checkpoint.rejected', severity='warning', body='Checkpoint rejected', attributes=(_80, _79, _81, _82, _91, _103, ), audit=Audit(action='REJECT', outcome='success', target_type='checkpoint', target='approval_id', actor='actor'), topics=(Topic(topic='checkpoints'), ), cdevents=(CDEventRule(type='dev.cdeventsx.flowstone-checkpoint.rejected.0.1.0', subject='{flowstone.approval_id}', content={'checkpoint': '{flowstone.checkpoint}', 'status': '{flowstone.status}', 'actor': '{flowstone.actor}', 'reason': '{flowstone.reason}'}, chain='{assay.correlation_id}'), CDEventRule(type='approval.closed', subject='{flowstone.approval_id}', content={'approvalDetailsUrl': 'urn:flowstone:approval:{flowstone.approval_id}', 'resourceTargetUrl': 'urn:flowstone:checkpoint:{flowstone.checkpoint}', 'responder': 'urn:flowstone:actor:{flowstone.actor}', 'decision': 'rejected', 'status': 'rejected'}, draft=True, chain='{assay.correlation_id}'), )),
@@ -571,7 +581,7 @@ CATALOGUE: Final = Catalogue(
         "flowstone.sensor.trigger": Event(name='flowstone.sensor.trigger', body='Sensor triggered', attributes=(_94, _76, ), audit=Audit(action='TRIGGER', outcome='success', target_type='sensor', target='sensor')),
         "flowstone.schedule.tick": Event(name='flowstone.schedule.tick', body='Schedule ticked', attributes=(_95, _76, _122, )),
         "flowstone.schedule.trigger": Event(name='flowstone.schedule.trigger', body='Schedule triggered', attributes=(_95, _76, ), audit=Audit(action='TRIGGER', outcome='success', target_type='schedule', target='schedule')),
-        "flowstone.error": Event(name='flowstone.error', severity='error', body='FlowStone error', attributes=(_207, _206, _74, _75, _76, _112, _111, _77, _104, _92, _78, _94, _95, _98, ), topics=(Topic(topic='errors:global'), )),
+        "flowstone.error": Event(name='flowstone.error', severity='error', body='FlowStone error', attributes=(_212, _211, _74, _75, _76, _112, _111, _77, _104, _92, _78, _94, _95, _98, ), topics=(Topic(topic='errors:global'), )),
         "flowstone.signal_gate.create": Event(name='flowstone.signal_gate.create', body='A gate started to wait for a signal', attributes=(_76, _74, _136, )),
         "flowstone.signal_gate.signal": Event(name='flowstone.signal_gate.signal', body='A gate received its signal', attributes=(_76, _74, _136, )),
         "flowstone.signal_gate.timeout": Event(name='flowstone.signal_gate.timeout', severity='warning', body='A gate timed out', attributes=(_76, _74, _136, )),
@@ -583,38 +593,38 @@ CATALOGUE: Final = Catalogue(
         "flowstone.rate_limit.slot_released": Event(name='flowstone.rate_limit.slot_released', severity='debug', body='A step released its slot of a rate limit', attributes=(_76, _74, _137, )),
         "flowstone.parallel.branch_start": Event(name='flowstone.parallel.branch_start', body='A branch started', attributes=(_76, _74, )),
         "flowstone.parallel.branch_complete": Event(name='flowstone.parallel.branch_complete', body='A branch succeeded', attributes=(_76, _74, )),
-        "flowstone.parallel.branch_fail": Event(name='flowstone.parallel.branch_fail', severity='error', body='A branch failed', attributes=(_76, _74, _184, )),
+        "flowstone.parallel.branch_fail": Event(name='flowstone.parallel.branch_fail', severity='error', body='A branch failed', attributes=(_76, _74, _189, )),
         "flowstone.scatter.instance_complete": Event(name='flowstone.scatter.instance_complete', severity='debug', body='An item of a scatter succeeded', attributes=(_76, _74, )),
-        "flowstone.scatter.instance_fail": Event(name='flowstone.scatter.instance_fail', severity='error', body='An item of a scatter failed', attributes=(_76, _74, _184, )),
+        "flowstone.scatter.instance_fail": Event(name='flowstone.scatter.instance_fail', severity='error', body='An item of a scatter failed', attributes=(_76, _74, _189, )),
         "flowstone.scatter.gather_ready": Event(name='flowstone.scatter.gather_ready', body='All results of a scatter are ready to be gathered', attributes=(_76, _74, )),
         "flowstone.scatter.batch_create": Event(name='flowstone.scatter.batch_create', severity='debug', body='A batch of items was created', attributes=(_76, _74, )),
         "flowstone.scatter.batch_start": Event(name='flowstone.scatter.batch_start', severity='debug', body='A batch of items started', attributes=(_76, _74, )),
         "flowstone.scatter.batch_complete": Event(name='flowstone.scatter.batch_complete', severity='debug', body='A batch of items succeeded', attributes=(_76, _74, )),
-        "flowstone.scatter.batch_fail": Event(name='flowstone.scatter.batch_fail', severity='error', body='A batch of items failed', attributes=(_76, _74, _184, )),
+        "flowstone.scatter.batch_fail": Event(name='flowstone.scatter.batch_fail', severity='error', body='A batch of items failed', attributes=(_76, _74, _189, )),
         "flowstone.item_reader.read": Event(name='flowstone.item_reader.read', severity='debug', body='Items were read', attributes=(_76, _74, )),
         "forge.pipeline.start": Event(name='forge.pipeline.start', body='Pipeline started', attributes=(_139, ), cdevents=(CDEventRule(type='pipelinerun.started', subject='{assay.correlation_id}', content={'pipelineName': '{forge.pipeline_id}', 'uri': 'urn:forge:pipeline:{forge.pipeline_id}'}, chain='{assay.correlation_id}'), )),
         "forge.pipeline.executed": Event(name='forge.pipeline.executed', body='Pipeline executed', attributes=(_139, _142, ), cdevents=(CDEventRule(type='pipelinerun.finished', subject='{assay.correlation_id}', content={'pipelineName': '{forge.pipeline_id}', 'uri': 'urn:forge:pipeline:{forge.pipeline_id}', 'outcome': '{forge.outcome}'}, chain='{assay.correlation_id}'), )),
         "forge.sample.created": Event(name='forge.sample.created', body='Sample created', attributes=(_138, _139, ), audit=Audit(action='CREATE', outcome='success', target_type='sample', target='sample_id'), topics=(Topic(topic='admin:global', message='sample_created', payload=('sample_id', 'pipeline_id', )), )),
         "forge.artifact.uploaded": Event(name='forge.artifact.uploaded', body='Artifact uploaded', attributes=(_140, _138, _143, ), audit=Audit(action='UPLOAD', outcome='success', target_type='artifact', target='artifact_id'), cdevents=(CDEventRule(type='artifact.published', subject='pkg:generic/forge/{forge.artifact_id}', chain='{assay.correlation_id}'), )),
-        "forge.stage.retry": Event(name='forge.stage.retry', severity='warning', body='Stage retried', attributes=(_141, _138, _184, )),
-        "forge.dlq.enqueue": Event(name='forge.dlq.enqueue', severity='error', body='Sample moved to the dead-letter queue', attributes=(_141, _138, _184, )),
+        "forge.stage.retry": Event(name='forge.stage.retry', severity='warning', body='Stage retried', attributes=(_141, _138, _189, )),
+        "forge.dlq.enqueue": Event(name='forge.dlq.enqueue', severity='error', body='Sample moved to the dead-letter queue', attributes=(_141, _138, _189, )),
         "forge.storage.sample_write": Event(name='forge.storage.sample_write', severity='debug', body='A sample was written', attributes=(_138, )),
         "forge.storage.artifact_upload": Event(name='forge.storage.artifact_upload', severity='debug', body='An artifact was uploaded to the store', attributes=(_140, _143, )),
         "forge.storage.artifact_download": Event(name='forge.storage.artifact_download', severity='debug', body='An artifact was downloaded from the store', attributes=(_140, _143, )),
         "forge.measurement.batch_complete": Event(name='forge.measurement.batch_complete', body='A batch of measurements was completed', attributes=(_144, _145, )),
         "ingot.live_view.mount.stop": Event(name='ingot.live_view.mount.stop', body='LiveView mounted', attributes=(_146, _147, _149, _158, )),
-        "ingot.forge_client.get_sample.stop": Event(name='ingot.forge_client.get_sample.stop', severity='warning', body='ForgeClient error', when={'result': 'error'}, attributes=(_208, _152, _153, _155, _158, ), topics=(Topic(topic='errors:global', message='error', payload=('type', 'operation', 'sample_id', 'reason', 'timestamp', ), constants={'type': 'forge_client_error'}), )),
-        "ingot.forge_client.get_sample.exception": Event(name='ingot.forge_client.get_sample.exception', severity='warning', body='ForgeClient error', attributes=(_208, _152, _209, _155, _158, ), topics=(Topic(topic='errors:global', message='error', payload=('type', 'operation', 'sample_id', 'reason', 'timestamp', ), constants={'type': 'forge_client_error'}), )),
-        "ingot.anvil_client.submit_label.stop": Event(name='ingot.anvil_client.submit_label.stop', severity='warning', body='AnvilClient error', when={'result': 'error'}, attributes=(_210, _148, _153, _155, _158, ), topics=(Topic(topic='errors:global', message='error', payload=('type', 'operation', 'assignment_id', 'reason', 'timestamp', ), constants={'type': 'anvil_client_error'}), )),
-        "ingot.anvil_client.submit_label.exception": Event(name='ingot.anvil_client.submit_label.exception', severity='warning', body='AnvilClient error', attributes=(_210, _148, _209, _155, _158, ), topics=(Topic(topic='errors:global', message='error', payload=('type', 'operation', 'assignment_id', 'reason', 'timestamp', ), constants={'type': 'anvil_client_error'}), )),
-        "ingot.anvil_client.fetch_assignment.stop": Event(name='ingot.anvil_client.fetch_assignment.stop', severity='warning', body='AnvilClient error', when={'result': 'error'}, attributes=(_211, _148, _153, _155, _158, ), topics=(Topic(topic='errors:global', message='error', payload=('type', 'operation', 'assignment_id', 'reason', 'timestamp', ), constants={'type': 'anvil_client_error'}), )),
-        "ingot.anvil_client.fetch_assignment.exception": Event(name='ingot.anvil_client.fetch_assignment.exception', severity='warning', body='AnvilClient error', attributes=(_211, _148, _209, _155, _158, ), topics=(Topic(topic='errors:global', message='error', payload=('type', 'operation', 'assignment_id', 'reason', 'timestamp', ), constants={'type': 'anvil_client_error'}), )),
+        "ingot.forge_client.get_sample.stop": Event(name='ingot.forge_client.get_sample.stop', severity='warning', body='ForgeClient error', when={'result': 'error'}, attributes=(_213, _152, _153, _155, _158, ), topics=(Topic(topic='errors:global', message='error', payload=('type', 'operation', 'sample_id', 'reason', 'timestamp', ), constants={'type': 'forge_client_error'}), )),
+        "ingot.forge_client.get_sample.exception": Event(name='ingot.forge_client.get_sample.exception', severity='warning', body='ForgeClient error', attributes=(_213, _152, _214, _155, _158, ), topics=(Topic(topic='errors:global', message='error', payload=('type', 'operation', 'sample_id', 'reason', 'timestamp', ), constants={'type': 'forge_client_error'}), )),
+        "ingot.anvil_client.submit_label.stop": Event(name='ingot.anvil_client.submit_label.stop', severity='warning', body='AnvilClient error', when={'result': 'error'}, attributes=(_215, _148, _153, _155, _158, ), topics=(Topic(topic='errors:global', message='error', payload=('type', 'operation', 'assignment_id', 'reason', 'timestamp', ), constants={'type': 'anvil_client_error'}), )),
+        "ingot.anvil_client.submit_label.exception": Event(name='ingot.anvil_client.submit_label.exception', severity='warning', body='AnvilClient error', attributes=(_215, _148, _214, _155, _158, ), topics=(Topic(topic='errors:global', message='error', payload=('type', 'operation', 'assignment_id', 'reason', 'timestamp', ), constants={'type': 'anvil_client_error'}), )),
+        "ingot.anvil_client.fetch_assignment.stop": Event(name='ingot.anvil_client.fetch_assignment.stop', severity='warning', body='AnvilClient error', when={'result': 'error'}, attributes=(_216, _148, _153, _155, _158, ), topics=(Topic(topic='errors:global', message='error', payload=('type', 'operation', 'assignment_id', 'reason', 'timestamp', ), constants={'type': 'anvil_client_error'}), )),
+        "ingot.anvil_client.fetch_assignment.exception": Event(name='ingot.anvil_client.fetch_assignment.exception', severity='warning', body='AnvilClient error', attributes=(_216, _148, _214, _155, _158, ), topics=(Topic(topic='errors:global', message='error', payload=('type', 'operation', 'assignment_id', 'reason', 'timestamp', ), constants={'type': 'anvil_client_error'}), )),
         "ingot.assignment.abandoned": Event(name='ingot.assignment.abandoned', body='Assignment abandoned', attributes=(_147, _148, _149, )),
         "ingot.pubsub.delivered": Event(name='ingot.pubsub.delivered', severity='debug', body='Message delivered', attributes=(_159, _160, )),
         "ingot.client.round_trip": Event(name='ingot.client.round_trip', severity='debug', body='Round trip measured', attributes=(_146, _160, )),
         "ingot.label.submit.stop": Event(name='ingot.label.submit.stop', body='Label submitted', attributes=(_147, _148, _149, _150, _158, _157, ), audit=Audit(action='SUBMIT', outcome='success', target_type='assignment', target='assignment_id', actor='user_id'), topics=(Topic(topic='queue:{queue_id}'), )),
-        "ingot.label.submit.exception": Event(name='ingot.label.submit.exception', severity='error', body='Label submission failed', attributes=(_147, _148, _149, _150, _158, _184, _41, ), audit=Audit(action='SUBMIT', outcome='failure', target_type='assignment', target='assignment_id', actor='user_id'), topics=(Topic(topic='queue:{queue_id}'), Topic(topic='errors:global'), )),
-        "snakepit.request.completed": Event(name='snakepit.request.completed', body='Request completed', attributes=(_161, _162, _163, _164, _165, _166, _169, _167, _212, _213, )),
+        "ingot.label.submit.exception": Event(name='ingot.label.submit.exception', severity='error', body='Label submission failed', attributes=(_147, _148, _149, _150, _158, _189, _41, ), audit=Audit(action='SUBMIT', outcome='failure', target_type='assignment', target='assignment_id', actor='user_id'), topics=(Topic(topic='queue:{queue_id}'), Topic(topic='errors:global'), )),
+        "snakepit.request.completed": Event(name='snakepit.request.completed', body='Request completed', attributes=(_161, _162, _163, _164, _165, _166, _169, _167, _217, _218, )),
         "snakepit.pool.init_started": Event(name='snakepit.pool.init_started', body='The start of a pool began', attributes=(_164, )),
         "snakepit.pool.init_complete": Event(name='snakepit.pool.init_complete', body='The workers of a pool were started', attributes=(_164, )),
         "snakepit.pool.initialized": Event(name='snakepit.pool.initialized', body='A pool is ready', attributes=(_164, )),
@@ -629,9 +639,9 @@ CATALOGUE: Final = Catalogue(
         "snakepit.pool.worker.terminated": Event(name='snakepit.pool.worker.terminated', body='A worker was terminated', attributes=(_164, _165, _170, )),
         "snakepit.pool.worker.restarted": Event(name='snakepit.pool.worker.restarted', severity='warning', body='A worker of a pool was restarted', attributes=(_164, _165, _170, )),
         "snakepit.worker.recycled": Event(name='snakepit.worker.recycled', body='A worker was recycled as planned', attributes=(_164, _165, _170, )),
-        "snakepit.worker.crash": Event(name='snakepit.worker.crash', severity='error', body='A worker crashed', attributes=(_164, _165, _170, _184, _41, ), cdevents=(CDEventRule(type='incident.detected', subject='{snakepit.worker_id}', content={'description': 'worker {snakepit.worker_id} crashed', 'environment': {'id': '{snakepit.pool_name}'}}, chain='{assay.correlation_id}'), )),
+        "snakepit.worker.crash": Event(name='snakepit.worker.crash', severity='error', body='A worker crashed', attributes=(_164, _165, _170, _189, _41, _183, ), cdevents=(CDEventRule(type='incident.detected', subject='{snakepit.worker_id}', content={'description': 'worker {snakepit.worker_id} crashed', 'environment': {'id': '{snakepit.pool_name}'}}, chain='{assay.correlation_id}'), )),
         "snakepit.worker.tainted": Event(name='snakepit.worker.tainted', severity='warning', body='A worker was marked as tainted and gets no more requests', attributes=(_164, _165, _170, )),
-        "snakepit.worker.restarted": Event(name='snakepit.worker.restarted', severity='warning', body='A worker was restarted', attributes=(_164, _165, _170, )),
+        "snakepit.worker.restarted": Event(name='snakepit.worker.restarted', severity='warning', body='The place of a worker that crashed was filled again, so that its pool is whole', attributes=(_164, _165, _170, ), cdevents=(CDEventRule(type='incident.resolved', subject='{snakepit.worker_id}', content={'description': 'pool {snakepit.pool_name} is whole again', 'environment': {'id': '{snakepit.pool_name}'}}, chain='{assay.correlation_id}'), )),
         "snakepit.session.created": Event(name='snakepit.session.created', body='A session was created', attributes=(_168, ), audit=Audit(action='CREATE', outcome='success', target_type='session', target='session_id')),
         "snakepit.session.destroyed": Event(name='snakepit.session.destroyed', body='A session was destroyed', attributes=(_168, ), audit=Audit(action='DELETE', outcome='success', target_type='session', target='session_id')),
         "snakepit.session.affinity.assigned": Event(name='snakepit.session.affinity.assigned', body='A session was assigned to a worker', attributes=(_168, _165, ), audit=Audit(action='ASSIGN', outcome='success', target_type='session', target='session_id')),
@@ -645,7 +655,7 @@ CATALOGUE: Final = Catalogue(
         "snakepit.python.memory.sampled": Event(name='snakepit.python.memory.sampled', severity='debug', body='The memory of a worker was sampled', attributes=(_165, _179, )),
         "snakepit.python.cpu.sampled": Event(name='snakepit.python.cpu.sampled', severity='debug', body='The processor time of a worker was sampled', attributes=(_165, _180, )),
         "snakepit.python.gc.completed": Event(name='snakepit.python.gc.completed', severity='debug', body='A garbage collection of a worker completed', attributes=(_165, _181, )),
-        "snakepit.python.error.occurred": Event(name='snakepit.python.error.occurred', severity='error', body='Python code in a worker raised an error', attributes=(_165, _163, _184, _41, )),
+        "snakepit.python.error.occurred": Event(name='snakepit.python.error.occurred', severity='error', body='Python code in a worker raised an error', attributes=(_165, _164, _161, _163, _185, _189, _41, _184, _183, _186, _187, )),
         "snakepit.python.tool.result_size": Event(name='snakepit.python.tool.result_size', severity='debug', body="The size of a tool's result was measured", attributes=(_171, _182, )),
     },
     metrics={
@@ -658,7 +668,7 @@ CATALOGUE: Final = Catalogue(
         "alumiini.workers.memory": Metric(name='alumiini.workers.memory', instrument='gauge', unit='By', description="Memory of the controller's worker processes.", recordings=(Recording(event='alumiini.worker.count', value='memory_bytes'), ), series='alumiini_workers_memory_bytes'),
         "alumiini.workers.restarts": Metric(name='alumiini.workers.restarts', instrument='counter', unit='{restart}', description='Restarts of workers.', labels=(_0, ), recordings=(Recording(event='alumiini.worker.restart'), ), series='alumiini_workers_restarts_total'),
         "alumiini.cache": Metric(name='alumiini.cache', instrument='counter', unit='{access}', description='Cache accesses, by result.', labels=(_14, _15, ), recordings=(Recording(event='alumiini.cache.access'), ), series='alumiini_cache_total'),
-        "alumiini.errors": Metric(name='alumiini.errors', instrument='counter', unit='{error}', description='Errors, by type.', labels=(_0, _184, ), recordings=(Recording(event='alumiini.error'), ), series='alumiini_errors_total'),
+        "alumiini.errors": Metric(name='alumiini.errors', instrument='counter', unit='{error}', description='Errors, by type.', labels=(_0, _189, ), recordings=(Recording(event='alumiini.error'), ), series='alumiini_errors_total'),
         "alumiini.apply.duration": Metric(name='alumiini.apply.duration', instrument='histogram', unit='ms', description='Duration of applying resources.', labels=(_0, _12, ), recordings=(Recording(event='alumiini.apply.stop', value='duration', scale=1e-06), Recording(event='alumiini.apply.exception', value='duration', scale=1e-06), ), buckets=(10.0, 50.0, 100.0, 250.0, 500.0, 1000.0, 2500.0, 5000.0, 10000.0, 30000.0, 60000.0, ), series='alumiini_apply_duration_milliseconds'),
         "anvil.labels.submitted": Metric(name='anvil.labels.submitted', instrument='counter', unit='{label}', description='Submitted labels.', labels=(_21, ), recordings=(Recording(event='anvil.label.submitted'), ), series='anvil_labels_submitted_total'),
         "anvil.label.submit.duration": Metric(name='anvil.label.submit.duration', instrument='histogram', unit='s', description='Duration of label submissions.', labels=(_21, ), recordings=(Recording(event='anvil.label.submit.stop', value='duration', scale=1e-09), Recording(event='anvil.label.submit.exception', value='duration', scale=1e-09), ), buckets=(0.025, 0.05, 0.1, 0.25, 0.5, 1.0, ), series='anvil_label_submit_duration_seconds'),
@@ -666,7 +676,7 @@ CATALOGUE: Final = Catalogue(
         "anvil.assignment.dispatch.duration": Metric(name='anvil.assignment.dispatch.duration', instrument='histogram', unit='s', description='Duration of the dispatch of assignments.', labels=(_21, _32, ), recordings=(Recording(event='anvil.assignment.dispatch.stop', value='duration', scale=1e-09), Recording(event='anvil.assignment.dispatch.exception', value='duration', scale=1e-09), ), buckets=(0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, ), series='anvil_assignment_dispatch_duration_seconds'),
         "anvil.queue.remaining": Metric(name='anvil.queue.remaining', instrument='gauge', unit='{assignment}', description='Remaining assignments of a queue.', labels=(_21, ), recordings=(Recording(event='anvil.queue.stats_updated', value='remaining'), ), series='anvil_queue_remaining'),
         "anvil.agreement.score": Metric(name='anvil.agreement.score', instrument='gauge', unit='{score}', description='Agreement between labelers, as last computed.', labels=(_21, _28, ), recordings=(Recording(event='anvil.agreement.calculated', value='score'), ), series='anvil_agreement_score'),
-        "db.client.operation.duration": Metric(name='db.client.operation.duration', instrument='histogram', unit='s', description='Duration of database calls.', labels=(_222, _223, _224, _225, _226, ), recordings=(Recording(event='anvil.storage.query.stop', value='duration', scale=1e-09), Recording(event='anvil.storage.query.exception', value='duration', scale=1e-09, defaults={'error.type': '_OTHER'}), ), buckets=(0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0, ), series='db_client_operation_duration_seconds'),
+        "db.client.operation.duration": Metric(name='db.client.operation.duration', instrument='histogram', unit='s', description='Duration of database calls.', labels=(_227, _228, _229, _230, _231, ), recordings=(Recording(event='anvil.storage.query.stop', value='duration', scale=1e-09), Recording(event='anvil.storage.query.exception', value='duration', scale=1e-09, defaults={'error.type': '_OTHER'}), ), buckets=(0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0, ), series='db_client_operation_duration_seconds'),
         "assay.redaction.hits": Metric(name='assay.redaction.hits', instrument='counter', unit='{secret}', description='Secrets redacted from events, by rule.', labels=(_43, ), series='assay_redaction_hits_total'),
         "assay.relay.dropped": Metric(name='assay.relay.dropped', instrument='counter', unit='{event}', description='Events of child processes that were not recorded.', series='assay_relay_dropped_total'),
         "assay.host.batches": Metric(name='assay.host.batches', instrument='counter', unit='{batch}', description='Batches handed to an exporter, by outcome.', labels=(_44, _46, _47, ), series='assay_host_batches_total'),
@@ -693,7 +703,7 @@ CATALOGUE: Final = Catalogue(
         "audit.sink.quarantined": Metric(name='audit.sink.quarantined', instrument='counter', unit='{entry}', description='Entries that the sink put into quarantine; alert on any.', labels=(_73, ), series='audit_sink_quarantined_total'),
         "flowstone.materialization.start.count": Metric(name='flowstone.materialization.start.count', instrument='counter', unit='{materialization}', description='Materializations that started.', labels=(_74, ), recordings=(Recording(event='flowstone.materialization.start'), ), series='flowstone_materialization_start_count_total'),
         "flowstone.materialization.stop.count": Metric(name='flowstone.materialization.stop.count', instrument='counter', unit='{materialization}', description='Materializations that ended, by status.', labels=(_74, _81, ), recordings=(Recording(event='flowstone.materialization.stop', defaults={'status': 'success'}), Recording(event='flowstone.materialization.exception', defaults={'status': 'failure'}), ), series='flowstone_materialization_stop_count_total'),
-        "flowstone.materialization.exception.count": Metric(name='flowstone.materialization.exception.count', instrument='counter', unit='{materialization}', description='Materializations that failed.', labels=(_74, _184, ), recordings=(Recording(event='flowstone.materialization.exception'), ), series='flowstone_materialization_exception_count_total'),
+        "flowstone.materialization.exception.count": Metric(name='flowstone.materialization.exception.count', instrument='counter', unit='{materialization}', description='Materializations that failed.', labels=(_74, _189, ), recordings=(Recording(event='flowstone.materialization.exception'), ), series='flowstone_materialization_exception_count_total'),
         "flowstone.materialization.duration": Metric(name='flowstone.materialization.duration', instrument='histogram', unit='ms', description='Duration of materializations, failures included.', labels=(_74, ), recordings=(Recording(event='flowstone.materialization.stop', value='duration', scale=1e-06), Recording(event='flowstone.materialization.exception', value='duration', scale=1e-06), ), buckets=(10.0, 50.0, 100.0, 250.0, 500.0, 1000.0, 2500.0, 5000.0, 10000.0, 30000.0, 60000.0, 300000.0, 900000.0, 3600000.0, ), series='flowstone_materialization_duration_milliseconds'),
         "flowstone.io.load.count": Metric(name='flowstone.io.load.count', instrument='counter', unit='{operation}', description='Load operations of IO managers, failures included.', labels=(_74, _78, ), recordings=(Recording(event='flowstone.io.load.stop'), Recording(event='flowstone.io.load.exception'), ), series='flowstone_io_load_count_total'),
         "flowstone.io.load.duration": Metric(name='flowstone.io.load.duration', instrument='histogram', unit='ms', description='Duration of load operations, failures included.', labels=(_74, _78, ), recordings=(Recording(event='flowstone.io.load.stop', value='duration', scale=1e-06), Recording(event='flowstone.io.load.exception', value='duration', scale=1e-06), ), buckets=(1.0, 5.0, 10.0, 25.0, 50.0, 100.0, 250.0, 500.0, 1000.0, 2500.0, 5000.0, 10000.0, 30000.0, 60000.0, ), series='flowstone_io_load_duration_milliseconds'),
@@ -711,13 +721,13 @@ CATALOGUE: Final = Catalogue(
         "flowstone.tick.count": Metric(name='flowstone.tick.count', instrument='counter', unit='{tick}', description='Ticks of schedules, sensors and automation conditions, by outcome.', labels=(_119, _120, _81, ), recordings=(Recording(event='flowstone.tick.stop', defaults={'status': 'success'}), Recording(event='flowstone.tick.skipped', defaults={'status': 'skipped'}), Recording(event='flowstone.tick.exception', defaults={'status': 'failure'}), ), series='flowstone_tick_count_total'),
         "flowstone.tick.duration": Metric(name='flowstone.tick.duration', instrument='histogram', unit='s', description='Duration of ticks.', labels=(_119, _120, ), recordings=(Recording(event='flowstone.tick.stop', value='duration', scale=1e-09), Recording(event='flowstone.tick.skipped', value='duration', scale=1e-09), Recording(event='flowstone.tick.exception', value='duration', scale=1e-09), ), buckets=(0.1, 0.5, 1.0, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, ), series='flowstone_tick_duration_seconds'),
         "flowstone.asset_check.count": Metric(name='flowstone.asset_check.count', instrument='counter', unit='{evaluation}', description='Evaluations of asset checks, by result.', labels=(_74, _96, _97, _109, ), recordings=(Recording(event='flowstone.asset_check.evaluated'), ), series='flowstone_asset_check_count_total'),
-        "flowstone.asset_check.exception.count": Metric(name='flowstone.asset_check.exception.count', instrument='counter', unit='{execution}', description='Executions of asset checks that raised an exception.', labels=(_74, _96, _184, ), recordings=(Recording(event='flowstone.asset_check.exception'), ), series='flowstone_asset_check_exception_count_total'),
+        "flowstone.asset_check.exception.count": Metric(name='flowstone.asset_check.exception.count', instrument='counter', unit='{execution}', description='Executions of asset checks that raised an exception.', labels=(_74, _96, _189, ), recordings=(Recording(event='flowstone.asset_check.exception'), ), series='flowstone_asset_check_exception_count_total'),
         "flowstone.asset.observation.count": Metric(name='flowstone.asset.observation.count', instrument='counter', unit='{observation}', description='Observations of assets.', labels=(_74, ), recordings=(Recording(event='flowstone.asset.observed'), ), series='flowstone_asset_observation_count_total'),
         "flowstone.run.queue_time": Metric(name='flowstone.run.queue_time', instrument='histogram', unit='s', description='Time that runs waited in the queue.', labels=(_77, ), recordings=(Recording(event='flowstone.run.dequeued', value='queue_time', scale=1e-09), ), buckets=(1.0, 5.0, 10.0, 30.0, 60.0, 300.0, 600.0, 1800.0, 3600.0, 7200.0, 14400.0, ), series='flowstone_run_queue_time_seconds'),
-        "flowstone.error.count": Metric(name='flowstone.error.count', instrument='counter', unit='{error}', description='Errors.', labels=(_227, _207, _98, ), recordings=(Recording(event='flowstone.error'), ), series='flowstone_error_count_total'),
+        "flowstone.error.count": Metric(name='flowstone.error.count', instrument='counter', unit='{error}', description='Errors.', labels=(_232, _212, _98, ), recordings=(Recording(event='flowstone.error'), ), series='flowstone_error_count_total'),
         "flowstone.resource.healthy": Metric(name='flowstone.resource.healthy', instrument='gauge', unit='{healthy}', description='1 if the resource passed its last health check, else 0.', labels=(_92, ), recordings=(Recording(event='flowstone.resource.health_check', value='healthy'), ), series='flowstone_resource_healthy'),
-        "cicd.pipeline.run.duration": Metric(name='cicd.pipeline.run.duration', instrument='histogram', unit='s', description='Duration of pipeline runs, by pipeline, state and result.', labels=(_228, _229, _230, _226, ), recordings=(Recording(event='flowstone.run.stop', value='duration', scale=1e-09, defaults={'cicd.pipeline.result': 'success', 'cicd.pipeline.run.state': 'executing'}), Recording(event='flowstone.run.exception', value='duration', scale=1e-09, defaults={'cicd.pipeline.result': 'failure', 'cicd.pipeline.run.state': 'executing', 'error.type': '_OTHER'}), Recording(event='flowstone.run.canceled', value='duration', scale=1e-09, defaults={'cicd.pipeline.result': 'cancellation', 'cicd.pipeline.run.state': 'executing'}), ), buckets=(1.0, 5.0, 10.0, 30.0, 60.0, 300.0, 600.0, 1800.0, 3600.0, 7200.0, 14400.0, 43200.0, 86400.0, ), series='cicd_pipeline_run_duration_seconds'),
-        "cicd.pipeline.run.errors": Metric(name='cicd.pipeline.run.errors', instrument='counter', unit='{error}', description='Errors that ended pipeline runs.', labels=(_228, _231, ), recordings=(Recording(event='flowstone.run.exception', defaults={'error.type': '_OTHER'}), ), series='cicd_pipeline_run_errors_total'),
+        "cicd.pipeline.run.duration": Metric(name='cicd.pipeline.run.duration', instrument='histogram', unit='s', description='Duration of pipeline runs, by pipeline, state and result.', labels=(_233, _234, _235, _231, ), recordings=(Recording(event='flowstone.run.stop', value='duration', scale=1e-09, defaults={'cicd.pipeline.result': 'success', 'cicd.pipeline.run.state': 'executing'}), Recording(event='flowstone.run.exception', value='duration', scale=1e-09, defaults={'cicd.pipeline.result': 'failure', 'cicd.pipeline.run.state': 'executing', 'error.type': '_OTHER'}), Recording(event='flowstone.run.canceled', value='duration', scale=1e-09, defaults={'cicd.pipeline.result': 'cancellation', 'cicd.pipeline.run.state': 'executing'}), ), buckets=(1.0, 5.0, 10.0, 30.0, 60.0, 300.0, 600.0, 1800.0, 3600.0, 7200.0, 14400.0, 43200.0, 86400.0, ), series='cicd_pipeline_run_duration_seconds'),
+        "cicd.pipeline.run.errors": Metric(name='cicd.pipeline.run.errors', instrument='counter', unit='{error}', description='Errors that ended pipeline runs.', labels=(_233, _236, ), recordings=(Recording(event='flowstone.run.exception', defaults={'error.type': '_OTHER'}), ), series='cicd_pipeline_run_errors_total'),
         "forge.samples.created": Metric(name='forge.samples.created', instrument='counter', unit='{sample}', description='Created samples.', labels=(_139, ), recordings=(Recording(event='forge.sample.created'), ), series='forge_samples_created_total'),
         "forge.artifacts.uploaded": Metric(name='forge.artifacts.uploaded', instrument='counter', unit='{artifact}', description='Uploaded artifacts.', recordings=(Recording(event='forge.artifact.uploaded'), ), series='forge_artifacts_uploaded_total'),
         "forge.pipeline.duration": Metric(name='forge.pipeline.duration', instrument='histogram', unit='s', description='Duration of pipelines.', labels=(_139, _142, ), recordings=(Recording(event='forge.pipeline.stop', value='duration', scale=1e-09, defaults={'outcome': 'success'}), Recording(event='forge.pipeline.exception', value='duration', scale=1e-09, defaults={'outcome': 'failure'}), ), buckets=(0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0, 30.0, 60.0, 300.0, 900.0, 3600.0, ), series='forge_pipeline_duration_seconds'),
@@ -743,6 +753,6 @@ CATALOGUE: Final = Catalogue(
         "snakepit.request.queue_time": Metric(name='snakepit.request.queue_time', instrument='histogram', unit='s', description='Time that requests waited for a worker.', labels=(_164, ), recordings=(Recording(event='snakepit.request.stop', value='queue_time', scale=1e-09), Recording(event='snakepit.request.exception', value='queue_time', scale=1e-09), Recording(event='snakepit.request.completed', value='queue_time_ms', scale=0.001, when={'in_span': None}), ), buckets=(0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0, 30.0, ), series='snakepit_request_queue_time_seconds'),
         "snakepit.heartbeat.latency": Metric(name='snakepit.heartbeat.latency', instrument='histogram', unit='s', description='Time that workers took to answer a heartbeat.', labels=(_165, ), recordings=(Recording(event='snakepit.heartbeat.pong_received', value='latency', scale=1e-09), ), buckets=(0.0005, 0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, ), series='snakepit_heartbeat_latency_seconds'),
         "snakepit.worker.recycled": Metric(name='snakepit.worker.recycled', instrument='counter', unit='{worker}', description='Workers that were recycled as planned.', labels=(_164, _170, ), recordings=(Recording(event='snakepit.worker.recycled'), ), series='snakepit_worker_recycled_total'),
-        "rpc.client.call.duration": Metric(name='rpc.client.call.duration', instrument='histogram', unit='s', description='Duration of RPCs, seen from the client.', labels=(_232, _233, _234, _235, _236, _226, ), recordings=(Recording(event='snakepit.grpc.call.stop', value='duration', scale=1e-09, defaults={'rpc.system.name': 'grpc'}), Recording(event='snakepit.grpc.call.exception', value='duration', scale=1e-09, defaults={'rpc.system.name': 'grpc', 'error.type': '_OTHER'}), ), buckets=(0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0, ), series='rpc_client_call_duration_seconds'),
+        "rpc.client.call.duration": Metric(name='rpc.client.call.duration', instrument='histogram', unit='s', description='Duration of RPCs, seen from the client.', labels=(_237, _238, _239, _240, _241, _231, ), recordings=(Recording(event='snakepit.grpc.call.stop', value='duration', scale=1e-09, defaults={'rpc.system.name': 'grpc'}), Recording(event='snakepit.grpc.call.exception', value='duration', scale=1e-09, defaults={'rpc.system.name': 'grpc', 'error.type': '_OTHER'}), ), buckets=(0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0, ), series='rpc_client_call_duration_seconds'),
     },
 )

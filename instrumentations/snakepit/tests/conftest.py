@@ -1,0 +1,15 @@
+"""A process's OpenTelemetry in memory, with Snakepit's events instrumented."""
+
+import pytest
+from opentelemetry.instrumentation.snakepit import SnakepitInstrumentor
+
+from assay.instrumentation.testing import InMemoryTelemetry
+
+
+@pytest.fixture
+def telemetry():
+    """Return the telemetry of everything that is emitted while the test runs."""
+    with InMemoryTelemetry() as sdk:
+        SnakepitInstrumentor().instrument(**sdk.providers)
+        yield sdk
+        SnakepitInstrumentor().uninstrument()
