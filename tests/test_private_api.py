@@ -111,6 +111,15 @@ USES = (
     Use("dagster._grpc", ("instrumentations/flowstone",), "Dagster has no public hooks there"),
     Use("_event_buffer", ("instrumentations/flowstone",), "events wait there for the rest of their batch"),
     Use("_instance", ("instrumentations/flowstone",), "a run domain has no public way to its instance"),
+    Use(
+        "concurrent.futures.process._ExceptionWithTraceback",
+        ("instrumentations/snakepit",),
+        "an exception arrives from a child as it would without us",
+    ),
+    *(
+        Use(name, ("instrumentations/snakepit",), "an executor has no public way to ask for its workers")
+        for name in ("_max_workers", "_max_tasks_per_child", "_processes", "_thread_name_prefix")
+    ),
     *(
         Use(name, ("instrumentations/flowstone",), "an IO manager has no public way to ask for its paths")
         for name in ("_get_path", "_get_paths_for_partitions")

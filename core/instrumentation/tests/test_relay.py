@@ -35,6 +35,14 @@ def test_events_travel_as_plain_values():
     assert list(sender.drain()) == []
 
 
+def test_a_reason_that_is_not_an_exception_is_a_label():
+    sender = RelaySender()
+    sender.keep("shop.basket.dropped", {}, {"reason": "max_tasks"})
+    (batch,) = sender.drain()
+
+    assert batch.events[0].metadata == {"reason": "max_tasks"}
+
+
 def test_the_span_of_an_event_travels_for_exemplars(sdk):
     sender = RelaySender()
     with sdk.tracer_provider.get_tracer("test").start_as_current_span("current") as current:

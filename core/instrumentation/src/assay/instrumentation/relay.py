@@ -39,7 +39,9 @@ from assay.telemetry import bridge
 LIMIT = 10_000
 """Events that wait in a child for their way to the parent."""
 
-_NOT_SENT = frozenset({"links", "reason", "stacktrace", "telemetry_span_context"})
+_NOT_SENT = frozenset({"links", "stacktrace", "telemetry_span_context"})
+_NOT_SENT_OF_EXCEPTIONS = _NOT_SENT | {"reason"}
+"""The reason is the exception; elsewhere it is a label."""
 _PLAIN = frozenset({str, int, float, bool})
 
 
@@ -168,10 +170,11 @@ def _numbers(measurements: Mapping[str, Any]) -> dict[str, int | float]:
 
 def _labels(metadata: Mapping[str, Any]) -> dict[str, str | int | float | bool]:
     """Return the metadata that labels are made of, as plain values."""
+    not_sent = _NOT_SENT_OF_EXCEPTIONS if "kind" in metadata else _NOT_SENT
     labels: dict[str, str | int | float | bool] = {
         key: value if type(value) in _PLAIN else str(value)
         for key, value in metadata.items()
-        if value is not None and key not in _NOT_SENT
+        if value is not None and key not in not_sent
     }
     if "kind" in labels:
         labels.setdefault("error_type", labels["kind"])

@@ -10,6 +10,7 @@ with request("req-1", "predict", pool_name="inference") as handled:
 ```
 """
 
+from opentelemetry.instrumentation.snakepit._pools import name_pool
 from opentelemetry.instrumentation.snakepit.instrumentor import SnakepitInstrumentor
 from opentelemetry.instrumentation.snakepit.pools import pool_queue, pool_started, pool_status, pool_worker
 from opentelemetry.instrumentation.snakepit.python_workers import (
@@ -37,6 +38,7 @@ __all__ = [
     "grpc_call",
     "heartbeat",
     "memory_sampled",
+    "name_pool",
     "pool_queue",
     "pool_started",
     "pool_status",

@@ -1,0 +1,78 @@
+"""The names of commands, and their arguments in a form that may leave the process."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import os
+import re
+from collections.abc import Callable, Mapping
+from contextvars import Context
+from functools import partial
+from typing import Any
+
+from assay.telemetry import redact
+
+SANITIZED = "[SANITIZED]"
+_NAME = re.compile(r"[\w.:/-]{1,64}")
+EXCLUDED_VARIABLE = "ASSAY_SNAKEPIT_EXCLUDED_COMMANDS"
+_INFRASTRUCTURE = ("assay.", "grpc.", "opentelemetry.")
+_DEPTH = 10
+"""Layers of partial functions that are looked through."""
+_CHUNK_RUNNERS = frozenset({"_process_chunk", "mapstar", "starmapstar"})
+"""The functions that a pool calls with a user's function and a chunk of arguments."""
+
+
+def command_of(function: Callable[..., Any]) -> str:
+    """Return the qualified name of the function that a task calls, such as `shop.model.predict`.
+
+    Partial functions, the chunks of `map` and asyncio's `to_thread` are looked through. An object that can be
+    called has the name of its class.
+    """
+    for _ in range(_DEPTH):
+        if not isinstance(function, partial):
+            break
+        inner: Callable[..., Any] = function.func  # pyright: ignore[reportUnknownVariableType, reportUnknownMemberType]
+        function = function.args[0] if function.args and _passes_on(inner) else inner
+    named = function if hasattr(function, "__qualname__") else type(function)
+    return f"{getattr(named, '__module__', None) or 'builtins'}.{named.__qualname__}"
+
+
+def excluded_commands() -> tuple[str, ...]:
+    """Return the beginnings of the commands that are not instrumented.
+
+    Telemetry uses pools itself, and gRPC runs each call in one. ASSAY_SNAKEPIT_EXCLUDED_COMMANDS adds others.
+    """
+    own = os.environ.get(EXCLUDED_VARIABLE, "").split(",")
+    return (*_INFRASTRUCTURE, *(part.strip() for part in own if part.strip()))
+
+
+def _passes_on(function: Callable[..., Any]) -> bool:
+    """Return whether a function only calls its first argument."""
+    return (
+        isinstance(getattr(function, "__self__", None), Context)
+        or getattr(function, "__name__", "") in _CHUNK_RUNNERS
+    )
+
+
+def sanitise(function: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> str:
+    """Return the arguments of a call as a JSON object, by parameter.
+
+    Numbers, truth values, None and short names are shown unless they are secrets. All other values are user
+    data and replaced by `[SANITIZED]`.
+    """
+    shown = {name: _shown(value) for name, value in _named(function, args, kwargs).items()}
+    return json.dumps(redact(shown))
+
+
+def _named(function: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
+    try:
+        return dict(inspect.signature(function).bind_partial(*args, **kwargs).arguments)
+    except (TypeError, ValueError):  # a function written in C, or a call that does not fit
+        return {**{f"arg{position}": value for position, value in enumerate(args)}, **kwargs}
+
+
+def _shown(value: object) -> object:
+    if value is None or type(value) in {bool, int, float}:
+        return value
+    return value if type(value) is str and _NAME.fullmatch(value) else SANITIZED
