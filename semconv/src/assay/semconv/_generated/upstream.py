@@ -21,6 +21,7 @@ ATTRIBUTES: Final = frozenset(
         "k8s.namespace.name",
         "k8s.node.name",
         "k8s.pod.name",
+        "log.record.uid",
         "rpc.method",
         "rpc.response.status_code",
         "rpc.system.name",

@@ -1,0 +1,115 @@
+"""The sync that is in progress: events inside it are about its repository, namespace, cluster and trigger."""
+
+from __future__ import annotations
+
+import os
+from contextvars import ContextVar
+from dataclasses import dataclass, field, fields, replace
+from functools import lru_cache
+from urllib.parse import unquote
+
+from opentelemetry.instrumentation.alumiini.repositories import UNKNOWN, Repository
+
+from assay.semconv import attributes
+
+RESOURCE_ATTRIBUTES = "OTEL_RESOURCE_ATTRIBUTES"
+
+
+@dataclass(slots=True)
+class Scope:
+    """The values that the events of one sync share.
+
+    Args:
+        repository: The repository; it changes as more becomes known of it.
+        namespace: Namespace that is synced.
+        cluster_id: Id of the cluster.
+        trigger: Trigger of the sync.
+        resources_applied: How many resources were applied so far.
+        failures: The errors that were reported inside, each with the sync's `error_type` and its detail.
+    """
+
+    repository: Repository
+    namespace: str
+    cluster_id: str
+    trigger: str
+    resources_applied: int = 0
+    failures: list[tuple[BaseException, str, str]] = field(
+        default_factory=list[tuple[BaseException, str, str]]
+    )
+
+    def learn(self, found: Repository) -> None:
+        """Complete the repository by what is known of it now, if it is the same one."""
+        mine = self.repository
+        if mine.url is not None and found.url is not None and mine.url != found.url:
+            return
+        known = {
+            each.name: value
+            for each in fields(found)
+            if each.name != "name" and (value := getattr(found, each.name)) is not None
+        }
+        self.repository = replace(mine, **known)
+
+    def failure_of(self, error: BaseException | None) -> tuple[str, str] | None:
+        """Return type and detail of the failure that was reported for an error, or for its cause."""
+        seen: set[int] = set()
+        while error is not None and id(error) not in seen:
+            seen.add(id(error))
+            for reported, kind, detail in self.failures:
+                if reported is error:
+                    return kind, detail
+            error = error.__cause__ or error.__context__
+        return None
+
+
+current: ContextVar[Scope | None] = ContextVar("alumiini_scope", default=None)
+
+
+def repository_in_scope(found: Repository | None = None) -> Repository:
+    """Return the repository of the sync in progress, completed by what an operation knows of it.
+
+    Args:
+        found: What the operation knows. If it is another repository than the sync's, it is returned as it is.
+    """
+    scope = current.get()
+    if scope is None:
+        return found or Repository(UNKNOWN)
+    if found is None:
+        return scope.repository
+    mine = scope.repository
+    if mine.url is not None and found.url is not None and mine.url != found.url:
+        return found
+    return Repository(
+        mine.name,
+        mine.url or found.url,
+        found.branch or mine.branch,
+        found.commit or mine.commit,
+        mine.path or found.path,
+        mine.rollout_ref or found.rollout_ref,
+    )
+
+
+def surroundings() -> dict[str, str]:
+    """Return namespace, cluster id and trigger of the sync in progress; else those of the process."""
+    scope = current.get()
+    if scope is not None:
+        return {"namespace": scope.namespace, "cluster_id": scope.cluster_id, "trigger": scope.trigger}
+    return {"namespace": process_namespace(), "cluster_id": process_cluster(), "trigger": "manual"}
+
+
+def process_namespace() -> str:
+    """Return `k8s.namespace.name` of OTEL_RESOURCE_ATTRIBUTES, or `unknown`."""
+    return _resource(os.environ.get(RESOURCE_ATTRIBUTES, "")).get(attributes.K8S_NAMESPACE_NAME, UNKNOWN)
+
+
+def process_cluster() -> str:
+    """Return `k8s.cluster.name` of OTEL_RESOURCE_ATTRIBUTES, or `unknown`."""
+    return _resource(os.environ.get(RESOURCE_ATTRIBUTES, "")).get(attributes.K8S_CLUSTER_NAME, UNKNOWN)
+
+
+@lru_cache(8)
+def _resource(text: str) -> dict[str, str]:
+    """Parse OTEL_RESOURCE_ATTRIBUTES (Resource SDK, "Specifying resource information via an environment")."""
+    pairs = (part.partition("=") for part in text.split(","))
+    return {
+        key.strip(): unquote(value.strip()) for key, separator, value in pairs if separator and value.strip()
+    }

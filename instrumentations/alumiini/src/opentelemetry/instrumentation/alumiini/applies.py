@@ -1,0 +1,154 @@
+"""Applies: the span `alumiini.apply`, and the events `alumiini.apply_started`, `_completed` and `_failed`."""
+
+from __future__ import annotations
+
+from time import monotonic_ns
+from types import TracebackType
+
+from opentelemetry.instrumentation.alumiini import _scope
+from opentelemetry.instrumentation.alumiini.errors import (
+    TIMEOUTS,
+    Failure,
+    as_repository,
+    is_cancellation,
+    is_failure,
+    is_timeout,
+    report,
+)
+from opentelemetry.instrumentation.alumiini.events import Outcome, described, emit
+from opentelemetry.instrumentation.alumiini.repositories import Repository
+
+from assay.instrumentation import Hook, Operation
+from assay.telemetry import Span
+from assay.telemetry.spans import qualified_name
+
+APPLY_ERROR = "apply_error"
+
+
+class Apply:
+    """The applying of one resource to the cluster; a context manager.
+
+    If an exception leaves the block, the apply has failed, and the exception propagates.
+
+    Args:
+        resource_kind: Kind of the resource, such as `Deployment`; a label of the series.
+        name: Name of the resource.
+        namespace: Namespace of the resource; None: that of the sync in progress.
+        repository: The repository, or its name; None: that of the sync in progress.
+        details: Objects for the hooks of an adapter.
+        request_hook: Called when the span has started.
+        response_hook: Called before it ends.
+    """
+
+    def __init__(  # noqa: PLR0913 - the event has these values
+        self,
+        resource_kind: str,
+        name: str | None = None,
+        *,
+        namespace: str | None = None,
+        repository: Repository | str | None = None,
+        details: tuple[object, ...] = (),
+        request_hook: Hook | None = None,
+        response_hook: Hook | None = None,
+    ) -> None:
+        self._repository = as_repository(repository)
+        self._namespace = namespace
+        around = _scope.surroundings()
+        self._resource: dict[str, object] = {"resource_kind": resource_kind}
+        if name is not None:
+            self._resource["name"] = name
+        self._span = Span(
+            "alumiini.apply",
+            **self._resource,
+            **described(self._repository),
+            namespace=namespace or around["namespace"],
+            cluster_id=around["cluster_id"],
+        )
+        self._operation = Operation(
+            self._span, *details, request_hook=request_hook, response_hook=response_hook
+        )
+        self._resources = 1
+        self._detail = ""
+        self._message: str | None = None
+
+    def applied(self, resources: int) -> None:
+        """Set the number of applied resources; 1 without a call."""
+        self._resources = resources
+
+    def explain(self, detail: str) -> None:
+        """Set the type of the error that is about to leave the block: `conflict`, `validation`, `auth`."""
+        self._detail = detail
+
+    def fail(self, message: str, detail: str) -> None:
+        """End the apply as failed although nothing is raised.
+
+        Args:
+            message: Message of the error.
+            detail: Type of the error: `conflict`, `validation`, `auth`, or another.
+        """
+        self._span.fail(message, detail)
+        self._message, self._detail = message, detail
+
+    def respond(self, result: object) -> None:
+        """Set the result for the response hook."""
+        self._operation.result = result
+
+    def __enter__(self) -> Apply:  # noqa: PYI034 - typing.Self is not in 3.10
+        """Emit `alumiini.apply.start` and `alumiini.apply_started`."""
+        self._begun = monotonic_ns()
+        self._operation.__enter__()
+        emit("apply_started", self._repository, namespace=self._namespace, **self._resource)
+        return self
+
+    def __exit__(
+        self,
+        exception_type: type[BaseException] | None,
+        exception: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Emit `alumiini.apply_completed` or `_failed`, and end the span."""
+        try:
+            if exception is not None and is_failure(exception):
+                self._fail(exception)
+            elif self._message is not None:
+                self._fail(RuntimeError(self._message))
+            else:
+                self._complete()
+        finally:
+            self._operation.__exit__(exception_type, exception, trace)
+
+    def _complete(self) -> None:
+        scope = _scope.current.get()
+        if scope is not None:
+            scope.resources_applied += self._resources
+        self._span.measurements["resources_applied"] = self._resources
+        emit(
+            "apply_completed",
+            self._repository,
+            namespace=self._namespace,
+            duration_ns=monotonic_ns() - self._begun,
+            resources_applied=self._resources,
+            **self._resource,
+        )
+
+    def _fail(self, raised: BaseException) -> None:
+        detail = self._detail or ("timeout" if is_timeout(raised) else qualified_name(type(raised)))
+        message = str(raised)
+        outcome: Outcome = "timeout" if detail in TIMEOUTS else "failure"
+        if is_cancellation(raised):
+            outcome = "unknown"
+        self._span.metadata.update({"outcome": outcome, "error_type": detail, "error_message": message})
+        report(raised, Failure(APPLY_ERROR, detail), self._repository)
+        emit(
+            "apply_failed",
+            self._repository,
+            namespace=self._namespace,
+            outcome=outcome,
+            duration_ns=monotonic_ns() - self._begun,
+            error_type=detail,
+            error_message=message,
+            **self._resource,
+        )
+
+
+apply = Apply

@@ -1,0 +1,127 @@
+"""The event `alumiini.error`, the failures of syncs, and the exceptions of this package."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from opentelemetry.instrumentation.alumiini import _scope
+from opentelemetry.instrumentation.alumiini.repositories import Repository
+
+from assay.telemetry import execute
+from assay.telemetry.spans import qualified_name
+
+TIMEOUTS = ("git_timeout", "timeout")
+"""Types of errors whose outcome is `timeout`."""
+
+_GIT_ERROR, _PARSE_ERROR, _APPLY_ERROR = "git_error", "parse_error", "apply_error"
+_TYPES_BY_MODULE = {
+    "git": _GIT_ERROR,
+    "yaml": _PARSE_ERROR,
+    "ruamel": _PARSE_ERROR,
+    "json": _PARSE_ERROR,
+    "tomllib": _PARSE_ERROR,
+    "tomli": _PARSE_ERROR,
+    "kubernetes": _APPLY_ERROR,
+    "kubernetes_asyncio": _APPLY_ERROR,
+}
+"""The first part of the module of an exception's class, and what such an exception means for a sync."""
+
+
+class AlumiiniError(Exception):
+    """Base of this package's exceptions."""
+
+
+class EventError(AlumiiniError, ValueError):
+    """The values do not make an event."""
+
+
+class Failure(NamedTuple):
+    """Meaning of an exception.
+
+    Args:
+        type: Type of the error; `error.type` of the span and a label of the series.
+        detail: The kind of failure below it; empty if it is not known.
+    """
+
+    type: str
+    detail: str = ""
+
+
+def error(
+    type: str,  # noqa: A002 - the event's name for it
+    message: str,
+    *,
+    repository: Repository | str | None = None,
+) -> None:
+    """Emit an error.
+
+    Args:
+        type: Type of the error, such as `git_timeout`; a label of the series.
+        message: Message of the error.
+        repository: The repository, or its name; None: that of the sync in progress.
+    """
+    about = as_repository(repository)
+    values = {
+        "repo_name": about.name,
+        "repo_url": about.url,
+        "branch": about.branch,
+        "commit": about.commit,
+        "path": about.path,
+        "error_type": type,
+        "message": message,
+    }
+    execute("alumiini.error", None, {key: value for key, value in values.items() if value is not None})
+
+
+def as_repository(repository: Repository | str | None) -> Repository:
+    """Return a repository that is given by its name, or not at all: that of the sync in progress."""
+    if repository is None:
+        return _scope.repository_in_scope()
+    return Repository(repository) if isinstance(repository, str) else repository
+
+
+def report(failed: BaseException, failure: Failure, repository: Repository) -> None:
+    """Emit an error that ends an operation, and note its meaning for the sync in progress.
+
+    Args:
+        failed: The exception.
+        failure: The type for the sync, and the detail, which is the type of the emitted error.
+        repository: The repository.
+    """
+    scope = _scope.current.get()
+    if scope is not None:
+        if scope.failure_of(failed) is not None:
+            return
+        scope.failures.append((failed, *failure))
+    error(failure.detail or failure.type, str(failed), repository=repository)
+
+
+def failure_of_sync(failed: BaseException) -> Failure:
+    """Return what an exception that nobody reported means for a sync: by the library that raised it."""
+    cause: BaseException | None = failed
+    seen: set[int] = set()
+    while cause is not None and id(cause) not in seen:
+        seen.add(id(cause))
+        for kind in type(cause).__mro__:
+            found = _TYPES_BY_MODULE.get(kind.__module__.partition(".")[0])
+            if found is not None:
+                return Failure(found)
+        cause = cause.__cause__ or cause.__context__
+    return Failure(qualified_name(type(failed)))
+
+
+def is_failure(raised: BaseException | None) -> bool:
+    """Return whether an exception that leaves a block is a failure, rather than a usual end."""
+    if raised is None or isinstance(raised, (GeneratorExit, StopIteration, StopAsyncIteration)):
+        return False
+    return not (isinstance(raised, SystemExit) and raised.code in {None, 0})
+
+
+def is_timeout(raised: BaseException) -> bool:
+    """Return whether an exception is a timeout."""
+    return isinstance(raised, TimeoutError) or "Timeout" in type(raised).__name__
+
+
+def is_cancellation(raised: BaseException) -> bool:
+    """Return whether an exception cancels a task: `asyncio`'s, `trio`'s or `anyio`'s."""
+    return not isinstance(raised, Exception) and type(raised).__name__ in {"CancelledError", "Cancelled"}

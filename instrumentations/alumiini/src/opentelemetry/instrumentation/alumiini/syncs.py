@@ -1,0 +1,178 @@
+"""Syncs: the span `alumiini.sync`, and the events `alumiini.sync_started`, `_completed` and `_failed`."""
+
+from __future__ import annotations
+
+from time import monotonic_ns
+from types import TracebackType
+from typing import get_args
+
+from opentelemetry.instrumentation.alumiini import _scope
+from opentelemetry.instrumentation.alumiini.errors import (
+    TIMEOUTS,
+    EventError,
+    Failure,
+    as_repository,
+    failure_of_sync,
+    is_cancellation,
+    is_failure,
+    is_timeout,
+    report,
+)
+from opentelemetry.instrumentation.alumiini.events import Outcome, Trigger, described, emit
+from opentelemetry.instrumentation.alumiini.repositories import Repository
+
+from assay.telemetry import Span
+
+
+class Sync:
+    """A sync of a repository into a cluster; a context manager.
+
+    Events inside are about its repository, namespace, cluster and trigger. If an exception leaves the block,
+    the sync has failed, and the exception propagates. Its `error_type` is `git_error`, `parse_error` or
+    `apply_error` if git, a parser or the cluster raised it, else the exception's class.
+
+    Args:
+        repository: The repository, or its name.
+        trigger: Trigger.
+        namespace: Namespace that is synced; None: as for `AlumiiniEvent`.
+        cluster_id: Id of the cluster; None: as for `AlumiiniEvent`.
+        metadata: Further metadata of the span.
+
+    Raises:
+        EventError: The trigger is not one of the seed's.
+    """
+
+    def __init__(
+        self,
+        repository: Repository | str,
+        *,
+        trigger: Trigger = "manual",
+        namespace: str | None = None,
+        cluster_id: str | None = None,
+        **metadata: object,
+    ) -> None:
+        if trigger not in get_args(Trigger):
+            raise EventError(f"the trigger is {trigger!r}, not one of {', '.join(get_args(Trigger))}")
+        self._scope = _scope.Scope(
+            as_repository(repository),
+            namespace or _scope.process_namespace(),
+            cluster_id or _scope.process_cluster(),
+            trigger,
+        )
+        self._metadata = metadata
+        self._failure: Failure | None = None
+
+    @property
+    def repository(self) -> Repository:
+        """The repository, with what has become known of it."""
+        return self._scope.repository
+
+    def learn(self, *, commit: str | None = None, branch: str | None = None, path: str | None = None) -> None:
+        """Note what has become known of the repository, for this sync's further events.
+
+        Args:
+            commit: Revision that is applied.
+            branch: Branch.
+            path: Folder of the manifests.
+        """
+        name = self._scope.repository.name
+        self._scope.learn(Repository(name, branch=branch, commit=commit, path=path))
+
+    def applied(self, resources: int) -> None:
+        """Set the number of applied resources; without a call it is the number of applies inside."""
+        self._scope.resources_applied = resources
+
+    def fail(self, message: str, error_type: str) -> None:
+        """End the sync as failed although nothing is raised.
+
+        Args:
+            message: Message of the error.
+            error_type: Type of the error, such as `parse_error`.
+        """
+        self._failure = Failure(error_type)
+        self._span.fail(message, error_type)
+        self._message = message
+
+    def __enter__(self) -> Sync:  # noqa: PYI034 - typing.Self is not in 3.10
+        """Emit `alumiini.sync.start` and `alumiini.sync_started`."""
+        self._begun = monotonic_ns()
+        self._outer = _scope.current.get()
+        _scope.current.set(self._scope)
+        self._span = Span("alumiini.sync", **{**self._values(), **self._metadata})
+        self._span.__enter__()
+        emit("sync_started", **self._rollout())
+        return self
+
+    def __exit__(
+        self,
+        exception_type: type[BaseException] | None,
+        exception: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Emit `alumiini.sync_completed` or `_failed`, and end the span."""
+        try:
+            if exception is not None and is_failure(exception):
+                self._fail(exception)
+            elif self._failure is not None:
+                self._report(self._failure, self._message, "failure")
+            else:
+                self._complete()
+            self._span.measurements["resources_applied"] = self._scope.resources_applied
+            self._span.metadata.update(described(self.repository))
+        finally:
+            self._span.__exit__(exception_type, exception, trace)
+            self._scope.failures.clear()  # their tracebacks keep the frames of the sync alive
+            _scope.current.set(self._outer)
+
+    def _values(self) -> dict[str, object]:
+        scope = self._scope
+        return {
+            **described(scope.repository),
+            "namespace": scope.namespace,
+            "cluster_id": scope.cluster_id,
+            "trigger": scope.trigger,
+            **self._rollout(),
+        }
+
+    def _rollout(self) -> dict[str, str]:
+        rollout = self._scope.repository.rollout_ref
+        return {} if rollout is None else {"rollout_ref": rollout}
+
+    def _complete(self) -> None:
+        emit(
+            "sync_completed",
+            duration_ns=monotonic_ns() - self._begun,
+            resources_applied=self._scope.resources_applied,
+            **self._rollout(),
+        )
+
+    def _fail(self, raised: BaseException) -> None:
+        known = self._scope.failure_of(raised)
+        failure = failure_of_sync(raised) if known is None else Failure(*known)
+        if known is None:
+            report(raised, failure, self.repository)
+        outcome: Outcome = "failure"
+        if is_cancellation(raised):
+            outcome = "unknown"
+        elif is_timeout(raised) or failure.detail in TIMEOUTS:
+            outcome = "timeout"
+        self._report(failure, str(raised), outcome)
+
+    def _report(self, failure: Failure, message: str, outcome: Outcome) -> None:
+        values: dict[str, object] = {"error_detail": failure.detail} if failure.detail else {}
+        self._span.metadata.update(
+            {"outcome": outcome, "error_type": failure.type, "error_message": message, **values}
+        )
+        emit(
+            "sync_failed",
+            outcome=outcome,
+            duration_ns=monotonic_ns() - self._begun,
+            resources_applied=self._scope.resources_applied,
+            error_type=failure.type,
+            error_message=message,
+            **values,
+            **self._rollout(),
+        )
+
+
+sync = Sync

@@ -1,0 +1,24 @@
+"""Webhooks: `alumiini.webhook_received`."""
+
+from __future__ import annotations
+
+from typing import Literal, TypeAlias
+
+from opentelemetry.instrumentation.alumiini.errors import as_repository
+from opentelemetry.instrumentation.alumiini.events import Outcome, emit
+from opentelemetry.instrumentation.alumiini.repositories import Repository
+
+Provider: TypeAlias = Literal["github", "gitlab", "bitbucket"]
+
+
+def webhook_received(
+    provider: Provider, *, repository: Repository | str | None = None, outcome: Outcome = "success"
+) -> None:
+    """Emit that a webhook arrived.
+
+    Args:
+        provider: Sender of the webhook.
+        repository: The repository, or its name; None: that of the sync in progress.
+        outcome: `failure` if it was refused.
+    """
+    emit("webhook_received", as_repository(repository), outcome=outcome, provider=provider, trigger="webhook")
