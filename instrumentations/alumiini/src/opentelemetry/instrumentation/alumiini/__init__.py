@@ -27,6 +27,8 @@ from opentelemetry.instrumentation.alumiini.errors import AlumiiniError, EventEr
 from opentelemetry.instrumentation.alumiini.events import AlumiiniEvent
 from opentelemetry.instrumentation.alumiini.git_operations import (
     GitOperation,
+    git_cloned,
+    git_fetched,
     git_operation,
     git_operation_ended,
 )
@@ -55,6 +57,8 @@ __all__ = [
     "drift_corrected",
     "drift_detected",
     "error",
+    "git_cloned",
+    "git_fetched",
     "git_operation",
     "git_operation_ended",
     "sync",

@@ -62,14 +62,11 @@ class GitOperation:
 
     def learn(self, found: Repository) -> None:
         """Note what the operation has found out about the repository, also for the sync in progress."""
-        self._repository = _scope.repository_in_scope(found)
-        scope = _scope.current.get()
-        if scope is not None:
-            scope.learn(found)
+        self._repository = _learned(found)
 
     def cloned(self) -> None:
         """Emit `alumiini.git_cloned`."""
-        emit("git_cloned", self._repository, duration_ns=self.duration_ns)
+        git_cloned(self._repository, duration_ns=self.duration_ns)
 
     def fetched(self, *, commit: str | None = None, branch: str | None = None) -> None:
         """Emit `alumiini.git_fetched`: the operation has fetched a revision that was not here before.
@@ -80,7 +77,7 @@ class GitOperation:
         """
         mine = self._repository
         self.learn(Repository(mine.name, mine.url, branch or mine.branch, commit or mine.commit))
-        emit("git_fetched", self._repository, duration_ns=self.duration_ns)
+        git_fetched(self._repository, duration_ns=self.duration_ns)
 
     def fail(self, message: str, detail: str = GIT_ERROR) -> None:
         """End the operation as failed although nothing is raised.
@@ -127,6 +124,26 @@ class GitOperation:
 git_operation = GitOperation
 
 
+def git_cloned(repository: Repository | None = None, *, duration_ns: int | None = None) -> None:
+    """Emit `alumiini.git_cloned`: the initial clone of a repository succeeded.
+
+    Args:
+        repository: The repository; None: that of the sync in progress.
+        duration_ns: Duration of the clone, in nanoseconds.
+    """
+    emit("git_cloned", _learned(repository), duration_ns=duration_ns)
+
+
+def git_fetched(repository: Repository | None = None, *, duration_ns: int | None = None) -> None:
+    """Emit `alumiini.git_fetched`: a revision was fetched that was not here before.
+
+    Args:
+        repository: The repository, with the new revision; None: that of the sync in progress.
+        duration_ns: Duration of the fetch, in nanoseconds.
+    """
+    emit("git_fetched", _learned(repository), duration_ns=duration_ns)
+
+
 def git_operation_ended(
     operation: GitAction,
     repository: Repository | None,
@@ -134,7 +151,7 @@ def git_operation_ended(
     duration_ns: int,
     error: BaseException | None = None,
     detail: str = GIT_ERROR,
-) -> Repository:
+) -> None:
     """Emit a git operation that has run beside the program, such as a process that was waited for later.
 
     Args:
@@ -143,15 +160,12 @@ def git_operation_ended(
         duration_ns: Its duration, in nanoseconds.
         error: The exception that it ended with.
         detail: Type of the error.
-
-    Returns:
-        The repository, completed by that of the sync in progress.
     """
     about = _scope.repository_in_scope(repository)
     metadata: dict[str, object] = {"operation": operation, **described(about)}
     if error is None:
         execute("alumiini.git.stop", {"duration": duration_ns}, metadata)
-        return about
+        return
     metadata |= {
         "kind": qualified_name(type(error)),
         "reason": error,
@@ -160,6 +174,14 @@ def git_operation_ended(
     }
     execute("alumiini.git.exception", {"duration": duration_ns}, metadata)
     report(error, Failure(GIT_ERROR, detail), about)
+
+
+def _learned(found: Repository | None) -> Repository:
+    """Note what has been found out about a repository for the sync in progress; return all that is known."""
+    about = _scope.repository_in_scope(found)
+    scope = _scope.current.get()
+    if scope is not None and found is not None:
+        scope.learn(found)
     return about
 
 
