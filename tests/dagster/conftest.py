@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import os
+import re
+import signal
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+import requests
 from dagster import DagsterInstance
 
+from assay.cli import _otlp_lines as otlp_lines
 from assay.cli._addresses import HostAddresses
 from assay.cli._collector.binary import CollectorBinary
 from assay.cli._collector.process import Addresses
@@ -37,9 +41,90 @@ with DagsterInstance.get() as instance:
     instance.get_runs_count()
     instance.all_instigator_state()
 """
+USER_AGENT = "release-bot/1.0"
+"""Of the client of the webserver."""
+LAUNCH = """
+mutation($params: ExecutionParams!) {
+  launchPipelineExecution(executionParams: $params) {
+    __typename
+    ... on LaunchRunSuccess { run { runId } }
+    ... on PythonError { message }
+  }
+}"""
+TERMINATE = """
+mutation($run: String!) {
+  terminateRun(runId: $run, terminatePolicy: SAFE_TERMINATE) { __typename ... on PythonError { message } }
+}"""
+BACKFILL = """
+mutation($params: LaunchBackfillParams!) {
+  launchPartitionBackfill(backfillParams: $params) {
+    __typename
+    ... on LaunchBackfillSuccess { backfillId }
+    ... on PythonError { message }
+  }
+}"""
+OURS = ("assay", "opentelemetry")
+"""What the names of our loggers, and of those of OpenTelemetry's SDK, start with."""
+WARNING = 13
+"""OpenTelemetry's number of the severity."""
+COMPLAINT = re.compile(
+    r"(assay|opentelemetry)\S*\.py:\d+: \w*Warning|the instrumentation failed|is not instrumented"
+)
+"""A line of a program's output with a warning of ours."""
 QUIET_SECONDS = 3.0
 """The far end has everything once its files have not changed for so long after the last process exited."""
 SETTLE_SECONDS = 60.0
+
+
+class Webserver:
+    """The GraphQL endpoint of a webserver.
+
+    Args:
+        port: Its port on 127.0.0.1.
+    """
+
+    def __init__(self, port: int) -> None:
+        self._url = f"http://127.0.0.1:{port}"
+
+    def has_jobs(self) -> bool:
+        """Return whether it answers and has loaded the code location."""
+        query = {"query": "{ repositoriesOrError { ... on RepositoryConnection { nodes { name } } } }"}
+        try:
+            answer = requests.post(f"{self._url}/graphql", json=query, timeout=5).json()
+        except requests.ConnectionError:
+            return False
+        return bool(answer["data"]["repositoriesOrError"].get("nodes"))
+
+    def ask(self, query: str, **variables: object) -> dict[str, object]:
+        """Send a mutation; return its result."""
+        body = {"query": query, "variables": variables}
+        answer = requests.post(
+            f"{self._url}/graphql", json=body, headers={"User-Agent": USER_AGENT}, timeout=60
+        ).json()
+        assert "errors" not in answer, answer
+        (result,) = answer["data"].values()
+        assert result["__typename"].endswith("Success"), result
+        return result
+
+    def launch(self, job: str, **tags: str) -> str:
+        """Launch a job; return the run's id."""
+        selector = {
+            "repositoryLocationName": "warehouse",
+            "repositoryName": "__repository__",
+            "jobName": job,
+        }
+        metadata = {"tags": [{"key": f"dagster/{key}", "value": value} for key, value in tags.items()]}
+        params = {"selector": selector, "mode": "default", "executionMetadata": metadata}
+        return self.ask(LAUNCH, params=params)["run"]["runId"]
+
+    def terminate(self, run: str) -> None:
+        """Cancel a run."""
+        self.ask(TERMINATE, run=run)
+
+    def backfill(self, asset: str) -> None:
+        """Start a backfill of all partitions of an asset."""
+        params = {"assetSelection": [{"path": [asset]}], "partitionNames": ["east", "north"]}
+        self.ask(BACKFILL, params=params)
 
 
 @dataclass
@@ -65,8 +150,14 @@ class Deployment:
         """Folder of the files by which steps and tests signal each other."""
         return self.root / "marks"
 
-    def start(self, *command: str | Path, log: str) -> subprocess.Popen[bytes]:
-        """Start a program under `opentelemetry-instrument`."""
+    def start(self, *command: str | Path, log: str, **variables: str) -> subprocess.Popen[bytes]:
+        """Start a program under `opentelemetry-instrument`, in a process group of its own.
+
+        Args:
+            command: The program of the environment, and its arguments.
+            log: Name of the file of its output.
+            variables: Further variables.
+        """
         program, *arguments = command
         with (self.root / log).open("ab") as output:
             return subprocess.Popen(
@@ -76,10 +167,11 @@ class Deployment:
                     *arguments,
                 ],
                 cwd=PROJECTS,
-                env=self.environment,
+                env={**self.environment, **variables},
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
+                start_new_session=True,
             )
 
     def run(self, *command: str | Path, log: str, timeout: float = 180.0) -> int:
@@ -89,6 +181,21 @@ class Deployment:
                 return process.wait(timeout)
             finally:
                 process.kill()
+
+    @staticmethod
+    def interrupt(process: subprocess.Popen[bytes]) -> int:
+        """Interrupt a program and its children as Ctrl-C in a terminal does; return its exit status."""
+        os.killpg(process.pid, signal.SIGINT)
+        try:
+            return process.wait(60)
+        finally:
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+
+    @staticmethod
+    def webserver(port: int) -> Webserver:
+        """Return the client of a webserver of the deployment."""
+        return Webserver(port)
 
     def settle(self) -> None:
         """Wait until the far end has written everything that it accepted."""
@@ -123,6 +230,20 @@ class Deployment:
         found = self.differences(*jobs)
         if found:
             pytest.fail("\n".join([f"{len(found)} differences:", *found]), pytrace=False)
+
+    def complaints(self) -> list[str]:
+        """Return the warnings and errors of ours: in the programs' output, and in the log records."""
+        lines = [line for log in self.root.glob("*.log") for line in log.read_text("utf-8").splitlines()]
+        printed = [line for line in lines if COMPLAINT.search(line)]
+        logged = [
+            record["body"]["stringValue"]
+            for line in otlp_lines.read_lines(self.folder.logs)
+            for scope, record in otlp_lines.log_records(line)
+            if scope.startswith(OURS)
+            and record.get("severityNumber", 0) >= WARNING
+            and "eventName" not in record
+        ]
+        return printed + logged
 
     def statuses(self, job: str) -> list[str]:
         """Return the statuses of a job's runs, oldest first."""

@@ -23,10 +23,11 @@ STATUSES = {
     "blocked": "FAILURE",
     "observed": "SUCCESS",
     "pipes_child": "SUCCESS",
+    "pipes_failed": "FAILURE",
 }
 """The jobs, and how Dagster ends them."""
 SPAWNED = ("plain", "half")
-FORKED = ("range", "dynamic", "retried", "failed", "checks")
+FORKED = ("range", "pipes_child", "dynamic", "retried", "failed", "checks")
 """The jobs that also run in child processes; a spawned one takes seconds to start."""
 
 

@@ -125,6 +125,14 @@ def test_a_missing_target_is_logged_once_and_the_others_are_patched(cart, caplog
     ]
 
 
+def test_a_missing_optional_target_is_not_logged(cart, caplog):
+    patches = Patches()
+    patches.wrap(Target("cart", "Basket.gone", is_optional=True), counting([]))
+    patches.restore()
+
+    assert caplog.records == []
+
+
 def test_two_instrumentations_of_one_function_are_removed_in_either_order(cart):
     original = vars(cart.Basket)["add"]
     for order in (0, 1):

@@ -281,13 +281,25 @@ PIPED = """
 from dagster_pipes import open_dagster_pipes
 with open_dagster_pipes() as pipes:
     pipes.log.info("in the child")
+    pipes.report_custom_message({"stage": "loaded"})
+    pipes.report_asset_check("positive", passed=True, asset_key="piped")
     pipes.report_asset_materialization(metadata={"rows": 5})
+"""
+PIPED_IN_VAIN = """
+from dagster_pipes import open_dagster_pipes
+with open_dagster_pipes() as pipes:
+    raise ValueError("no rows")
 """
 
 
-@asset
+@asset(check_specs=[AssetCheckSpec("positive", asset="piped")])
 def piped(context: AssetExecutionContext, pipes: PipesSubprocessClient):
     return pipes.run(command=[sys.executable, "-c", PIPED], context=context).get_materialize_result()
+
+
+@asset
+def piped_in_vain(context: AssetExecutionContext, pipes: PipesSubprocessClient):
+    return pipes.run(command=[sys.executable, "-c", PIPED_IN_VAIN], context=context).get_materialize_result()
 
 
 # Runs that something ends from outside
@@ -367,6 +379,7 @@ JOBS = [
     _job("blocked", "gate", "behind_gate"),
     _job("observed", "watched"),
     _job("pipes_child", "piped"),
+    _job("pipes_failed", "piped_in_vain"),
     _job("killed", "before_wait", "waits"),
     _job("killed_alone", "before_wait", "waits"),
     _job("too_long", "before_wait", "waits"),
@@ -381,7 +394,19 @@ JOBS = [
 defs = Definitions(
     assets=[
         *(orders, revenue, extract, half_way, scan, regional, regional_twice, world, ranged, doubled),
-        *(flaky, hopeless, refused, after_refused, unstored, checked, gate, behind_gate, watched, piped),
+        *(
+            flaky,
+            hopeless,
+            refused,
+            after_refused,
+            unstored,
+            checked,
+            gate,
+            behind_gate,
+            watched,
+            piped,
+            piped_in_vain,
+        ),
         *(before_wait, waits, once_broken, automated, gate_of_automation),
     ],
     asset_checks=[passes, warns, fails, raises, blocks],

@@ -31,18 +31,22 @@ LOG_EVENTS = (
     *("asset_check.evaluated", "asset_check.exception"),
     *("step.skipped", "step.expectation", "hook.completed", "hook.skipped", "hook.errored"),
     *("sensor.trigger", "schedule.trigger", "schedule.tick"),
+    *("pipes.message", "pipes.failed"),
 )
-"""The log events that are compared."""
+"""The log events that are compared. Of the messages of Pipes Dagster itself records that one was opened."""
 DETAILS: Mapping[str, tuple[str, ...]] = {
     keys.FLOWSTONE_CHECK: ("asset_check.",),
     keys.FLOWSTONE_EXPECTATION: ("step.expectation",),
     keys.FLOWSTONE_SENSOR: ("sensor.",),
     keys.FLOWSTONE_SCHEDULE: ("schedule.",),
     keys.FLOWSTONE_STEP_KEY: ("step.skipped", "hook."),
+    keys.FLOWSTONE_PIPES_METHOD: ("pipes.message",),
 }
 """The attributes that distinguish log events, and the events that have them."""
 RESULTS = {"success": "stop", "failure": "exception", "cancellation": "canceled"}
 """The value of `cicd.pipeline.result`, and the event that ended the run."""
+LINES_SCOPE = "dagster"
+"""The scope of the lines of `context.log`: the name of Dagster's logger."""
 SERIES_OF = {
     "flowstone_materialization_start_count_total": "materialization.start",
     "flowstone_materialization_stop_count_total": "materialization.end",
@@ -55,7 +59,7 @@ SERIES_OF = {
 def read_arrived(folder: Folder) -> Facts:
     """Return the facts that arrived in a folder of `assay up`; its services may still run."""
     facts = Facts()
-    for fact in _log_events(folder):
+    for fact in (*_log_events(folder), *_lines(folder)):
         facts.add(LOG, fact)
     for fact in _spans(folder):
         facts.add(SPAN, fact)
@@ -71,9 +75,25 @@ def read_arrived(folder: Folder) -> Facts:
 def _log_events(folder: Folder) -> Iterator[Fact]:
     for line in otlp_lines.read_lines(folder.logs):
         for _, record in otlp_lines.log_records(line):
-            kind = record.get("eventName", "").removeprefix(PREFIX)
-            if kind in LOG_EVENTS:
-                yield _fact(kind, otlp_lines.attributes(record))
+            kind, found = record.get("eventName", "").removeprefix(PREFIX), otlp_lines.attributes(record)
+            if kind in LOG_EVENTS and found.get(keys.FLOWSTONE_PIPES_METHOD, "opened") == "opened":
+                yield _fact(kind, found)
+
+
+def _lines(folder: Folder) -> Iterator[Fact]:
+    """Yield the lines of `context.log`; the span that is current where one is written names the run."""
+    runs = {span["spanId"]: run for span, run in _spans_of_runs(folder)}
+    for line in otlp_lines.read_lines(folder.logs):
+        for scope, record in otlp_lines.log_records(line):
+            if scope == LINES_SCOPE and record.get("spanId") in runs:
+                yield Fact("line", runs[record["spanId"]], detail=record["body"]["stringValue"])
+
+
+def _spans_of_runs(folder: Folder) -> Iterator[tuple[Mapping[str, Any], str]]:
+    for line in otlp_lines.read_lines(folder.traces):
+        for _, span in otlp_lines.spans(line):
+            if run := _text(otlp_lines.attributes(span), keys.FLOWSTONE_RUN_ID):
+                yield span, run
 
 
 def _fact(kind: str, found: Mapping[str, Any]) -> Fact:

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -35,6 +36,9 @@ OTHERS = {
     "HOOK_ERRORED": "hook.errored",
 }
 """Events that are reported one to one, by run and step."""
+PIPES_OPENED = "[pipes] external process successfully opened dagster pipes."
+PIPES_FAILED = "[pipes] external process pipes closed with exception"
+"""The messages by which Dagster records that an external process opened its session, and why it closed it."""
 
 
 class Attempt:
@@ -85,6 +89,8 @@ class RunRecord:
         self.attempts: dict[str, list[Attempt]] = {}
         entries = instance.all_logs(run.run_id)
         self.events: list[DagsterEvent] = [each.dagster_event for each in entries if each.dagster_event]
+        lines = [each for each in entries if not each.dagster_event and int(each.level) >= logging.INFO]
+        self.lines: list[str] = [each.user_message for each in lines]
         for event in self.events:
             self._add(event)
 
@@ -142,8 +148,9 @@ def read_recorded(instance: DagsterInstance, jobs: set[str] | None = None) -> Fa
         if jobs is None or run.job_name in jobs:
             read.add(run.run_id)
             record = RunRecord(run, instance)
-            for signal, fact in (*_run(record), *_assets(record), *_checks(record), *_transfers(record)):
-                facts.add(signal, fact)
+            for read_part in (_run, _assets, _checks, _transfers, _lines):
+                for signal, fact in read_part(record):
+                    facts.add(signal, fact)
     for signal, fact in _ticks(instance):
         if jobs is None or fact.run in read:
             facts.add(signal, fact)
@@ -229,6 +236,20 @@ def _transfers(record: RunRecord) -> Iterator[tuple[str, Fact]]:
             yield SPAN, Fact(TRANSFERS[kind], record.id, detail=_data(event).manager_key)
         elif kind in FAILURES and _error_class(event) in FAILED_TRANSFERS:
             yield SPAN, Fact(FAILED_TRANSFERS[_error_class(event)], record.id, detail="failed")
+
+
+def _lines(record: RunRecord) -> Iterator[tuple[str, Fact]]:
+    """Yield the lines of `context.log`, and what Dagster records of external processes.
+
+    OpenTelemetry's handler takes lines from level INFO on.
+    """
+    for line in record.lines:
+        yield LOG, Fact("line", record.id, detail=line)
+        if line == PIPES_OPENED:
+            yield LOG, Fact("pipes.message", record.id, detail="opened")
+    for event in record.events:
+        if event.message == PIPES_FAILED:
+            yield LOG, Fact("pipes.failed", record.id)
 
 
 def _ticks(instance: DagsterInstance) -> Iterator[tuple[str, Fact]]:

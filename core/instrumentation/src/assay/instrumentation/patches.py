@@ -8,7 +8,8 @@ patches.restore()
 ```
 
 Instrumenting imports nothing of the library. A module is patched when the program imports it, or at once if
-it has. A target that the library does not have is logged once, and all other patches are applied.
+it has. A target that the library does not have is logged once, unless it is optional, and all other patches
+are applied.
 """
 
 from __future__ import annotations
@@ -41,10 +42,12 @@ class Target:
     Args:
         module: The module in which the library looks the function up, even if another one defines it.
         path: Function name or `Class.method`. An inherited method is patched in the class that defines it.
+        is_optional: Some supported versions of the library do not have it. Its absence is not logged.
     """
 
     module: str
     path: str
+    is_optional: bool = False
 
 
 class MissingTargetError(LookupError):
@@ -100,7 +103,7 @@ class Patches:
             try:
                 owner, name = _owner(module, target)
             except MissingTargetError as error:
-                if is_first(f"target {target}"):
+                if not target.is_optional and is_first(f"target {target}"):
                     _logger.warning("%s", error)
                 return
             original = _attributes(owner)[name]

@@ -12,6 +12,7 @@ from opentelemetry.instrumentation.flowstone.dagster import (
     _io,
     _logs,
     _other_events,
+    _pipes,
     _requester,
     _resources,
     _runs,
@@ -54,6 +55,11 @@ HEARTBEAT = Target("dagster._core.instance", "DagsterInstance.add_daemon_heartbe
 LOAD_LOCATION = Target("dagster._core.workspace.context", "WorkspaceProcessContext._load_location")
 LOG = Target("dagster._core.log_manager", "DagsterLogHandler.emit")
 SERVE_GRAPHQL = Target("dagster_webserver.graphql", "GraphQLServer.execute_graphql_request")
+PIPES = "dagster._core.pipes.context"
+FOLLOW_PIPES = Target(PIPES, "PipesMessageHandler.handle_messages")
+HANDLE_PIPES_MESSAGE = Target(PIPES, "PipesMessageHandler.handle_message")
+PIPES_VARIABLES = Target(PIPES, "PipesSession.get_bootstrap_env_vars")
+PIPES_VARIABLES_FOR_EACH = Target(PIPES, "PipesSession.get_per_writer_bootstrap_env_vars", is_optional=True)
 EXECUTE_CHILD = Target("dagster._core.executor.multiprocess", "execute_child_process_command")
 START_RUN = Target("dagster._grpc.server", "start_run_in_subprocess")
 
@@ -80,6 +86,10 @@ TARGETS = (
     HEARTBEAT,
     LOAD_LOCATION,
     LOG,
+    FOLLOW_PIPES,
+    HANDLE_PIPES_MESSAGE,
+    PIPES_VARIABLES,
+    PIPES_VARIABLES_FOR_EACH,
     EXECUTE_CHILD,
     START_RUN,
 )
@@ -124,6 +134,10 @@ def wire(instrumentor: LibraryInstrumentor, patches: Patches, hooks: Hooks) -> N
     patches.wrap(HEARTBEAT, _deployment.Daemons().heartbeat)
     patches.wrap(LOAD_LOCATION, _deployment.load_location)
     patches.wrap(LOG, _logs.forward)
+    patches.wrap(FOLLOW_PIPES, _pipes.follow_session)
+    patches.wrap(HANDLE_PIPES_MESSAGE, _pipes.handle_message)
+    patches.wrap(PIPES_VARIABLES, _pipes.add_context)
+    patches.wrap(PIPES_VARIABLES_FOR_EACH, _pipes.add_context_for_each)
 
     @cache
     def receiver() -> RelayReceiver:
