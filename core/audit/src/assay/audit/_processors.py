@@ -1,4 +1,4 @@
-"""The two kinds of processors: one adds attributes, the other hands records over. None can change a record."""
+"""The two kinds of processors: one adds attributes, the other delivers records. None changes a record."""
 
 from __future__ import annotations
 
