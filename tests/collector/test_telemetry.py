@@ -15,7 +15,8 @@ from opentelemetry.proto.metrics.v1.metrics_pb2 import AggregationTemporality
 from opentelemetry.proto.trace.v1.trace_pb2 import Status
 
 from assay.cli._collector.files import COMPOSITIONS
-from assay.cli._collector.process import Addresses, CollectorProcess, free_address
+from assay.cli._collector.process import Addresses, CollectorProcess
+from assay.cli._free_ports import free_address
 
 pytestmark = pytest.mark.slow
 
