@@ -92,6 +92,15 @@ def test_records_are_printed_in_each_format(log):
     assert "\x1b" not in plain
 
 
+def test_the_members_and_the_records_can_be_chosen(log):
+    chosen = ("--fields", "actor_id,outcome,resource", "--format", "json", "--attribute", "audit.action=PAY")
+    records = json.loads(run("query", "--db", log / "log.db", *chosen, "--outcome", "success").output)
+    assert [record["actor_id"] for record in records] == ["\x1b[31mred", "alice"]
+    assert set(records[0]) == {"actor_id", "outcome", "resource"}
+    for wrong in (("--fields", "password"), ("--attribute", "novalue"), ("--outcome", "maybe")):
+        assert run("query", "--db", log / "log.db", *wrong).exit_code == 2
+
+
 def test_a_table_on_a_terminal_shows_a_record_unchanged(tmp_path):
     """An auditor must see text in brackets, which rich would read as markup."""
     names = ("actor_id", "action")

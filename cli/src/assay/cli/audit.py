@@ -20,6 +20,7 @@ from rich.text import Text
 from assay.cli._messages import safe
 from assay.endpoints import printable, printable_json
 from assay.exporters.audit import (
+    FIELDS,
     SCHEMA_VERSION,
     AuditLogError,
     Query,
@@ -68,6 +69,24 @@ def _format(command: _Command) -> _Command:
     return option(command)
 
 
+def _pairs(_: object, parameter: click.Parameter, values: tuple[str, ...]) -> dict[str, str]:
+    """Return the values of `--attribute` as a mapping."""
+    pairs = [value.partition("=") for value in values]
+    if not all(key and separator for key, separator, _ in pairs):
+        raise click.BadParameter("write KEY=VALUE, such as service.name=orders", param=parameter)
+    return {key: value for key, _, value in pairs}
+
+
+def _names(_: object, parameter: click.Parameter, value: str | None) -> tuple[str, ...]:
+    """Return the value of `--fields` as names of members."""
+    names = tuple(value.split(",")) if value else ()
+    if unknown := [name for name in names if name not in FIELDS]:
+        raise click.BadParameter(
+            f"unknown: {printable(', '.join(unknown))}; known: {', '.join(FIELDS)}", param=parameter
+        )
+    return names
+
+
 @contextmanager
 def _audit_errors() -> Generator[None]:
     """Print an error as a message. Exit with 1 if verification failed, and with 2 if it was not possible."""
@@ -97,26 +116,44 @@ def command() -> None:
 @click.option("--action", help="Action, such as APPROVE.")
 @click.option("--target", help="Id of the target.")
 @click.option("--event", help="Name of the event.")
+@click.option("--outcome", type=click.Choice(["success", "failure", "unknown"]), help="Outcome.")
+@click.option("--source", help="Id of the source, such as an address.")
 @click.option("--correlation-id", help="Correlation id or trace id.")
 @click.option("--since", metavar="TIME", help="2026-11-21, 2026-11-21T04:00:00Z, or 90m, 24h, 7d (ago).")
 @click.option("--until", metavar="TIME", help="In the same forms; this time is excluded.")
+@click.option("--happened-since", metavar="TIME", help="As --since, by the time of the event.")
+@click.option("--happened-until", metavar="TIME", help="As --until, by the time of the event.")
+@click.option(
+    "--attribute",
+    "attributes",
+    metavar="KEY=VALUE",
+    multiple=True,
+    callback=_pairs,
+    help="An attribute of the record or its resource, such as service.name=orders. May be repeated.",
+)
+@click.option(
+    "--fields",
+    metavar="NAME,…",
+    callback=_names,
+    help="Print these members only, such as id,outcome,leaf_hash. Default: all; in a table, the main ones.",
+)
 @click.option(
     "--limit", type=click.IntRange(1, _INTEGER), help="Largest number of records; the newest are printed."
 )
 @_format
-def query_command(db: Path, form: str, **what: Any) -> None:  # noqa: ANN401  the options of Query
+def query_command(db: Path, form: str, fields: tuple[str, ...], **what: Any) -> None:  # noqa: ANN401  the options of Query
     """Print the matching records, the newest first.
 
     \b
     Example:
       assay audit query --db audit/log.db --actor alice@example.com --since 7d --format jsonl
     """
+    short = ("inserted_at", "event_type", "actor_id", "action", "outcome", "resource_id")
     with _audit_errors():
-        _print(
-            query(db, Query(**what)),
-            form,
-            short=("inserted_at", "event_type", "actor_id", "action", "resource_id"),
-        )
+        records = query(db, Query(**what))
+        if fields:
+            records = ({name: record[name] for name in fields} for record in records)
+        _print(records, form, short=fields or short)
 
 
 @command.command("verify")

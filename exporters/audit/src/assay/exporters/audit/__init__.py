@@ -32,13 +32,21 @@ from assay.exporters.audit._keys import load_verifier
 from assay.exporters.audit._migration import migrate
 from assay.exporters.audit._note import Checkpoint, VerifierKey, open_checkpoint
 from assay.exporters.audit._proof import Proven, prove, verify_proof
-from assay.exporters.audit._query import Query, newest_checkpoint, quarantined, quarantined_payload, query
+from assay.exporters.audit._query import (
+    FIELDS,
+    Query,
+    newest_checkpoint,
+    quarantined,
+    quarantined_payload,
+    query,
+)
 from assay.exporters.audit._schema import VERSION as SCHEMA_VERSION
 from assay.exporters.audit._sequence import ChainFault
 from assay.exporters.audit._sink import AuditSink, Settings
 from assay.exporters.audit._verify import Verified, verify
 
 __all__ = [
+    "FIELDS",
     "SCHEMA_VERSION",
     "AuditLogError",
     "AuditSink",

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import datetime as dt
+import itertools
 import re
 import sqlite3
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import orjson
 
+from assay.audit.canonical import Content, unwrap
 from assay.exporters.audit import _schema
-from assay.exporters.audit._entry import trace_uuid
+from assay.exporters.audit._entry import timestamp, trace_uuid
 from assay.exporters.audit._errors import AuditLogError, OpenError, named
 from assay.exporters.audit._storage import open_read_only
+from assay.semconv import attributes as keys
 
+_READ = (*_schema.COLUMNS, "leaf_index", "integrity_hash", "leaf_hash", "leaf")
 _TRACE_ID = re.compile(r"[0-9a-f]{32}").fullmatch
 _AGO = re.compile(r"(\d+)([smhd])").fullmatch
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
@@ -45,9 +49,14 @@ class Query:
         action: Such as `APPROVE`.
         target: Id of the target.
         event: Name of the event.
+        outcome: `success`, `failure` or `unknown`.
+        source: Id of the source, such as an address.
         correlation_id: Correlation id or trace id.
         since: Earliest sink time: `2026-11-21`, `2026-11-21T04:00:00+01:00`, or `90m` (ago).
         until: End of the sink time, exclusive; in the same form.
+        happened_since: Earliest time of the event, in the same form.
+        happened_until: End of the time of the event, exclusive; in the same form.
+        attributes: Values of attributes of the record or of its resource, as text.
         limit: Largest number of records; the newest are returned.
     """
 
@@ -55,18 +64,44 @@ class Query:
     action: str | None = None
     target: str | None = None
     event: str | None = None
+    outcome: str | None = None
+    source: str | None = None
     correlation_id: str | None = None
     since: str | None = None
     until: str | None = None
+    happened_since: str | None = None
+    happened_until: str | None = None
+    attributes: Mapping[str, str] = field(default_factory=dict[str, str])
     limit: int | None = None
 
 
+FIELDS = (
+    *_schema.COLUMNS,
+    "outcome",
+    "happened_at",
+    "observed_at",
+    "source_type",
+    "source_id",
+    "attributes",
+    "resource",
+    "verify_status",
+    "leaf_index",
+    "integrity_hash",
+    "leaf_hash",
+    "leaf",
+)
+"""The members of a record that `query` returns."""
+
+
 def query(database: Path, criteria: Query) -> Iterator[dict[str, Any]]:
-    """Yield the matching records, the newest first: the seed's columns, `details` as a JSON value.
+    """Yield the matching records, the newest first, each with all `FIELDS`.
+
+    `details`, `attributes` and `resource` are JSON values. `leaf` is the text of the record's leaf: SHA-256 of
+    a zero byte and its UTF-8 is `leaf_hash`.
 
     Raises:
         OpenError: The database cannot be read.
-        AuditLogError: `since` or `until` cannot be parsed.
+        AuditLogError: A time cannot be parsed, or a record is damaged.
     """
     given = {name: getattr(criteria, name) for name in _CONDITIONS if getattr(criteria, name) is not None}
     for name in ("since", "until"):
@@ -75,17 +110,55 @@ def query(database: Path, criteria: Query) -> Iterator[dict[str, Any]]:
     if "correlation_id" in given:
         given["correlation_id"] = _correlation_id(given["correlation_id"])
     where = " AND ".join(_CONDITIONS[name] for name in given) or "1"
-    sql = f"SELECT {', '.join(_schema.COLUMNS)} FROM audit_log WHERE {where} ORDER BY leaf_index DESC LIMIT ?"  # noqa: S608  the conditions are constants, the values are bound
-    limit = -1 if criteria.limit is None else criteria.limit
-    for row in _rows(database, sql, *given.values(), limit):
-        record: dict[str, Any] = dict(zip(_schema.COLUMNS, row, strict=True))
-        try:
-            record["details"] = orjson.loads(record["details"])
-        except (ValueError, TypeError) as error:
-            raise AuditLogError(
-                f"record {named(record['id'])}: its details are not JSON: run assay audit verify"
-            ) from error
-        yield record
+    sql = f"SELECT {', '.join(_READ)} FROM audit_log WHERE {where} ORDER BY leaf_index DESC"  # noqa: S608  the conditions are constants, the values are bound
+    is_match = _matcher(criteria)
+    records = map(_record, _rows(database, sql, *given.values()))
+    return itertools.islice(filter(is_match, records), criteria.limit)
+
+
+def _record(row: tuple[Any, ...]) -> dict[str, Any]:
+    """Return a row with what only its leaf contains."""
+    record: dict[str, Any] = dict(zip(_READ, row, strict=True))
+    try:
+        leaf = orjson.loads(record["leaf"])
+        logged: dict[str, Content] = leaf["record"]["attributes"]
+        attributes = {key: unwrap(value) for key, value in logged.items()}
+        attributes |= {key: unwrap(value) for key, value in leaf.get("integrity", {}).items()}
+        record |= {
+            "details": orjson.loads(record["details"]),
+            "outcome": attributes[keys.AUDIT_OUTCOME],
+            "happened_at": timestamp(int(leaf["record"]["timeUnixNano"])),
+            "observed_at": timestamp(int(leaf["record"]["observedTimeUnixNano"])),
+            "source_type": attributes.get(keys.AUDIT_SOURCE_TYPE),
+            "source_id": attributes.get(keys.AUDIT_SOURCE_ID),
+            "attributes": attributes,
+            "resource": {key: unwrap(value) for key, value in leaf["resource"]["attributes"].items()},
+            "verify_status": leaf.get("verifyStatus"),
+            "integrity_hash": record["integrity_hash"].hex(),
+            "leaf_hash": record["leaf_hash"].hex(),
+        }
+    except (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, OSError) as error:
+        raise AuditLogError(
+            f"record {named(record['id'])} is damaged ({type(error).__name__}): run assay audit verify"
+        ) from error
+    return {name: record[name] for name in FIELDS}
+
+
+def _matcher(criteria: Query) -> Callable[[dict[str, Any]], bool]:
+    """Return whether a record has the values that only its leaf contains."""
+    since = moment(criteria.happened_since) if criteria.happened_since else ""
+    until = moment(criteria.happened_until) if criteria.happened_until else "~"  # after every digit
+
+    def is_match(record: dict[str, Any]) -> bool:
+        known = {**record["resource"], **record["attributes"]}
+        return (
+            criteria.outcome in (None, record["outcome"])
+            and criteria.source in (None, record["source_id"])
+            and since <= record["happened_at"] < until
+            and all(key in known and str(known[key]) == value for key, value in criteria.attributes.items())
+        )
+
+    return is_match
 
 
 def quarantined(database: Path) -> Iterator[dict[str, Any]]:
