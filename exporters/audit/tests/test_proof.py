@@ -9,6 +9,7 @@ from assay.exporters.audit import (
     Query,
     SignatureError,
     TreeMismatchError,
+    VerificationError,
     VerifierKey,
     prove,
     query,
@@ -61,6 +62,28 @@ def test_a_changed_proof_does_not_verify(log, key, ids, change, error):
     change(proof)
     with pytest.raises(error):
         verify_proof(orjson.dumps(proof), key())
+
+
+@pytest.mark.parametrize("inside", [b'"leaf": {', b'"stringValue":"alice@example.com"', b'"type": '])
+def test_a_proof_with_a_key_twice_is_rejected(log, key, ids, inside):
+    """A reader that takes the first value would show a record that was never logged."""
+    proof = prove(log, ids[5])
+    forged = {
+        b'"leaf": {': b'"leaf": {"record": {}}, "leaf": {',
+        b'"stringValue":"alice@example.com"': b'"stringValue":"eve","stringValue":"alice@example.com"',
+        b'"type": ': b'"type": "another", "type": ',
+    }
+    changed = proof.replace(inside, forged[inside], 1)
+    assert changed != proof
+    with pytest.raises(ProofError, match="same key twice"):
+        verify_proof(changed, key())
+
+
+@pytest.mark.parametrize("number", [b"NaN", b"Infinity", b"1e999"])
+def test_a_proof_with_a_number_that_json_lacks_is_rejected(log, key, ids, number):
+    proof = prove(log, ids[5]).replace(b'{"doubleValue":1}', b'{"doubleValue":%b}' % number)
+    with pytest.raises(VerificationError):
+        verify_proof(proof, key())
 
 
 def test_a_deeply_nested_proof_is_rejected(log, key, ids):

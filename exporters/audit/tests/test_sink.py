@@ -136,6 +136,32 @@ def test_everything_from_a_collector_is_stored(open_sink, database, record, batc
     assert (found.records, found.quarantined) == (2, 5)
 
 
+def test_a_record_that_was_observed_in_the_future_is_invalid(open_sink, database, record, batch):
+    sink = open_sink(ahead_seconds=5)
+    now = time.time_ns()
+    sink.export(batch(record(observed_time_unix_nano=now + 2 * 10**9)))
+    ahead = record(observed_time_unix_nano=now + 3600 * 10**9)
+    with pytest.raises(Rejected, match="ahead of the sink's clock"):
+        sink.export(batch(ahead))
+    sink.export(batch(ahead, peer="collector"))
+    assert "ahead of the sink's clock" in next(quarantined(database))["reason"]
+
+
+def test_records_that_the_data_model_allows_are_stored(open_sink, database, record, batch, key):
+    ids = [
+        "C0FFEE00-0000-4000-8000-000000000000",
+        "order-17",
+        "x" * 5000,
+        "a1b2c3d4-e5f6-7890-abcd-ef1234567890",
+    ]
+    sink = open_sink()
+    sink.export(batch(*(record(record_id=each, actor_id="y" * 3000, source_type="mac") for each in ids)))
+    assert [found["id"] for found in query(database, Query())] == ids[::-1]
+    assert {sink._log.receipt(each)["record_id"] for each in ids} == set(ids)
+    sink.shutdown()
+    assert verify(database, key()).records == len(ids)
+
+
 def test_the_log_is_append_only(log):
     connection = sqlite3.connect(log)
     for table in ("audit_log", "quarantine", "nodes", "checkpoints", "meta"):
@@ -344,6 +370,9 @@ def test_the_counters_are_exported_as_0_before_the_first_record(database):
     )
     assert done.returncode == 0, done.stderr
     assert sorted(done.stdout.splitlines()) == [
+        "audit.sink.deviations {'recommendation': 'audit.action'} 0",
+        "audit.sink.deviations {'recommendation': 'audit.record.id'} 0",
+        "audit.sink.deviations {'recommendation': 'audit.source.type'} 0",
         "audit.sink.quarantined {'kind': 'batch'} 0",
         "audit.sink.quarantined {'kind': 'record'} 0",
         "audit.sink.records {} 0",

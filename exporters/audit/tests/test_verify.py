@@ -389,15 +389,14 @@ def test_a_verification_does_not_continue_over_other_hashes(log, key):
         verify(log, key(), since=notes[40])
 
 
-def test_a_producers_signature_is_part_of_the_leaf(open_sink, database, record, batch, key):
+def test_a_producers_integrity_attributes_are_part_of_the_leaf(open_sink, database, record, batch, key):
     sink = open_sink()
-    sink.export(
-        batch(record(attributes={"audit.integrity.value": "c2ln", "audit.integrity.n": 3.0, "resource": "r"}))
-    )
+    attributes = {"audit.integrity.signer": "none", "audit.integrity.n": 3.0, "resource": "r"}
+    sink.export(batch(record(attributes=attributes)))
     sink.shutdown()
     verify(database, key())
     (found,) = query(database, Query())
     (leaf,) = rows(database, "SELECT leaf FROM audit_log")[0]
-    assert orjson.loads(leaf)["integrity"]["audit.integrity.value"] == {"stringValue": "c2ln"}
-    assert "audit.integrity.value" not in orjson.loads(leaf)["record"]["attributes"]
+    assert orjson.loads(leaf)["integrity"]["audit.integrity.signer"] == {"stringValue": "none"}
+    assert "audit.integrity.signer" not in orjson.loads(leaf)["record"]["attributes"]
     assert found["id"] in leaf

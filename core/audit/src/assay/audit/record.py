@@ -39,6 +39,9 @@ FIELDS = {
 }
 """The attributes that have a field of their own in `AuditRecord`, and its name."""
 
+RECOMMENDED = (keys.AUDIT_RECORD_ID, keys.AUDIT_ACTION, keys.AUDIT_SOURCE_TYPE)
+"""Attributes for which the data model recommends a form or values; see `deviations`."""
+
 _UUID4 = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}").fullmatch
 _MANDATORY = (
     keys.AUDIT_RECORD_ID,

@@ -194,6 +194,8 @@ AUDIT_SINK_KIND: Final = "audit.sink.kind"
 """Kind of a quarantined entry."""
 AUDIT_SINK_KIND_RECORD: Final = 'record'
 AUDIT_SINK_KIND_BATCH: Final = 'batch'
+AUDIT_SINK_RECOMMENDATION: Final = "audit.sink.recommendation"
+"""Attribute whose recommendation ("SHOULD") of the audit data model a valid record does not follow."""
 AUDIT_SOURCE_ID: Final = "audit.source.id"
 """Address from which the actor acted."""
 AUDIT_SOURCE_TYPE: Final = "audit.source.type"

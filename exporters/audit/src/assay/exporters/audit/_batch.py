@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -10,11 +11,12 @@ from typing import NamedTuple
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord, ResourceLogs, ScopeLogs
 
-from assay.audit.canonical import attributes, canonical_form, content, encode
+from assay.audit.canonical import Content, attributes, canonical_form, content, encode
 from assay.audit.errors import RecordError
-from assay.audit.record import check
+from assay.audit.record import check, deviations
 from assay.exporters.audit._entry import QuarantineEntry, Row, columns, record_leaf, timestamp
 from assay.exporters.audit._tree import leaf_hash
+from assay.exporters.audit._trust import TrustStore
 from assay.host import Batch
 from assay.semconv import attributes as keys
 
@@ -44,6 +46,24 @@ class InvalidRecord(NamedTuple):
         return next(ids, None) or None
 
 
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """The records that a sink accepts.
+
+    Args:
+        trust: The keys whose signatures are accepted.
+        record_bytes: Longest leaf that is accepted, in bytes.
+        batch_bytes: Maximum length of all leaves of the batch, in bytes. A resource is part of the leaf of
+            each of its records, so a short batch may have long leaves.
+        ahead_seconds: How far the observed time of a record may be ahead of the sink's clock, in seconds.
+    """
+
+    trust: TrustStore
+    record_bytes: int
+    batch_bytes: int
+    ahead_seconds: float
+
+
 @dataclass(slots=True)
 class BatchEntries:
     """The log entries of one batch.
@@ -55,6 +75,7 @@ class BatchEntries:
         invalid_count: Number of all invalid records.
         unreadable: Why nothing of the batch can be stored as records; empty otherwise.
         too_long: Whether that is because its records are too long together.
+        deviations: Number of valid records that do not follow a recommendation, by its attribute.
     """
 
     batch: Batch
@@ -63,6 +84,7 @@ class BatchEntries:
     invalid_count: int = 0
     unreadable: str = ""
     too_long: bool = False
+    deviations: Counter[str] = field(default_factory=Counter[str])
 
     def add_invalid(self, record: InvalidRecord) -> None:
         """Count an invalid record, and keep it if it is one of the first."""
@@ -89,25 +111,23 @@ class BatchEntries:
         return QuarantineEntry("batch", _shorten(reason), self.batch.encoding, self.batch.payload)
 
 
-def read_batch(batch: Batch, *, record_bytes: int, batch_bytes: int) -> BatchEntries:
+def read_batch(batch: Batch, rules: Rules) -> BatchEntries:
     """Return the entries of a batch.
 
     Args:
         batch: From a direct sender or a Collector.
-        record_bytes: Longest leaf that is accepted, in bytes.
-        batch_bytes: Maximum length of all leaves of the batch, in bytes. A resource is part of the leaf of
-            each of its records, so a short batch may have long leaves.
+        rules: The records to accept.
     """
     entries = BatchEntries(batch)
     if not isinstance(batch.request, ExportLogsServiceRequest):
         entries.unreadable = batch.error or "not an OTLP logs request"
         return entries
-    remaining = batch_bytes
+    remaining = rules.batch_bytes
     for part in batch.request.resource_logs:
-        remaining -= _read_part(part, entries, record_bytes, remaining)
+        remaining -= _read_part(part, entries, rules, remaining)
         if remaining < 0:
             entries.unreadable = (
-                f"the records with their resources are longer than {batch_bytes} bytes: send smaller"
+                f"the records with their resources are longer than {rules.batch_bytes} bytes: send smaller"
                 " batches, or raise batch_bytes"
             )
             entries.too_long = True
@@ -116,23 +136,31 @@ def read_batch(batch: Batch, *, record_bytes: int, batch_bytes: int) -> BatchEnt
     return entries
 
 
-def _read_part(part: ResourceLogs, entries: BatchEntries, record_bytes: int, at_most: int) -> int:
+def _read_part(part: ResourceLogs, entries: BatchEntries, rules: Rules, at_most: int) -> int:
     """Add the entries of the records of one resource; return the length of their leaves.
 
     The function stops when the length exceeds `at_most`.
     """
+    sink_time = entries.batch.received_unix_nano
     try:
-        resource = encode({"attributes": attributes(part.resource.attributes)})
+        resource = attributes(part.resource.attributes)
+        context = _Context(
+            rules,
+            resource,
+            encode({"attributes": resource}),
+            sink_time,
+            timestamp(sink_time),
+            entries.deviations,
+        )
     except RecordError as error:
         for scope, record in _records(part):
             entries.add_invalid(InvalidRecord(part, scope, record, f"resource: {error}"))
         return 0
-    sink_time = entries.batch.received_unix_nano
-    add_row, inserted_at = entries.rows.append, timestamp(sink_time)
+    add_row = entries.rows.append
     size = 0
     for scope, record in _records(part):
         try:
-            row = _row(record, resource, sink_time, inserted_at, record_bytes)
+            row = _row(record, context)
         except RecordError as error:  # noqa: PERF203  one invalid record must not lose the others
             entries.add_invalid(InvalidRecord(part, scope, record, str(error)))
         else:
@@ -194,7 +222,18 @@ def _digest(record: LogRecord) -> bytes | None:
         return None
 
 
-def _row(record: LogRecord, resource: bytes, sink_time: int, inserted_at: str, record_bytes: int) -> Row:
+class _Context(NamedTuple):
+    """What the records of one resource share: `resource` also in its canonical form."""
+
+    rules: Rules
+    resource: Content
+    encoded: bytes
+    sink_time: int
+    inserted_at: str
+    deviations: Counter[str]
+
+
+def _row(record: LogRecord, context: _Context) -> Row:
     if record.dropped_attributes_count:
         raise RecordError(
             f"{record.dropped_attributes_count} attributes were dropped before the sink: raise the sender's"
@@ -202,18 +241,34 @@ def _row(record: LogRecord, resource: bytes, sink_time: int, inserted_at: str, r
         )
     members, integrity = content(record)
     check(members)
+    _check_observed(record.observed_time_unix_nano, context)
     canonical = encode(members)
-    leaf = record_leaf(canonical, integrity, resource, sink_time, "")
-    if len(leaf) > record_bytes:
+    sink_time = context.sink_time
+    status = context.rules.trust.verify(canonical, integrity, context.resource, sink_time)
+    leaf = record_leaf(canonical, integrity, context.encoded, sink_time, status)
+    if len(leaf) > context.rules.record_bytes:
         raise RecordError(
-            f"the record is {len(leaf)} bytes long with its resource, the limit is {record_bytes}"
+            f"the record is {len(leaf)} bytes long with its resource, the limit is"
+            f" {context.rules.record_bytes}"
         )
+    for name in deviations(members):
+        context.deviations[name] += 1
     return (
-        *columns(members, inserted_at),
+        *columns(members, context.inserted_at),
         hashlib.sha256(canonical).digest(),
         leaf.decode(),
         leaf_hash(leaf),
     )
+
+
+def _check_observed(observed: int, context: _Context) -> None:
+    """Reject a record that was observed after the sink received it."""
+    ahead = observed - context.sink_time
+    if ahead > context.rules.ahead_seconds * 1e9:
+        raise RecordError(
+            f"observed_time_unix_nano {observed} is {ahead / 1e9:.1f} s ahead of the sink's clock:"
+            " synchronize the clocks"
+        )
 
 
 def _records(part: ResourceLogs) -> Iterator[tuple[ScopeLogs, LogRecord]]:

@@ -7,6 +7,7 @@ A proof is a JSON object: `type`, `leafIndex`, `leaf` (the record, its resource,
 from __future__ import annotations
 
 import base64
+import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -102,7 +103,7 @@ def verify_proof(proof: bytes, key: VerifierKey) -> Proven:
 
 def _parse(proof: bytes) -> tuple[int, Content, list[bytes], str]:
     try:
-        members: Any = orjson.loads(proof)
+        members: Any = json.loads(proof, object_pairs_hook=_unique, parse_constant=_no_constant)
         if not isinstance(members, dict) or cast("Content", members).keys() != _MEMBERS:
             raise ProofError(f"not a proof: it must have exactly the members {', '.join(sorted(_MEMBERS))}")
         content = cast("Content", members)
@@ -112,11 +113,23 @@ def _parse(proof: bytes) -> tuple[int, Content, list[bytes], str]:
             )
         index, leaf, signed = content["leafIndex"], content["leaf"], content["checkpoint"]
         path = [base64.b64decode(node, validate=True) for node in content["inclusionProof"]]
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, RecursionError) as error:
         raise ProofError(f"not a proof: {error}") from error
     if type(index) is not int or not isinstance(leaf, dict) or not isinstance(signed, str):
         raise ProofError("not a proof: leafIndex must be a number, leaf an object, checkpoint a string")
     return index, cast("Content", leaf), path, signed
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> Content:
+    """Return a JSON object. Of a repeated key, one reader takes the first value and another the last."""
+    members = dict(pairs)
+    if len(members) != len(pairs):
+        raise ProofError("not a proof: a JSON object has the same key twice")
+    return members
+
+
+def _no_constant(text: str) -> Any:  # noqa: ANN401  it never returns
+    raise ProofError(f"not a proof: {text} is not a JSON value")
 
 
 def _doubles(value: Any) -> Any:  # noqa: ANN401  a JSON value

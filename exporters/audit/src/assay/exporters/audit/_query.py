@@ -96,8 +96,8 @@ FIELDS = (
 def query(database: Path, criteria: Query) -> Iterator[dict[str, Any]]:
     """Yield the matching records, the newest first, each with all `FIELDS`.
 
-    `details`, `attributes` and `resource` are JSON values. `leaf` is the text of the record's leaf: SHA-256 of
-    a zero byte and its UTF-8 is `leaf_hash`.
+    `details`, `attributes` and `resource` are JSON values. `leaf` is the text of the record's leaf: the
+    SHA-256 of a zero byte and its UTF-8 is `leaf_hash`.
 
     Raises:
         OpenError: The database cannot be read.

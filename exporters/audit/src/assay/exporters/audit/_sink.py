@@ -14,11 +14,13 @@ from opentelemetry.metrics import get_meter
 from pydantic import Field
 from starlette.routing import Route
 
-from assay.exporters.audit._batch import BatchEntries, read_batch
+from assay.audit.record import RECOMMENDED
+from assay.exporters.audit._batch import BatchEntries, Rules, read_batch
 from assay.exporters.audit._entry import Kind, QuarantineEntry
 from assay.exporters.audit._errors import AuditLogError, RecordIdConflictError
 from assay.exporters.audit._log import Log, LogPaths
 from assay.exporters.audit._receipts import receipt_route, receipts_route
+from assay.exporters.audit._trust import TrustStore
 from assay.host import Batch, Rejected, Result, Retry, Signal
 from assay.host.escaping import escaped
 from assay.semconv import metrics
@@ -31,6 +33,9 @@ _records = _meter.create_counter(
 )
 _quarantined = _meter.create_counter(
     metrics.AUDIT_SINK_QUARANTINED, "{entry}", "Entries that the sink put into quarantine; alert on any"
+)
+_deviations = _meter.create_counter(
+    metrics.AUDIT_SINK_DEVIATIONS, "{record}", "Valid records that do not follow a recommendation"
 )
 _ID = 0  # position of the record's id in a row
 
@@ -72,6 +77,17 @@ class Settings(pydantic.BaseModel, extra="forbid"):
         " with 413, or, from a Collector, put into quarantine as a whole.",
     )
 
+    ahead_seconds: float = Field(
+        default=5.0,
+        ge=0,
+        description="How far the observed time of a record may be ahead of the sink's clock, in seconds.",
+    )
+    trust: Path | None = Field(
+        default=None,
+        description="Trust store, a YAML file with the keys of signed records. Without one a signed record is"
+        " invalid.",
+    )
+
     def paths(self) -> LogPaths:
         """Return the files of the log."""
         folder = self.database.parent
@@ -91,7 +107,7 @@ class AuditSink:
 
     Raises:
         OpenError: The log cannot be opened, or another process has it open.
-        KeyFormatError: The signing key cannot be read, or the origin cannot name a log.
+        KeyFormatError: The signing key or the trust store cannot be read, or the origin cannot name a log.
     """
 
     signals: ClassVar[frozenset[Signal]] = frozenset({"audit"})
@@ -100,6 +116,9 @@ class AuditSink:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
+        self._rules = Rules(
+            TrustStore(settings.trust), settings.record_bytes, settings.batch_bytes, settings.ahead_seconds
+        )
         self._log = Log(
             settings.paths(),
             settings.origin,
@@ -129,7 +148,7 @@ class AuditSink:
             raise Rejected(f"{error}; no record of the batch is stored", status=409) from error
         except (sqlite3.Error, AuditLogError) as error:
             raise Retry(f"the audit log cannot be written: {error}") from error
-        self._count(len(entries.rows), quarantined)
+        self._count(entries, quarantined)
         return Result(self._receipts(entries) if batch.peer == "direct" else ())
 
     def routes(self) -> Sequence[Route]:
@@ -143,9 +162,9 @@ class AuditSink:
         self._log.close()
 
     def _read(self, batch: Batch) -> BatchEntries:
-        settings = self._settings
+        self._reload_trust()
         try:
-            return read_batch(batch, record_bytes=settings.record_bytes, batch_bytes=settings.batch_bytes)
+            return read_batch(batch, self._rules)
         except MemoryError:  # may succeed later
             raise
         except Exception as error:  # noqa: BLE001  the cause is a defect, so its type is not known
@@ -158,8 +177,17 @@ class AuditSink:
         """Return a receipt for each record; a repeated record has the timestamp of its first delivery."""
         return [found for row in entries.rows if (found := self._log.receipt(row[_ID])) is not None]
 
-    def _count(self, records: int, quarantined: Sequence[QuarantineEntry]) -> None:
-        _records.add(records)
+    def _reload_trust(self) -> None:
+        """Read the trust store again if it has changed; if that fails, the keys stay as they were."""
+        try:
+            self._rules.trust.reload()
+        except AuditLogError as error:
+            logger.error("the trust store is not reloaded: %s", error)  # noqa: TRY400  its text says all
+
+    def _count(self, entries: BatchEntries, quarantined: Sequence[QuarantineEntry]) -> None:
+        _records.add(len(entries.rows))
+        for name, records in entries.deviations.items():
+            _deviations.add(records, {"recommendation": name})
         for entry in quarantined:
             _quarantined.add(1, {"kind": entry.kind})
             logger.warning(
@@ -189,5 +217,7 @@ def _require_valid(entries: BatchEntries) -> None:
 def _declare_counters() -> None:
     """Add 0 to each series: `increase()` sees a first record only if its series existed before."""
     _records.add(0)
+    for name in RECOMMENDED:
+        _deviations.add(0, {"recommendation": name})
     for kind in get_args(Kind):
         _quarantined.add(0, {"kind": kind})
