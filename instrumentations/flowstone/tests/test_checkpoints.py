@@ -9,7 +9,7 @@ from opentelemetry.instrumentation.flowstone import ApprovalError, FlowstoneInst
 
 from assay.instrumentation.testing import BusEvents
 from assay.semconv import CATALOGUE
-from assay.telemetry import AuditNotAcceptedError
+from assay.telemetry import AuditNotAcceptedError, correlation
 from assay.telemetry.bridge import Defaults, set_defaults
 
 
@@ -26,6 +26,18 @@ def test_a_request_and_its_approval_name_actor_and_reason(telemetry):
     assert approved["approval_id"] == approval
     assert (approved["status"], approved["actor"], approved["reason"]) == ("approved", "omar", "totals match")
     assert telemetry.counts("flowstone.checkpoint.approval_time", "checkpoint") == {"publish": 1}
+
+
+def test_a_request_and_its_decision_in_another_process_share_the_correlation_id():
+    code = "from opentelemetry.instrumentation.flowstone import checkpoints as c; print(c.request('publish'))"
+    asked = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    approval = asked.stdout.strip()
+    with BusEvents("flowstone.checkpoint.*") as emitted:
+        checkpoints.request("publish", approval)
+        with correlation("of-the-request-to-the-web-server"):
+            checkpoints.approve("publish", approval)
+
+    assert [event.metadata["correlation_id"] for event in emitted] == [approval, approval]
 
 
 @pytest.mark.parametrize(

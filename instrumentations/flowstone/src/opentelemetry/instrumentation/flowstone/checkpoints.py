@@ -6,6 +6,9 @@ request in milliseconds. For any other id, the time is measured from `requested_
 the request if this process made it. Otherwise, and if the clocks disagree (a decision before its request),
 the event has no `approval_time`.
 
+A request and its decisions have the same correlation id, and so the same chain, although they are emitted in
+different processes: the run's id if both name the run, else the approval id.
+
 By default these functions return even if the audit record is lost: that is logged, and counted in
 `audit.records.dropped`. With `fail_closed=True` they emit the record synchronously and raise
 `assay.telemetry.AuditNotAcceptedError` if it was not accepted, or if no audit trail is configured. The event
@@ -154,6 +157,7 @@ def _decide(  # noqa: PLR0913 - one for each part of a decision
 def _emit(
     event: str, measurements: Mapping[str, int] | None, metadata: Mapping[str, Any], *, fail_closed: bool
 ) -> None:
+    metadata = {"correlation_id": metadata["approval_id"], **metadata}
     if not fail_closed:
         telemetry.execute(event, measurements, metadata)
         return
