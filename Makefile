@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check fuzz generate bench docs clean
+.PHONY: help setup demo test check fuzz soak generate bench docs clean
 
 VENV := .venv/bin
 
@@ -31,6 +31,9 @@ fuzz: setup ## Fuzz each parser for MINUTES minutes (default 1); findings are in
 		../../$(VENV)/python ../../tests/fuzz/run.py $$target new ../../tests/fuzz/corpus/$$target \
 			-max_total_time=$$(( $(MINUTES) * 60 )) -timeout=10 -print_final_stats=1) || exit 1; \
 	done
+
+soak: setup ## Kill the parts of the audit path at random for MINUTES minutes (default 1); loses no record
+	@SOAK_MINUTES=$(MINUTES) $(VENV)/pytest -q tests/collector/test_audit_delivery.py -k soak
 
 generate: setup ## Generate files from the registry
 	@$(VENV)/python -m assay.semconv.generate

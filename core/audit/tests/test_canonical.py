@@ -104,10 +104,11 @@ def test_the_whole_form_of_one_record_never_changes():
     assert content(record)[1] == {"audit.integrity.value": {"stringValue": "c2ln"}}
 
 
-def test_an_absent_body_is_not_an_empty_one():
-    absent, empty = LogRecord(event_name="e"), LogRecord(event_name="e", body=AnyValue())
+def test_a_body_without_content_is_an_absent_one_and_an_empty_string_is_not():
+    absent, without = LogRecord(event_name="e"), LogRecord(event_name="e", body=AnyValue())
     assert b"body" not in canonical_form(absent)
-    assert b'"body":{}' in canonical_form(empty)
+    assert canonical_form(without) == canonical_form(absent)
+    assert b'"body":{"stringValue":""}' in canonical_form(LogRecord(event_name="e", body=to_value("")))
 
 
 def test_the_order_of_attributes_does_not_matter_and_the_last_of_two_counts():

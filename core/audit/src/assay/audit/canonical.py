@@ -50,7 +50,8 @@ def content(record: LogRecord) -> tuple[Content, Content]:
         "observedTimeUnixNano": str(record.observed_time_unix_nano),
         "timeUnixNano": str(record.time_unix_nano),
     }
-    if record.HasField("body"):
+    # A Collector cannot keep an absent body: it sends one without content.
+    if record.body.WhichOneof("value") is not None:
         result["body"] = _wrap(record.body, DEPTH)
     if trace_id := record.trace_id:
         result["traceId"] = _hex(trace_id, "trace_id", 16)
