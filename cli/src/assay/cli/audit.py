@@ -17,6 +17,7 @@ from rich.progress import Progress
 from rich.table import Table
 from rich.text import Text
 
+from assay.cli._audit_flush import flush
 from assay.cli._messages import safe
 from assay.endpoints import printable, printable_json
 from assay.exporters.audit import (
@@ -108,6 +109,9 @@ def command() -> None:
     Example:
       assay audit verify --db audit/log.db --key audit/verifier.key
     """
+
+
+command.add_command(flush)
 
 
 @command.command("query")
