@@ -12,11 +12,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import orjson
+import yaml
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from google.protobuf.message import DecodeError
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from pydantic import SecretStr, ValidationError
 
 from assay.audit.canonical import canonical_form
 from assay.audit.errors import RecordError
@@ -33,11 +35,24 @@ from assay.endpoints import (
     without_credentials,
 )
 from assay.exporters.audit import AuditLogError, VerifierKey, open_checkpoint, verify_proof
+from assay.exporters.audit._batch import SINGLE_BYTES, read_batch
+from assay.exporters.cdevents import parse as parse_event
+from assay.exporters.cdevents._exporter import Settings as CDEventsSettings
+from assay.exporters.cdevents._mapping import Mapper, check_source
+from assay.exporters.cdevents._records import SourceRecord, ended_spans, log_events
 from assay.exporters.cdevents._template import ABSENT, fill
 from assay.exporters.cdevents.cloudevents import decode, from_request
 from assay.exporters.cdevents.documents import validate
-from assay.exporters.cdevents.errors import InvalidEvent
-from assay.host import otlp_json
+from assay.exporters.cdevents.errors import CDEventsError, InvalidEvent
+from assay.exporters.metrics._points import read_points
+from assay.host import Batch, ConfigError, LimitSettings, load_config, otlp_json
+from assay.host._authentication import Authentication
+from assay.host._decoding import REQUEST_TYPES, RequestBody
+from assay.host._decoding import decode as decode_request
+from assay.host._grpc_connections import parse_peer
+from assay.host._refusal import Refusal, Undecodable
+from assay.host._settings import AuthSettings
+from assay.semconv import CATALOGUE
 from assay.semconv.registry import RegistryError, load
 from assay.telemetry import redaction
 from assay.telemetry.correlation import extract, is_correlation_id
@@ -47,6 +62,9 @@ KEY = VerifierKey(
     "fuzz.test/log", Ed25519PrivateKey.from_private_bytes(b"\1" * 32).public_key().public_bytes_raw()
 )
 DEPTH = 32
+LIMITS = LimitSettings(body_bytes=1 << 20, buffered_bytes=1 << 21, messages=1000, depth=DEPTH)
+TOKEN = "the-only-token"
+AUTHENTICATION = Authentication(AuthSettings(bearer=SecretStr(TOKEN)))
 PASSES = 10
 
 
@@ -75,6 +93,50 @@ def otlp_json_(data: bytes) -> None:
             assert again.SerializeToString(deterministic=True) == request.SerializeToString(
                 deterministic=True
             )
+
+
+def host_request(data: bytes) -> None:
+    """Decode a request's body as the host does; the first byte selects its signal and its form."""
+    selector, body = (data[0] if data else 0), data[1:]
+    signal = tuple(REQUEST_TYPES)[selector & 3]
+    received = RequestBody(signal, body, "json" if selector & 4 else "protobuf", gzip=bool(selector & 8))
+    try:
+        request, payload = decode_request(received, LIMITS)
+    except Undecodable as error:
+        refusal = error
+    else:
+        refusal = None
+    if refusal is not None:
+        assert refusal.status in {400, 413}
+        assert refusal.payload == body
+        assert len(refusal.reason) < 1000
+        return
+    assert len(payload) <= LIMITS.body_bytes
+    if isinstance(request, ExportMetricsServiceRequest):
+        list(read_points(request))
+    elif isinstance(request, ExportLogsServiceRequest):
+        list(log_events(request, 1))
+    else:
+        list(ended_spans(request))
+
+
+def audit_batch(data: bytes) -> None:
+    """Read a batch as the audit sink does: each record is stored or named, and quarantine stays bounded."""
+    request = ExportLogsServiceRequest()
+    try:
+        request.ParseFromString(data)
+    except DecodeError as error:
+        batch = Batch("audit", None, data, "protobuf", "collector", 1, str(error))
+    else:
+        batch = Batch("audit", request, data, "protobuf", "collector", 1)
+    entries = read_batch(batch, record_bytes=1 << 16, batch_bytes=1 << 18)
+    quarantined = entries.quarantine()
+    if entries.unreadable:
+        assert [entry.payload for entry in quarantined] == [data]
+    else:
+        records = sum(len(scope.log_records) for part in request.resource_logs for scope in part.scope_logs)
+        assert len(entries.rows) + entries.invalid_count == records
+    assert sum(len(entry.payload) for entry in quarantined) <= len(data) + SINGLE_BYTES
 
 
 def note(data: bytes) -> None:
@@ -115,9 +177,53 @@ def registry(data: bytes) -> None:
             load(path)
 
 
+def cdevents_settings(data: bytes) -> None:
+    """Validate the settings of the CDEvents exporter, and map a record with its source."""
+    try:
+        document = yaml.safe_load(data)
+    except (yaml.YAMLError, ValueError, RecursionError):
+        return
+    with contextlib.suppress(ValidationError, CDEventsError):
+        settings = CDEventsSettings.model_validate(document)
+        _map(Mapper(CATALOGUE, source=check_source(settings.source), draft_types=settings.draft_types))
+
+
+def cdevents_rules(data: bytes) -> None:
+    """Load a registry file with rules, and map its events."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "fuzz.yaml")
+        path.write_bytes(data)
+        with contextlib.suppress(RegistryError, CDEventsError):
+            _map(Mapper(load(path), source="/x", draft_types=True))
+
+
+def _map(mapper: Mapper) -> None:
+    attributes = {"a": "x", "b.c": 1, "service.name": "s"}
+    for name in {*mapper._events, *mapper._spans}:
+        for span in (False, True):
+            for event in mapper.events(SourceRecord(name, attributes, attributes, 1, 2, span=span)):
+                with contextlib.suppress(InvalidEvent):
+                    parse_event(event.document)
+
+
+def host_config(data: bytes) -> None:
+    """Load the host's configuration file, without references to files."""
+    if b"file:" in data:
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "fuzz.yaml")
+        path.write_bytes(data)
+        with contextlib.suppress(ConfigError):
+            load_config(path)
+
+
 def headers(data: bytes) -> None:
-    """Parse what stands in headers and settings."""
+    """Parse the texts of headers and settings."""
     text = data.decode("utf-8", "surrogateescape")
+    with contextlib.suppress(Refusal):
+        AUTHENTICATION.authenticate(text)
+        assert text.partition(" ")[2].strip() == TOKEN
+    assert parse_peer(text).machine is not None
     seconds = retry_after(text)
     assert seconds is None or seconds >= 0
     for check in (check_http_url, check_confidential, check_no_credentials, check_token, parse_address):
@@ -153,6 +259,9 @@ def cloudevent(data: bytes) -> None:
 TARGETS: dict[str, Callable[[bytes], None]] = {
     "otlp_protobuf": otlp_protobuf,
     "otlp_json": otlp_json_,
+    "host_request": host_request,
+    "host_config": host_config,
+    "audit_batch": audit_batch,
     "note": note,
     "proof": proof,
     "template": template,
@@ -160,4 +269,6 @@ TARGETS: dict[str, Callable[[bytes], None]] = {
     "headers": headers,
     "redact": redact,
     "cloudevent": cloudevent,
+    "cdevents_settings": cdevents_settings,
+    "cdevents_rules": cdevents_rules,
 }

@@ -27,19 +27,23 @@ class Peer(NamedTuple):
     @classmethod
     def parse(cls, host: str, port: int) -> Peer:
         """Return the peer with its address in one form; an IPv4 address in IPv6 form becomes IPv4."""
-        try:
-            address = ipaddress.ip_address(host.partition("%")[0])
-        except ValueError:
-            return cls(host, port)
+        address = _ip_address(host)
         mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
-        return cls(str(mapped or address), port)
+        return cls(str(mapped or address or host), port)
 
     @property
     def machine(self) -> str:
         """The part of the address that a machine does not choose: IPv4 all of it, IPv6 its first 64 bits."""
-        if ":" not in self.address:
-            return self.address
-        return str(ipaddress.IPv6Network((self.address, 64), strict=False))
+        if isinstance(address := _ip_address(self.address), ipaddress.IPv6Address):
+            return str(ipaddress.IPv6Network((address, 64), strict=False))
+        return self.address
+
+
+def _ip_address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    try:
+        return ipaddress.ip_address(host.partition("%")[0])
+    except ValueError:  # a socket that is not of the Internet protocols
+        return None
 
 
 @dataclass
