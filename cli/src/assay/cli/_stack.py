@@ -28,6 +28,7 @@ from assay.cli._folder import Folder
 from assay.cli._free_ports import is_free
 from assay.cli._loopback import answers
 from assay.cli._tokens import Tokens, load_or_create_tokens
+from assay.host.private_files import private_folder
 
 HOST_START_SECONDS = 30
 HOST_STOP_SECONDS = 30
@@ -83,8 +84,8 @@ class Stack:
             CollectorStartError: The Collector did not start.
         """
         self._require_free_ports()
-        self.folder.audit.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self.folder.state.mkdir(mode=0o700, parents=True, exist_ok=True)
+        private_folder(self.folder.audit)
+        private_folder(self.folder.state)
         self.folder.host_config.write_text(
             yaml.safe_dump(self._host_config(), sort_keys=False), encoding="utf-8"
         )

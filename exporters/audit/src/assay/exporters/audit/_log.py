@@ -8,7 +8,6 @@ only what is on disk, and keeps the checkpoint before the log stores it.
 from __future__ import annotations
 
 import logging
-import os
 import socket
 import sqlite3
 import threading
@@ -36,6 +35,7 @@ from assay.exporters.audit._receipts import stored_receipt
 from assay.exporters.audit._signer import Signer, read_note, require_extends
 from assay.exporters.audit._tree import frontier
 from assay.exporters.audit._writer_lock import writer_lock
+from assay.host.private_files import private_database, private_folder
 
 logger = logging.getLogger(__name__)
 
@@ -342,8 +342,8 @@ class Log:
 
 
 def _open(database: Path) -> sqlite3.Connection:
-    # SQLite would create it readable by all. Its other files get the mode of this one.
-    os.close(os.open(database, os.O_RDWR | os.O_CREAT, 0o600))
+    private_folder(database.parent)
+    private_database(database)
     connection = sqlite3.connect(database, isolation_level=None, check_same_thread=False, timeout=10)
     try:
         connection.execute(f"PRAGMA page_size = {_schema.PAGE_BYTES}")  # has an effect in a new file only

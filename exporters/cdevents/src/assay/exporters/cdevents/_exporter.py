@@ -90,7 +90,7 @@ class CDEventsExporter:
             catalogue, source=check_source(settings.source), draft_types=settings.draft_types
         )
         try:
-            settings.outbox.parent.mkdir(parents=True, exist_ok=True)
+            settings.outbox.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._outbox = DeliveryOutbox(settings.outbox)
         except (OSError, sqlite3.Error) as error:
             raise CDEventsError(f"cannot open the outbox {settings.outbox}: {error}") from error

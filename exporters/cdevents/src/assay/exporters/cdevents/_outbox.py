@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from assay.exporters.cdevents._clock import now as clock
+from assay.host.private_files import private_database
 
 State = Literal["pending", "sent", "dead"]
 _LATEST_DUE = 60.0
@@ -105,12 +106,14 @@ class DeliveryOutbox:
         path: The file; its folder must exist.
 
     Raises:
+        OSError: Another user owns the file, or it cannot be created.
         sqlite3.Error: The file cannot be opened or is not a database. Every method raises it too when the
             disk is full or fails; that call then changes nothing.
     """
 
     def __init__(self, path: Path) -> None:
         self._lock = threading.Lock()
+        private_database(path)
         self._db = sqlite3.connect(path, check_same_thread=False, isolation_level=None, timeout=30)
         try:
             self._db.execute("PRAGMA journal_mode = WAL")

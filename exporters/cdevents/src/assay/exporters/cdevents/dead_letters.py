@@ -30,5 +30,5 @@ def replay(outbox: Path, *, sink: str | None = None) -> int:
     try:
         with closing(DeliveryOutbox(outbox)) as box:
             return box.revive(sink)
-    except sqlite3.Error as error:
+    except (OSError, sqlite3.Error) as error:
         raise CDEventsError(f"{outbox}: the outbox cannot be changed: {error}") from error

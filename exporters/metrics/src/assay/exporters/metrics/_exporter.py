@@ -98,7 +98,7 @@ class MetricsExporter:
             zero_seconds=settings.zero_seconds,
         )
         try:
-            settings.database.parent.mkdir(parents=True, exist_ok=True)
+            settings.database.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         except OSError as error:
             raise StoreError(f"cannot create the folder of {settings.database}: {error}") from error
         self._store = SeriesStore(settings.database, limits)

@@ -20,6 +20,7 @@ from assay.exporters.metrics._points import Family, Labels, Point, Vector
 from assay.exporters.metrics._processes import Process, Stream, load
 from assay.exporters.metrics._series import Series, plus
 from assay.exporters.metrics.errors import StoreError
+from assay.host.private_files import private_database
 
 Refused: TypeAlias = Literal["limit", "conflict"]
 SEEN_SECONDS = 3600.0
@@ -97,6 +98,7 @@ class SeriesStore:
         self._lock = threading.Lock()
         self._opened = monotonic()
         try:
+            private_database(path)
             self._db = sqlite3.connect(path, check_same_thread=False, isolation_level=None, timeout=5)
             try:
                 # The lock is held until the file is closed: two hosts with one file would each show a part.
@@ -113,6 +115,8 @@ class SeriesStore:
             raise StoreError(
                 f"cannot open the database {path}: {error}; one exporter can use a file at a time"
             ) from error
+        except OSError as error:
+            raise StoreError(f"cannot open the database: {error}") from error
 
     def add(self, points: Iterable[Point], *, now: float | None = None) -> Mapping[Refused, int]:
         """Add points on disk, all or none, and return how many were refused.
