@@ -2,10 +2,14 @@
 
 import pytest
 
+from assay.cli._comparison import read_recorded
+from assay.cli._comparison.facts import SPAN
+
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
 
 STATUSES = {
     "plain": "SUCCESS",
+    "downstream": "SUCCESS",
     "all_of_several": "SUCCESS",
     "one_of_several": "SUCCESS",
     "half": "FAILURE",
@@ -27,7 +31,7 @@ STATUSES = {
 }
 """The jobs, and how Dagster ends them."""
 SPAWNED = ("plain", "half")
-FORKED = ("range", "pipes_child", "dynamic", "retried", "failed", "checks")
+FORKED = ("downstream", "range", "pipes_child", "dynamic", "retried", "failed", "checks")
 """The jobs that also run in child processes; a spawned one takes seconds to start."""
 
 
@@ -66,3 +70,9 @@ def test_run_in_child_processes_arrives_as_dagster_recorded_it(in_children, job)
 
 def test_runs_in_child_processes_arrive_as_dagster_recorded_them(in_children):
     in_children.check()
+
+
+def test_comparison_covers_links_within_and_between_runs(in_children):
+    facts = read_recorded(in_children.instance, {"downstream", "dynamic", "retried"})[SPAN]
+    linked = {fact.detail.split(" of ")[0] for fact in facts if fact.kind == "link"}
+    assert {"flaky retry_of ", "add input double[part_2]", "made_from orders"} <= linked

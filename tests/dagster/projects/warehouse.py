@@ -364,6 +364,7 @@ def gate_of_automation() -> int:
 
 JOBS = [
     _job("plain", "orders", "revenue", executor_def=multi_or_in_process_executor),
+    _job("downstream", "revenue"),
     _job("all_of_several", "customers", "invoices", "payments"),
     _job("one_of_several", "invoices"),
     _job("half", "first", "second", "third"),

@@ -122,7 +122,10 @@ def _spans(folder: Folder) -> Iterator[Fact]:
             run = _text(found, keys.FLOWSTONE_RUN_ID)
             if run:
                 traces.setdefault(run, set()).add(span["traceId"])
-            yield from _span(otlp_lines.span_event(span).removeprefix(PREFIX), span, found)
+            event = otlp_lines.span_event(span).removeprefix(PREFIX)
+            yield from _span(event, span, found)
+            for link in span.get("links", ()):
+                yield from _link(event, found, otlp_lines.attributes(link))
     for run, of_run in traces.items():
         yield Fact("trace", run, detail=f"{len(of_run)} of the run")
 
@@ -145,6 +148,18 @@ def _span(event: str, span: Mapping[str, Any], found: Mapping[str, Any]) -> Iter
     elif event in {"io.load", "io.store"}:
         run = run or _text(found, keys.ASSAY_CORRELATION_ID)
         yield Fact(event, run, detail="failed" if failed else _text(found, keys.FLOWSTONE_IO_MANAGER))
+
+
+def _link(event: str, found: Mapping[str, Any], link: Mapping[str, Any]) -> Iterator[Fact]:
+    """Yield a link of a step or a materialization; not to a partition, or to a step of another run."""
+    run, linked_run = _text(found, keys.FLOWSTONE_RUN_ID), _text(link, keys.FLOWSTONE_RUN_ID)
+    relation, linked = _text(link, keys.FLOWSTONE_RELATION), _text(link, keys.FLOWSTONE_STEP_KEY)
+    if event == "step" and linked_run in {"", run}:
+        yield Fact("link", run, detail=f"{_text(found, keys.FLOWSTONE_STEP_KEY)} {relation} {linked}")
+    elif event == "materialization" and keys.FLOWSTONE_PARTITION not in link:
+        asset, partition = _text(found, keys.FLOWSTONE_ASSET), _text(found, keys.FLOWSTONE_PARTITION)
+        linked = f"{_text(link, keys.FLOWSTONE_ASSET)} of {linked_run}"
+        yield Fact("link", run, asset, partition, f"{relation} {linked}")
 
 
 def _audit_records(folder: Folder) -> Iterator[Fact]:

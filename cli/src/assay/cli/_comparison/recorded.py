@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from assay.cli._comparison.facts import AUDIT, CDEVENT, LOG, SERIES, SPAN, Fact, Facts
+from assay.cli._comparison.recorded_links import links
 
 if TYPE_CHECKING:
     from dagster import DagsterEvent, DagsterInstance, DagsterRun
@@ -44,6 +45,9 @@ PIPES_FAILED = "[pipes] external process pipes closed with exception"
 class Attempt:
     """One attempt at a step.
 
+    Args:
+        pid: The process that started it.
+
     Attributes:
         made: The asset partitions that it materialized.
         observed: The assets that it observed.
@@ -51,17 +55,21 @@ class Attempt:
         end: The bus event's phase that ends what it did not make: `skipped`, `exception` or `canceled`; empty
             while it runs.
         is_tried_again: Whether Dagster retries the step.
+        is_recorded: Whether the step's own process recorded its end: the spans of a killed process are lost.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, pid: int | None) -> None:
+        self.pid = pid
         self.made: set[tuple[str, str]] = set()
         self.observed: set[str] = set()
         self.evaluated: set[tuple[str, str]] = set()
         self.end = ""
         self.is_tried_again = False
+        self.is_recorded = False
 
     def finish(self, event: DagsterEvent) -> None:
         """Take the end of the step, unless the run ended before."""
+        self.is_recorded = self.pid == event.pid
         if self.end:
             return
         if event.event_type_value == SUCCEEDED:
@@ -108,7 +116,7 @@ class RunRecord:
         elif kind in ENDS and not self.end:
             self._end(ENDS[kind])
         elif kind in STARTS:
-            self.attempts.setdefault(step, []).append(Attempt())
+            self.attempts.setdefault(step, []).append(Attempt(event.pid))
         elif step in self.attempts:
             self._continue(self.attempts[step][-1], event)
 
@@ -151,6 +159,8 @@ def read_recorded(instance: DagsterInstance, jobs: set[str] | None = None) -> Fa
             for read_part in (_run, _assets, _checks, _transfers, _lines):
                 for signal, fact in read_part(record):
                     facts.add(signal, fact)
+            for fact in links(record, run, instance):
+                facts.add(SPAN, fact)
     for signal, fact in _ticks(instance):
         if jobs is None or fact.run in read:
             facts.add(signal, fact)

@@ -14,8 +14,9 @@ def name_the_owner(span, step_context):
 DagsterInstrumentor().instrument(materialization_request_hook=name_the_owner)
 ```
 
-Dagster's own behaviour does not change: its results, exceptions and event log stay the same, and an error in
-the instrumentation does not reach it.
+Dagster's own behaviour does not change: its results, exceptions and event log stay the same, except that runs
+and the events of steps have tags with their trace context. An error in the instrumentation does not reach
+Dagster.
 """
 
 from opentelemetry.instrumentation.flowstone.dagster._instrumentor import DagsterInstrumentor

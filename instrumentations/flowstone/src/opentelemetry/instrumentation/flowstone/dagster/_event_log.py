@@ -19,6 +19,9 @@ NOT_ALWAYS_STORED = "ASSET_FAILED_TO_MATERIALIZE"
 """Dagster drops this event if its storage cannot store it."""
 NS_PER_SECOND = 1_000_000_000
 
+Mark: TypeAlias = Callable[[Any], object]
+"""Adds to an `EventLogEntry` that is about to be stored."""
+
 
 @dataclass(frozen=True, slots=True)
 class Stored:
@@ -71,20 +74,24 @@ class EventLog:
 
     Args:
         reports: The reports, by the type of event. An exception of a report is logged and does not propagate.
+        marks: What is called with an event before it is stored, by the type of event.
     """
 
-    def __init__(self, reports: Mapping[str, Report]) -> None:
+    def __init__(self, reports: Mapping[str, Report], marks: Mapping[str, Mark]) -> None:
         self._reports = {kind: guarded(report) for kind, report in reports.items()}
+        self._marks = {kind: guarded(mark) for kind, mark in marks.items()}
 
     def store(self, call: Call) -> Foreign:
         """Wrap `DagsterInstance.handle_new_event`, which stores an event, or a batch when it is complete."""
         # By hand: the lookup of arguments by name would cost more than the rest, at each event.
         entry = call.args[0] if call.args else call.kwargs["event"]
+        event = entry.dagster_event
+        kind = "" if event is None else event.event_type_value
+        if kind in self._marks:
+            self._marks[kind](entry)
         batch = call.kwargs.get("batch_metadata")
         if batch is not None:
             return self._store_batched(call, entry, batch)
-        event = entry.dagster_event
-        kind = "" if event is None else event.event_type_value
         report = self._reports.get(kind)
         if report is None:
             return call()

@@ -12,15 +12,18 @@ from time import monotonic_ns
 from typing import Any
 
 from opentelemetry import context as otel_context
+from opentelemetry import trace
 from opentelemetry.instrumentation.flowstone._metadata import described
 from opentelemetry.instrumentation.flowstone.dagster._details import definition_of, details_of
 from opentelemetry.instrumentation.flowstone.dagster._event_log import (
     NS_PER_SECOND,
     RUN_CANCELED,
+    Mark,
     Report,
     Stored,
 )
 from opentelemetry.instrumentation.flowstone.dagster._failures import Failure, failure_of, failure_of_event
+from opentelemetry.instrumentation.flowstone.dagster._links import SpanContexts
 from opentelemetry.instrumentation.flowstone.dagster._names import asset_name
 from opentelemetry.instrumentation.flowstone.dagster._plan import (
     MATERIALIZED,
@@ -30,6 +33,7 @@ from opentelemetry.instrumentation.flowstone.dagster._plan import (
     planned_by,
     unfinished,
 )
+from opentelemetry.instrumentation.flowstone.dagster._trace import mark
 from opentelemetry.instrumentation.flowstone.errors import error as emit_error
 from opentelemetry.instrumentation.flowstone.materializations import materialization_retry
 
@@ -47,6 +51,7 @@ class Step:
     Args:
         context: Dagster's step context.
         hooks: The user's hooks.
+        links: Links of its span.
 
     Attributes:
         sizes: Bytes that its IO managers have stored, by asset.
@@ -55,10 +60,11 @@ class Step:
         kind: What it makes: `asset`, `observation`, `check` or `op`.
         planned: What it is planned to materialize.
         open: The spans of what it is materializing, and has not materialized.
+        recorded: OpenTelemetry's spans: its own under None, and those of what it materializes.
         unchecked: Asset and name of the checks that a step of checks is planned to evaluate and has not.
     """
 
-    def __init__(self, context: Foreign, hooks: Hooks) -> None:
+    def __init__(self, context: Foreign, hooks: Hooks, links: list[trace.Link] | None) -> None:
         step = context.step
         self.context = context
         self.run_id: str = context.run_id
@@ -72,6 +78,7 @@ class Step:
         self.kind = kind_of(step)
         self.planned: list[Target] = []
         self.open: dict[Target, Span] = {}
+        self.recorded: dict[Target | None, trace.Span] = {}
         self.unchecked: set[tuple[str, str]] = set()
         self.outcome = ""
         self._began = monotonic_ns()
@@ -86,6 +93,7 @@ class Step:
                     step_kind=self.kind,
                     mapping_key=self.mapping_key,
                     retry_number=self.attempt - 1,
+                    links=links or None,
                 ),
             ),
             context,
@@ -95,7 +103,9 @@ class Step:
 
     def enter(self) -> None:
         """Start the span."""
+        outside = trace.get_current_span()
         self._operation.__enter__()
+        self._record(None, outside)
         if self.kind == "asset":
             self.planned = planned_by(self.context)
         elif self.kind == "check":
@@ -117,12 +127,18 @@ class Step:
 
     def start(self) -> None:
         """Start the spans of what it is planned to materialize; the step's own span stays current."""
-        inside = otel_context.get_current()
+        inside, current = otel_context.get_current(), trace.get_current_span()
         for target in self.planned:
             started = span("flowstone.materialization", **_describe(self.run_id, self.key, target))
             started.__enter__()
+            self._record(target, current)
             otel_context.attach(inside)
             self.open[target] = started
+
+    def _record(self, target: Target | None, outside: trace.Span) -> None:
+        started = trace.get_current_span()
+        if started is not outside:  # else the bridge makes no span of the event
+            self.recorded[target] = started
 
     def duration(self) -> int:
         """Return the time since its start, in ns."""
@@ -140,6 +156,11 @@ class Steps:
         self._hooks = hooks
         self._running: dict[int, Step] = {}
         self._by_key: dict[tuple[str, str], Step] = {}
+        self._contexts = SpanContexts()
+
+    def marks(self) -> Mapping[str, Mark]:
+        """Return what marks the events of steps with the contexts of their spans, by the type of event."""
+        return dict.fromkeys((STARTED, RESTARTED, MATERIALIZED), self._mark)
 
     def reports(self) -> Mapping[str, Report]:
         """Return the reports of the events that concern steps, by the type of event."""
@@ -163,7 +184,7 @@ class Steps:
     def sequence(self, call: Call) -> Foreign:
         """Wrap Dagster's `dagster_event_sequence_for_step`, which stores the step's events."""
         context = call.argument("step_context")
-        step = Step(context, self._hooks)
+        step = Step(context, self._hooks, guarded(self._contexts.links_of_step)(context))
         return self._followed(call(), context, step)
 
     def compute(self, call: Call) -> Foreign:
@@ -194,6 +215,8 @@ class Steps:
         place = (step.run_id, step.key)
         self._running[id(context)] = self._by_key[place] = step
         guarded(step.enter)()
+        if None in step.recorded:
+            self._contexts.remember_step(*place, step.recorded[None])
         try:
             yield from generator
         finally:
@@ -216,6 +239,18 @@ class Steps:
         if step is not None:
             step.failure = failure_of(error, context)
 
+    def _mark(self, entry: Foreign) -> None:
+        event = entry.dagster_event
+        step = self.running(entry.run_id, event.step_key)
+        if step is None:
+            return
+        target = None
+        if event.event_type_value == MATERIALIZED:
+            target = asset_name(event.asset_key), event.partition
+        recorded = step.recorded.get(target) or step.recorded.get(None)
+        if recorded is not None:
+            mark(event, recorded)
+
     def _report_start(self, stored: Stored) -> None:
         step = self.running(stored.run_id, stored.step_key)
         if step is not None:
@@ -225,22 +260,31 @@ class Steps:
         step = self.running(stored.run_id, stored.step_key)
         key = stored.event.asset_key
         target = asset_name(key), stored.event.partition
-        details = details_of(stored.event.event_specific_data.materialization)
+        materialization = stored.event.event_specific_data.materialization
+        details = details_of(materialization)
         measurements: dict[str, int] = {}
+        links: list[trace.Link] | None = None
         if step is not None:
+            links = guarded(self._contexts.links_of_materialization)(step.context, materialization)
             if target[0] in step.sizes:
                 measurements["result_size"] = step.sizes[target[0]]
             details.update(definition_of(step.context, key), mapping_key=step.mapping_key)
             details["retry_number"] = step.attempt - 1
         made = step.open.pop(target, None) if step is not None else None
-        if made is not None:
+        if step is not None and made is not None:
+            recorded = step.recorded.get(target)
+            if recorded is not None:
+                self._contexts.remember_materialization(stored.run_id, target, recorded)
+                for link in links or ():
+                    recorded.add_link(link.context, link.attributes)
             made.metadata.update(described(**details))
             made.measurements.update(measurements)
             made.__exit__(None, None, None)
             return
         if step is not None:  # it was not planned
             measurements["duration"] = step.duration()
-        metadata = described(**_describe(stored.run_id, stored.step_key, target), **details)
+        described_target = _describe(stored.run_id, stored.step_key, target)
+        metadata = described(**described_target, links=links or None, **details)
         execute("flowstone.materialization.stop", measurements, metadata)
 
     def _report_success(self, stored: Stored) -> None:

@@ -18,9 +18,12 @@ from opentelemetry.context import Context
 from opentelemetry.propagators.composite import CompositePropagator
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
-from assay.instrumentation import Foreign
+from assay.instrumentation import Foreign, guarded
+from assay.semconv import attributes as keys
 
 PARENT_TAG = "traceparent"
+REEXECUTION_OF = "reexecution_of"
+"""Value of a link's attribute `flowstone.relation`."""
 TAGS = (PARENT_TAG, "tracestate", "baggage")
 # Always W3C's formats: the processes of a run need not agree on a propagator for requests to others.
 _propagator = CompositePropagator([TraceContextTextMapPropagator(), W3CBaggagePropagator()])
@@ -64,14 +67,29 @@ def joined(tags: Mapping[str, str]) -> Generator[None]:
         otel_context.detach(token)
 
 
+def context_in(tags: Mapping[str, str] | None) -> trace.SpanContext | None:
+    """Return the span context in the tags of a run or of an event; None if they have none."""
+    if not tags or PARENT_TAG not in tags:
+        return None
+    carrier: dict[str, Any] = {key: tags[key] for key in TAGS if key in tags}
+    found = trace.get_current_span(_trace_only.extract(carrier, Context())).get_span_context()
+    return found if found.is_valid else None
+
+
+@guarded
+def mark(event: Foreign, span: trace.Span) -> None:
+    """Add a span's context to the tags of a Dagster event that has not been stored yet."""
+    _trace_only.inject(event.logging_tags, trace.set_span_in_context(span, Context()))
+
+
 def links_to(dagster_run: Foreign) -> list[trace.Link]:
     """Return the link to the trace of an earlier run; empty if there is none, or it has no trace.
 
     Args:
         dagster_run: The earlier run, or None.
     """
-    if dagster_run is None or PARENT_TAG not in dagster_run.tags:
+    linked = None if dagster_run is None else context_in(dagster_run.tags)
+    if linked is None:
         return []
-    carrier: dict[str, Any] = {key: dagster_run.tags[key] for key in TAGS if key in dagster_run.tags}
-    linked = trace.get_current_span(_trace_only.extract(carrier, Context())).get_span_context()
-    return [trace.Link(linked)] if linked.is_valid else []
+    described = {keys.FLOWSTONE_RELATION: REEXECUTION_OF, keys.FLOWSTONE_RUN_ID: dagster_run.run_id}
+    return [trace.Link(linked, described)]

@@ -109,7 +109,7 @@ def wire(instrumentor: LibraryInstrumentor, patches: Patches, hooks: Hooks) -> N
     runs = _runs.Runs(hooks, steps)
     checks, ticks = _checks.Checks(steps), _automation.Ticks()
     events = _event_log.EventLog(
-        {**runs.reports(), **steps.reports(), **checks.reports(), **_other_events.reports()}
+        {**runs.reports(), **steps.reports(), **checks.reports(), **_other_events.reports()}, steps.marks()
     )
     patches.wrap(STORE_EVENT, events.store)
     patches.wrap(STEP_SEQUENCE, steps.sequence)
