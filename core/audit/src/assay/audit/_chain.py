@@ -31,12 +31,16 @@ class Chain:
 
     def __init__(self, instance: str, name: str) -> None:
         self._name = name
-        self.begin(instance or str(uuid.uuid4()))
+        self._lock = threading.Lock()
+        self._begin(instance or str(uuid.uuid4()))
         _chains.add(self)
 
-    def begin(self, instance: str) -> None:
-        """Begin with number 1 in a new stream."""
-        self._lock = threading.Lock()
+    def begin_in_child(self) -> None:
+        """Begin a new stream, in a forked child."""
+        self._lock = threading.Lock()  # another thread of the parent may have had the lock
+        self._begin(str(uuid.uuid4()))
+
+    def _begin(self, instance: str) -> None:
         self._stream_id = f"{instance}/{self._name}"
         self._last: AuditReceipt | None = None
         self.number = 0
@@ -68,8 +72,9 @@ class Chain:
 
     def give_up(self, stream_id: str) -> None:
         """Begin a new stream, if the chain is still at this one."""
-        if self._stream_id == stream_id:
-            self.begin(str(uuid.uuid4()))
+        with self._lock:
+            if self._stream_id == stream_id:
+                self._begin(str(uuid.uuid4()))
 
 
 class Link:
@@ -92,7 +97,7 @@ class Link:
 
 def _begin_again() -> None:
     for chain in list(_chains):
-        chain.begin(str(uuid.uuid4()))
+        chain.begin_in_child()
 
 
 if hasattr(os, "register_at_fork"):  # not on Windows
