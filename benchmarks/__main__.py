@@ -14,7 +14,17 @@ from rich.table import Table
 from benchmarks.row import Row
 
 # Each module measures one subject: `run(rounds) -> list[Row]`.
-SUBJECTS = ("bus", "operation", "dagster_run", "dagster_peers", "startup", "ingest", "host", "delivery")
+SUBJECTS = (
+    "bus",
+    "operation",
+    "dagster_run",
+    "dagster_peers",
+    "startup",
+    "audit_emit",
+    "ingest",
+    "host",
+    "delivery",
+)
 
 
 def measure(subjects: list[str], rounds: int) -> list[Row]:
