@@ -50,11 +50,15 @@ def test_the_whole_form_of_one_record():
     )
 
 
-def test_empty_members_and_a_body_that_is_not_a_string_are_left_out():
+def test_empty_members_are_left_out():
     assert collector_form(LogRecord()) == b"{}"
     assert collector_form(LogRecord(trace_id=bytes(16), span_id=bytes(8), body=AnyValue())) == b"{}"
-    assert collector_form(LogRecord(body=to_value({"action": "delete"}))) == b"{}"
     assert collector_form(LogRecord(body=to_value(""))) == b'{"body":""}'
+
+
+def test_a_body_that_the_signature_would_not_cover_is_refused():
+    with pytest.raises(RecordError, match="covers a body only if it is a string"):
+        collector_form(LogRecord(body=to_value({"action": "delete"})))
 
 
 def test_neither_severity_nor_flags_are_covered():

@@ -19,6 +19,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cryptography.x509.oid import NameOID
 
 from assay.audit import canonical_form
+from assay.audit.collector_form import collector_form
 from assay.audit.record import to_pairs
 from assay.exporters.audit import KeyFormatError, OpenError, Query, quarantined, query, verify
 from assay.host import Rejected
@@ -79,9 +80,9 @@ def store(tmp_path):
     return write
 
 
-def signed(record, algorithm, *, sign=None, **attributes):
+def signed(record, algorithm, *, sign=None, form=canonical_form, **attributes):
     sign = sign or SIGNERS[algorithm]
-    value = base64.b64encode(sign(canonical_form(record))).decode()
+    value = base64.b64encode(sign(form(record))).decode()
     record.attributes.extend(to_pairs({"audit.integrity.value": value, **attributes}))
     return record
 
@@ -155,6 +156,24 @@ def test_an_unknown_key_or_algorithm_is_rejected(  # noqa: PLR0913, PLR0917  fix
 def test_without_a_trust_store_a_signed_record_is_rejected(open_sink, record, batch):
     with pytest.raises(Rejected, match="not in the trust store"):
         open_sink().export(of(batch, "EdDSA", signed(record(), "EdDSA")))
+
+
+@pytest.mark.parametrize("algorithm", SIGNERS)
+def test_a_record_that_the_collectors_own_processor_signed_verifies(
+    open_sink, store, record, batch, algorithm
+):
+    sink = open_sink(trust=store())
+    one = signed(record(body="looks good"), algorithm, form=collector_form)
+    assert sink.export(of(batch, algorithm, one)).receipts
+    changed = signed(record(body="looks good"), algorithm, form=collector_form)
+    changed.body.string_value = "looks bad"
+    with pytest.raises(Rejected, match="signature is wrong"):
+        sink.export(of(batch, algorithm, changed))
+    named = signed(
+        record(body="x"), algorithm, form=collector_form, **{"audit.integrity.canonicalization": "jcs"}
+    )
+    with pytest.raises(Rejected, match="signature is wrong"):
+        sink.export(of(batch, algorithm, named))
 
 
 @pytest.mark.parametrize("value", ["", "!!!", "c2ln"])

@@ -4,7 +4,8 @@ The processor (opentelemetry-collector-contrib, `processor/signingprocessor`, RE
 encodes by RFC 8785, and has other members than `assay.audit.canonical`:
 
 - `event_name`, `timestamp`, `observed_timestamp`, `trace_id`, `span_id` and `attributes`, each left out if it
-  is empty, and `body` if it is a string, which is not wrapped. Times are decimal strings.
+  is empty, and `body`, a string that is not wrapped. Times are decimal strings. A body of another type is not
+  covered, so anybody could change it: such a record has no form here.
 - Scalar attributes are wrapped by type, and integers are always strings. Lists and maps are not wrapped.
 
 A record that it has signed has neither `audit.integrity.signer` nor `audit.integrity.canonicalization`.
@@ -28,7 +29,7 @@ def collector_form(record: LogRecord) -> bytes:
     """Return the bytes that the Collector's `signing` processor signs.
 
     Raises:
-        RecordError: A value is nested too deeply, or is a number without a form in JSON.
+        RecordError: The body is not a string, a value is nested too deeply, or a number has no form in JSON.
     """
     members: dict[str, Any] = {
         "event_name": record.event_name,
@@ -41,8 +42,11 @@ def collector_form(record: LogRecord) -> bytes:
         ),
     }
     present = {name: value for name, value in members.items() if value}
-    if record.body.WhichOneof("value") == "string_value":
+    kind = record.body.WhichOneof("value")
+    if kind == "string_value":
         present["body"] = record.body.string_value
+    elif kind is not None:
+        raise RecordError("the Collector's signature covers a body only if it is a string")
     return encode(present)
 
 

@@ -16,7 +16,7 @@ from assay.audit.errors import RecordError
 from assay.audit.record import check, deviations
 from assay.exporters.audit._entry import QuarantineEntry, Row, columns, record_leaf, timestamp
 from assay.exporters.audit._tree import leaf_hash
-from assay.exporters.audit._trust import TrustStore
+from assay.exporters.audit._trust import SignedRecord, TrustStore
 from assay.host import Batch
 from assay.semconv import attributes as keys
 
@@ -244,7 +244,9 @@ def _row(record: LogRecord, context: _Context) -> Row:
     _check_observed(record.observed_time_unix_nano, context)
     canonical = encode(members)
     sink_time = context.sink_time
-    status = context.rules.trust.verify(canonical, integrity, context.resource, sink_time)
+    status = context.rules.trust.verify(
+        SignedRecord(canonical, record), integrity, context.resource, sink_time
+    )
     leaf = record_leaf(canonical, integrity, context.encoded, sink_time, status)
     if len(leaf) > context.rules.record_bytes:
         raise RecordError(

@@ -20,6 +20,7 @@ import binascii
 import datetime as dt
 import hashlib
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -29,8 +30,10 @@ import yaml
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.serialization import Encoding, load_pem_public_key
+from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord
 
 from assay.audit.canonical import Content, unwrap
+from assay.audit.collector_form import collector_form
 from assay.audit.errors import RecordError
 from assay.exporters.audit._algorithms import ALGORITHMS, Key, fits
 from assay.exporters.audit._errors import KeyFormatError, OpenError, shortened
@@ -55,6 +58,27 @@ class _KeyEntry(pydantic.BaseModel, extra="forbid"):
 class _File(pydantic.BaseModel, extra="forbid"):
     required: bool = False
     keys: list[_KeyEntry] = []
+
+
+@dataclass(frozen=True, slots=True)
+class SignedRecord:
+    """A record, with its canonical form, which every record of the sink has.
+
+    Args:
+        canonical: The form `jcs`.
+        record: The record. The Collector's own `signing` processor signs another form, and does not name it.
+    """
+
+    canonical: bytes
+    record: LogRecord
+
+    def messages(self, form: object) -> list[bytes]:
+        """Return the bytes that a signature of this form covers; several if the form has no name."""
+        messages = [self.canonical]
+        if form is None:
+            with suppress(RecordError):  # it has no such form
+                messages.append(collector_form(self.record))
+        return messages
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,11 +135,11 @@ class TrustStore:
         except OSError as error:
             raise OpenError(f"{error.filename}: the trust store cannot be read: {error.strerror}") from error
 
-    def verify(self, message: bytes, integrity: Content, resource: Content, at: int) -> str:
+    def verify(self, record: SignedRecord, integrity: Content, resource: Content, at: int) -> str:
         """Verify the signature of a record.
 
         Args:
-            message: Canonical form of the record.
+            record: The record, with the forms that may be signed.
             integrity: The `audit.integrity.*` attributes of the record.
             resource: The attributes of its resource.
             at: Time of the sink, in ns since 1970.
@@ -134,16 +158,14 @@ class TrustStore:
         form = unwrap(integrity.get(keys.AUDIT_INTEGRITY_CANONICALIZATION, {}))
         if form not in _FORMS:
             raise RecordError(f"the canonical form {shortened(form)} of the signature is unknown: use jcs")
+        messages = record.messages(form)
         algorithm = unwrap(resource.get(keys.AUDIT_INTEGRITY_ALGORITHM, {}))
         reference = unwrap(resource.get(keys.AUDIT_INTEGRITY_CERTIFICATE, {}))
         candidates = self._candidates(algorithm, reference, at)
         signature = _decode(value)
         for candidate in candidates:
-            try:
-                ALGORITHMS[candidate.entry.algorithm](candidate.key, signature, message)
-            except InvalidSignature:
-                continue
-            return PASSED
+            if any(_is_signed(candidate, signature, message) for message in messages):
+                return PASSED
         raise RecordError(
             "the signature is wrong: the record was changed after it was signed, or signed by another key"
             f" than {', '.join(candidate.entry.id for candidate in candidates)}"
@@ -171,6 +193,14 @@ class TrustStore:
         if not valid:
             raise RecordError("; ".join(refusals.values()))
         return valid
+
+
+def _is_signed(trusted: _TrustedKey, signature: bytes, message: bytes) -> bool:
+    try:
+        ALGORITHMS[trusted.entry.algorithm](trusted.key, signature, message)
+    except InvalidSignature:
+        return False
+    return True
 
 
 def _decode(value: object) -> bytes:
