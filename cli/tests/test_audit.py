@@ -74,12 +74,32 @@ def test_a_log_verifies_and_a_changed_field_is_named(log):
 def test_a_proof_of_a_record_verifies_and_a_changed_one_does_not(log):
     (found,) = json.loads(run("query", "--db", log / "log.db", "--actor", "alice", "--format", "json").output)
     proof = log / "proof.json"
-    assert run("prove", found["id"], "--db", log / "log.db", "-o", proof).exit_code == 0
+    form = ("--format", "json", "-o", proof)
+    assert run("prove", found["id"], "--db", log / "log.db", *form).exit_code == 0
     done = run("verify-proof", proof, "--key", log / "verifier.key")
     assert (done.exit_code, found["id"] in done.output) == (0, True)
     proof.write_text(proof.read_text().replace("alice", "mallory"))
     done = run("verify-proof", proof, "--key", log / "verifier.key")
     assert (done.exit_code, found["id"] in done.output) == (1, True)
+
+
+def test_a_quarantine_entry_is_proven_by_its_leaf(log):
+    (entry,) = json.loads(run("quarantine", "--db", log / "log.db", "--format", "json").output)
+    proof = log / "entry.tlog-proof"
+    assert run("prove", "--db", log / "log.db", "--leaf", entry["leaf_index"], "-o", proof).exit_code == 0
+    done = run("verify-proof", proof, "--key", log / "verifier.key")
+    assert (done.exit_code, "proven: quarantine entry" in done.output) == (0, True)
+    for wrong in (("--leaf", 1, entry["record_id"]), ()):
+        assert run("prove", "--db", log / "log.db", *wrong).exit_code == 2
+
+
+def test_tiles_and_a_consistency_proof_are_written(log):
+    assert run("export", "--db", log / "log.db", "--tiles", log / "tiles").exit_code == 0
+    assert (log / "tiles" / "checkpoint").read_text() == (log / "checkpoint").read_text()
+    kept = ("consistency", log / "tiles" / "checkpoint", log / "checkpoint")
+    done = run(*kept, "--db", log / "log.db", "--key", log / "verifier.key")
+    assert done.exit_code == 0
+    assert done.output == "old 3\n\n" + (log / "checkpoint").read_text()
 
 
 def test_records_are_printed_in_each_format(log):
@@ -133,9 +153,7 @@ def test_quarantine_is_listed_and_a_payload_is_written(log):
     assert part.scope_logs[0].log_records[0].event_name == "order.paid"
 
 
-@pytest.mark.parametrize(
-    "name", ["query", "verify", "prove", "verify-proof", "checkpoint", "quarantine", "migrate"]
-)
+@pytest.mark.parametrize("name", command.commands)
 def test_every_command_has_an_example(name):
     assert f"assay audit {name}" in run(name, "--help").output
 

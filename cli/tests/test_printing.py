@@ -144,7 +144,7 @@ def test_a_tampered_value_cannot_print_that_the_log_verifies(log, statement):
 def test_a_proof_of_a_hostile_record_prints_nothing_of_it(log):
     records = json.loads(run("query", "--db", log / "log.db", "--format", "json").output)
     (hostile,) = [one["id"] for one in records if one["actor_id"] == HOSTILE]
-    done = run("prove", hostile, "--db", log / "log.db")
+    done = run("prove", hostile, "--db", log / "log.db", "--format", "json")
     assert "pwned" in done.output
     assert steering(done.output) == set()
     proof = log / "proof.json"

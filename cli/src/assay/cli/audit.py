@@ -27,6 +27,8 @@ from assay.exporters.audit import (
     Query,
     VerificationError,
     Verified,
+    consistency,
+    export_tiles,
     load_verifier,
     migrate,
     named,
@@ -230,41 +232,90 @@ def _print_verified(found: Verified, kept: Path | None, *, beside: bool) -> None
 
 @command.command("prove")
 @_db
-@click.argument("record_id")
+@click.argument("record_id", required=False)
+@click.option("--leaf", type=click.IntRange(0, _INTEGER), help="Index of a leaf, instead of an id.")
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["tlog-proof", "json"]),
+    default="tlog-proof",
+    show_default=True,
+    help="C2SP tlog-proof, which other programs verify too, or JSON with the record in plain text.",
+)
 @click.option(
     "--output", "-o", type=click.File("wb"), default="-", help="Output file. Default: standard output."
 )
-def prove_command(db: Path, record_id: str, output: Any) -> None:  # noqa: ANN401  click.File
-    """Write a proof of one record: the record, its inclusion proof and a signed checkpoint.
+def prove_command(db: Path, record_id: str | None, leaf: int | None, form: Any, output: Any) -> None:  # noqa: ANN401  click's types
+    """Write a proof of a record or quarantine entry: the entry, its inclusion proof, a signed checkpoint.
 
     \b
     Example:
-      assay audit prove 6f1c… --db audit/log.db -o proof.json
+      assay audit prove 6f1c… --db audit/log.db -o record.tlog-proof
     """
+    if (record_id is None) == (leaf is None):
+        raise click.UsageError("give either the id of a record or --leaf")
     with _audit_errors():
-        # Escaped, because the default output is a terminal; the JSON value is the same.
-        output.write(printable_json(prove(db, record_id).decode()).encode())
+        proof = prove(db, record_id if leaf is None else leaf, form)  # pyright: ignore[reportArgumentType]  one is given
+    if form == "json":  # escaped, because the default output is a terminal; the JSON value is the same
+        proof = printable_json(proof.decode()).encode()
+    output.write(proof)
 
 
 @command.command("verify-proof")
 @click.argument("proof", type=click.File("rb"))
 @_key
 def verify_proof_command(proof: Any, key: Path) -> None:  # noqa: ANN401  click.File
-    """Verify a proof; the log's public key suffices.
+    """Verify a proof of either format; the log's public key suffices.
 
     \b
     Example:
-      assay audit verify-proof proof.json --key audit/verifier.key
+      assay audit verify-proof record.tlog-proof --key audit/verifier.key
     """
     with _audit_errors():
         proven = verify_proof(proof.read(), load_verifier(key))
     checkpoint = proven.checkpoint
-    click.echo(
-        printable(
-            f"proven: record {named(proven.record_id)} is in the log {checkpoint.origin}"
-            f" of size {checkpoint.size}"
-        )
-    )
+    entry = "quarantine entry of record" if proven.is_quarantined else "record"
+    place = f"leaf {proven.index} of the log {checkpoint.origin} of size {checkpoint.size}"
+    click.echo(printable(f"proven: {entry} {named(proven.record_id)} is in the log, {place}"))
+
+
+@command.command("consistency")
+@_db
+@_key
+@click.argument("old", type=_File)
+@click.argument("new", type=_File)
+def consistency_command(db: Path, key: Path, old: Path, new: Path) -> None:
+    """Prove that the checkpoint in the file NEW extends that in the file OLD, and print the verified proof.
+
+    The output has the form of a request to a C2SP witness (tlog-witness, add-checkpoint).
+
+    \b
+    Example:
+      assay audit consistency kept/checkpoint audit/checkpoint --db audit/log.db --key audit/verifier.key
+    """
+    with _audit_errors():
+        proof = consistency(db, _read(old), _read(new), load_verifier(key))
+    click.echo(proof, nl=False)
+
+
+@command.command("export")
+@_db
+@click.option(
+    "--tiles",
+    type=click.Path(path_type=Path, file_okay=False),
+    required=True,
+    help="Folder for the tiles; it is created, or completed.",
+)
+def export_command(db: Path, tiles: Path) -> None:
+    """Write the log as C2SP tlog-tiles: static files that any web server can serve and other programs read.
+
+    \b
+    Example:
+      assay audit export --db audit/log.db --tiles public/
+    """
+    with _audit_errors():
+        size = export_tiles(db, tiles)
+    click.echo(printable(f"{tiles}: tiles of {size} entries"))
 
 
 @command.command("checkpoint")

@@ -96,7 +96,8 @@ def _prove_an_approval(folder: Folder) -> None:
         approved = log.execute("SELECT id FROM flowstone_audit_log WHERE action = 'APPROVE'").fetchone()
     if approved is None:
         return
-    command = [sys.executable, "-m", "assay.cli", "audit", "prove", approved[0], "--db", str(folder.database)]
+    command = [sys.executable, "-m", "assay.cli", "audit", "prove", approved[0], "--format", "json"]
+    command += ["--db", str(folder.database)]
     done = subprocess.run(command, capture_output=True, stdin=subprocess.DEVNULL, check=False)
     if done.returncode:
         raise DemoError(f"assay audit prove failed: {done.stderr.decode(errors='replace').strip()}")

@@ -12,6 +12,7 @@ For the auditor:
     verify(Path("log.db"), load_verifier(Path("verifier.key")))  # raises, and names the first fault
 """
 
+from assay.exporters.audit._consistency import consistency
 from assay.exporters.audit._errors import (
     AuditLogError,
     InUseError,
@@ -43,6 +44,7 @@ from assay.exporters.audit._query import (
 from assay.exporters.audit._schema import VERSION as SCHEMA_VERSION
 from assay.exporters.audit._sequence import ChainFault
 from assay.exporters.audit._sink import AuditSink, Settings
+from assay.exporters.audit._tiles import export_tiles
 from assay.exporters.audit._verify import Verified, verify
 
 __all__ = [
@@ -69,6 +71,8 @@ __all__ = [
     "VerificationError",
     "Verified",
     "VerifierKey",
+    "consistency",
+    "export_tiles",
     "load_verifier",
     "migrate",
     "named",

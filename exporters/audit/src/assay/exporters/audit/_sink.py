@@ -20,6 +20,8 @@ from assay.exporters.audit._entry import Kind, QuarantineEntry
 from assay.exporters.audit._errors import AuditLogError, RecordIdConflictError
 from assay.exporters.audit._log import Log, LogPaths
 from assay.exporters.audit._receipts import receipt_route, receipts_route
+from assay.exporters.audit._tile_routes import tiles_route
+from assay.exporters.audit._tiles import LONGEST_ENTRY
 from assay.exporters.audit._trust import TrustStore
 from assay.host import Batch, Rejected, Result, Retry, Signal
 from assay.host.escaping import escaped
@@ -67,9 +69,12 @@ class Settings(pydantic.BaseModel, extra="forbid"):
         default=1.0, gt=0, description="Seconds after which a checkpoint is signed."
     )
     record_bytes: int = Field(
-        default=1 << 20, ge=1024, description="Longest record that is accepted, with its resource, in bytes."
+        default=LONGEST_ENTRY,
+        ge=1024,
+        le=LONGEST_ENTRY,
+        description="Longest record that is accepted, with its resource, in bytes. C2SP tlog-tiles allows no"
+        " longer leaf.",
     )
-
     batch_bytes: int = Field(
         default=64 << 20,
         ge=1024,
@@ -152,8 +157,9 @@ class AuditSink:
         return Result(self._receipts(entries) if batch.peer == "direct" else ())
 
     def routes(self) -> Sequence[Route]:
-        """Return the routes of receipts, of one record and of many."""
-        return [receipt_route(self._settings.database), receipts_route(self._settings.database)]
+        """Return the routes of receipts, of one record and of many, and that of the log as tiles."""
+        database = self._settings.database
+        return [receipt_route(database), receipts_route(database), tiles_route(database)]
 
     def shutdown(self) -> None:
         """Sign a last checkpoint and close the log."""

@@ -84,16 +84,22 @@ class StoredTree:
             AuditLogError: A node is missing: the log is damaged.
         """
         up = level % STORED_LEVELS
-        base = level - up
-        start, end = index << up, (index + 1) << up
-        if base:
-            found = self._connection.execute(_NODES, (base, start, end)).fetchall()
+        tree = Frontier()
+        tree.extend(self.hashes(level - up, index << up, (index + 1) << up))
+        return tree.root()
+
+    def hashes(self, level: int, start: int, end: int) -> list[bytes]:
+        """Return the stored hashes `start` to `end - 1` of a stored level; level 0 has the leaf hashes.
+
+        Raises:
+            AuditLogError: A node is missing: the log is damaged.
+        """
+        if level:
+            found = self._connection.execute(_NODES, (level, start, end)).fetchall()
         else:
             found = self._connection.execute(_LEAVES, (start, end)).fetchall()
         if len(found) != end - start:
             raise AuditLogError(
-                f"the log lacks a node under level {level}, index {index}: run assay audit verify"
+                f"the log lacks a node of level {level} between {start} and {end}: run assay audit verify"
             )
-        tree = Frontier()
-        tree.extend(row[0] for row in found)
-        return tree.root()
+        return [row[0] for row in found]
