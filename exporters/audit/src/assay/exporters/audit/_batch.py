@@ -223,7 +223,7 @@ def _digest(record: LogRecord) -> bytes | None:
 
 
 class _Context(NamedTuple):
-    """What the records of one resource share: `resource` also in its canonical form."""
+    """The common part of the records of one resource; `encoded` is its canonical form."""
 
     rules: Rules
     resource: Content
