@@ -112,6 +112,20 @@ def test_records_are_printed_in_each_format(log):
     assert "\x1b" not in plain
 
 
+def test_records_are_printed_as_ocsf_events(log):
+    lines = run("query", "--db", log / "log.db", "--format", "ocsf").output.splitlines()
+    events = [json.loads(line) for line in lines]
+    assert [event["actor"]["user"] for event in events] == [
+        {"uid": "\x1b[31mred", "type_id": 1},
+        {"uid": "alice", "type_id": 1},
+    ]
+    for event in events:
+        assert event["type_uid"] == event["class_uid"] * 100 + event["activity_id"] == 600399
+        assert (event["activity_name"], event["status_id"], event["time"]) == ("PAY", 1, 0)
+        assert event["metadata"]["version"] == "1.9.0"
+        assert event["src_endpoint"] == {"svc_name": "unknown"}
+
+
 def test_the_members_and_the_records_can_be_chosen(log):
     chosen = ("--fields", "actor_id,outcome,resource", "--format", "json", "--attribute", "audit.action=PAY")
     records = json.loads(run("query", "--db", log / "log.db", *chosen, "--outcome", "success").output)

@@ -33,6 +33,7 @@ from assay.exporters.audit import (
     migrate,
     named,
     newest_checkpoint,
+    ocsf_event,
     prove,
     quarantined,
     quarantined_payload,
@@ -146,7 +147,14 @@ command.add_command(flush)
 @click.option(
     "--limit", type=click.IntRange(1, _INTEGER), help="Largest number of records; the newest are printed."
 )
-@_format
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice([*FORMATS, "ocsf"]),
+    default="table",
+    show_default=True,
+    help="ocsf: events of OCSF 1.9 (API Activity), one a line.",
+)
 def query_command(db: Path, form: str, fields: tuple[str, ...], **what: Any) -> None:  # noqa: ANN401  the options of Query
     """Print the matching records, the newest first.
 
@@ -157,6 +165,9 @@ def query_command(db: Path, form: str, fields: tuple[str, ...], **what: Any) -> 
     short = ("inserted_at", "event_type", "actor_id", "action", "outcome", "resource_id")
     with _audit_errors():
         records = query(db, Query(**what))
+        if form == "ocsf":
+            _print(map(ocsf_event, records), "jsonl", short=())
+            return
         if fields:
             records = ({name: record[name] for name in fields} for record in records)
         _print(records, form, short=fields or short)

@@ -32,6 +32,7 @@ from assay.exporters.audit._errors import (
 from assay.exporters.audit._keys import load_verifier
 from assay.exporters.audit._migration import migrate
 from assay.exporters.audit._note import Checkpoint, VerifierKey, open_checkpoint
+from assay.exporters.audit._ocsf import ocsf_event
 from assay.exporters.audit._proof import Proven, prove, verify_proof
 from assay.exporters.audit._query import (
     FIELDS,
@@ -77,6 +78,7 @@ __all__ = [
     "migrate",
     "named",
     "newest_checkpoint",
+    "ocsf_event",
     "open_checkpoint",
     "prove",
     "quarantined",

@@ -135,9 +135,7 @@ def _append_only() -> str:
 
 VERSION = 2
 OLDEST_SQLITE = (3, 37)  # STRICT tables
-_STATISTICS = (
-    "('sqlite_stat1', 'sqlite_stat2', 'sqlite_stat3', 'sqlite_stat4')"  # tables that ANALYZE creates
-)
+_STATISTICS = {f"table sqlite_stat{number}" for number in (1, 2, 3, 4)}  # ANALYZE creates them
 
 
 def create(connection: sqlite3.Connection) -> None:
