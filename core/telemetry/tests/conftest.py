@@ -34,6 +34,7 @@ def clean_bus():
     _pipeline.describe(frozenset(), {})
     bridges.set_defaults(None)
     bridges._relay = None
+    bridges._triggered.clear()
     sampling.clear()
     redaction.configure()
 

@@ -13,7 +13,16 @@ from opentelemetry.trace import SpanKind
 
 from assay.semconv.catalogue import Catalogue, Event, Span
 from assay.telemetry import execute, list_handlers, set_rate, span
-from assay.telemetry.bridge import Defaults, Scope, attached, defaults, record, relay_recordings, set_defaults
+from assay.telemetry.bridge import (
+    Defaults,
+    Scope,
+    attached,
+    before_collection,
+    defaults,
+    record,
+    relay_recordings,
+    set_defaults,
+)
 from assay.telemetry.errors import BridgeConflictError
 
 OTHER = Catalogue(
@@ -196,3 +205,12 @@ def test_a_span_s_name_may_be_filled_in(new_telemetry):
     assert (first.name, second.name) == ("RUN nightly", "RUN")
     assert first.attributes["assay.span.event"] == "g.run"
     assert first.kind is SpanKind.SERVER
+
+
+def test_gauges_show_what_an_event_says_at_each_collection(otel):
+    health = iter([True, False])
+    before_collection("f.health", lambda: execute("f.health", {"healthy": next(health)}), otel.meters)
+
+    for expected in (1, 0):
+        (point,) = otel.points("f.healthy")
+        assert point.value == expected

@@ -28,7 +28,7 @@ that of the batch processor's queue. Counters need no lock.
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -45,6 +45,7 @@ from assay.telemetry._bridge.metrics import (
     Instruments,
     RecordMeasurements,
     create_redaction_hits,
+    create_trigger,
     recorder,
 )
 from assay.telemetry._bridge.open_spans import open_spans
@@ -63,6 +64,7 @@ __all__ = [
     "Defaults",
     "Scope",
     "attached",
+    "before_collection",
     "defaults",
     "record",
     "relay_recordings",
@@ -152,6 +154,8 @@ class Bridge:
                     "part of the catalogue (Catalogue.of)"
                 ) from error
             _attached.append(self)
+            for event in _triggered:
+                self.prepare(event)
             _describe_events()
             if _relay is not None:
                 self.relay_recordings(_relay)
@@ -166,6 +170,11 @@ class Bridge:
             _describe_events()
             self._forget_handlers()
             self._drain()
+
+    def prepare(self, event: str) -> None:
+        """Create the instruments of an event now: during a collection the SDK cannot create them."""
+        if self._records and event in self.recorded_events:
+            self._recordings_of(event)
 
     def relay_recordings(self, relay: Relay) -> None:
         """Record nothing here; pass the events to `relay(event, measurements, metadata, context)`."""
@@ -298,6 +307,27 @@ def record(
             bridge.record(event, measurements, metadata, context)
 
 
+def before_collection(
+    event: str,
+    callback: Callable[[], object],
+    meter_provider: MeterProvider | None = None,
+    scope: Scope = OWN_SCOPE,
+) -> None:
+    """Call a function before each collection of metrics, to emit an event whose values gauges show.
+
+    Args:
+        event: The event. The SDK keeps the first function for an event, a provider and a scope.
+        callback: Emits the event.
+        meter_provider: The provider whose metrics are collected; None is the global one.
+        scope: The instrumentation scope.
+    """
+    with _lock:
+        _triggered.add(event)
+        for bridge in _attached:
+            bridge.prepare(event)
+    create_trigger(event, callback, meter_provider, scope)
+
+
 def relay_recordings(relay: Relay) -> None:
     """Let another process record what this one measures, so that each series has one writer.
 
@@ -332,6 +362,8 @@ def defaults() -> Defaults:
 _lock = threading.RLock()
 _attached: list[Bridge] = []
 _relay: Relay | None = None
+_triggered: set[str] = set()
+"""The events that `before_collection` emits."""
 _defaults = Defaults()
 
 

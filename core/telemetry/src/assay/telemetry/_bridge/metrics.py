@@ -266,5 +266,18 @@ def create_redaction_hits(provider: MeterProvider | None, scope: Scope) -> None:
     )
 
 
+def create_trigger(
+    event: str, callback: Callable[[], object], provider: MeterProvider | None, scope: Scope
+) -> None:
+    """Create an instrument that has no points; the SDK calls its callback before it collects."""
+
+    def call(_options: CallbackOptions) -> list[Observation]:
+        callback()
+        return []
+
+    meter = get_meter(scope.name, scope.version, provider, scope.schema_url)
+    meter.create_observable_gauge(event, [call], "1", "Emits an event before each collection.")
+
+
 def _observe_hits(_options: CallbackOptions) -> list[Observation]:
     return [Observation(count, {"rule": rule}) for rule, count in hits().items()]

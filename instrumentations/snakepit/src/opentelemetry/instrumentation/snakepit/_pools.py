@@ -67,7 +67,7 @@ class Pool:
 
 
 class Outcomes:
-    """What the recent requests of the pools of one name took, and whether they failed."""
+    """Durations and failures of the recent requests of the pools of one name."""
 
     def __init__(self) -> None:
         self._recent: deque[tuple[int, bool]] = deque(maxlen=RECENT)

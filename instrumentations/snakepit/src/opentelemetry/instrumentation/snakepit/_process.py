@@ -1,4 +1,4 @@
-"""What a process can say of itself: memory, age, open files; and of a process that ended: why."""
+"""Memory, age and open files of this process, and the reasons why processes end."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ _SET_RESULT = Target("concurrent.futures", "Future.set_result")
 
 @guarded
 def take_report(result: TaskResult, receiver: RelayReceiver) -> None:
-    """Record what a worker reports: who ran the task, since when, and its measurements."""
+    """Record a worker's report: who ran the task, since when, and its measurements."""
     report: TaskReport | None = result.report
     if report is None:
         return

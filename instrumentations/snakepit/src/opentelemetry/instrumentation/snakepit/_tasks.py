@@ -1,4 +1,4 @@
-"""A task in a worker: its span, its errors, and what it reports to the process that submitted it.
+"""Tasks in a worker: their spans, their errors, and their reports to the process that submitted them.
 
 A `Task` takes the place of the user's function. In a child process it returns a `TaskResult`: the user's
 result or exception, and a report. The parent takes them apart before the user's code sees them
@@ -123,7 +123,7 @@ class Running:
 
 @dataclass(frozen=True, slots=True)
 class TaskReport:
-    """What a worker reports of a task.
+    """A worker's report of a task.
 
     Args:
         request_id: The request.
