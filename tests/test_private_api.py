@@ -121,6 +121,25 @@ USES = (
         for name in ("_max_workers", "_max_tasks_per_child", "_processes", "_thread_name_prefix")
     ),
     *(
+        Use(
+            f"multiprocessing.pool.{name}",
+            ("instrumentations/snakepit",),
+            "a pool has no public way in or out",
+        )
+        for name in (
+            "Pool._guarded_task_generation",
+            "Pool._join_exited_workers",
+            "ApplyResult._set",
+            "MapResult._set",
+            "IMapIterator._set",
+            "IMapUnorderedIterator._set",
+        )
+    ),
+    *(
+        Use(name, ("instrumentations/snakepit",), "a pool has no public way to ask for its workers and jobs")
+        for name in ("_job", "_maxtasksperchild", "_pool", "_helper_reraises_exception")
+    ),
+    *(
         Use(name, ("instrumentations/flowstone",), "an IO manager has no public way to ask for its paths")
         for name in ("_get_path", "_get_paths_for_partitions")
     ),

@@ -16,7 +16,7 @@ from assay.telemetry import redact
 SANITIZED = "[SANITIZED]"
 _NAME = re.compile(r"[\w.:/-]{1,64}")
 EXCLUDED_VARIABLE = "ASSAY_SNAKEPIT_EXCLUDED_COMMANDS"
-_INFRASTRUCTURE = ("assay.", "grpc.", "opentelemetry.")
+_INFRASTRUCTURE = ("assay.", "dagster.", "grpc.", "opentelemetry.")
 _DEPTH = 10
 """Layers of partial functions that are looked through."""
 _CHUNK_RUNNERS = frozenset({"_process_chunk", "mapstar", "starmapstar"})
@@ -41,7 +41,7 @@ def command_of(function: Callable[..., Any]) -> str:
 def excluded_commands() -> tuple[str, ...]:
     """Return the beginnings of the commands that are not instrumented.
 
-    Telemetry uses pools itself, and gRPC runs each call in one. ASSAY_SNAKEPIT_EXCLUDED_COMMANDS adds others.
+    Telemetry and Dagster use pools themselves, and gRPC runs each call in one. ASSAY_SNAKEPIT_EXCLUDED_COMMANDS adds others.
     """
     own = os.environ.get(EXCLUDED_VARIABLE, "").split(",")
     return (*_INFRASTRUCTURE, *(part.strip() for part in own if part.strip()))

@@ -42,6 +42,7 @@ class Pool:
         is_broken: The library has given the pool up.
         is_closed: It takes no further requests.
         max_tasks: How many tasks a worker runs before it is replaced; None if that is not limited.
+        lost: How many workers have ended with a request that their pool still expects.
         ready: Ids of the workers that have run a task.
         roster: Its worker processes, if its workers are processes.
     """
@@ -52,6 +53,7 @@ class Pool:
         self.is_broken = False
         self.is_closed = False
         self.max_tasks: int | None = None
+        self.lost = 0
         self.ready: set[str] = set()
         self.roster = Roster(self)
         self._owner = ref(owner)
@@ -120,6 +122,10 @@ class Pools:
     def get(self, owner: Foreign) -> Pool | None:
         """Return the record of a library's pool, if there is one."""
         return self._pools.get(owner)
+
+    def owners(self) -> list[Foreign]:
+        """Return the executors and pools of the libraries."""
+        return list(self._pools)
 
     def counts(self) -> dict[str, Counts]:
         """Return the state of the pools by name; pools that share a name are added up."""

@@ -36,6 +36,10 @@ class ConfigurationError(SnakepitError, ValueError):
     """The configuration of observability is invalid, or contradicts what is configured already."""
 
 
+class WorkerLostError(SnakepitError):
+    """A worker ended before it returned the result of a request."""
+
+
 def error_class(error: BaseException) -> ErrorClass:
     """Return the class of an error.
 
@@ -50,7 +54,7 @@ def error_class(error: BaseException) -> ErrorClass:
         isinstance(error, OSError) and error.errno in _SYSTEM_ERRORS
     ):
         return "system"
-    if isinstance(error, BrokenExecutor | ConnectionError | EOFError):
+    if isinstance(error, BrokenExecutor | ConnectionError | EOFError | WorkerLostError):
         return "worker"
     return "request"
 
