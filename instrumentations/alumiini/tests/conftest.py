@@ -10,6 +10,7 @@ import pytest
 from opentelemetry.instrumentation.alumiini import AlumiiniInstrumentor
 
 from assay.instrumentation.testing import InMemoryTelemetry
+from assay.instrumentation.testing.kubernetes import ApiServer, ApiServerNotFoundError, find_api_server
 
 
 @pytest.fixture
@@ -104,3 +105,16 @@ def _handler(folder, password):
             self.wfile.write(content)
 
     return Handler
+
+
+@pytest.fixture(scope="session")
+def api_server(tmp_path_factory):
+    """Return a real Kubernetes API server; the first run builds it, which takes minutes."""
+    try:
+        binary = find_api_server()
+    except ApiServerNotFoundError as error:
+        if os.environ.get("ASSAY_REQUIRE_SERVICES") == "1":
+            pytest.fail(f"ASSAY_REQUIRE_SERVICES=1, and {error}")
+        pytest.skip(str(error))
+    with ApiServer(binary, tmp_path_factory.mktemp("kubernetes")) as server:
+        yield server

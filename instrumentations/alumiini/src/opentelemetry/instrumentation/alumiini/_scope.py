@@ -6,6 +6,7 @@ import os
 from contextvars import ContextVar
 from dataclasses import dataclass, field, fields, replace
 from functools import lru_cache
+from typing import Any
 from urllib.parse import unquote
 
 from opentelemetry.instrumentation.alumiini.repositories import UNKNOWN, Repository
@@ -25,7 +26,7 @@ class Scope:
         cluster_id: Id of the cluster.
         trigger: Trigger of the sync.
         resources_applied: How many resources were applied so far.
-        failures: The errors that were reported inside, each with the sync's `error_type` and its detail.
+        failures: The errors that were reported inside, each with its meaning for the sync (`errors.report`).
     """
 
     repository: Repository
@@ -33,9 +34,7 @@ class Scope:
     cluster_id: str
     trigger: str
     resources_applied: int = 0
-    failures: list[tuple[BaseException, str, str]] = field(
-        default_factory=list[tuple[BaseException, str, str]]
-    )
+    failures: list[tuple[object, Any]] = field(default_factory=list[tuple[object, Any]])
 
     def learn(self, found: Repository) -> None:
         """Complete the repository by what is known of it now, if it is the same one."""
@@ -48,17 +47,6 @@ class Scope:
             if each.name != "name" and (value := getattr(found, each.name)) is not None
         }
         self.repository = replace(mine, **known)
-
-    def failure_of(self, error: BaseException | None) -> tuple[str, str] | None:
-        """Return type and detail of the failure that was reported for an error, or for its cause."""
-        seen: set[int] = set()
-        while error is not None and id(error) not in seen:
-            seen.add(id(error))
-            for reported, kind, detail in self.failures:
-                if reported is error:
-                    return kind, detail
-            error = error.__cause__ or error.__context__
-        return None
 
 
 current: ContextVar[Scope | None] = ContextVar("alumiini_scope", default=None)

@@ -10,9 +10,11 @@ from opentelemetry.instrumentation.alumiini.errors import (
     TIMEOUTS,
     Failure,
     as_repository,
-    is_cancellation,
+    description,
     is_failure,
     is_timeout,
+    message_of,
+    outcome_of,
     report,
 )
 from opentelemetry.instrumentation.alumiini.events import Outcome, described, emit
@@ -70,24 +72,40 @@ class Apply:
         self._resources = 1
         self._detail = ""
         self._message: str | None = None
+        self._is_failed = False
+        self._failed: object = None
 
     def applied(self, resources: int) -> None:
         """Set the number of applied resources; 1 without a call."""
         self._resources = resources
 
-    def explain(self, detail: str) -> None:
-        """Set the type of the error that is about to leave the block: `conflict`, `validation`, `auth`."""
-        self._detail = detail
+    def explain(self, detail: str, message: str | None = None, resource_kind: str | None = None) -> None:
+        """Describe the exception that is about to leave the block.
 
-    def fail(self, message: str, detail: str) -> None:
+        Args:
+            detail: Type of the error: `conflict`, `validation`, `auth`, or another.
+            message: Message instead of the exception's, which may quote the manifest.
+            resource_kind: Kind of the resource, if the given one is not certain.
+        """
+        self._detail, self._message = detail, message
+        if resource_kind is not None:
+            self._resource["resource_kind"] = resource_kind
+
+    def fail(
+        self, message: str, detail: str, resource_kind: str | None = None, *, headers: object = None
+    ) -> None:
         """End the apply as failed although nothing is raised.
 
         Args:
             message: Message of the error.
-            detail: Type of the error: `conflict`, `validation`, `auth`, or another.
+            detail: Type of the error, as in `explain`.
+            resource_kind: Kind of the resource, as in `explain`.
+            headers: The `headers` of the exception that the library will raise for it, if it will.
         """
+        self._failed = headers
+        self.explain(detail, message, resource_kind)
         self._span.fail(message, detail)
-        self._message, self._detail = message, detail
+        self._is_failed = True
 
     def respond(self, result: object) -> None:
         """Set the result for the response hook."""
@@ -110,8 +128,8 @@ class Apply:
         try:
             if exception is not None and is_failure(exception):
                 self._fail(exception)
-            elif self._message is not None:
-                self._fail(RuntimeError(self._message))
+            elif self._is_failed:
+                self._fail(None)
             else:
                 self._complete()
         finally:
@@ -131,14 +149,22 @@ class Apply:
             **self._resource,
         )
 
-    def _fail(self, raised: BaseException) -> None:
-        detail = self._detail or ("timeout" if is_timeout(raised) else qualified_name(type(raised)))
-        message = str(raised)
+    def _fail(self, raised: BaseException | None) -> None:
+        """Report the failure: of the exception, or without one the failure that `fail` has described."""
+        detail, message = self._detail, self._message or ""
         outcome: Outcome = "timeout" if detail in TIMEOUTS else "failure"
-        if is_cancellation(raised):
-            outcome = "unknown"
-        self._span.metadata.update({"outcome": outcome, "error_type": detail, "error_message": message})
-        report(raised, Failure(APPLY_ERROR, detail), self._repository)
+        if raised is not None:
+            detail = detail or ("timeout" if is_timeout(raised) else qualified_name(type(raised)))
+            message = message_of(raised) if self._message is None else message
+            outcome = outcome_of(raised, detail)
+            self._span.metadata.update(description(raised, message))
+        error = {"error_type": detail, "error_message": message}
+        self._span.metadata.update({**self._resource, "outcome": outcome, **error})
+        report(
+            self._failed if raised is None else raised,
+            Failure(APPLY_ERROR, detail, message),
+            self._repository,
+        )
         emit(
             "apply_failed",
             self._repository,

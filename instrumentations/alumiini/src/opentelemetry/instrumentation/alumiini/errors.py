@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+import traceback
+from collections.abc import Iterator
+from typing import Literal, NamedTuple
 
 from opentelemetry.instrumentation.alumiini import _scope
 from opentelemetry.instrumentation.alumiini.repositories import Repository
@@ -39,12 +41,14 @@ class Failure(NamedTuple):
     """Meaning of an exception.
 
     Args:
-        type: Type of the error; `error.type` of the span and a label of the series.
-        detail: The kind of failure below it; empty if it is not known.
+        type: Type of the error for a sync, such as `git_error`.
+        detail: The kind of failure below it, such as `git_timeout`; empty if it is not known.
+        message: Message, without what must not leave.
     """
 
     type: str
-    detail: str = ""
+    detail: str
+    message: str
 
 
 def error(
@@ -80,34 +84,62 @@ def as_repository(repository: Repository | str | None) -> Repository:
     return Repository(repository) if isinstance(repository, str) else repository
 
 
-def report(failed: BaseException, failure: Failure, repository: Repository) -> None:
+def report(failed: object, failure: Failure, repository: Repository) -> None:
     """Emit an error that ends an operation, and note its meaning for the sync in progress.
 
     Args:
-        failed: The exception.
-        failure: The type for the sync, and the detail, which is the type of the emitted error.
+        failed: The exception. For an operation that returned its failure: the `headers` of the exception
+            that the library will raise for it.
+        failure: Its meaning; its detail is the type of the emitted error, else its type.
         repository: The repository.
     """
     scope = _scope.current.get()
     if scope is not None:
-        if scope.failure_of(failed) is not None:
+        if isinstance(failed, BaseException) and find_reported(scope, failed) is not None:
             return
-        scope.failures.append((failed, *failure))
-    error(failure.detail or failure.type, str(failed), repository=repository)
+        scope.failures.append((failed, failure))
+    error(failure.detail or failure.type, failure.message, repository=repository)
+
+
+def find_reported(scope: _scope.Scope, failed: BaseException) -> Failure | None:
+    """Return the meaning that was reported in a sync for an exception, or for one of its causes."""
+    for cause in _causes(failed):
+        for reported, failure in scope.failures:
+            if reported is cause or reported is getattr(cause, "headers", cause):
+                return failure
+    return None
 
 
 def failure_of_sync(failed: BaseException) -> Failure:
     """Return what an exception that nobody reported means for a sync: by the library that raised it."""
-    cause: BaseException | None = failed
-    seen: set[int] = set()
-    while cause is not None and id(cause) not in seen:
-        seen.add(id(cause))
+    for cause in _causes(failed):
         for kind in type(cause).__mro__:
             found = _TYPES_BY_MODULE.get(kind.__module__.partition(".")[0])
             if found is not None:
-                return Failure(found)
-        cause = cause.__cause__ or cause.__context__
-    return Failure(qualified_name(type(failed)))
+                return Failure(found, "", message_of(failed))
+    return Failure(qualified_name(type(failed)), "", message_of(failed))
+
+
+def message_of(failed: BaseException) -> str:
+    """Return the message of an exception; of a Kubernetes client's, only status and reason.
+
+    The rest of an `ApiException` is the API server's answer, which quotes the manifest.
+    """
+    if any(kind.__name__ == "ApiException" for kind in type(failed).__mro__):
+        return f"{getattr(failed, 'status', '')} {getattr(failed, 'reason', '')}".strip()
+    return str(failed)
+
+
+def description(failed: BaseException, message: str) -> dict[str, str]:
+    """Return reason and stack trace of an exception for a span, with this message instead of its own.
+
+    Args:
+        failed: The exception. The messages of its causes are left out.
+        message: The message.
+    """
+    frames = "".join(traceback.format_tb(failed.__traceback__))
+    head = f"Traceback (most recent call last):\n{frames}" if frames else ""
+    return {"reason": message, "stacktrace": f"{head}{qualified_name(type(failed))}: {message}\n"}
 
 
 def is_failure(raised: BaseException | None) -> bool:
@@ -115,6 +147,18 @@ def is_failure(raised: BaseException | None) -> bool:
     if raised is None or isinstance(raised, (GeneratorExit, StopIteration, StopAsyncIteration)):
         return False
     return not (isinstance(raised, SystemExit) and raised.code in {None, 0})
+
+
+def outcome_of(raised: BaseException, detail: str) -> Literal["failure", "timeout", "unknown"]:
+    """Return the outcome of an operation that an exception ended.
+
+    Args:
+        raised: The exception.
+        detail: The finest type of the error that is known.
+    """
+    if is_cancellation(raised):
+        return "unknown"
+    return "timeout" if is_timeout(raised) or detail in TIMEOUTS else "failure"
 
 
 def is_timeout(raised: BaseException) -> bool:
@@ -125,3 +169,13 @@ def is_timeout(raised: BaseException) -> bool:
 def is_cancellation(raised: BaseException) -> bool:
     """Return whether an exception cancels a task: `asyncio`'s, `trio`'s or `anyio`'s."""
     return not isinstance(raised, Exception) and type(raised).__name__ in {"CancelledError", "Cancelled"}
+
+
+def _causes(failed: BaseException) -> Iterator[BaseException]:
+    """Yield an exception and its causes."""
+    seen: set[int] = set()
+    cause: BaseException | None = failed
+    while cause is not None and id(cause) not in seen:
+        seen.add(id(cause))
+        yield cause
+        cause = cause.__cause__ or cause.__context__

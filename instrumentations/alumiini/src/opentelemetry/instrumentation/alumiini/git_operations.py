@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-import traceback
 from time import monotonic_ns
 from types import TracebackType
 from typing import Literal, TypeAlias
 
 from opentelemetry.instrumentation.alumiini import _scope
-from opentelemetry.instrumentation.alumiini.errors import TIMEOUTS, Failure, is_failure, is_timeout, report
+from opentelemetry.instrumentation.alumiini.errors import (
+    TIMEOUTS,
+    Failure,
+    description,
+    is_failure,
+    is_timeout,
+    report,
+)
 from opentelemetry.instrumentation.alumiini.events import described, emit
 from opentelemetry.instrumentation.alumiini.repositories import Repository
 
@@ -88,7 +94,7 @@ class GitOperation:
         """
         self._span.fail(message, detail)
         self._span.metadata.update(_failed(detail, message))
-        report(RuntimeError(message), Failure(GIT_ERROR, detail), self._repository)
+        report(RuntimeError(message), Failure(GIT_ERROR, detail, message), self._repository)
 
     def explain(self, detail: str) -> None:
         """Set the type of the error that is about to leave the block, such as `git_timeout`."""
@@ -115,7 +121,7 @@ class GitOperation:
             if exception is not None and is_failure(exception):
                 detail = self._detail or ("git_timeout" if is_timeout(exception) else GIT_ERROR)
                 self._span.metadata.update(_failed(detail, str(exception)))
-                report(exception, Failure(GIT_ERROR, detail), self._repository)
+                report(exception, Failure(GIT_ERROR, detail, str(exception)), self._repository)
             self._span.metadata.update(described(self._repository))
         finally:
             self._operation.__exit__(exception_type, exception, trace)
@@ -168,12 +174,11 @@ def git_operation_ended(
         return
     metadata |= {
         "kind": qualified_name(type(error)),
-        "reason": error,
-        "stacktrace": "".join(traceback.format_exception(type(error), error, error.__traceback__)),
+        **description(error, str(error)),
         **_failed(detail, str(error)),
     }
     execute("alumiini.git.exception", {"duration": duration_ns}, metadata)
-    report(error, Failure(GIT_ERROR, detail), about)
+    report(error, Failure(GIT_ERROR, detail, str(error)), about)
 
 
 def _learned(found: Repository | None) -> Repository:

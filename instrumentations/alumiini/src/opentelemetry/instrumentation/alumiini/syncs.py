@@ -8,14 +8,15 @@ from typing import get_args
 
 from opentelemetry.instrumentation.alumiini import _scope
 from opentelemetry.instrumentation.alumiini.errors import (
-    TIMEOUTS,
     EventError,
     Failure,
     as_repository,
+    description,
+    error,
     failure_of_sync,
-    is_cancellation,
+    find_reported,
     is_failure,
-    is_timeout,
+    outcome_of,
     report,
 )
 from opentelemetry.instrumentation.alumiini.events import Outcome, Trigger, described, emit
@@ -89,9 +90,9 @@ class Sync:
             message: Message of the error.
             error_type: Type of the error, such as `parse_error`.
         """
-        self._failure = Failure(error_type)
+        self._failure = Failure(error_type, "", message)
         self._span.fail(message, error_type)
-        self._message = message
+        error(error_type, message, repository=self.repository)
 
     def __enter__(self) -> Sync:  # noqa: PYI034 - typing.Self is not in 3.10
         """Emit `alumiini.sync.start` and `alumiini.sync_started`."""
@@ -114,7 +115,7 @@ class Sync:
             if exception is not None and is_failure(exception):
                 self._fail(exception)
             elif self._failure is not None:
-                self._report(self._failure, self._message, "failure")
+                self._report(self._failure, "failure")
             else:
                 self._complete()
             self._span.measurements["resources_applied"] = self._scope.resources_applied
@@ -147,21 +148,17 @@ class Sync:
         )
 
     def _fail(self, raised: BaseException) -> None:
-        known = self._scope.failure_of(raised)
-        failure = failure_of_sync(raised) if known is None else Failure(*known)
-        if known is None:
+        failure = find_reported(self._scope, raised)
+        if failure is None:
+            failure = failure_of_sync(raised)
             report(raised, failure, self.repository)
-        outcome: Outcome = "failure"
-        if is_cancellation(raised):
-            outcome = "unknown"
-        elif is_timeout(raised) or failure.detail in TIMEOUTS:
-            outcome = "timeout"
-        self._report(failure, str(raised), outcome)
+        self._span.metadata.update(description(raised, failure.message))
+        self._report(failure, outcome_of(raised, failure.detail))
 
-    def _report(self, failure: Failure, message: str, outcome: Outcome) -> None:
+    def _report(self, failure: Failure, outcome: Outcome) -> None:
         values: dict[str, object] = {"error_detail": failure.detail} if failure.detail else {}
         self._span.metadata.update(
-            {"outcome": outcome, "error_type": failure.type, "error_message": message, **values}
+            {"outcome": outcome, "error_type": failure.type, "error_message": failure.message, **values}
         )
         emit(
             "sync_failed",
@@ -169,7 +166,7 @@ class Sync:
             duration_ns=monotonic_ns() - self._begun,
             resources_applied=self._scope.resources_applied,
             error_type=failure.type,
-            error_message=message,
+            error_message=failure.message,
             **values,
             **self._rollout(),
         )
