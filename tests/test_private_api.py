@@ -110,6 +110,10 @@ USES = (
     Use("dagster._core", ("instrumentations/flowstone",), "Dagster has no public hooks there"),
     Use("dagster._grpc", ("instrumentations/flowstone",), "Dagster has no public hooks there"),
     Use("_event_buffer", ("instrumentations/flowstone",), "events wait there for the rest of their batch"),
+    Use("kopf._core", ("instrumentations/alumiini",), "kopf has no public hooks there"),
+    Use(
+        "_runner", ("instrumentations/alumiini",), "kopf has no public hook at the start of a daemon or timer"
+    ),
     Use("_instance", ("instrumentations/flowstone",), "a run domain has no public way to its instance"),
     Use(
         "concurrent.futures.process._ExceptionWithTraceback",

@@ -1,4 +1,4 @@
-"""The lowest versions of the Kubernetes clients that the package declares, against the real API server.
+"""The lowest versions of kopf and the Kubernetes clients, against the real API server.
 
 The newest versions are those of the lock file, which the package's own tests run with.
 """
@@ -33,8 +33,9 @@ def python(tmp_path_factory):
     return found
 
 
-def test_applies_of_the_lowest_versions_are_as_the_api_server_recorded_them(python):
-    options = ["-q", "-p", "no:cacheprovider", "tests/test_kubernetes.py"]
+@pytest.mark.parametrize("library", ["kopf", "kubernetes"])
+def test_the_lowest_versions_are_observed_like_the_newest(python, library):
+    options = ["-q", "-p", "no:cacheprovider", f"tests/test_{library}.py"]
     done = subprocess.run(
         [str(python), "-m", "pytest", *options],
         cwd=REPOSITORY / PACKAGE,

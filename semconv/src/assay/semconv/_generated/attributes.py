@@ -58,6 +58,8 @@ ALUMIINI_SYNC_DURATION_MS: Final = "alumiini.sync.duration_ms"
 """Duration, in milliseconds."""
 ALUMIINI_SYNC_RESOURCES_APPLIED: Final = "alumiini.sync.resources_applied"
 """Number of applied resources."""
+ALUMIINI_SYNC_RETRY: Final = "alumiini.sync.retry"
+"""Number of earlier attempts at the sync; absent if the controller does not count them."""
 ALUMIINI_SYNC_TRIGGER: Final = "alumiini.sync.trigger"
 """Trigger of the sync."""
 ALUMIINI_SYNC_TRIGGER_WEBHOOK: Final = 'webhook'

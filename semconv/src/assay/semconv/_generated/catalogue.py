@@ -25,245 +25,246 @@ _4 = Attribute(key='alumiini.repo.path', name='path')
 _5 = Attribute(key='alumiini.sync.trigger', name='trigger')
 _6 = Attribute(key='alumiini.sync.duration_ms', name='duration_ms', type='double', measurement=True, source='duration', scale=1e-06)
 _7 = Attribute(key='alumiini.sync.resources_applied', name='resources_applied', type='int', measurement=True)
-_8 = Attribute(key='alumiini.sync.change', name='change')
-_9 = Attribute(key='alumiini.outcome', name='outcome')
-_10 = Attribute(key='alumiini.event.id', name='id', also=('log.record.uid', ))
-_11 = Attribute(key='alumiini.error.detail', name='error_detail')
-_12 = Attribute(key='alumiini.cluster_id', name='cluster_id', also=('k8s.cluster.name', ))
-_13 = Attribute(key='alumiini.git.operation', name='operation')
-_14 = Attribute(key='alumiini.resource.kind', name='resource_kind')
-_15 = Attribute(key='alumiini.resource.name', name='name')
-_16 = Attribute(key='alumiini.cache.name', name='cache_name')
-_17 = Attribute(key='alumiini.cache.result', name='result')
-_18 = Attribute(key='alumiini.worker.id', name='worker_id')
-_19 = Attribute(key='alumiini.webhook.provider', name='provider')
-_20 = Attribute(key='alumiini.workers', name='count', type='int', measurement=True)
-_21 = Attribute(key='alumiini.memory_bytes', name='memory_bytes', type='int', measurement=True)
-_22 = Attribute(key='alumiini.rollout_ref', name='rollout_ref')
-_23 = Attribute(key='anvil.queue_id', name='queue_id')
-_24 = Attribute(key='anvil.assignment_id', name='assignment_id')
-_25 = Attribute(key='anvil.labeler_id', name='labeler_id', also=('user.id', ))
-_26 = Attribute(key='anvil.sample_id', name='sample_id')
-_27 = Attribute(key='anvil.total', name='total', type='int', measurement=True)
-_28 = Attribute(key='anvil.completed', name='completed', type='int', measurement=True)
-_29 = Attribute(key='anvil.remaining', name='remaining', type='int', measurement=True)
-_30 = Attribute(key='anvil.agreement_metric', name='metric')
-_31 = Attribute(key='anvil.dimension', name='dimension')
-_32 = Attribute(key='anvil.score', name='score', type='double', measurement=True)
-_33 = Attribute(key='anvil.status', name='status')
-_34 = Attribute(key='anvil.policy_type', name='policy_type')
-_35 = Attribute(key='anvil.format', name='format')
-_36 = Attribute(key='anvil.export_id', name='export_id')
-_37 = Attribute(key='anvil.progress', name='progress', type='double', measurement=True)
-_38 = Attribute(key='anvil.operation', name='operation', also=('db.operation.name', ))
-_39 = Attribute(key='anvil.schema_version', name='schema_version')
-_40 = Attribute(key='anvil.reason', name='reason')
-_41 = Attribute(key='anvil.duration_ms', name='duration_ms', type='double', measurement=True, source='duration', scale=1e-06)
-_42 = Attribute(key='assay.correlation_id', name='correlation_id')
-_43 = Attribute(key='assay.error.message', name='error_message')
-_44 = Attribute(key='assay.span.event', name='span_event')
-_45 = Attribute(key='assay.redaction.rule', name='rule')
-_46 = Attribute(key='assay.host.exporter', name='exporter')
-_47 = Attribute(key='assay.host.listener', name='listener')
-_48 = Attribute(key='assay.host.signal', name='signal')
-_49 = Attribute(key='assay.host.outcome', name='outcome')
-_50 = Attribute(key='assay.host.status', name='status', type='int')
-_51 = Attribute(key='assay.host.kept', name='kept')
-_52 = Attribute(key='assay.cdevents.sink', name='sink')
-_53 = Attribute(key='assay.cdevents.type', name='type')
-_54 = Attribute(key='assay.metrics.reason', name='reason')
-_55 = Attribute(key='audit.record.id', name='record_id')
-_56 = Attribute(key='audit.actor.id', name='actor_id')
-_57 = Attribute(key='audit.actor.type', name='actor_type')
-_58 = Attribute(key='audit.action', name='action')
-_59 = Attribute(key='audit.outcome', name='outcome')
-_60 = Attribute(key='audit.target.id', name='target_id')
-_61 = Attribute(key='audit.target.type', name='target_type')
-_62 = Attribute(key='audit.source.id', name='source_id')
-_63 = Attribute(key='audit.source.type', name='source_type')
-_64 = Attribute(key='audit.schema.version', name='schema_version')
-_65 = Attribute(key='audit.sequence.stream_id', name='sequence_stream_id')
-_66 = Attribute(key='audit.sequence.number', name='sequence_number', type='int')
-_67 = Attribute(key='audit.sequence.previous_hash', name='sequence_previous_hash')
-_68 = Attribute(key='audit.sequence.previous_record_id', name='sequence_previous_record_id')
-_69 = Attribute(key='audit.sequence.end', name='sequence_end', type='boolean')
-_70 = Attribute(key='audit.integrity.value', name='integrity_value')
-_71 = Attribute(key='audit.integrity.signer', name='integrity_signer')
-_72 = Attribute(key='audit.integrity.canonicalization', name='integrity_canonicalization')
-_73 = Attribute(key='audit.integrity.algorithm', name='integrity_algorithm')
-_74 = Attribute(key='audit.integrity.certificate', name='integrity_certificate')
-_75 = Attribute(key='audit.sink.kind', name='kind')
-_76 = Attribute(key='audit.sink.recommendation', name='recommendation')
-_77 = Attribute(key='flowstone.asset', name='asset')
-_78 = Attribute(key='flowstone.partition', name='partition')
-_79 = Attribute(key='flowstone.run_id', name='run_id', also=('cicd.pipeline.run.id', ))
-_80 = Attribute(key='flowstone.job', name='job', also=('cicd.pipeline.name', ))
-_81 = Attribute(key='flowstone.io_manager', name='io_manager')
-_82 = Attribute(key='flowstone.checkpoint', name='checkpoint')
-_83 = Attribute(key='flowstone.approval_id', name='approval_id')
-_84 = Attribute(key='flowstone.status', name='status')
-_85 = Attribute(key='flowstone.actor', name='actor')
-_86 = Attribute(key='flowstone.actor_type', name='actor_type')
-_87 = Attribute(key='flowstone.backfill_id', name='backfill_id')
-_88 = Attribute(key='flowstone.parent_run_id', name='parent_run_id')
-_89 = Attribute(key='flowstone.root_run_id', name='root_run_id')
-_90 = Attribute(key='flowstone.code_location', name='code_location')
-_91 = Attribute(key='flowstone.automation', name='automation', type='boolean')
-_92 = Attribute(key='flowstone.assets', name='assets', type='string[]')
-_93 = Attribute(key='flowstone.tick_id', name='tick_id')
-_94 = Attribute(key='flowstone.reason', name='reason')
-_95 = Attribute(key='flowstone.resource', name='resource')
-_96 = Attribute(key='flowstone.healthy', name='healthy', type='boolean')
-_97 = Attribute(key='flowstone.sensor', name='sensor')
-_98 = Attribute(key='flowstone.schedule', name='schedule')
-_99 = Attribute(key='flowstone.check', name='check')
-_100 = Attribute(key='flowstone.passed', name='passed', type='boolean')
-_101 = Attribute(key='flowstone.retryable', name='retryable', type='boolean')
-_102 = Attribute(key='flowstone.attempt', name='attempt', type='int')
-_103 = Attribute(key='flowstone.result_size', name='result_size', type='int', measurement=True)
-_104 = Attribute(key='flowstone.size_bytes', name='size_bytes', type='int', measurement=True)
-_105 = Attribute(key='flowstone.duration_ms', name='duration_ms', type='double', measurement=True, source='duration', scale=1e-06)
-_106 = Attribute(key='flowstone.approval_time_ms', name='approval_time_ms', type='double', measurement=True, source='approval_time', scale=1e-06)
-_107 = Attribute(key='flowstone.step_key', name='step_key')
-_108 = Attribute(key='flowstone.op', name='op')
-_109 = Attribute(key='flowstone.step_kind', name='step_kind')
-_110 = Attribute(key='flowstone.mapping_key', name='mapping_key')
-_111 = Attribute(key='flowstone.retry_number', name='retry_number', type='int')
-_112 = Attribute(key='flowstone.relation', name='relation')
-_113 = Attribute(key='flowstone.severity', name='severity')
-_114 = Attribute(key='flowstone.blocking', name='blocking', type='boolean')
-_115 = Attribute(key='flowstone.subject', name='subject')
-_116 = Attribute(key='flowstone.origin', name='origin')
-_117 = Attribute(key='flowstone.expectation', name='expectation')
-_118 = Attribute(key='flowstone.hook', name='hook')
-_119 = Attribute(key='flowstone.pipes_method', name='pipes_method')
-_120 = Attribute(key='flowstone.freshness', name='freshness')
-_121 = Attribute(key='flowstone.previous_freshness', name='previous_freshness')
-_122 = Attribute(key='flowstone.failure_kind', name='failure_kind')
-_123 = Attribute(key='flowstone.queue_time_ms', name='queue_time_ms', type='double', measurement=True, source='queue_time', scale=1e-06)
-_124 = Attribute(key='flowstone.tick_kind', name='tick_kind')
-_125 = Attribute(key='flowstone.instigator', name='instigator')
-_126 = Attribute(key='flowstone.skip_reason', name='skip_reason')
-_127 = Attribute(key='flowstone.run_ids', name='run_ids', type='string[]')
-_128 = Attribute(key='flowstone.requested_runs', name='requested_runs', type='int', measurement=True)
-_129 = Attribute(key='flowstone.row_count', name='row_count', type='int')
-_130 = Attribute(key='flowstone.partition_row_count', name='partition_row_count', type='int')
-_131 = Attribute(key='flowstone.data_version', name='data_version')
-_132 = Attribute(key='flowstone.code_version', name='code_version')
-_133 = Attribute(key='flowstone.upstream', name='upstream', type='string[]')
-_134 = Attribute(key='flowstone.metadata', name='metadata', type='string[]')
-_135 = Attribute(key='flowstone.group', name='group')
-_136 = Attribute(key='flowstone.kinds', name='kinds', type='string[]')
-_137 = Attribute(key='flowstone.owners', name='owners', type='string[]')
-_138 = Attribute(key='flowstone.tags', name='tags', type='string[]')
-_139 = Attribute(key='flowstone.daemon', name='daemon')
-_140 = Attribute(key='flowstone.outcome', name='outcome')
-_141 = Attribute(key='flowstone.signal', name='signal')
-_142 = Attribute(key='flowstone.limit', name='limit')
-_143 = Attribute(key='forge.sample_id', name='sample_id')
-_144 = Attribute(key='forge.pipeline_id', name='pipeline_id')
-_145 = Attribute(key='forge.artifact_id', name='artifact_id')
-_146 = Attribute(key='forge.stage_name', name='stage')
-_147 = Attribute(key='forge.outcome', name='outcome')
-_148 = Attribute(key='forge.size_bytes', name='size_bytes', type='int', measurement=True)
-_149 = Attribute(key='forge.measurement_key', name='measurement_key')
-_150 = Attribute(key='forge.batch_size', name='batch_size', type='int', measurement=True)
-_151 = Attribute(key='ingot.view', name='view')
-_152 = Attribute(key='ingot.queue_id', name='queue_id')
-_153 = Attribute(key='ingot.assignment_id', name='assignment_id')
-_154 = Attribute(key='ingot.user_id', name='user_id', also=('user.id', ))
-_155 = Attribute(key='ingot.method', name='method')
-_156 = Attribute(key='ingot.component', name='component')
-_157 = Attribute(key='ingot.sample_id', name='sample_id')
-_158 = Attribute(key='ingot.result', name='result')
-_159 = Attribute(key='ingot.operation', name='operation')
-_160 = Attribute(key='ingot.reason', name='reason')
-_161 = Attribute(key='ingot.payload_bytes', name='payload_bytes', type='int', measurement=True)
-_162 = Attribute(key='ingot.client_latency_ms', name='client_latency_ms', type='double', measurement=True)
-_163 = Attribute(key='ingot.duration_ms', name='duration_ms', type='double', measurement=True, source='duration', scale=1e-06)
-_164 = Attribute(key='ingot.topic_kind', name='topic_kind')
-_165 = Attribute(key='ingot.latency_ms', name='latency_ms', type='double', measurement=True, source='latency', scale=1e-06)
-_166 = Attribute(key='snakepit.request_id', name='request_id')
-_167 = Attribute(key='snakepit.correlation_id', name='correlation_id')
-_168 = Attribute(key='snakepit.command', name='command')
-_169 = Attribute(key='snakepit.pool_name', name='pool_name')
-_170 = Attribute(key='snakepit.worker_id', name='worker_id')
-_171 = Attribute(key='snakepit.success', name='success', type='boolean')
-_172 = Attribute(key='snakepit.in_span', name='in_span', type='boolean')
-_173 = Attribute(key='snakepit.session_id', name='session_id')
-_174 = Attribute(key='snakepit.status', name='status')
-_175 = Attribute(key='snakepit.reason', name='reason')
-_176 = Attribute(key='snakepit.tool', name='tool')
-_177 = Attribute(key='snakepit.method', name='method', also=('rpc.method', ))
-_178 = Attribute(key='snakepit.queue_time_ms', name='queue_time_ms', type='double', measurement=True, source='queue_time', scale=1e-06)
-_179 = Attribute(key='snakepit.duration_ms', name='duration_ms', type='double', measurement=True, source='duration', scale=1e-06)
-_180 = Attribute(key='snakepit.available_workers', name='available_workers', type='int', measurement=True)
-_181 = Attribute(key='snakepit.busy_workers', name='busy_workers', type='int', measurement=True)
-_182 = Attribute(key='snakepit.queue_size', name='queue_size', type='int', measurement=True)
-_183 = Attribute(key='snakepit.latency_ms', name='latency_ms', type='double', measurement=True, source='latency', scale=1e-06)
-_184 = Attribute(key='snakepit.memory_bytes', name='memory_bytes', type='int', measurement=True)
-_185 = Attribute(key='snakepit.cpu_percent', name='cpu_percent', type='double', measurement=True)
-_186 = Attribute(key='snakepit.collected', name='collected', type='int', measurement=True)
-_187 = Attribute(key='snakepit.size_bytes', name='size_bytes', type='int', measurement=True)
-_188 = Attribute(key='snakepit.error_class', name='error_class')
-_189 = Attribute(key='snakepit.python_traceback', name='python_traceback')
-_190 = Attribute(key='snakepit.args', name='args')
-_191 = Attribute(key='snakepit.memory_mb', name='memory_mb', type='double', measurement=True)
-_192 = Attribute(key='snakepit.uptime_seconds', name='uptime_seconds', type='double', measurement=True)
-_193 = Attribute(key='k8s.namespace.name', name='k8s_namespace_name')
-_194 = Attribute(key='error.type', name='error_type')
-_195 = Attribute(key='db.system.name', name='db_system_name')
-_196 = Attribute(key='db.collection.name', name='db_collection_name')
-_197 = Attribute(key='db.namespace', name='db_namespace')
-_198 = Attribute(key='server.address', name='server_address')
-_199 = Attribute(key='server.port', name='server_port')
-_200 = Attribute(key='db.response.status_code', name='db_response_status_code')
-_201 = Attribute(key='cicd.pipeline.result', name='cicd_pipeline_result')
-_202 = Attribute(key='rpc.system.name', name='rpc_system_name')
-_203 = Attribute(key='rpc.response.status_code', name='rpc_response_status_code')
-_204 = Attribute(key='db.operation.name', name='db_operation_name')
-_205 = Attribute(key='cicd.pipeline.name', name='cicd_pipeline_name')
-_206 = Attribute(key='cicd.pipeline.run.state', name='cicd_pipeline_run_state')
-_207 = Attribute(key='rpc.method', name='rpc_method')
-_208 = Attribute(key='user_agent.original', name='user_agent_original')
-_209 = Attribute(key='service.name', name='service_name')
-_210 = Attribute(key='service.instance.id', name='service_instance_id')
-_211 = Attribute(key='service.version', name='service_version')
-_212 = Attribute(key='k8s.cluster.name', name='k8s_cluster_name')
-_213 = Attribute(key='k8s.pod.name', name='k8s_pod_name')
-_214 = Attribute(key='k8s.node.name', name='k8s_node_name')
-_215 = Attribute(key='k8s.namespace.name', name='namespace')
-_216 = Attribute(key='assay.error.message', name='error_message', source='message')
-_217 = Attribute(key='error.type', name='error_type', source='type')
-_218 = Attribute(key='ingot.operation', name='operation', constant='get_sample')
-_219 = Attribute(key='ingot.result', name='result', constant='error')
-_220 = Attribute(key='ingot.operation', name='operation', constant='submit_label')
-_221 = Attribute(key='ingot.operation', name='operation', constant='fetch_assignment')
-_222 = Attribute(key='snakepit.duration_ms', name='duration_ms', type='double', measurement=True, source='duration_ms')
-_223 = Attribute(key='snakepit.queue_time_ms', name='queue_time_ms', type='double', measurement=True, source='queue_time_ms')
-_224 = Attribute(key='server.port', name='server_port', type='int')
-_225 = Attribute(key='rpc.system.name', name='rpc_system_name', constant='grpc')
-_226 = Attribute(key='cicd.pipeline.result', name='cicd_pipeline_result', constant='success')
-_227 = Attribute(key='cicd.pipeline.result', name='cicd_pipeline_result', constant='failure')
-_228 = Attribute(key='cicd.pipeline.result', name='cicd_pipeline_result', constant='cancellation')
-_229 = Attribute(key='flowstone.status', name='status', constant='success')
-_230 = Attribute(key='flowstone.status', name='status', constant='skipped')
-_231 = Attribute(key='flowstone.status', name='status', constant='failure')
-_232 = Attribute(key='db.system.name', name='db.system.name', source='db_system_name')
-_233 = Attribute(key='db.operation.name', name='db.operation.name', source='operation')
-_234 = Attribute(key='db.collection.name', name='db.collection.name', source='db_collection_name', optional=True)
-_235 = Attribute(key='db.namespace', name='db.namespace', source='db_namespace', optional=True)
-_236 = Attribute(key='error.type', name='error.type', source='error_type', optional=True)
-_237 = Attribute(key='flowstone.subject', name='asset', source='subject')
-_238 = Attribute(key='cicd.pipeline.name', name='cicd.pipeline.name', source='job')
-_239 = Attribute(key='cicd.pipeline.run.state', name='cicd.pipeline.run.state')
-_240 = Attribute(key='cicd.pipeline.result', name='cicd.pipeline.result')
-_241 = Attribute(key='error.type', name='error.type', source='error_type')
-_242 = Attribute(key='rpc.system.name', name='rpc.system.name')
-_243 = Attribute(key='rpc.method', name='rpc.method', source='method', optional=True)
-_244 = Attribute(key='rpc.response.status_code', name='rpc.response.status_code', source='rpc_response_status_code', optional=True)
-_245 = Attribute(key='server.address', name='server.address', source='server_address', optional=True)
-_246 = Attribute(key='server.port', name='server.port', type='int', source='server_port', optional=True)
+_8 = Attribute(key='alumiini.sync.retry', name='retry', type='int')
+_9 = Attribute(key='alumiini.sync.change', name='change')
+_10 = Attribute(key='alumiini.outcome', name='outcome')
+_11 = Attribute(key='alumiini.event.id', name='id', also=('log.record.uid', ))
+_12 = Attribute(key='alumiini.error.detail', name='error_detail')
+_13 = Attribute(key='alumiini.cluster_id', name='cluster_id', also=('k8s.cluster.name', ))
+_14 = Attribute(key='alumiini.git.operation', name='operation')
+_15 = Attribute(key='alumiini.resource.kind', name='resource_kind')
+_16 = Attribute(key='alumiini.resource.name', name='name')
+_17 = Attribute(key='alumiini.cache.name', name='cache_name')
+_18 = Attribute(key='alumiini.cache.result', name='result')
+_19 = Attribute(key='alumiini.worker.id', name='worker_id')
+_20 = Attribute(key='alumiini.webhook.provider', name='provider')
+_21 = Attribute(key='alumiini.workers', name='count', type='int', measurement=True)
+_22 = Attribute(key='alumiini.memory_bytes', name='memory_bytes', type='int', measurement=True)
+_23 = Attribute(key='alumiini.rollout_ref', name='rollout_ref')
+_24 = Attribute(key='anvil.queue_id', name='queue_id')
+_25 = Attribute(key='anvil.assignment_id', name='assignment_id')
+_26 = Attribute(key='anvil.labeler_id', name='labeler_id', also=('user.id', ))
+_27 = Attribute(key='anvil.sample_id', name='sample_id')
+_28 = Attribute(key='anvil.total', name='total', type='int', measurement=True)
+_29 = Attribute(key='anvil.completed', name='completed', type='int', measurement=True)
+_30 = Attribute(key='anvil.remaining', name='remaining', type='int', measurement=True)
+_31 = Attribute(key='anvil.agreement_metric', name='metric')
+_32 = Attribute(key='anvil.dimension', name='dimension')
+_33 = Attribute(key='anvil.score', name='score', type='double', measurement=True)
+_34 = Attribute(key='anvil.status', name='status')
+_35 = Attribute(key='anvil.policy_type', name='policy_type')
+_36 = Attribute(key='anvil.format', name='format')
+_37 = Attribute(key='anvil.export_id', name='export_id')
+_38 = Attribute(key='anvil.progress', name='progress', type='double', measurement=True)
+_39 = Attribute(key='anvil.operation', name='operation', also=('db.operation.name', ))
+_40 = Attribute(key='anvil.schema_version', name='schema_version')
+_41 = Attribute(key='anvil.reason', name='reason')
+_42 = Attribute(key='anvil.duration_ms', name='duration_ms', type='double', measurement=True, source='duration', scale=1e-06)
+_43 = Attribute(key='assay.correlation_id', name='correlation_id')
+_44 = Attribute(key='assay.error.message', name='error_message')
+_45 = Attribute(key='assay.span.event', name='span_event')
+_46 = Attribute(key='assay.redaction.rule', name='rule')
+_47 = Attribute(key='assay.host.exporter', name='exporter')
+_48 = Attribute(key='assay.host.listener', name='listener')
+_49 = Attribute(key='assay.host.signal', name='signal')
+_50 = Attribute(key='assay.host.outcome', name='outcome')
+_51 = Attribute(key='assay.host.status', name='status', type='int')
+_52 = Attribute(key='assay.host.kept', name='kept')
+_53 = Attribute(key='assay.cdevents.sink', name='sink')
+_54 = Attribute(key='assay.cdevents.type', name='type')
+_55 = Attribute(key='assay.metrics.reason', name='reason')
+_56 = Attribute(key='audit.record.id', name='record_id')
+_57 = Attribute(key='audit.actor.id', name='actor_id')
+_58 = Attribute(key='audit.actor.type', name='actor_type')
+_59 = Attribute(key='audit.action', name='action')
+_60 = Attribute(key='audit.outcome', name='outcome')
+_61 = Attribute(key='audit.target.id', name='target_id')
+_62 = Attribute(key='audit.target.type', name='target_type')
+_63 = Attribute(key='audit.source.id', name='source_id')
+_64 = Attribute(key='audit.source.type', name='source_type')
+_65 = Attribute(key='audit.schema.version', name='schema_version')
+_66 = Attribute(key='audit.sequence.stream_id', name='sequence_stream_id')
+_67 = Attribute(key='audit.sequence.number', name='sequence_number', type='int')
+_68 = Attribute(key='audit.sequence.previous_hash', name='sequence_previous_hash')
+_69 = Attribute(key='audit.sequence.previous_record_id', name='sequence_previous_record_id')
+_70 = Attribute(key='audit.sequence.end', name='sequence_end', type='boolean')
+_71 = Attribute(key='audit.integrity.value', name='integrity_value')
+_72 = Attribute(key='audit.integrity.signer', name='integrity_signer')
+_73 = Attribute(key='audit.integrity.canonicalization', name='integrity_canonicalization')
+_74 = Attribute(key='audit.integrity.algorithm', name='integrity_algorithm')
+_75 = Attribute(key='audit.integrity.certificate', name='integrity_certificate')
+_76 = Attribute(key='audit.sink.kind', name='kind')
+_77 = Attribute(key='audit.sink.recommendation', name='recommendation')
+_78 = Attribute(key='flowstone.asset', name='asset')
+_79 = Attribute(key='flowstone.partition', name='partition')
+_80 = Attribute(key='flowstone.run_id', name='run_id', also=('cicd.pipeline.run.id', ))
+_81 = Attribute(key='flowstone.job', name='job', also=('cicd.pipeline.name', ))
+_82 = Attribute(key='flowstone.io_manager', name='io_manager')
+_83 = Attribute(key='flowstone.checkpoint', name='checkpoint')
+_84 = Attribute(key='flowstone.approval_id', name='approval_id')
+_85 = Attribute(key='flowstone.status', name='status')
+_86 = Attribute(key='flowstone.actor', name='actor')
+_87 = Attribute(key='flowstone.actor_type', name='actor_type')
+_88 = Attribute(key='flowstone.backfill_id', name='backfill_id')
+_89 = Attribute(key='flowstone.parent_run_id', name='parent_run_id')
+_90 = Attribute(key='flowstone.root_run_id', name='root_run_id')
+_91 = Attribute(key='flowstone.code_location', name='code_location')
+_92 = Attribute(key='flowstone.automation', name='automation', type='boolean')
+_93 = Attribute(key='flowstone.assets', name='assets', type='string[]')
+_94 = Attribute(key='flowstone.tick_id', name='tick_id')
+_95 = Attribute(key='flowstone.reason', name='reason')
+_96 = Attribute(key='flowstone.resource', name='resource')
+_97 = Attribute(key='flowstone.healthy', name='healthy', type='boolean')
+_98 = Attribute(key='flowstone.sensor', name='sensor')
+_99 = Attribute(key='flowstone.schedule', name='schedule')
+_100 = Attribute(key='flowstone.check', name='check')
+_101 = Attribute(key='flowstone.passed', name='passed', type='boolean')
+_102 = Attribute(key='flowstone.retryable', name='retryable', type='boolean')
+_103 = Attribute(key='flowstone.attempt', name='attempt', type='int')
+_104 = Attribute(key='flowstone.result_size', name='result_size', type='int', measurement=True)
+_105 = Attribute(key='flowstone.size_bytes', name='size_bytes', type='int', measurement=True)
+_106 = Attribute(key='flowstone.duration_ms', name='duration_ms', type='double', measurement=True, source='duration', scale=1e-06)
+_107 = Attribute(key='flowstone.approval_time_ms', name='approval_time_ms', type='double', measurement=True, source='approval_time', scale=1e-06)
+_108 = Attribute(key='flowstone.step_key', name='step_key')
+_109 = Attribute(key='flowstone.op', name='op')
+_110 = Attribute(key='flowstone.step_kind', name='step_kind')
+_111 = Attribute(key='flowstone.mapping_key', name='mapping_key')
+_112 = Attribute(key='flowstone.retry_number', name='retry_number', type='int')
+_113 = Attribute(key='flowstone.relation', name='relation')
+_114 = Attribute(key='flowstone.severity', name='severity')
+_115 = Attribute(key='flowstone.blocking', name='blocking', type='boolean')
+_116 = Attribute(key='flowstone.subject', name='subject')
+_117 = Attribute(key='flowstone.origin', name='origin')
+_118 = Attribute(key='flowstone.expectation', name='expectation')
+_119 = Attribute(key='flowstone.hook', name='hook')
+_120 = Attribute(key='flowstone.pipes_method', name='pipes_method')
+_121 = Attribute(key='flowstone.freshness', name='freshness')
+_122 = Attribute(key='flowstone.previous_freshness', name='previous_freshness')
+_123 = Attribute(key='flowstone.failure_kind', name='failure_kind')
+_124 = Attribute(key='flowstone.queue_time_ms', name='queue_time_ms', type='double', measurement=True, source='queue_time', scale=1e-06)
+_125 = Attribute(key='flowstone.tick_kind', name='tick_kind')
+_126 = Attribute(key='flowstone.instigator', name='instigator')
+_127 = Attribute(key='flowstone.skip_reason', name='skip_reason')
+_128 = Attribute(key='flowstone.run_ids', name='run_ids', type='string[]')
+_129 = Attribute(key='flowstone.requested_runs', name='requested_runs', type='int', measurement=True)
+_130 = Attribute(key='flowstone.row_count', name='row_count', type='int')
+_131 = Attribute(key='flowstone.partition_row_count', name='partition_row_count', type='int')
+_132 = Attribute(key='flowstone.data_version', name='data_version')
+_133 = Attribute(key='flowstone.code_version', name='code_version')
+_134 = Attribute(key='flowstone.upstream', name='upstream', type='string[]')
+_135 = Attribute(key='flowstone.metadata', name='metadata', type='string[]')
+_136 = Attribute(key='flowstone.group', name='group')
+_137 = Attribute(key='flowstone.kinds', name='kinds', type='string[]')
+_138 = Attribute(key='flowstone.owners', name='owners', type='string[]')
+_139 = Attribute(key='flowstone.tags', name='tags', type='string[]')
+_140 = Attribute(key='flowstone.daemon', name='daemon')
+_141 = Attribute(key='flowstone.outcome', name='outcome')
+_142 = Attribute(key='flowstone.signal', name='signal')
+_143 = Attribute(key='flowstone.limit', name='limit')
+_144 = Attribute(key='forge.sample_id', name='sample_id')
+_145 = Attribute(key='forge.pipeline_id', name='pipeline_id')
+_146 = Attribute(key='forge.artifact_id', name='artifact_id')
+_147 = Attribute(key='forge.stage_name', name='stage')
+_148 = Attribute(key='forge.outcome', name='outcome')
+_149 = Attribute(key='forge.size_bytes', name='size_bytes', type='int', measurement=True)
+_150 = Attribute(key='forge.measurement_key', name='measurement_key')
+_151 = Attribute(key='forge.batch_size', name='batch_size', type='int', measurement=True)
+_152 = Attribute(key='ingot.view', name='view')
+_153 = Attribute(key='ingot.queue_id', name='queue_id')
+_154 = Attribute(key='ingot.assignment_id', name='assignment_id')
+_155 = Attribute(key='ingot.user_id', name='user_id', also=('user.id', ))
+_156 = Attribute(key='ingot.method', name='method')
+_157 = Attribute(key='ingot.component', name='component')
+_158 = Attribute(key='ingot.sample_id', name='sample_id')
+_159 = Attribute(key='ingot.result', name='result')
+_160 = Attribute(key='ingot.operation', name='operation')
+_161 = Attribute(key='ingot.reason', name='reason')
+_162 = Attribute(key='ingot.payload_bytes', name='payload_bytes', type='int', measurement=True)
+_163 = Attribute(key='ingot.client_latency_ms', name='client_latency_ms', type='double', measurement=True)
+_164 = Attribute(key='ingot.duration_ms', name='duration_ms', type='double', measurement=True, source='duration', scale=1e-06)
+_165 = Attribute(key='ingot.topic_kind', name='topic_kind')
+_166 = Attribute(key='ingot.latency_ms', name='latency_ms', type='double', measurement=True, source='latency', scale=1e-06)
+_167 = Attribute(key='snakepit.request_id', name='request_id')
+_168 = Attribute(key='snakepit.correlation_id', name='correlation_id')
+_169 = Attribute(key='snakepit.command', name='command')
+_170 = Attribute(key='snakepit.pool_name', name='pool_name')
+_171 = Attribute(key='snakepit.worker_id', name='worker_id')
+_172 = Attribute(key='snakepit.success', name='success', type='boolean')
+_173 = Attribute(key='snakepit.in_span', name='in_span', type='boolean')
+_174 = Attribute(key='snakepit.session_id', name='session_id')
+_175 = Attribute(key='snakepit.status', name='status')
+_176 = Attribute(key='snakepit.reason', name='reason')
+_177 = Attribute(key='snakepit.tool', name='tool')
+_178 = Attribute(key='snakepit.method', name='method', also=('rpc.method', ))
+_179 = Attribute(key='snakepit.queue_time_ms', name='queue_time_ms', type='double', measurement=True, source='queue_time', scale=1e-06)
+_180 = Attribute(key='snakepit.duration_ms', name='duration_ms', type='double', measurement=True, source='duration', scale=1e-06)
+_181 = Attribute(key='snakepit.available_workers', name='available_workers', type='int', measurement=True)
+_182 = Attribute(key='snakepit.busy_workers', name='busy_workers', type='int', measurement=True)
+_183 = Attribute(key='snakepit.queue_size', name='queue_size', type='int', measurement=True)
+_184 = Attribute(key='snakepit.latency_ms', name='latency_ms', type='double', measurement=True, source='latency', scale=1e-06)
+_185 = Attribute(key='snakepit.memory_bytes', name='memory_bytes', type='int', measurement=True)
+_186 = Attribute(key='snakepit.cpu_percent', name='cpu_percent', type='double', measurement=True)
+_187 = Attribute(key='snakepit.collected', name='collected', type='int', measurement=True)
+_188 = Attribute(key='snakepit.size_bytes', name='size_bytes', type='int', measurement=True)
+_189 = Attribute(key='snakepit.error_class', name='error_class')
+_190 = Attribute(key='snakepit.python_traceback', name='python_traceback')
+_191 = Attribute(key='snakepit.args', name='args')
+_192 = Attribute(key='snakepit.memory_mb', name='memory_mb', type='double', measurement=True)
+_193 = Attribute(key='snakepit.uptime_seconds', name='uptime_seconds', type='double', measurement=True)
+_194 = Attribute(key='k8s.namespace.name', name='k8s_namespace_name')
+_195 = Attribute(key='error.type', name='error_type')
+_196 = Attribute(key='db.system.name', name='db_system_name')
+_197 = Attribute(key='db.collection.name', name='db_collection_name')
+_198 = Attribute(key='db.namespace', name='db_namespace')
+_199 = Attribute(key='server.address', name='server_address')
+_200 = Attribute(key='server.port', name='server_port')
+_201 = Attribute(key='db.response.status_code', name='db_response_status_code')
+_202 = Attribute(key='cicd.pipeline.result', name='cicd_pipeline_result')
+_203 = Attribute(key='rpc.system.name', name='rpc_system_name')
+_204 = Attribute(key='rpc.response.status_code', name='rpc_response_status_code')
+_205 = Attribute(key='db.operation.name', name='db_operation_name')
+_206 = Attribute(key='cicd.pipeline.name', name='cicd_pipeline_name')
+_207 = Attribute(key='cicd.pipeline.run.state', name='cicd_pipeline_run_state')
+_208 = Attribute(key='rpc.method', name='rpc_method')
+_209 = Attribute(key='user_agent.original', name='user_agent_original')
+_210 = Attribute(key='service.name', name='service_name')
+_211 = Attribute(key='service.instance.id', name='service_instance_id')
+_212 = Attribute(key='service.version', name='service_version')
+_213 = Attribute(key='k8s.cluster.name', name='k8s_cluster_name')
+_214 = Attribute(key='k8s.pod.name', name='k8s_pod_name')
+_215 = Attribute(key='k8s.node.name', name='k8s_node_name')
+_216 = Attribute(key='k8s.namespace.name', name='namespace')
+_217 = Attribute(key='assay.error.message', name='error_message', source='message')
+_218 = Attribute(key='error.type', name='error_type', source='type')
+_219 = Attribute(key='ingot.operation', name='operation', constant='get_sample')
+_220 = Attribute(key='ingot.result', name='result', constant='error')
+_221 = Attribute(key='ingot.operation', name='operation', constant='submit_label')
+_222 = Attribute(key='ingot.operation', name='operation', constant='fetch_assignment')
+_223 = Attribute(key='snakepit.duration_ms', name='duration_ms', type='double', measurement=True, source='duration_ms')
+_224 = Attribute(key='snakepit.queue_time_ms', name='queue_time_ms', type='double', measurement=True, source='queue_time_ms')
+_225 = Attribute(key='server.port', name='server_port', type='int')
+_226 = Attribute(key='rpc.system.name', name='rpc_system_name', constant='grpc')
+_227 = Attribute(key='cicd.pipeline.result', name='cicd_pipeline_result', constant='success')
+_228 = Attribute(key='cicd.pipeline.result', name='cicd_pipeline_result', constant='failure')
+_229 = Attribute(key='cicd.pipeline.result', name='cicd_pipeline_result', constant='cancellation')
+_230 = Attribute(key='flowstone.status', name='status', constant='success')
+_231 = Attribute(key='flowstone.status', name='status', constant='skipped')
+_232 = Attribute(key='flowstone.status', name='status', constant='failure')
+_233 = Attribute(key='db.system.name', name='db.system.name', source='db_system_name')
+_234 = Attribute(key='db.operation.name', name='db.operation.name', source='operation')
+_235 = Attribute(key='db.collection.name', name='db.collection.name', source='db_collection_name', optional=True)
+_236 = Attribute(key='db.namespace', name='db.namespace', source='db_namespace', optional=True)
+_237 = Attribute(key='error.type', name='error.type', source='error_type', optional=True)
+_238 = Attribute(key='flowstone.subject', name='asset', source='subject')
+_239 = Attribute(key='cicd.pipeline.name', name='cicd.pipeline.name', source='job')
+_240 = Attribute(key='cicd.pipeline.run.state', name='cicd.pipeline.run.state')
+_241 = Attribute(key='cicd.pipeline.result', name='cicd.pipeline.result')
+_242 = Attribute(key='error.type', name='error.type', source='error_type')
+_243 = Attribute(key='rpc.system.name', name='rpc.system.name')
+_244 = Attribute(key='rpc.method', name='rpc.method', source='method', optional=True)
+_245 = Attribute(key='rpc.response.status_code', name='rpc.response.status_code', source='rpc_response_status_code', optional=True)
+_246 = Attribute(key='server.address', name='server.address', source='server_address', optional=True)
+_247 = Attribute(key='server.port', name='server.port', type='int', source='server_port', optional=True)
 
 CATALOGUE: Final = Catalogue(
     attributes={
@@ -275,436 +276,437 @@ CATALOGUE: Final = Catalogue(
         "alumiini.sync.trigger": _5,
         "alumiini.sync.duration_ms": _6,
         "alumiini.sync.resources_applied": _7,
-        "alumiini.sync.change": _8,
-        "alumiini.outcome": _9,
-        "alumiini.event.id": _10,
-        "alumiini.error.detail": _11,
-        "alumiini.cluster_id": _12,
-        "alumiini.git.operation": _13,
-        "alumiini.resource.kind": _14,
-        "alumiini.resource.name": _15,
-        "alumiini.cache.name": _16,
-        "alumiini.cache.result": _17,
-        "alumiini.worker.id": _18,
-        "alumiini.webhook.provider": _19,
-        "alumiini.workers": _20,
-        "alumiini.memory_bytes": _21,
-        "alumiini.rollout_ref": _22,
-        "anvil.queue_id": _23,
-        "anvil.assignment_id": _24,
-        "anvil.labeler_id": _25,
-        "anvil.sample_id": _26,
-        "anvil.total": _27,
-        "anvil.completed": _28,
-        "anvil.remaining": _29,
-        "anvil.agreement_metric": _30,
-        "anvil.dimension": _31,
-        "anvil.score": _32,
-        "anvil.status": _33,
-        "anvil.policy_type": _34,
-        "anvil.format": _35,
-        "anvil.export_id": _36,
-        "anvil.progress": _37,
-        "anvil.operation": _38,
-        "anvil.schema_version": _39,
-        "anvil.reason": _40,
-        "anvil.duration_ms": _41,
-        "assay.correlation_id": _42,
-        "assay.error.message": _43,
-        "assay.span.event": _44,
-        "assay.redaction.rule": _45,
-        "assay.host.exporter": _46,
-        "assay.host.listener": _47,
-        "assay.host.signal": _48,
-        "assay.host.outcome": _49,
-        "assay.host.status": _50,
-        "assay.host.kept": _51,
-        "assay.cdevents.sink": _52,
-        "assay.cdevents.type": _53,
-        "assay.metrics.reason": _54,
-        "audit.record.id": _55,
-        "audit.actor.id": _56,
-        "audit.actor.type": _57,
-        "audit.action": _58,
-        "audit.outcome": _59,
-        "audit.target.id": _60,
-        "audit.target.type": _61,
-        "audit.source.id": _62,
-        "audit.source.type": _63,
-        "audit.schema.version": _64,
-        "audit.sequence.stream_id": _65,
-        "audit.sequence.number": _66,
-        "audit.sequence.previous_hash": _67,
-        "audit.sequence.previous_record_id": _68,
-        "audit.sequence.end": _69,
-        "audit.integrity.value": _70,
-        "audit.integrity.signer": _71,
-        "audit.integrity.canonicalization": _72,
-        "audit.integrity.algorithm": _73,
-        "audit.integrity.certificate": _74,
-        "audit.sink.kind": _75,
-        "audit.sink.recommendation": _76,
-        "flowstone.asset": _77,
-        "flowstone.partition": _78,
-        "flowstone.run_id": _79,
-        "flowstone.job": _80,
-        "flowstone.io_manager": _81,
-        "flowstone.checkpoint": _82,
-        "flowstone.approval_id": _83,
-        "flowstone.status": _84,
-        "flowstone.actor": _85,
-        "flowstone.actor_type": _86,
-        "flowstone.backfill_id": _87,
-        "flowstone.parent_run_id": _88,
-        "flowstone.root_run_id": _89,
-        "flowstone.code_location": _90,
-        "flowstone.automation": _91,
-        "flowstone.assets": _92,
-        "flowstone.tick_id": _93,
-        "flowstone.reason": _94,
-        "flowstone.resource": _95,
-        "flowstone.healthy": _96,
-        "flowstone.sensor": _97,
-        "flowstone.schedule": _98,
-        "flowstone.check": _99,
-        "flowstone.passed": _100,
-        "flowstone.retryable": _101,
-        "flowstone.attempt": _102,
-        "flowstone.result_size": _103,
-        "flowstone.size_bytes": _104,
-        "flowstone.duration_ms": _105,
-        "flowstone.approval_time_ms": _106,
-        "flowstone.step_key": _107,
-        "flowstone.op": _108,
-        "flowstone.step_kind": _109,
-        "flowstone.mapping_key": _110,
-        "flowstone.retry_number": _111,
-        "flowstone.relation": _112,
-        "flowstone.severity": _113,
-        "flowstone.blocking": _114,
-        "flowstone.subject": _115,
-        "flowstone.origin": _116,
-        "flowstone.expectation": _117,
-        "flowstone.hook": _118,
-        "flowstone.pipes_method": _119,
-        "flowstone.freshness": _120,
-        "flowstone.previous_freshness": _121,
-        "flowstone.failure_kind": _122,
-        "flowstone.queue_time_ms": _123,
-        "flowstone.tick_kind": _124,
-        "flowstone.instigator": _125,
-        "flowstone.skip_reason": _126,
-        "flowstone.run_ids": _127,
-        "flowstone.requested_runs": _128,
-        "flowstone.row_count": _129,
-        "flowstone.partition_row_count": _130,
-        "flowstone.data_version": _131,
-        "flowstone.code_version": _132,
-        "flowstone.upstream": _133,
-        "flowstone.metadata": _134,
-        "flowstone.group": _135,
-        "flowstone.kinds": _136,
-        "flowstone.owners": _137,
-        "flowstone.tags": _138,
-        "flowstone.daemon": _139,
-        "flowstone.outcome": _140,
-        "flowstone.signal": _141,
-        "flowstone.limit": _142,
-        "forge.sample_id": _143,
-        "forge.pipeline_id": _144,
-        "forge.artifact_id": _145,
-        "forge.stage_name": _146,
-        "forge.outcome": _147,
-        "forge.size_bytes": _148,
-        "forge.measurement_key": _149,
-        "forge.batch_size": _150,
-        "ingot.view": _151,
-        "ingot.queue_id": _152,
-        "ingot.assignment_id": _153,
-        "ingot.user_id": _154,
-        "ingot.method": _155,
-        "ingot.component": _156,
-        "ingot.sample_id": _157,
-        "ingot.result": _158,
-        "ingot.operation": _159,
-        "ingot.reason": _160,
-        "ingot.payload_bytes": _161,
-        "ingot.client_latency_ms": _162,
-        "ingot.duration_ms": _163,
-        "ingot.topic_kind": _164,
-        "ingot.latency_ms": _165,
-        "snakepit.request_id": _166,
-        "snakepit.correlation_id": _167,
-        "snakepit.command": _168,
-        "snakepit.pool_name": _169,
-        "snakepit.worker_id": _170,
-        "snakepit.success": _171,
-        "snakepit.in_span": _172,
-        "snakepit.session_id": _173,
-        "snakepit.status": _174,
-        "snakepit.reason": _175,
-        "snakepit.tool": _176,
-        "snakepit.method": _177,
-        "snakepit.queue_time_ms": _178,
-        "snakepit.duration_ms": _179,
-        "snakepit.available_workers": _180,
-        "snakepit.busy_workers": _181,
-        "snakepit.queue_size": _182,
-        "snakepit.latency_ms": _183,
-        "snakepit.memory_bytes": _184,
-        "snakepit.cpu_percent": _185,
-        "snakepit.collected": _186,
-        "snakepit.size_bytes": _187,
-        "snakepit.error_class": _188,
-        "snakepit.python_traceback": _189,
-        "snakepit.args": _190,
-        "snakepit.memory_mb": _191,
-        "snakepit.uptime_seconds": _192,
-        "k8s.namespace.name": _193,
-        "error.type": _194,
-        "db.system.name": _195,
-        "db.collection.name": _196,
-        "db.namespace": _197,
-        "server.address": _198,
-        "server.port": _199,
-        "db.response.status_code": _200,
-        "cicd.pipeline.result": _201,
-        "rpc.system.name": _202,
-        "rpc.response.status_code": _203,
-        "db.operation.name": _204,
-        "cicd.pipeline.name": _205,
-        "cicd.pipeline.run.state": _206,
-        "rpc.method": _207,
-        "user_agent.original": _208,
-        "service.name": _209,
-        "service.instance.id": _210,
-        "service.version": _211,
-        "k8s.cluster.name": _212,
-        "k8s.pod.name": _213,
-        "k8s.node.name": _214,
+        "alumiini.sync.retry": _8,
+        "alumiini.sync.change": _9,
+        "alumiini.outcome": _10,
+        "alumiini.event.id": _11,
+        "alumiini.error.detail": _12,
+        "alumiini.cluster_id": _13,
+        "alumiini.git.operation": _14,
+        "alumiini.resource.kind": _15,
+        "alumiini.resource.name": _16,
+        "alumiini.cache.name": _17,
+        "alumiini.cache.result": _18,
+        "alumiini.worker.id": _19,
+        "alumiini.webhook.provider": _20,
+        "alumiini.workers": _21,
+        "alumiini.memory_bytes": _22,
+        "alumiini.rollout_ref": _23,
+        "anvil.queue_id": _24,
+        "anvil.assignment_id": _25,
+        "anvil.labeler_id": _26,
+        "anvil.sample_id": _27,
+        "anvil.total": _28,
+        "anvil.completed": _29,
+        "anvil.remaining": _30,
+        "anvil.agreement_metric": _31,
+        "anvil.dimension": _32,
+        "anvil.score": _33,
+        "anvil.status": _34,
+        "anvil.policy_type": _35,
+        "anvil.format": _36,
+        "anvil.export_id": _37,
+        "anvil.progress": _38,
+        "anvil.operation": _39,
+        "anvil.schema_version": _40,
+        "anvil.reason": _41,
+        "anvil.duration_ms": _42,
+        "assay.correlation_id": _43,
+        "assay.error.message": _44,
+        "assay.span.event": _45,
+        "assay.redaction.rule": _46,
+        "assay.host.exporter": _47,
+        "assay.host.listener": _48,
+        "assay.host.signal": _49,
+        "assay.host.outcome": _50,
+        "assay.host.status": _51,
+        "assay.host.kept": _52,
+        "assay.cdevents.sink": _53,
+        "assay.cdevents.type": _54,
+        "assay.metrics.reason": _55,
+        "audit.record.id": _56,
+        "audit.actor.id": _57,
+        "audit.actor.type": _58,
+        "audit.action": _59,
+        "audit.outcome": _60,
+        "audit.target.id": _61,
+        "audit.target.type": _62,
+        "audit.source.id": _63,
+        "audit.source.type": _64,
+        "audit.schema.version": _65,
+        "audit.sequence.stream_id": _66,
+        "audit.sequence.number": _67,
+        "audit.sequence.previous_hash": _68,
+        "audit.sequence.previous_record_id": _69,
+        "audit.sequence.end": _70,
+        "audit.integrity.value": _71,
+        "audit.integrity.signer": _72,
+        "audit.integrity.canonicalization": _73,
+        "audit.integrity.algorithm": _74,
+        "audit.integrity.certificate": _75,
+        "audit.sink.kind": _76,
+        "audit.sink.recommendation": _77,
+        "flowstone.asset": _78,
+        "flowstone.partition": _79,
+        "flowstone.run_id": _80,
+        "flowstone.job": _81,
+        "flowstone.io_manager": _82,
+        "flowstone.checkpoint": _83,
+        "flowstone.approval_id": _84,
+        "flowstone.status": _85,
+        "flowstone.actor": _86,
+        "flowstone.actor_type": _87,
+        "flowstone.backfill_id": _88,
+        "flowstone.parent_run_id": _89,
+        "flowstone.root_run_id": _90,
+        "flowstone.code_location": _91,
+        "flowstone.automation": _92,
+        "flowstone.assets": _93,
+        "flowstone.tick_id": _94,
+        "flowstone.reason": _95,
+        "flowstone.resource": _96,
+        "flowstone.healthy": _97,
+        "flowstone.sensor": _98,
+        "flowstone.schedule": _99,
+        "flowstone.check": _100,
+        "flowstone.passed": _101,
+        "flowstone.retryable": _102,
+        "flowstone.attempt": _103,
+        "flowstone.result_size": _104,
+        "flowstone.size_bytes": _105,
+        "flowstone.duration_ms": _106,
+        "flowstone.approval_time_ms": _107,
+        "flowstone.step_key": _108,
+        "flowstone.op": _109,
+        "flowstone.step_kind": _110,
+        "flowstone.mapping_key": _111,
+        "flowstone.retry_number": _112,
+        "flowstone.relation": _113,
+        "flowstone.severity": _114,
+        "flowstone.blocking": _115,
+        "flowstone.subject": _116,
+        "flowstone.origin": _117,
+        "flowstone.expectation": _118,
+        "flowstone.hook": _119,
+        "flowstone.pipes_method": _120,
+        "flowstone.freshness": _121,
+        "flowstone.previous_freshness": _122,
+        "flowstone.failure_kind": _123,
+        "flowstone.queue_time_ms": _124,
+        "flowstone.tick_kind": _125,
+        "flowstone.instigator": _126,
+        "flowstone.skip_reason": _127,
+        "flowstone.run_ids": _128,
+        "flowstone.requested_runs": _129,
+        "flowstone.row_count": _130,
+        "flowstone.partition_row_count": _131,
+        "flowstone.data_version": _132,
+        "flowstone.code_version": _133,
+        "flowstone.upstream": _134,
+        "flowstone.metadata": _135,
+        "flowstone.group": _136,
+        "flowstone.kinds": _137,
+        "flowstone.owners": _138,
+        "flowstone.tags": _139,
+        "flowstone.daemon": _140,
+        "flowstone.outcome": _141,
+        "flowstone.signal": _142,
+        "flowstone.limit": _143,
+        "forge.sample_id": _144,
+        "forge.pipeline_id": _145,
+        "forge.artifact_id": _146,
+        "forge.stage_name": _147,
+        "forge.outcome": _148,
+        "forge.size_bytes": _149,
+        "forge.measurement_key": _150,
+        "forge.batch_size": _151,
+        "ingot.view": _152,
+        "ingot.queue_id": _153,
+        "ingot.assignment_id": _154,
+        "ingot.user_id": _155,
+        "ingot.method": _156,
+        "ingot.component": _157,
+        "ingot.sample_id": _158,
+        "ingot.result": _159,
+        "ingot.operation": _160,
+        "ingot.reason": _161,
+        "ingot.payload_bytes": _162,
+        "ingot.client_latency_ms": _163,
+        "ingot.duration_ms": _164,
+        "ingot.topic_kind": _165,
+        "ingot.latency_ms": _166,
+        "snakepit.request_id": _167,
+        "snakepit.correlation_id": _168,
+        "snakepit.command": _169,
+        "snakepit.pool_name": _170,
+        "snakepit.worker_id": _171,
+        "snakepit.success": _172,
+        "snakepit.in_span": _173,
+        "snakepit.session_id": _174,
+        "snakepit.status": _175,
+        "snakepit.reason": _176,
+        "snakepit.tool": _177,
+        "snakepit.method": _178,
+        "snakepit.queue_time_ms": _179,
+        "snakepit.duration_ms": _180,
+        "snakepit.available_workers": _181,
+        "snakepit.busy_workers": _182,
+        "snakepit.queue_size": _183,
+        "snakepit.latency_ms": _184,
+        "snakepit.memory_bytes": _185,
+        "snakepit.cpu_percent": _186,
+        "snakepit.collected": _187,
+        "snakepit.size_bytes": _188,
+        "snakepit.error_class": _189,
+        "snakepit.python_traceback": _190,
+        "snakepit.args": _191,
+        "snakepit.memory_mb": _192,
+        "snakepit.uptime_seconds": _193,
+        "k8s.namespace.name": _194,
+        "error.type": _195,
+        "db.system.name": _196,
+        "db.collection.name": _197,
+        "db.namespace": _198,
+        "server.address": _199,
+        "server.port": _200,
+        "db.response.status_code": _201,
+        "cicd.pipeline.result": _202,
+        "rpc.system.name": _203,
+        "rpc.response.status_code": _204,
+        "db.operation.name": _205,
+        "cicd.pipeline.name": _206,
+        "cicd.pipeline.run.state": _207,
+        "rpc.method": _208,
+        "user_agent.original": _209,
+        "service.name": _210,
+        "service.instance.id": _211,
+        "service.version": _212,
+        "k8s.cluster.name": _213,
+        "k8s.pod.name": _214,
+        "k8s.node.name": _215,
     },
     spans={
-        "alumiini.sync": Span(event='alumiini.sync', attributes=(_0, _5, _215, _12, _1, _2, _3, _4, _22, ), stop_attributes=(_7, _9, _194, _43, _11, )),
-        "alumiini.git": Span(event='alumiini.git', attributes=(_0, _13, _1, _2, _3, _4, ), stop_attributes=(_9, _194, _43, )),
-        "alumiini.apply": Span(event='alumiini.apply', attributes=(_0, _14, _215, _15, _12, _1, _2, _3, _4, ), stop_attributes=(_7, _9, _194, _43, )),
-        "anvil.label.submit": Span(event='anvil.label.submit', attributes=(_23, _25, ), stop_attributes=(_194, _43, )),
-        "anvil.assignment.dispatch": Span(event='anvil.assignment.dispatch', attributes=(_23, _34, ), stop_attributes=(_194, _43, )),
-        "anvil.agreement.compute": Span(event='anvil.agreement.compute', attributes=(_30, _31, ), stop_attributes=(_194, _43, )),
-        "anvil.export.generate": Span(event='anvil.export.generate', attributes=(_35, _23, ), stop_attributes=(_194, _43, )),
-        "anvil.storage.query": Span(event='anvil.storage.query', name='{operation} {db_collection_name}', kind='client', attributes=(_38, _195, _196, _197, _198, _224, ), stop_attributes=(_200, _194, _43, )),
-        "flowstone.run": Span(event='flowstone.run', name='RUN {job}', kind='server', stops=('stop', 'canceled', 'interrupted', ), attributes=(_79, _80, _85, _86, _98, _97, _93, _87, _91, _88, _89, _90, _92, _78, ), stop_attributes=(_194, _43, ), phase_attributes={'stop': (_226, ), 'exception': (_227, ), 'canceled': (_228, )}),
-        "flowstone.run.request": Span(event='flowstone.run.request', kind='producer', attributes=(_79, _80, _85, _86, _98, _97, _93, _87, _91, _88, _89, _90, _92, _78, ), stop_attributes=(_194, _43, )),
-        "flowstone.tick": Span(event='flowstone.tick', name='{tick_kind} {instigator}', stops=('stop', 'skipped', ), attributes=(_124, _93, _125, _97, _98, ), stop_attributes=(_126, _127, _128, _194, _43, ), phase_attributes={'stop': (_229, ), 'skipped': (_230, ), 'exception': (_231, )}),
-        "flowstone.step": Span(event='flowstone.step', stops=('stop', 'canceled', ), attributes=(_79, _80, _107, _108, _109, _110, _111, ), stop_attributes=(_84, _101, _194, _43, )),
-        "flowstone.materialization": Span(event='flowstone.materialization', stops=('stop', 'canceled', 'skipped', ), attributes=(_77, _78, _79, _107, _129, _130, _131, _132, _133, _134, _135, _136, _137, _138, _110, _111, ), stop_attributes=(_103, _84, _101, _194, _43, )),
-        "flowstone.asset_check": Span(event='flowstone.asset_check', stops=('evaluated', ), attributes=(_77, _99, _100, _113, _114, _78, _79, _107, ), stop_attributes=(_194, _43, )),
-        "flowstone.pipes": Span(event='flowstone.pipes', stops=('stop', 'canceled', ), attributes=(_79, _107, ), stop_attributes=(_194, _43, )),
-        "flowstone.io.load": Span(event='flowstone.io.load', attributes=(_77, _78, _81, ), stop_attributes=(_104, _194, _43, )),
-        "flowstone.io.store": Span(event='flowstone.io.store', attributes=(_77, _78, _81, ), stop_attributes=(_104, _194, _43, )),
-        "flowstone.route": Span(event='flowstone.route', exceptions=('error', 'exception', ), attributes=(_79, _77, ), stop_attributes=(_194, _43, )),
-        "flowstone.parallel": Span(event='flowstone.parallel', exceptions=('error', 'exception', ), attributes=(_79, _77, ), stop_attributes=(_194, _43, )),
-        "flowstone.scatter": Span(event='flowstone.scatter', stops=('complete', 'cancel', 'stop', ), exceptions=('failed', 'exception', ), attributes=(_79, _77, ), stop_attributes=(_194, _43, )),
-        "flowstone.item_reader": Span(event='flowstone.item_reader', start='init', stops=('complete', 'stop', ), exceptions=('error', 'exception', ), attributes=(_79, _77, ), stop_attributes=(_194, _43, )),
-        "forge.pipeline": Span(event='forge.pipeline', attributes=(_144, ), stop_attributes=(_147, _194, _43, )),
-        "forge.stage": Span(event='forge.stage', attributes=(_146, _143, ), stop_attributes=(_147, _194, _43, )),
-        "forge.measurement": Span(event='forge.measurement', attributes=(_149, _143, ), stop_attributes=(_194, _43, )),
-        "ingot.live_view.mount": Span(event='ingot.live_view.mount', attributes=(_151, _152, _154, ), stop_attributes=(_194, _43, )),
-        "ingot.label.submit": Span(event='ingot.label.submit', attributes=(_152, _153, _154, _155, ), stop_attributes=(_162, _194, _43, )),
-        "ingot.forge_client.get_sample": Span(event='ingot.forge_client.get_sample', kind='client', attributes=(_218, _157, ), stop_attributes=(_158, _160, _161, _194, _43, )),
-        "ingot.anvil_client.submit_label": Span(event='ingot.anvil_client.submit_label', kind='client', attributes=(_220, _153, ), stop_attributes=(_158, _160, _194, _43, )),
-        "ingot.anvil_client.fetch_assignment": Span(event='ingot.anvil_client.fetch_assignment', kind='client', attributes=(_221, _153, ), stop_attributes=(_158, _160, _194, _43, )),
-        "ingot.component.render_sample": Span(event='ingot.component.render_sample', attributes=(_156, _157, ), stop_attributes=(_194, _43, )),
-        "snakepit.request": Span(event='snakepit.request', attributes=(_166, _167, _168, _169, _170, ), stop_attributes=(_171, _174, _178, _194, _43, )),
-        "snakepit.python.call": Span(event='snakepit.python.call', attributes=(_168, _170, ), stop_attributes=(_194, _43, )),
-        "snakepit.python.tool.execution": Span(event='snakepit.python.tool.execution', attributes=(_176, ), stop_attributes=(_194, _43, )),
-        "snakepit.grpc.call": Span(event='snakepit.grpc.call', name='{method}', kind='client', attributes=(_225, _177, _198, _224, _170, ), stop_attributes=(_203, _194, _43, )),
+        "alumiini.sync": Span(event='alumiini.sync', attributes=(_0, _5, _216, _13, _1, _2, _3, _4, _23, _8, ), stop_attributes=(_7, _10, _195, _44, _12, )),
+        "alumiini.git": Span(event='alumiini.git', attributes=(_0, _14, _1, _2, _3, _4, ), stop_attributes=(_10, _195, _44, )),
+        "alumiini.apply": Span(event='alumiini.apply', attributes=(_0, _15, _216, _16, _13, _1, _2, _3, _4, ), stop_attributes=(_7, _10, _195, _44, )),
+        "anvil.label.submit": Span(event='anvil.label.submit', attributes=(_24, _26, ), stop_attributes=(_195, _44, )),
+        "anvil.assignment.dispatch": Span(event='anvil.assignment.dispatch', attributes=(_24, _35, ), stop_attributes=(_195, _44, )),
+        "anvil.agreement.compute": Span(event='anvil.agreement.compute', attributes=(_31, _32, ), stop_attributes=(_195, _44, )),
+        "anvil.export.generate": Span(event='anvil.export.generate', attributes=(_36, _24, ), stop_attributes=(_195, _44, )),
+        "anvil.storage.query": Span(event='anvil.storage.query', name='{operation} {db_collection_name}', kind='client', attributes=(_39, _196, _197, _198, _199, _225, ), stop_attributes=(_201, _195, _44, )),
+        "flowstone.run": Span(event='flowstone.run', name='RUN {job}', kind='server', stops=('stop', 'canceled', 'interrupted', ), attributes=(_80, _81, _86, _87, _99, _98, _94, _88, _92, _89, _90, _91, _93, _79, ), stop_attributes=(_195, _44, ), phase_attributes={'stop': (_227, ), 'exception': (_228, ), 'canceled': (_229, )}),
+        "flowstone.run.request": Span(event='flowstone.run.request', kind='producer', attributes=(_80, _81, _86, _87, _99, _98, _94, _88, _92, _89, _90, _91, _93, _79, ), stop_attributes=(_195, _44, )),
+        "flowstone.tick": Span(event='flowstone.tick', name='{tick_kind} {instigator}', stops=('stop', 'skipped', ), attributes=(_125, _94, _126, _98, _99, ), stop_attributes=(_127, _128, _129, _195, _44, ), phase_attributes={'stop': (_230, ), 'skipped': (_231, ), 'exception': (_232, )}),
+        "flowstone.step": Span(event='flowstone.step', stops=('stop', 'canceled', ), attributes=(_80, _81, _108, _109, _110, _111, _112, ), stop_attributes=(_85, _102, _195, _44, )),
+        "flowstone.materialization": Span(event='flowstone.materialization', stops=('stop', 'canceled', 'skipped', ), attributes=(_78, _79, _80, _108, _130, _131, _132, _133, _134, _135, _136, _137, _138, _139, _111, _112, ), stop_attributes=(_104, _85, _102, _195, _44, )),
+        "flowstone.asset_check": Span(event='flowstone.asset_check', stops=('evaluated', ), attributes=(_78, _100, _101, _114, _115, _79, _80, _108, ), stop_attributes=(_195, _44, )),
+        "flowstone.pipes": Span(event='flowstone.pipes', stops=('stop', 'canceled', ), attributes=(_80, _108, ), stop_attributes=(_195, _44, )),
+        "flowstone.io.load": Span(event='flowstone.io.load', attributes=(_78, _79, _82, ), stop_attributes=(_105, _195, _44, )),
+        "flowstone.io.store": Span(event='flowstone.io.store', attributes=(_78, _79, _82, ), stop_attributes=(_105, _195, _44, )),
+        "flowstone.route": Span(event='flowstone.route', exceptions=('error', 'exception', ), attributes=(_80, _78, ), stop_attributes=(_195, _44, )),
+        "flowstone.parallel": Span(event='flowstone.parallel', exceptions=('error', 'exception', ), attributes=(_80, _78, ), stop_attributes=(_195, _44, )),
+        "flowstone.scatter": Span(event='flowstone.scatter', stops=('complete', 'cancel', 'stop', ), exceptions=('failed', 'exception', ), attributes=(_80, _78, ), stop_attributes=(_195, _44, )),
+        "flowstone.item_reader": Span(event='flowstone.item_reader', start='init', stops=('complete', 'stop', ), exceptions=('error', 'exception', ), attributes=(_80, _78, ), stop_attributes=(_195, _44, )),
+        "forge.pipeline": Span(event='forge.pipeline', attributes=(_145, ), stop_attributes=(_148, _195, _44, )),
+        "forge.stage": Span(event='forge.stage', attributes=(_147, _144, ), stop_attributes=(_148, _195, _44, )),
+        "forge.measurement": Span(event='forge.measurement', attributes=(_150, _144, ), stop_attributes=(_195, _44, )),
+        "ingot.live_view.mount": Span(event='ingot.live_view.mount', attributes=(_152, _153, _155, ), stop_attributes=(_195, _44, )),
+        "ingot.label.submit": Span(event='ingot.label.submit', attributes=(_153, _154, _155, _156, ), stop_attributes=(_163, _195, _44, )),
+        "ingot.forge_client.get_sample": Span(event='ingot.forge_client.get_sample', kind='client', attributes=(_219, _158, ), stop_attributes=(_159, _161, _162, _195, _44, )),
+        "ingot.anvil_client.submit_label": Span(event='ingot.anvil_client.submit_label', kind='client', attributes=(_221, _154, ), stop_attributes=(_159, _161, _195, _44, )),
+        "ingot.anvil_client.fetch_assignment": Span(event='ingot.anvil_client.fetch_assignment', kind='client', attributes=(_222, _154, ), stop_attributes=(_159, _161, _195, _44, )),
+        "ingot.component.render_sample": Span(event='ingot.component.render_sample', attributes=(_157, _158, ), stop_attributes=(_195, _44, )),
+        "snakepit.request": Span(event='snakepit.request', attributes=(_167, _168, _169, _170, _171, ), stop_attributes=(_172, _175, _179, _195, _44, )),
+        "snakepit.python.call": Span(event='snakepit.python.call', attributes=(_169, _171, ), stop_attributes=(_195, _44, )),
+        "snakepit.python.tool.execution": Span(event='snakepit.python.tool.execution', attributes=(_177, ), stop_attributes=(_195, _44, )),
+        "snakepit.grpc.call": Span(event='snakepit.grpc.call', name='{method}', kind='client', attributes=(_226, _178, _199, _225, _171, ), stop_attributes=(_204, _195, _44, )),
     },
     events={
-        "alumiini.sync_started": Event(name='alumiini.sync_started', body='Sync started', attributes=(_10, _0, _215, _12, _5, _9, _1, _2, _3, _4, _22, ), audit=Audit(action='START', outcome='success', target_type='repository', target='repo_name'), cdevents=(CDEventRule(type='dev.cdeventsx.alumiini-deployment.started.0.1.0', subject='{alumiini.repo.name}', content={'repository': '{alumiini.repo.name}', 'revision': '{alumiini.repo.commit}', 'environment': {'id': '{k8s.namespace.name}'}, 'trigger': '{alumiini.sync.trigger}', 'rolloutRef': '{alumiini.rollout_ref}'}, chain='{assay.correlation_id}'), )),
-        "alumiini.sync_completed": Event(name='alumiini.sync_completed', body='Sync completed', attributes=(_10, _0, _215, _12, _5, _9, _1, _2, _3, _4, _8, _6, _7, _22, ), audit=Audit(action='SYNC', outcome='success', target_type='repository', target='repo_name'), cdevents=(CDEventRule(type='dev.cdeventsx.alumiini-deployment.finished.0.1.0', subject='{alumiini.repo.name}', content={'repository': '{alumiini.repo.name}', 'revision': '{alumiini.repo.commit}', 'environment': {'id': '{k8s.namespace.name}'}, 'outcome': 'success', 'rolloutRef': '{alumiini.rollout_ref}'}, chain='{assay.correlation_id}'), CDEventRule(type='service.deployed', subject='{alumiini.repo.name}', content={'environment': {'id': '{k8s.namespace.name}'}, 'artifactId': 'pkg:generic/{alumiini.repo.name}@{alumiini.repo.commit}'}, when={'alumiini.sync.change': 'deployed'}, chain='{assay.correlation_id}'), CDEventRule(type='service.upgraded', subject='{alumiini.repo.name}', content={'environment': {'id': '{k8s.namespace.name}'}, 'artifactId': 'pkg:generic/{alumiini.repo.name}@{alumiini.repo.commit}'}, when={'alumiini.sync.change': 'upgraded'}, chain='{assay.correlation_id}'), CDEventRule(type='service.rolledback', subject='{alumiini.repo.name}', content={'environment': {'id': '{k8s.namespace.name}'}, 'artifactId': 'pkg:generic/{alumiini.repo.name}@{alumiini.repo.commit}'}, when={'alumiini.sync.change': 'rolledback'}, chain='{assay.correlation_id}'), )),
-        "alumiini.sync_failed": Event(name='alumiini.sync_failed', severity='error', body='Sync failed', attributes=(_10, _0, _215, _12, _5, _9, _1, _2, _3, _4, _194, _43, _11, _6, _7, _22, ), audit=Audit(action='SYNC', outcome='failure', target_type='repository', target='repo_name'), topics=(Topic(topic='errors:global'), ), cdevents=(CDEventRule(type='dev.cdeventsx.alumiini-deployment.failed.0.1.0', subject='{alumiini.repo.name}', content={'repository': '{alumiini.repo.name}', 'revision': '{alumiini.repo.commit}', 'environment': {'id': '{k8s.namespace.name}'}, 'outcome': 'failure', 'errors': '{assay.error.message}', 'rolloutRef': '{alumiini.rollout_ref}'}, chain='{assay.correlation_id}'), )),
-        "alumiini.git_fetched": Event(name='alumiini.git_fetched', body='Git fetched', attributes=(_10, _0, _215, _12, _5, _9, _1, _2, _3, _4, _6, ), cdevents=(CDEventRule(type='dev.cdeventsx.alumiini-repository.changed.0.1.0', subject='{alumiini.repo.name}', content={'repository': '{alumiini.repo.name}', 'revision': '{alumiini.repo.commit}'}, chain='{assay.correlation_id}'), CDEventRule(type='repository.modified', subject='{alumiini.repo.name}', content={'name': '{alumiini.repo.name}', 'uri': '{alumiini.repo.url}'}, chain='{assay.correlation_id}'), )),
-        "alumiini.git_cloned": Event(name='alumiini.git_cloned', body='Git cloned', attributes=(_10, _0, _215, _12, _5, _9, _1, _2, _3, _4, _6, )),
-        "alumiini.apply_started": Event(name='alumiini.apply_started', body='Apply started', attributes=(_10, _0, _215, _12, _5, _9, _1, _2, _3, _4, _14, _15, )),
-        "alumiini.apply_completed": Event(name='alumiini.apply_completed', body='Apply completed', attributes=(_10, _0, _215, _12, _5, _9, _1, _2, _3, _4, _14, _15, _6, _7, ), audit=Audit(action='APPLY', outcome='success', target_type='repository', target='repo_name')),
-        "alumiini.apply_failed": Event(name='alumiini.apply_failed', severity='error', body='Apply failed', attributes=(_10, _0, _215, _12, _5, _9, _1, _2, _3, _4, _14, _15, _194, _43, _6, _7, ), audit=Audit(action='APPLY', outcome='failure', target_type='repository', target='repo_name'), topics=(Topic(topic='errors:global'), )),
-        "alumiini.drift_detected": Event(name='alumiini.drift_detected', severity='warning', body='Drift detected', attributes=(_10, _0, _215, _12, _5, _9, _1, _2, _3, _4, _14, _15, ), audit=Audit(action='DETECT', outcome='success', target_type='repository', target='repo_name'), cdevents=(CDEventRule(type='dev.cdeventsx.alumiini-drift.detected.0.1.0', subject='{alumiini.repo.name}', content={'repository': '{alumiini.repo.name}', 'environment': {'id': '{k8s.namespace.name}'}, 'resource': {'kind': '{alumiini.resource.kind}', 'name': '{alumiini.resource.name}'}}, chain='{assay.correlation_id}'), )),
-        "alumiini.drift_corrected": Event(name='alumiini.drift_corrected', body='Drift corrected', attributes=(_10, _0, _215, _12, _5, _9, _1, _2, _3, _4, _14, _15, ), audit=Audit(action='CORRECT', outcome='success', target_type='repository', target='repo_name'), cdevents=(CDEventRule(type='dev.cdeventsx.alumiini-drift.corrected.0.1.0', subject='{alumiini.repo.name}', content={'repository': '{alumiini.repo.name}', 'environment': {'id': '{k8s.namespace.name}'}, 'resource': {'kind': '{alumiini.resource.kind}', 'name': '{alumiini.resource.name}'}}, chain='{assay.correlation_id}'), CDEventRule(type='environment.modified', subject='{k8s.namespace.name}', content={'name': '{k8s.namespace.name}'}, chain='{assay.correlation_id}'), )),
-        "alumiini.worker_started": Event(name='alumiini.worker_started', body='Worker started', attributes=(_10, _0, _215, _12, _5, _9, _1, _2, _3, _4, _18, ), cdevents=(CDEventRule(type='dev.cdeventsx.alumiini-worker.started.0.1.0', subject='{alumiini.repo.name}', content={'repository': '{alumiini.repo.name}', 'worker': '{alumiini.worker.id}'}, chain='{assay.correlation_id}'), )),
-        "alumiini.worker_stopped": Event(name='alumiini.worker_stopped', body='Worker stopped', attributes=(_10, _0, _215, _12, _5, _9, _1, _2, _3, _4, _18, ), cdevents=(CDEventRule(type='dev.cdeventsx.alumiini-worker.stopped.0.1.0', subject='{alumiini.repo.name}', content={'repository': '{alumiini.repo.name}', 'worker': '{alumiini.worker.id}'}, chain='{assay.correlation_id}'), )),
-        "alumiini.webhook_received": Event(name='alumiini.webhook_received', body='Webhook received', attributes=(_10, _0, _215, _12, _5, _9, _1, _2, _3, _4, _19, ), audit=Audit(action='RECEIVE', outcome='success', target_type='repository', target='repo_name')),
-        "alumiini.cache.access": Event(name='alumiini.cache.access', severity='debug', body='Cache accessed', attributes=(_16, _17, )),
-        "alumiini.worker.count": Event(name='alumiini.worker.count', severity='debug', body='Workers sampled', attributes=(_20, _21, )),
-        "alumiini.worker.restart": Event(name='alumiini.worker.restart', severity='warning', body='Worker restarted', attributes=(_0, _1, _2, _3, _4, _18, )),
-        "alumiini.error": Event(name='alumiini.error', severity='error', body='ALUMIINI error', attributes=(_0, _1, _2, _3, _4, _194, _216, ), topics=(Topic(topic='errors:global'), )),
-        "anvil.label.submitted": Event(name='anvil.label.submitted', body='Label submitted (Anvil)', attributes=(_23, _24, _25, _26, _41, ), audit=Audit(action='SUBMIT', outcome='success', target_type='assignment', target='assignment_id', actor='labeler_id'), topics=(Topic(topic='queue:{queue_id}', message='label_submitted', payload=('assignment_id', 'labeler_id', )), Topic(topic='admin:global', message='label_submitted', payload=('queue_id', 'assignment_id', )), )),
-        "anvil.assignment.completed": Event(name='anvil.assignment.completed', body='Assignment completed', attributes=(_23, _24, _25, ), audit=Audit(action='COMPLETE', outcome='success', target_type='assignment', target='assignment_id', actor='labeler_id')),
-        "anvil.queue.stats_updated": Event(name='anvil.queue.stats_updated', severity='debug', body='Queue figures updated', attributes=(_23, _27, _28, _29, ), topics=(Topic(topic='queue:{queue_id}', message='stats_updated', payload=('total', 'completed', 'remaining', )), Topic(topic='admin:global', message='queue_stats_updated', payload=('queue_id', 'total', 'completed', 'remaining', )), )),
-        "anvil.agreement.calculated": Event(name='anvil.agreement.calculated', body='Agreement calculated', attributes=(_23, _30, _31, _32, )),
-        "anvil.queue.created": Event(name='anvil.queue.created', body='A queue was created', attributes=(_23, ), audit=Audit(action='CREATE', outcome='success', target_type='queue', target='queue_id')),
-        "anvil.queue.status_changed": Event(name='anvil.queue.status_changed', body='The state of a queue changed', attributes=(_23, _33, ), audit=Audit(action='UPDATE', outcome='success', target_type='queue', target='queue_id')),
-        "anvil.assignment.created": Event(name='anvil.assignment.created', body='An assignment was created', attributes=(_23, _24, _25, )),
-        "anvil.assignment.expired": Event(name='anvil.assignment.expired', severity='warning', body='An assignment expired before a labeler took it', attributes=(_23, _24, _25, )),
-        "anvil.assignment.timed_out": Event(name='anvil.assignment.timed_out', severity='warning', body='An assignment timed out before it was completed', attributes=(_23, _24, _25, )),
-        "anvil.label.validation_failed": Event(name='anvil.label.validation_failed', severity='warning', body='A label does not match its schema', attributes=(_23, _24, _25, _40, )),
-        "anvil.agreement.low_score": Event(name='anvil.agreement.low_score', severity='warning', body='The agreement between labelers is low', attributes=(_23, _30, _31, _32, )),
-        "anvil.export.progress": Event(name='anvil.export.progress', severity='debug', body='An export made progress', attributes=(_36, _23, _35, _37, ), audit=Audit(action='EXPORT', outcome='unknown', target_type='export', target='export_id')),
-        "anvil.export.completed": Event(name='anvil.export.completed', body='An export was completed', attributes=(_36, _23, _35, ), audit=Audit(action='EXPORT', outcome='success', target_type='export', target='export_id'), cdevents=(CDEventRule(type='artifact.published', subject='pkg:generic/anvil-export/{anvil.export_id}', chain='{assay.correlation_id}'), )),
-        "anvil.export.failed": Event(name='anvil.export.failed', severity='error', body='An export failed', attributes=(_36, _23, _35, _194, _43, ), audit=Audit(action='EXPORT', outcome='failure', target_type='export', target='export_id')),
-        "anvil.schema.validation": Event(name='anvil.schema.validation', body='A label schema was validated', attributes=(_39, )),
-        "anvil.schema.migration": Event(name='anvil.schema.migration', body='Labels were migrated to a new schema', attributes=(_39, )),
-        "flowstone.run.queued": Event(name='flowstone.run.queued', body='Run queued', attributes=(_79, _80, _85, _86, _98, _97, _93, _87, _91, _88, _89, _90, _92, _78, ), audit=Audit(action='QUEUE', outcome='success', target_type='run', target='run_id', actor='actor', actor_type='{actor_type}'), topics=(Topic(topic='run:{run_id}'), ), cdevents=(CDEventRule(type='pipelinerun.queued', subject='{flowstone.run_id}', content={'pipelineName': '{flowstone.job}', 'uri': 'urn:flowstone:run:{flowstone.run_id}'}, chain='{flowstone.run_id}'), )),
-        "flowstone.run.dequeued": Event(name='flowstone.run.dequeued', body='Run dequeued', attributes=(_79, _80, _85, _86, _98, _97, _93, _87, _91, _88, _89, _90, _92, _78, _123, ), topics=(Topic(topic='run:{run_id}'), )),
-        "flowstone.run.canceling": Event(name='flowstone.run.canceling', severity='warning', body='Run cancellation requested', attributes=(_79, _80, _85, _86, ), audit=Audit(action='CANCEL', outcome='unknown', target_type='run', target='run_id', actor='actor', actor_type='{actor_type}'), topics=(Topic(topic='run:{run_id}'), )),
-        "flowstone.run.start": Event(name='flowstone.run.start', body='Run started', attributes=(_79, _80, _85, _86, _98, _97, _93, _87, _91, _88, _89, _90, _92, _78, ), audit=Audit(action='START', outcome='success', target_type='run', target='run_id', actor='actor', actor_type='{actor_type}'), topics=(Topic(topic='run:{run_id}'), ), cdevents=(CDEventRule(type='pipelinerun.started', subject='{flowstone.run_id}', content={'pipelineName': '{flowstone.job}', 'uri': 'urn:flowstone:run:{flowstone.run_id}'}, chain='{flowstone.run_id}'), )),
-        "flowstone.run.stop": Event(name='flowstone.run.stop', body='Run completed', attributes=(_79, _80, _85, _86, _98, _97, _93, _87, _91, _88, _89, _90, _92, _78, _105, ), audit=Audit(action='EXECUTE', outcome='success', target_type='run', target='run_id', actor='actor', actor_type='{actor_type}'), topics=(Topic(topic='run:{run_id}'), ), cdevents=(CDEventRule(type='pipelinerun.finished', subject='{flowstone.run_id}', content={'pipelineName': '{flowstone.job}', 'uri': 'urn:flowstone:run:{flowstone.run_id}', 'outcome': 'success'}, chain='{flowstone.run_id}'), )),
-        "flowstone.run.exception": Event(name='flowstone.run.exception', severity='error', body='Run failed', attributes=(_79, _80, _85, _86, _98, _97, _93, _87, _91, _88, _89, _90, _92, _78, _105, _194, _43, ), audit=Audit(action='EXECUTE', outcome='failure', target_type='run', target='run_id', actor='actor', actor_type='{actor_type}'), topics=(Topic(topic='run:{run_id}'), ), cdevents=(CDEventRule(type='pipelinerun.finished', subject='{flowstone.run_id}', content={'pipelineName': '{flowstone.job}', 'uri': 'urn:flowstone:run:{flowstone.run_id}', 'outcome': 'failure', 'errors': '{assay.error.message}'}, chain='{flowstone.run_id}'), )),
-        "flowstone.run.canceled": Event(name='flowstone.run.canceled', severity='warning', body='Run canceled', attributes=(_79, _80, _85, _86, _98, _97, _93, _87, _91, _88, _89, _90, _92, _78, ), audit=Audit(action='CANCEL', outcome='success', target_type='run', target='run_id', actor='actor', actor_type='{actor_type}'), topics=(Topic(topic='run:{run_id}'), ), cdevents=(CDEventRule(type='pipelinerun.finished', subject='{flowstone.run_id}', content={'pipelineName': '{flowstone.job}', 'uri': 'urn:flowstone:run:{flowstone.run_id}', 'outcome': 'cancel'}, chain='{flowstone.run_id}'), )),
-        "flowstone.run.interrupted": Event(name='flowstone.run.interrupted', severity='warning', body='Run interrupted', attributes=(_79, _80, _85, _86, _98, _97, _93, _87, _91, _88, _89, _90, _92, _78, ), topics=(Topic(topic='run:{run_id}'), )),
-        "flowstone.backfill.requested": Event(name='flowstone.backfill.requested', body='Backfill requested', attributes=(_87, _92, _85, _86, ), audit=Audit(action='REQUEST', outcome='success', target_type='backfill', target='backfill_id', actor='actor', actor_type='{actor_type}')),
-        "flowstone.backfill.finished": Event(name='flowstone.backfill.finished', body='Backfill finished', attributes=(_87, _92, _85, _86, _84, _140, _194, _43, ), audit=Audit(action='EXECUTE', outcome='{outcome}', target_type='backfill', target='backfill_id', actor='actor', actor_type='{actor_type}')),
-        "flowstone.daemon.heartbeat": Event(name='flowstone.daemon.heartbeat', severity='debug', body='Daemon heartbeat', attributes=(_139, _96, )),
-        "flowstone.code_location.loaded": Event(name='flowstone.code_location.loaded', body='Code location loaded', attributes=(_90, )),
-        "flowstone.code_location.failed": Event(name='flowstone.code_location.failed', severity='error', body='Code location failed to load', attributes=(_90, _194, _43, )),
-        "flowstone.materialization.start": Event(name='flowstone.materialization.start', body='Materialization started', log='materialization_start', attributes=(_77, _78, _79, ), topics=(Topic(topic='materializations', message='materialization_started', payload=('asset', 'partition', 'run_id', )), Topic(topic='asset:{asset}'), Topic(topic='run:{run_id}'), ), cdevents=(CDEventRule(type='taskrun.started', subject='{flowstone.run_id}/{flowstone.asset}/{flowstone.partition}', content={'taskName': '{flowstone.asset}', 'pipelineRun': {'id': '{flowstone.run_id}'}}, chain='{flowstone.run_id}'), )),
-        "flowstone.materialization.stop": Event(name='flowstone.materialization.stop', body='Materialization completed', log='materialization_complete', attributes=(_77, _78, _79, _105, ), topics=(Topic(topic='materializations'), Topic(topic='asset:{asset}'), Topic(topic='run:{run_id}'), ), cdevents=(CDEventRule(type='taskrun.finished', subject='{flowstone.run_id}/{flowstone.asset}/{flowstone.partition}', content={'taskName': '{flowstone.asset}', 'pipelineRun': {'id': '{flowstone.run_id}'}, 'outcome': 'success'}, chain='{flowstone.run_id}'), )),
-        "flowstone.materialization.exception": Event(name='flowstone.materialization.exception', severity='error', body='Materialization failed', log='materialization_failed', attributes=(_77, _78, _79, _194, _43, _101, ), topics=(Topic(topic='materializations'), Topic(topic='asset:{asset}'), Topic(topic='run:{run_id}'), ), cdevents=(CDEventRule(type='taskrun.finished', subject='{flowstone.run_id}/{flowstone.asset}/{flowstone.partition}', content={'taskName': '{flowstone.asset}', 'pipelineRun': {'id': '{flowstone.run_id}'}, 'outcome': 'failure', 'errors': '{assay.error.message}'}, chain='{flowstone.run_id}'), )),
-        "flowstone.materialization.canceled": Event(name='flowstone.materialization.canceled', severity='warning', body='Materialization canceled', attributes=(_77, _78, _79, ), topics=(Topic(topic='materializations'), Topic(topic='asset:{asset}'), Topic(topic='run:{run_id}'), ), cdevents=(CDEventRule(type='taskrun.finished', subject='{flowstone.run_id}/{flowstone.asset}/{flowstone.partition}', content={'taskName': '{flowstone.asset}', 'pipelineRun': {'id': '{flowstone.run_id}'}, 'outcome': 'cancel'}, chain='{flowstone.run_id}'), )),
-        "flowstone.materialization.skipped": Event(name='flowstone.materialization.skipped', body='Materialization skipped', attributes=(_77, _78, _79, ), topics=(Topic(topic='materializations'), Topic(topic='asset:{asset}'), Topic(topic='run:{run_id}'), ), cdevents=(CDEventRule(type='taskrun.finished', subject='{flowstone.run_id}/{flowstone.asset}/{flowstone.partition}', content={'taskName': '{flowstone.asset}', 'pipelineRun': {'id': '{flowstone.run_id}'}, 'outcome': 'cancel'}, chain='{flowstone.run_id}'), )),
-        "flowstone.materialization.retry": Event(name='flowstone.materialization.retry', severity='warning', body='Materialization will be retried', attributes=(_77, _78, _79, _102, _194, ), topics=(Topic(topic='materializations'), Topic(topic='asset:{asset}'), Topic(topic='run:{run_id}'), )),
-        "flowstone.asset_check.evaluated": Event(name='flowstone.asset_check.evaluated', body='Asset check evaluated', attributes=(_77, _99, _100, _113, _114, _78, _79, _107, ), topics=(Topic(topic='asset:{asset}'), Topic(topic='run:{run_id}'), )),
-        "flowstone.asset_check.exception": Event(name='flowstone.asset_check.exception', severity='error', body='Asset check failed to run', attributes=(_77, _99, _100, _113, _114, _78, _79, _107, _194, _43, ), topics=(Topic(topic='asset:{asset}'), Topic(topic='run:{run_id}'), )),
-        "flowstone.asset.observed": Event(name='flowstone.asset.observed', body='Asset observed', attributes=(_77, _78, _79, ), topics=(Topic(topic='asset:{asset}'), )),
-        "flowstone.asset.failed_to_materialize": Event(name='flowstone.asset.failed_to_materialize', severity='warning', body='Asset failed to materialize', attributes=(_77, _78, _79, _122, _94, ), topics=(Topic(topic='asset:{asset}'), )),
-        "flowstone.asset.freshness_changed": Event(name='flowstone.asset.freshness_changed', body='Asset freshness changed', attributes=(_77, _120, _121, ), topics=(Topic(topic='asset:{asset}'), )),
-        "flowstone.asset.wiped": Event(name='flowstone.asset.wiped', severity='warning', body='Asset wiped', attributes=(_77, _85, _86, ), audit=Audit(action='DELETE', outcome='success', target_type='asset', target='asset', actor='actor', actor_type='{actor_type}'), topics=(Topic(topic='asset:{asset}'), )),
-        "flowstone.step.skipped": Event(name='flowstone.step.skipped', body='Step skipped', attributes=(_79, _80, _107, ), topics=(Topic(topic='run:{run_id}'), )),
-        "flowstone.step.expectation": Event(name='flowstone.step.expectation', body='Expectation evaluated', attributes=(_79, _107, _117, _100, ), topics=(Topic(topic='run:{run_id}'), )),
-        "flowstone.pipes.message": Event(name='flowstone.pipes.message', body='Pipes message', attributes=(_79, _107, _119, _77, _99, _100, _113, ), topics=(Topic(topic='run:{run_id}'), )),
-        "flowstone.pipes.failed": Event(name='flowstone.pipes.failed', severity='error', body='External process failed', attributes=(_79, _107, _194, _43, ), topics=(Topic(topic='run:{run_id}'), )),
-        "flowstone.hook.completed": Event(name='flowstone.hook.completed', severity='debug', body='Hook completed', attributes=(_79, _107, _118, )),
-        "flowstone.hook.skipped": Event(name='flowstone.hook.skipped', severity='debug', body='Hook skipped', attributes=(_79, _107, _118, )),
-        "flowstone.hook.errored": Event(name='flowstone.hook.errored', severity='error', body='Hook failed', attributes=(_79, _107, _118, _194, _43, )),
-        "flowstone.checkpoint.requested": Event(name='flowstone.checkpoint.requested', body='Checkpoint pending approval', log='checkpoint_pending', attributes=(_83, _82, _84, _85, ), audit=Audit(action='REQUEST', outcome='success', target_type='checkpoint', target='approval_id', actor='actor'), topics=(Topic(topic='checkpoints'), ), cdevents=(CDEventRule(type='dev.cdeventsx.flowstone-checkpoint.requested.0.1.0', subject='{flowstone.approval_id}', content={'checkpoint': '{flowstone.checkpoint}', 'status': '{flowstone.status}', 'actor': '{flowstone.actor}'}, chain='{assay.correlation_id}'), CDEventRule(type='approval.created', subject='{flowstone.approval_id}', content={'approvalDetailsUrl': 'urn:flowstone:approval:{flowstone.approval_id}', 'resourceTargetUrl': 'urn:flowstone:checkpoint:{flowstone.checkpoint}', 'requestor': 'urn:flowstone:actor:{flowstone.actor}'}, draft=True, chain='{assay.correlation_id}'), )),
-        "flowstone.checkpoint.approved": Event(name='flowstone.checkpoint.approved', body='Checkpoint approved', attributes=(_83, _82, _84, _85, _94, _106, ), audit=Audit(action='APPROVE', outcome='success', target_type='checkpoint', target='approval_id', actor='actor'), topics=(Topic(topic='checkpoints'), ), cdevents=(CDEventRule(type='dev.cdeventsx.flowstone-checkpoint.approved.0.1.0', subject='{flowstone.approval_id}', content={'checkpoint': '{flowstone.checkpoint}', 'status': '{flowstone.status}', 'actor': '{flowstone.actor}', 'reason': '{flowstone.reason}'}, chain='{assay.correlation_id}'), CDEventRule(type='approval.closed', subject='{flowstone.approval_id}', content={'approvalDetailsUrl': 'urn:flowstone:approval:{flowstone.approval_id}', 'resourceTargetUrl': 'urn:flowstone:checkpoint:{flowstone.checkpoint}', 'responder': 'urn:flowstone:actor:{flowstone.actor}', 'decision': 'approved', 'status': 'approved'}, draft=True, chain='{assay.correlation_id}'), )),
-        "flowstone.checkpoint.rejected": Event(name='flowstone.checkpoint.rejected', severity='warning', body='Checkpoint rejected', attributes=(_83, _82, _84, _85, _94, _106, ), audit=Audit(action='REJECT', outcome='success', target_type='checkpoint', target='approval_id', actor='actor'), topics=(Topic(topic='checkpoints'), ), cdevents=(CDEventRule(type='dev.cdeventsx.flowstone-checkpoint.rejected.0.1.0', subject='{flowstone.approval_id}', content={'checkpoint': '{flowstone.checkpoint}', 'status': '{flowstone.status}', 'actor': '{flowstone.actor}', 'reason': '{flowstone.reason}'}, chain='{assay.correlation_id}'), CDEventRule(type='approval.closed', subject='{flowstone.approval_id}', content={'approvalDetailsUrl': 'urn:flowstone:approval:{flowstone.approval_id}', 'resourceTargetUrl': 'urn:flowstone:checkpoint:{flowstone.checkpoint}', 'responder': 'urn:flowstone:actor:{flowstone.actor}', 'decision': 'rejected', 'status': 'rejected'}, draft=True, chain='{assay.correlation_id}'), )),
-        "flowstone.checkpoint.timeout": Event(name='flowstone.checkpoint.timeout', severity='warning', body='Checkpoint timed out', attributes=(_83, _82, _84, _106, ), audit=Audit(action='EXPIRE', outcome='failure', target_type='checkpoint', target='approval_id'), topics=(Topic(topic='checkpoints'), ), cdevents=(CDEventRule(type='dev.cdeventsx.flowstone-checkpoint.timeout.0.1.0', subject='{flowstone.approval_id}', content={'checkpoint': '{flowstone.checkpoint}', 'status': '{flowstone.status}'}, chain='{assay.correlation_id}'), CDEventRule(type='approval.closed', subject='{flowstone.approval_id}', content={'approvalDetailsUrl': 'urn:flowstone:approval:{flowstone.approval_id}', 'resourceTargetUrl': 'urn:flowstone:checkpoint:{flowstone.checkpoint}', 'responder': 'urn:flowstone:checkpoint:{flowstone.checkpoint}', 'decision': 'rejected', 'status': 'expired'}, draft=True, chain='{assay.correlation_id}'), )),
-        "flowstone.resource.health_check": Event(name='flowstone.resource.health_check', body='Resource checked', attributes=(_95, _96, )),
-        "flowstone.sensor.poll": Event(name='flowstone.sensor.poll', severity='debug', body='Sensor polled', attributes=(_97, )),
-        "flowstone.sensor.trigger": Event(name='flowstone.sensor.trigger', body='Sensor triggered', attributes=(_97, _79, ), audit=Audit(action='TRIGGER', outcome='success', target_type='sensor', target='sensor')),
-        "flowstone.schedule.tick": Event(name='flowstone.schedule.tick', body='Schedule ticked', attributes=(_98, _79, _127, )),
-        "flowstone.schedule.trigger": Event(name='flowstone.schedule.trigger', body='Schedule triggered', attributes=(_98, _79, ), audit=Audit(action='TRIGGER', outcome='success', target_type='schedule', target='schedule')),
-        "flowstone.error": Event(name='flowstone.error', severity='error', body='FlowStone error', attributes=(_217, _216, _77, _78, _79, _116, _115, _80, _107, _95, _81, _97, _98, _101, ), topics=(Topic(topic='errors:global'), )),
-        "flowstone.signal_gate.create": Event(name='flowstone.signal_gate.create', body='A gate started to wait for a signal', attributes=(_79, _77, _141, )),
-        "flowstone.signal_gate.signal": Event(name='flowstone.signal_gate.signal', body='A gate received its signal', attributes=(_79, _77, _141, )),
-        "flowstone.signal_gate.timeout": Event(name='flowstone.signal_gate.timeout', severity='warning', body='A gate timed out', attributes=(_79, _77, _141, )),
-        "flowstone.signal_gate.timeout_retry": Event(name='flowstone.signal_gate.timeout_retry', severity='warning', body='A gate waits again after a timeout', attributes=(_79, _77, _141, )),
-        "flowstone.signal_gate.cancel": Event(name='flowstone.signal_gate.cancel', body='A gate was canceled', attributes=(_79, _77, _141, )),
-        "flowstone.rate_limit.check": Event(name='flowstone.rate_limit.check', severity='debug', body='A rate limit was checked', attributes=(_79, _77, _142, )),
-        "flowstone.rate_limit.wait": Event(name='flowstone.rate_limit.wait', body='A step waits for a slot of a rate limit', attributes=(_79, _77, _142, )),
-        "flowstone.rate_limit.slot_acquired": Event(name='flowstone.rate_limit.slot_acquired', severity='debug', body='A step acquired a slot of a rate limit', attributes=(_79, _77, _142, )),
-        "flowstone.rate_limit.slot_released": Event(name='flowstone.rate_limit.slot_released', severity='debug', body='A step released its slot of a rate limit', attributes=(_79, _77, _142, )),
-        "flowstone.parallel.branch_start": Event(name='flowstone.parallel.branch_start', body='A branch started', attributes=(_79, _77, )),
-        "flowstone.parallel.branch_complete": Event(name='flowstone.parallel.branch_complete', body='A branch succeeded', attributes=(_79, _77, )),
-        "flowstone.parallel.branch_fail": Event(name='flowstone.parallel.branch_fail', severity='error', body='A branch failed', attributes=(_79, _77, _194, )),
-        "flowstone.scatter.instance_complete": Event(name='flowstone.scatter.instance_complete', severity='debug', body='An item of a scatter succeeded', attributes=(_79, _77, )),
-        "flowstone.scatter.instance_fail": Event(name='flowstone.scatter.instance_fail', severity='error', body='An item of a scatter failed', attributes=(_79, _77, _194, )),
-        "flowstone.scatter.gather_ready": Event(name='flowstone.scatter.gather_ready', body='All results of a scatter are ready to be gathered', attributes=(_79, _77, )),
-        "flowstone.scatter.batch_create": Event(name='flowstone.scatter.batch_create', severity='debug', body='A batch of items was created', attributes=(_79, _77, )),
-        "flowstone.scatter.batch_start": Event(name='flowstone.scatter.batch_start', severity='debug', body='A batch of items started', attributes=(_79, _77, )),
-        "flowstone.scatter.batch_complete": Event(name='flowstone.scatter.batch_complete', severity='debug', body='A batch of items succeeded', attributes=(_79, _77, )),
-        "flowstone.scatter.batch_fail": Event(name='flowstone.scatter.batch_fail', severity='error', body='A batch of items failed', attributes=(_79, _77, _194, )),
-        "flowstone.item_reader.read": Event(name='flowstone.item_reader.read', severity='debug', body='Items were read', attributes=(_79, _77, )),
-        "forge.pipeline.start": Event(name='forge.pipeline.start', body='Pipeline started', attributes=(_144, ), cdevents=(CDEventRule(type='pipelinerun.started', subject='{assay.correlation_id}', content={'pipelineName': '{forge.pipeline_id}', 'uri': 'urn:forge:pipeline:{forge.pipeline_id}'}, chain='{assay.correlation_id}'), )),
-        "forge.pipeline.executed": Event(name='forge.pipeline.executed', body='Pipeline executed', attributes=(_144, _147, ), cdevents=(CDEventRule(type='pipelinerun.finished', subject='{assay.correlation_id}', content={'pipelineName': '{forge.pipeline_id}', 'uri': 'urn:forge:pipeline:{forge.pipeline_id}', 'outcome': '{forge.outcome}'}, chain='{assay.correlation_id}'), )),
-        "forge.sample.created": Event(name='forge.sample.created', body='Sample created', attributes=(_143, _144, ), audit=Audit(action='CREATE', outcome='success', target_type='sample', target='sample_id'), topics=(Topic(topic='admin:global', message='sample_created', payload=('sample_id', 'pipeline_id', )), )),
-        "forge.artifact.uploaded": Event(name='forge.artifact.uploaded', body='Artifact uploaded', attributes=(_145, _143, _148, ), audit=Audit(action='UPLOAD', outcome='success', target_type='artifact', target='artifact_id'), cdevents=(CDEventRule(type='artifact.published', subject='pkg:generic/forge/{forge.artifact_id}', chain='{assay.correlation_id}'), )),
-        "forge.stage.retry": Event(name='forge.stage.retry', severity='warning', body='Stage retried', attributes=(_146, _143, _194, )),
-        "forge.dlq.enqueue": Event(name='forge.dlq.enqueue', severity='error', body='Sample moved to the dead-letter queue', attributes=(_146, _143, _194, )),
-        "forge.storage.sample_write": Event(name='forge.storage.sample_write', severity='debug', body='A sample was written', attributes=(_143, )),
-        "forge.storage.artifact_upload": Event(name='forge.storage.artifact_upload', severity='debug', body='An artifact was uploaded to the store', attributes=(_145, _148, )),
-        "forge.storage.artifact_download": Event(name='forge.storage.artifact_download', severity='debug', body='An artifact was downloaded from the store', attributes=(_145, _148, )),
-        "forge.measurement.batch_complete": Event(name='forge.measurement.batch_complete', body='A batch of measurements was completed', attributes=(_149, _150, )),
-        "ingot.live_view.mount.stop": Event(name='ingot.live_view.mount.stop', body='LiveView mounted', attributes=(_151, _152, _154, _163, )),
-        "ingot.forge_client.get_sample.stop": Event(name='ingot.forge_client.get_sample.stop', severity='warning', body='ForgeClient error', when={'result': 'error'}, attributes=(_218, _157, _158, _160, _163, ), topics=(Topic(topic='errors:global', message='error', payload=('type', 'operation', 'sample_id', 'reason', 'timestamp', ), constants={'type': 'forge_client_error'}), )),
-        "ingot.forge_client.get_sample.exception": Event(name='ingot.forge_client.get_sample.exception', severity='warning', body='ForgeClient error', attributes=(_218, _157, _219, _160, _163, ), topics=(Topic(topic='errors:global', message='error', payload=('type', 'operation', 'sample_id', 'reason', 'timestamp', ), constants={'type': 'forge_client_error'}), )),
-        "ingot.anvil_client.submit_label.stop": Event(name='ingot.anvil_client.submit_label.stop', severity='warning', body='AnvilClient error', when={'result': 'error'}, attributes=(_220, _153, _158, _160, _163, ), topics=(Topic(topic='errors:global', message='error', payload=('type', 'operation', 'assignment_id', 'reason', 'timestamp', ), constants={'type': 'anvil_client_error'}), )),
-        "ingot.anvil_client.submit_label.exception": Event(name='ingot.anvil_client.submit_label.exception', severity='warning', body='AnvilClient error', attributes=(_220, _153, _219, _160, _163, ), topics=(Topic(topic='errors:global', message='error', payload=('type', 'operation', 'assignment_id', 'reason', 'timestamp', ), constants={'type': 'anvil_client_error'}), )),
-        "ingot.anvil_client.fetch_assignment.stop": Event(name='ingot.anvil_client.fetch_assignment.stop', severity='warning', body='AnvilClient error', when={'result': 'error'}, attributes=(_221, _153, _158, _160, _163, ), topics=(Topic(topic='errors:global', message='error', payload=('type', 'operation', 'assignment_id', 'reason', 'timestamp', ), constants={'type': 'anvil_client_error'}), )),
-        "ingot.anvil_client.fetch_assignment.exception": Event(name='ingot.anvil_client.fetch_assignment.exception', severity='warning', body='AnvilClient error', attributes=(_221, _153, _219, _160, _163, ), topics=(Topic(topic='errors:global', message='error', payload=('type', 'operation', 'assignment_id', 'reason', 'timestamp', ), constants={'type': 'anvil_client_error'}), )),
-        "ingot.assignment.abandoned": Event(name='ingot.assignment.abandoned', body='Assignment abandoned', attributes=(_152, _153, _154, )),
-        "ingot.pubsub.delivered": Event(name='ingot.pubsub.delivered', severity='debug', body='Message delivered', attributes=(_164, _165, )),
-        "ingot.client.round_trip": Event(name='ingot.client.round_trip', severity='debug', body='Round trip measured', attributes=(_151, _165, )),
-        "ingot.label.submit.stop": Event(name='ingot.label.submit.stop', body='Label submitted', attributes=(_152, _153, _154, _155, _163, _162, ), audit=Audit(action='SUBMIT', outcome='success', target_type='assignment', target='assignment_id', actor='user_id'), topics=(Topic(topic='queue:{queue_id}'), )),
-        "ingot.label.submit.exception": Event(name='ingot.label.submit.exception', severity='error', body='Label submission failed', attributes=(_152, _153, _154, _155, _163, _194, _43, ), audit=Audit(action='SUBMIT', outcome='failure', target_type='assignment', target='assignment_id', actor='user_id'), topics=(Topic(topic='queue:{queue_id}'), Topic(topic='errors:global'), )),
-        "snakepit.request.completed": Event(name='snakepit.request.completed', body='Request completed', attributes=(_166, _167, _168, _169, _170, _171, _174, _172, _222, _223, )),
-        "snakepit.pool.init_started": Event(name='snakepit.pool.init_started', body='The start of a pool began', attributes=(_169, )),
-        "snakepit.pool.init_complete": Event(name='snakepit.pool.init_complete', body='The workers of a pool were started', attributes=(_169, )),
-        "snakepit.pool.initialized": Event(name='snakepit.pool.initialized', body='A pool is ready', attributes=(_169, )),
-        "snakepit.pool.status": Event(name='snakepit.pool.status', severity='debug', body='The workers and requests of a pool were counted', attributes=(_169, _180, _181, _182, )),
-        "snakepit.pool.queue.enqueued": Event(name='snakepit.pool.queue.enqueued', severity='debug', body='A request waits for a worker', attributes=(_169, _166, _182, )),
-        "snakepit.pool.queue.dequeued": Event(name='snakepit.pool.queue.dequeued', severity='debug', body='A request was given to a worker', attributes=(_169, _166, _182, )),
-        "snakepit.pool.queue.timeout": Event(name='snakepit.pool.queue.timeout', severity='warning', body='A request timed out while it waited for a worker', attributes=(_169, _166, )),
-        "snakepit.pool.worker.spawn_started": Event(name='snakepit.pool.worker.spawn_started', body='The start of a worker began', attributes=(_169, _170, )),
-        "snakepit.pool.worker.spawned": Event(name='snakepit.pool.worker.spawned', body='A worker was started', attributes=(_169, _170, )),
-        "snakepit.pool.worker_ready": Event(name='snakepit.pool.worker_ready', body='A worker is ready', attributes=(_169, _170, )),
-        "snakepit.pool.worker.spawn_failed": Event(name='snakepit.pool.worker.spawn_failed', severity='error', body='A worker could not be started', attributes=(_169, _170, _175, )),
-        "snakepit.pool.worker.terminated": Event(name='snakepit.pool.worker.terminated', body='A worker was terminated', attributes=(_169, _170, _175, )),
-        "snakepit.pool.worker.restarted": Event(name='snakepit.pool.worker.restarted', severity='warning', body='A worker of a pool was restarted', attributes=(_169, _170, _175, )),
-        "snakepit.worker.recycled": Event(name='snakepit.worker.recycled', body='A worker was recycled as planned', attributes=(_169, _170, _175, )),
-        "snakepit.worker.crash": Event(name='snakepit.worker.crash', severity='error', body='A worker crashed', attributes=(_169, _170, _175, _194, _43, _188, ), cdevents=(CDEventRule(type='incident.detected', subject='{snakepit.worker_id}', content={'description': 'worker {snakepit.worker_id} crashed', 'environment': {'id': '{snakepit.pool_name}'}}, chain='{assay.correlation_id}'), )),
-        "snakepit.worker.tainted": Event(name='snakepit.worker.tainted', severity='warning', body='A worker was marked as tainted and gets no more requests', attributes=(_169, _170, _175, )),
-        "snakepit.worker.restarted": Event(name='snakepit.worker.restarted', severity='warning', body='The place of a worker that crashed was filled again, so that its pool is whole', attributes=(_169, _170, _175, ), cdevents=(CDEventRule(type='incident.resolved', subject='{snakepit.worker_id}', content={'description': 'pool {snakepit.pool_name} is whole again', 'environment': {'id': '{snakepit.pool_name}'}}, chain='{assay.correlation_id}'), )),
-        "snakepit.session.created": Event(name='snakepit.session.created', body='A session was created', attributes=(_173, ), audit=Audit(action='CREATE', outcome='success', target_type='session', target='session_id')),
-        "snakepit.session.destroyed": Event(name='snakepit.session.destroyed', body='A session was destroyed', attributes=(_173, ), audit=Audit(action='DELETE', outcome='success', target_type='session', target='session_id')),
-        "snakepit.session.affinity.assigned": Event(name='snakepit.session.affinity.assigned', body='A session was assigned to a worker', attributes=(_173, _170, ), audit=Audit(action='ASSIGN', outcome='success', target_type='session', target='session_id')),
-        "snakepit.session.affinity.broken": Event(name='snakepit.session.affinity.broken', severity='warning', body='A session lost its worker', attributes=(_173, _170, ), audit=Audit(action='UNASSIGN', outcome='success', target_type='session', target='session_id')),
-        "snakepit.heartbeat.monitor_started": Event(name='snakepit.heartbeat.monitor_started', body="The monitor of a worker's heartbeat started", attributes=(_170, _169, )),
-        "snakepit.heartbeat.monitor_stopped": Event(name='snakepit.heartbeat.monitor_stopped', body="The monitor of a worker's heartbeat stopped", attributes=(_170, _169, )),
-        "snakepit.heartbeat.monitor_failure": Event(name='snakepit.heartbeat.monitor_failure', severity='error', body="The monitor of a worker's heartbeat failed", attributes=(_170, _169, _175, )),
-        "snakepit.heartbeat.ping_sent": Event(name='snakepit.heartbeat.ping_sent', severity='debug', body='A ping was sent to a worker', attributes=(_170, _169, )),
-        "snakepit.heartbeat.pong_received": Event(name='snakepit.heartbeat.pong_received', severity='debug', body='A worker answered a ping', attributes=(_170, _169, _183, )),
-        "snakepit.heartbeat.heartbeat_timeout": Event(name='snakepit.heartbeat.heartbeat_timeout', severity='warning', body='A worker did not answer a ping in time', attributes=(_170, _169, )),
-        "snakepit.python.memory.sampled": Event(name='snakepit.python.memory.sampled', severity='debug', body='The memory of a worker was sampled', attributes=(_170, _184, )),
-        "snakepit.python.cpu.sampled": Event(name='snakepit.python.cpu.sampled', severity='debug', body='The processor time of a worker was sampled', attributes=(_170, _185, )),
-        "snakepit.python.gc.completed": Event(name='snakepit.python.gc.completed', severity='debug', body='A garbage collection of a worker completed', attributes=(_170, _186, )),
-        "snakepit.python.error.occurred": Event(name='snakepit.python.error.occurred', severity='error', body='Python code in a worker raised an error', attributes=(_170, _169, _166, _168, _190, _194, _43, _189, _188, _191, _192, )),
-        "snakepit.python.tool.result_size": Event(name='snakepit.python.tool.result_size', severity='debug', body="The size of a tool's result was measured", attributes=(_176, _187, )),
+        "alumiini.sync_started": Event(name='alumiini.sync_started', body='Sync started', attributes=(_11, _0, _216, _13, _5, _10, _1, _2, _3, _4, _23, ), audit=Audit(action='START', outcome='success', target_type='repository', target='repo_name'), cdevents=(CDEventRule(type='dev.cdeventsx.alumiini-deployment.started.0.1.0', subject='{alumiini.repo.name}', content={'repository': '{alumiini.repo.name}', 'revision': '{alumiini.repo.commit}', 'environment': {'id': '{k8s.namespace.name}'}, 'trigger': '{alumiini.sync.trigger}', 'rolloutRef': '{alumiini.rollout_ref}'}, chain='{assay.correlation_id}'), )),
+        "alumiini.sync_completed": Event(name='alumiini.sync_completed', body='Sync completed', attributes=(_11, _0, _216, _13, _5, _10, _1, _2, _3, _4, _9, _6, _7, _23, ), audit=Audit(action='SYNC', outcome='success', target_type='repository', target='repo_name'), cdevents=(CDEventRule(type='dev.cdeventsx.alumiini-deployment.finished.0.1.0', subject='{alumiini.repo.name}', content={'repository': '{alumiini.repo.name}', 'revision': '{alumiini.repo.commit}', 'environment': {'id': '{k8s.namespace.name}'}, 'outcome': 'success', 'rolloutRef': '{alumiini.rollout_ref}'}, chain='{assay.correlation_id}'), CDEventRule(type='service.deployed', subject='{alumiini.repo.name}', content={'environment': {'id': '{k8s.namespace.name}'}, 'artifactId': 'pkg:generic/{alumiini.repo.name}@{alumiini.repo.commit}'}, when={'alumiini.sync.change': 'deployed'}, chain='{assay.correlation_id}'), CDEventRule(type='service.upgraded', subject='{alumiini.repo.name}', content={'environment': {'id': '{k8s.namespace.name}'}, 'artifactId': 'pkg:generic/{alumiini.repo.name}@{alumiini.repo.commit}'}, when={'alumiini.sync.change': 'upgraded'}, chain='{assay.correlation_id}'), CDEventRule(type='service.rolledback', subject='{alumiini.repo.name}', content={'environment': {'id': '{k8s.namespace.name}'}, 'artifactId': 'pkg:generic/{alumiini.repo.name}@{alumiini.repo.commit}'}, when={'alumiini.sync.change': 'rolledback'}, chain='{assay.correlation_id}'), )),
+        "alumiini.sync_failed": Event(name='alumiini.sync_failed', severity='error', body='Sync failed', attributes=(_11, _0, _216, _13, _5, _10, _1, _2, _3, _4, _195, _44, _12, _6, _7, _23, ), audit=Audit(action='SYNC', outcome='failure', target_type='repository', target='repo_name'), topics=(Topic(topic='errors:global'), ), cdevents=(CDEventRule(type='dev.cdeventsx.alumiini-deployment.failed.0.1.0', subject='{alumiini.repo.name}', content={'repository': '{alumiini.repo.name}', 'revision': '{alumiini.repo.commit}', 'environment': {'id': '{k8s.namespace.name}'}, 'outcome': 'failure', 'errors': '{assay.error.message}', 'rolloutRef': '{alumiini.rollout_ref}'}, chain='{assay.correlation_id}'), )),
+        "alumiini.git_fetched": Event(name='alumiini.git_fetched', body='Git fetched', attributes=(_11, _0, _216, _13, _5, _10, _1, _2, _3, _4, _6, ), cdevents=(CDEventRule(type='dev.cdeventsx.alumiini-repository.changed.0.1.0', subject='{alumiini.repo.name}', content={'repository': '{alumiini.repo.name}', 'revision': '{alumiini.repo.commit}'}, chain='{assay.correlation_id}'), CDEventRule(type='repository.modified', subject='{alumiini.repo.name}', content={'name': '{alumiini.repo.name}', 'uri': '{alumiini.repo.url}'}, chain='{assay.correlation_id}'), )),
+        "alumiini.git_cloned": Event(name='alumiini.git_cloned', body='Git cloned', attributes=(_11, _0, _216, _13, _5, _10, _1, _2, _3, _4, _6, )),
+        "alumiini.apply_started": Event(name='alumiini.apply_started', body='Apply started', attributes=(_11, _0, _216, _13, _5, _10, _1, _2, _3, _4, _15, _16, )),
+        "alumiini.apply_completed": Event(name='alumiini.apply_completed', body='Apply completed', attributes=(_11, _0, _216, _13, _5, _10, _1, _2, _3, _4, _15, _16, _6, _7, ), audit=Audit(action='APPLY', outcome='success', target_type='repository', target='repo_name')),
+        "alumiini.apply_failed": Event(name='alumiini.apply_failed', severity='error', body='Apply failed', attributes=(_11, _0, _216, _13, _5, _10, _1, _2, _3, _4, _15, _16, _195, _44, _6, _7, ), audit=Audit(action='APPLY', outcome='failure', target_type='repository', target='repo_name'), topics=(Topic(topic='errors:global'), )),
+        "alumiini.drift_detected": Event(name='alumiini.drift_detected', severity='warning', body='Drift detected', attributes=(_11, _0, _216, _13, _5, _10, _1, _2, _3, _4, _15, _16, ), audit=Audit(action='DETECT', outcome='success', target_type='repository', target='repo_name'), cdevents=(CDEventRule(type='dev.cdeventsx.alumiini-drift.detected.0.1.0', subject='{alumiini.repo.name}', content={'repository': '{alumiini.repo.name}', 'environment': {'id': '{k8s.namespace.name}'}, 'resource': {'kind': '{alumiini.resource.kind}', 'name': '{alumiini.resource.name}'}}, chain='{assay.correlation_id}'), )),
+        "alumiini.drift_corrected": Event(name='alumiini.drift_corrected', body='Drift corrected', attributes=(_11, _0, _216, _13, _5, _10, _1, _2, _3, _4, _15, _16, ), audit=Audit(action='CORRECT', outcome='success', target_type='repository', target='repo_name'), cdevents=(CDEventRule(type='dev.cdeventsx.alumiini-drift.corrected.0.1.0', subject='{alumiini.repo.name}', content={'repository': '{alumiini.repo.name}', 'environment': {'id': '{k8s.namespace.name}'}, 'resource': {'kind': '{alumiini.resource.kind}', 'name': '{alumiini.resource.name}'}}, chain='{assay.correlation_id}'), CDEventRule(type='environment.modified', subject='{k8s.namespace.name}', content={'name': '{k8s.namespace.name}'}, chain='{assay.correlation_id}'), )),
+        "alumiini.worker_started": Event(name='alumiini.worker_started', body='Worker started', attributes=(_11, _0, _216, _13, _5, _10, _1, _2, _3, _4, _19, ), cdevents=(CDEventRule(type='dev.cdeventsx.alumiini-worker.started.0.1.0', subject='{alumiini.repo.name}', content={'repository': '{alumiini.repo.name}', 'worker': '{alumiini.worker.id}'}, chain='{assay.correlation_id}'), )),
+        "alumiini.worker_stopped": Event(name='alumiini.worker_stopped', body='Worker stopped', attributes=(_11, _0, _216, _13, _5, _10, _1, _2, _3, _4, _19, ), cdevents=(CDEventRule(type='dev.cdeventsx.alumiini-worker.stopped.0.1.0', subject='{alumiini.repo.name}', content={'repository': '{alumiini.repo.name}', 'worker': '{alumiini.worker.id}'}, chain='{assay.correlation_id}'), )),
+        "alumiini.webhook_received": Event(name='alumiini.webhook_received', body='Webhook received', attributes=(_11, _0, _216, _13, _5, _10, _1, _2, _3, _4, _20, ), audit=Audit(action='RECEIVE', outcome='success', target_type='repository', target='repo_name')),
+        "alumiini.cache.access": Event(name='alumiini.cache.access', severity='debug', body='Cache accessed', attributes=(_17, _18, )),
+        "alumiini.worker.count": Event(name='alumiini.worker.count', severity='debug', body='Workers sampled', attributes=(_21, _22, )),
+        "alumiini.worker.restart": Event(name='alumiini.worker.restart', severity='warning', body='Worker restarted', attributes=(_0, _1, _2, _3, _4, _19, )),
+        "alumiini.error": Event(name='alumiini.error', severity='error', body='ALUMIINI error', attributes=(_0, _1, _2, _3, _4, _195, _217, ), topics=(Topic(topic='errors:global'), )),
+        "anvil.label.submitted": Event(name='anvil.label.submitted', body='Label submitted (Anvil)', attributes=(_24, _25, _26, _27, _42, ), audit=Audit(action='SUBMIT', outcome='success', target_type='assignment', target='assignment_id', actor='labeler_id'), topics=(Topic(topic='queue:{queue_id}', message='label_submitted', payload=('assignment_id', 'labeler_id', )), Topic(topic='admin:global', message='label_submitted', payload=('queue_id', 'assignment_id', )), )),
+        "anvil.assignment.completed": Event(name='anvil.assignment.completed', body='Assignment completed', attributes=(_24, _25, _26, ), audit=Audit(action='COMPLETE', outcome='success', target_type='assignment', target='assignment_id', actor='labeler_id')),
+        "anvil.queue.stats_updated": Event(name='anvil.queue.stats_updated', severity='debug', body='Queue figures updated', attributes=(_24, _28, _29, _30, ), topics=(Topic(topic='queue:{queue_id}', message='stats_updated', payload=('total', 'completed', 'remaining', )), Topic(topic='admin:global', message='queue_stats_updated', payload=('queue_id', 'total', 'completed', 'remaining', )), )),
+        "anvil.agreement.calculated": Event(name='anvil.agreement.calculated', body='Agreement calculated', attributes=(_24, _31, _32, _33, )),
+        "anvil.queue.created": Event(name='anvil.queue.created', body='A queue was created', attributes=(_24, ), audit=Audit(action='CREATE', outcome='success', target_type='queue', target='queue_id')),
+        "anvil.queue.status_changed": Event(name='anvil.queue.status_changed', body='The state of a queue changed', attributes=(_24, _34, ), audit=Audit(action='UPDATE', outcome='success', target_type='queue', target='queue_id')),
+        "anvil.assignment.created": Event(name='anvil.assignment.created', body='An assignment was created', attributes=(_24, _25, _26, )),
+        "anvil.assignment.expired": Event(name='anvil.assignment.expired', severity='warning', body='An assignment expired before a labeler took it', attributes=(_24, _25, _26, )),
+        "anvil.assignment.timed_out": Event(name='anvil.assignment.timed_out', severity='warning', body='An assignment timed out before it was completed', attributes=(_24, _25, _26, )),
+        "anvil.label.validation_failed": Event(name='anvil.label.validation_failed', severity='warning', body='A label does not match its schema', attributes=(_24, _25, _26, _41, )),
+        "anvil.agreement.low_score": Event(name='anvil.agreement.low_score', severity='warning', body='The agreement between labelers is low', attributes=(_24, _31, _32, _33, )),
+        "anvil.export.progress": Event(name='anvil.export.progress', severity='debug', body='An export made progress', attributes=(_37, _24, _36, _38, ), audit=Audit(action='EXPORT', outcome='unknown', target_type='export', target='export_id')),
+        "anvil.export.completed": Event(name='anvil.export.completed', body='An export was completed', attributes=(_37, _24, _36, ), audit=Audit(action='EXPORT', outcome='success', target_type='export', target='export_id'), cdevents=(CDEventRule(type='artifact.published', subject='pkg:generic/anvil-export/{anvil.export_id}', chain='{assay.correlation_id}'), )),
+        "anvil.export.failed": Event(name='anvil.export.failed', severity='error', body='An export failed', attributes=(_37, _24, _36, _195, _44, ), audit=Audit(action='EXPORT', outcome='failure', target_type='export', target='export_id')),
+        "anvil.schema.validation": Event(name='anvil.schema.validation', body='A label schema was validated', attributes=(_40, )),
+        "anvil.schema.migration": Event(name='anvil.schema.migration', body='Labels were migrated to a new schema', attributes=(_40, )),
+        "flowstone.run.queued": Event(name='flowstone.run.queued', body='Run queued', attributes=(_80, _81, _86, _87, _99, _98, _94, _88, _92, _89, _90, _91, _93, _79, ), audit=Audit(action='QUEUE', outcome='success', target_type='run', target='run_id', actor='actor', actor_type='{actor_type}'), topics=(Topic(topic='run:{run_id}'), ), cdevents=(CDEventRule(type='pipelinerun.queued', subject='{flowstone.run_id}', content={'pipelineName': '{flowstone.job}', 'uri': 'urn:flowstone:run:{flowstone.run_id}'}, chain='{flowstone.run_id}'), )),
+        "flowstone.run.dequeued": Event(name='flowstone.run.dequeued', body='Run dequeued', attributes=(_80, _81, _86, _87, _99, _98, _94, _88, _92, _89, _90, _91, _93, _79, _124, ), topics=(Topic(topic='run:{run_id}'), )),
+        "flowstone.run.canceling": Event(name='flowstone.run.canceling', severity='warning', body='Run cancellation requested', attributes=(_80, _81, _86, _87, ), audit=Audit(action='CANCEL', outcome='unknown', target_type='run', target='run_id', actor='actor', actor_type='{actor_type}'), topics=(Topic(topic='run:{run_id}'), )),
+        "flowstone.run.start": Event(name='flowstone.run.start', body='Run started', attributes=(_80, _81, _86, _87, _99, _98, _94, _88, _92, _89, _90, _91, _93, _79, ), audit=Audit(action='START', outcome='success', target_type='run', target='run_id', actor='actor', actor_type='{actor_type}'), topics=(Topic(topic='run:{run_id}'), ), cdevents=(CDEventRule(type='pipelinerun.started', subject='{flowstone.run_id}', content={'pipelineName': '{flowstone.job}', 'uri': 'urn:flowstone:run:{flowstone.run_id}'}, chain='{flowstone.run_id}'), )),
+        "flowstone.run.stop": Event(name='flowstone.run.stop', body='Run completed', attributes=(_80, _81, _86, _87, _99, _98, _94, _88, _92, _89, _90, _91, _93, _79, _106, ), audit=Audit(action='EXECUTE', outcome='success', target_type='run', target='run_id', actor='actor', actor_type='{actor_type}'), topics=(Topic(topic='run:{run_id}'), ), cdevents=(CDEventRule(type='pipelinerun.finished', subject='{flowstone.run_id}', content={'pipelineName': '{flowstone.job}', 'uri': 'urn:flowstone:run:{flowstone.run_id}', 'outcome': 'success'}, chain='{flowstone.run_id}'), )),
+        "flowstone.run.exception": Event(name='flowstone.run.exception', severity='error', body='Run failed', attributes=(_80, _81, _86, _87, _99, _98, _94, _88, _92, _89, _90, _91, _93, _79, _106, _195, _44, ), audit=Audit(action='EXECUTE', outcome='failure', target_type='run', target='run_id', actor='actor', actor_type='{actor_type}'), topics=(Topic(topic='run:{run_id}'), ), cdevents=(CDEventRule(type='pipelinerun.finished', subject='{flowstone.run_id}', content={'pipelineName': '{flowstone.job}', 'uri': 'urn:flowstone:run:{flowstone.run_id}', 'outcome': 'failure', 'errors': '{assay.error.message}'}, chain='{flowstone.run_id}'), )),
+        "flowstone.run.canceled": Event(name='flowstone.run.canceled', severity='warning', body='Run canceled', attributes=(_80, _81, _86, _87, _99, _98, _94, _88, _92, _89, _90, _91, _93, _79, ), audit=Audit(action='CANCEL', outcome='success', target_type='run', target='run_id', actor='actor', actor_type='{actor_type}'), topics=(Topic(topic='run:{run_id}'), ), cdevents=(CDEventRule(type='pipelinerun.finished', subject='{flowstone.run_id}', content={'pipelineName': '{flowstone.job}', 'uri': 'urn:flowstone:run:{flowstone.run_id}', 'outcome': 'cancel'}, chain='{flowstone.run_id}'), )),
+        "flowstone.run.interrupted": Event(name='flowstone.run.interrupted', severity='warning', body='Run interrupted', attributes=(_80, _81, _86, _87, _99, _98, _94, _88, _92, _89, _90, _91, _93, _79, ), topics=(Topic(topic='run:{run_id}'), )),
+        "flowstone.backfill.requested": Event(name='flowstone.backfill.requested', body='Backfill requested', attributes=(_88, _93, _86, _87, ), audit=Audit(action='REQUEST', outcome='success', target_type='backfill', target='backfill_id', actor='actor', actor_type='{actor_type}')),
+        "flowstone.backfill.finished": Event(name='flowstone.backfill.finished', body='Backfill finished', attributes=(_88, _93, _86, _87, _85, _141, _195, _44, ), audit=Audit(action='EXECUTE', outcome='{outcome}', target_type='backfill', target='backfill_id', actor='actor', actor_type='{actor_type}')),
+        "flowstone.daemon.heartbeat": Event(name='flowstone.daemon.heartbeat', severity='debug', body='Daemon heartbeat', attributes=(_140, _97, )),
+        "flowstone.code_location.loaded": Event(name='flowstone.code_location.loaded', body='Code location loaded', attributes=(_91, )),
+        "flowstone.code_location.failed": Event(name='flowstone.code_location.failed', severity='error', body='Code location failed to load', attributes=(_91, _195, _44, )),
+        "flowstone.materialization.start": Event(name='flowstone.materialization.start', body='Materialization started', log='materialization_start', attributes=(_78, _79, _80, ), topics=(Topic(topic='materializations', message='materialization_started', payload=('asset', 'partition', 'run_id', )), Topic(topic='asset:{asset}'), Topic(topic='run:{run_id}'), ), cdevents=(CDEventRule(type='taskrun.started', subject='{flowstone.run_id}/{flowstone.asset}/{flowstone.partition}', content={'taskName': '{flowstone.asset}', 'pipelineRun': {'id': '{flowstone.run_id}'}}, chain='{flowstone.run_id}'), )),
+        "flowstone.materialization.stop": Event(name='flowstone.materialization.stop', body='Materialization completed', log='materialization_complete', attributes=(_78, _79, _80, _106, ), topics=(Topic(topic='materializations'), Topic(topic='asset:{asset}'), Topic(topic='run:{run_id}'), ), cdevents=(CDEventRule(type='taskrun.finished', subject='{flowstone.run_id}/{flowstone.asset}/{flowstone.partition}', content={'taskName': '{flowstone.asset}', 'pipelineRun': {'id': '{flowstone.run_id}'}, 'outcome': 'success'}, chain='{flowstone.run_id}'), )),
+        "flowstone.materialization.exception": Event(name='flowstone.materialization.exception', severity='error', body='Materialization failed', log='materialization_failed', attributes=(_78, _79, _80, _195, _44, _102, ), topics=(Topic(topic='materializations'), Topic(topic='asset:{asset}'), Topic(topic='run:{run_id}'), ), cdevents=(CDEventRule(type='taskrun.finished', subject='{flowstone.run_id}/{flowstone.asset}/{flowstone.partition}', content={'taskName': '{flowstone.asset}', 'pipelineRun': {'id': '{flowstone.run_id}'}, 'outcome': 'failure', 'errors': '{assay.error.message}'}, chain='{flowstone.run_id}'), )),
+        "flowstone.materialization.canceled": Event(name='flowstone.materialization.canceled', severity='warning', body='Materialization canceled', attributes=(_78, _79, _80, ), topics=(Topic(topic='materializations'), Topic(topic='asset:{asset}'), Topic(topic='run:{run_id}'), ), cdevents=(CDEventRule(type='taskrun.finished', subject='{flowstone.run_id}/{flowstone.asset}/{flowstone.partition}', content={'taskName': '{flowstone.asset}', 'pipelineRun': {'id': '{flowstone.run_id}'}, 'outcome': 'cancel'}, chain='{flowstone.run_id}'), )),
+        "flowstone.materialization.skipped": Event(name='flowstone.materialization.skipped', body='Materialization skipped', attributes=(_78, _79, _80, ), topics=(Topic(topic='materializations'), Topic(topic='asset:{asset}'), Topic(topic='run:{run_id}'), ), cdevents=(CDEventRule(type='taskrun.finished', subject='{flowstone.run_id}/{flowstone.asset}/{flowstone.partition}', content={'taskName': '{flowstone.asset}', 'pipelineRun': {'id': '{flowstone.run_id}'}, 'outcome': 'cancel'}, chain='{flowstone.run_id}'), )),
+        "flowstone.materialization.retry": Event(name='flowstone.materialization.retry', severity='warning', body='Materialization will be retried', attributes=(_78, _79, _80, _103, _195, ), topics=(Topic(topic='materializations'), Topic(topic='asset:{asset}'), Topic(topic='run:{run_id}'), )),
+        "flowstone.asset_check.evaluated": Event(name='flowstone.asset_check.evaluated', body='Asset check evaluated', attributes=(_78, _100, _101, _114, _115, _79, _80, _108, ), topics=(Topic(topic='asset:{asset}'), Topic(topic='run:{run_id}'), )),
+        "flowstone.asset_check.exception": Event(name='flowstone.asset_check.exception', severity='error', body='Asset check failed to run', attributes=(_78, _100, _101, _114, _115, _79, _80, _108, _195, _44, ), topics=(Topic(topic='asset:{asset}'), Topic(topic='run:{run_id}'), )),
+        "flowstone.asset.observed": Event(name='flowstone.asset.observed', body='Asset observed', attributes=(_78, _79, _80, ), topics=(Topic(topic='asset:{asset}'), )),
+        "flowstone.asset.failed_to_materialize": Event(name='flowstone.asset.failed_to_materialize', severity='warning', body='Asset failed to materialize', attributes=(_78, _79, _80, _123, _95, ), topics=(Topic(topic='asset:{asset}'), )),
+        "flowstone.asset.freshness_changed": Event(name='flowstone.asset.freshness_changed', body='Asset freshness changed', attributes=(_78, _121, _122, ), topics=(Topic(topic='asset:{asset}'), )),
+        "flowstone.asset.wiped": Event(name='flowstone.asset.wiped', severity='warning', body='Asset wiped', attributes=(_78, _86, _87, ), audit=Audit(action='DELETE', outcome='success', target_type='asset', target='asset', actor='actor', actor_type='{actor_type}'), topics=(Topic(topic='asset:{asset}'), )),
+        "flowstone.step.skipped": Event(name='flowstone.step.skipped', body='Step skipped', attributes=(_80, _81, _108, ), topics=(Topic(topic='run:{run_id}'), )),
+        "flowstone.step.expectation": Event(name='flowstone.step.expectation', body='Expectation evaluated', attributes=(_80, _108, _118, _101, ), topics=(Topic(topic='run:{run_id}'), )),
+        "flowstone.pipes.message": Event(name='flowstone.pipes.message', body='Pipes message', attributes=(_80, _108, _120, _78, _100, _101, _114, ), topics=(Topic(topic='run:{run_id}'), )),
+        "flowstone.pipes.failed": Event(name='flowstone.pipes.failed', severity='error', body='External process failed', attributes=(_80, _108, _195, _44, ), topics=(Topic(topic='run:{run_id}'), )),
+        "flowstone.hook.completed": Event(name='flowstone.hook.completed', severity='debug', body='Hook completed', attributes=(_80, _108, _119, )),
+        "flowstone.hook.skipped": Event(name='flowstone.hook.skipped', severity='debug', body='Hook skipped', attributes=(_80, _108, _119, )),
+        "flowstone.hook.errored": Event(name='flowstone.hook.errored', severity='error', body='Hook failed', attributes=(_80, _108, _119, _195, _44, )),
+        "flowstone.checkpoint.requested": Event(name='flowstone.checkpoint.requested', body='Checkpoint pending approval', log='checkpoint_pending', attributes=(_84, _83, _85, _86, ), audit=Audit(action='REQUEST', outcome='success', target_type='checkpoint', target='approval_id', actor='actor'), topics=(Topic(topic='checkpoints'), ), cdevents=(CDEventRule(type='dev.cdeventsx.flowstone-checkpoint.requested.0.1.0', subject='{flowstone.approval_id}', content={'checkpoint': '{flowstone.checkpoint}', 'status': '{flowstone.status}', 'actor': '{flowstone.actor}'}, chain='{assay.correlation_id}'), CDEventRule(type='approval.created', subject='{flowstone.approval_id}', content={'approvalDetailsUrl': 'urn:flowstone:approval:{flowstone.approval_id}', 'resourceTargetUrl': 'urn:flowstone:checkpoint:{flowstone.checkpoint}', 'requestor': 'urn:flowstone:actor:{flowstone.actor}'}, draft=True, chain='{assay.correlation_id}'), )),
+        "flowstone.checkpoint.approved": Event(name='flowstone.checkpoint.approved', body='Checkpoint approved', attributes=(_84, _83, _85, _86, _95, _107, ), audit=Audit(action='APPROVE', outcome='success', target_type='checkpoint', target='approval_id', actor='actor'), topics=(Topic(topic='checkpoints'), ), cdevents=(CDEventRule(type='dev.cdeventsx.flowstone-checkpoint.approved.0.1.0', subject='{flowstone.approval_id}', content={'checkpoint': '{flowstone.checkpoint}', 'status': '{flowstone.status}', 'actor': '{flowstone.actor}', 'reason': '{flowstone.reason}'}, chain='{assay.correlation_id}'), CDEventRule(type='approval.closed', subject='{flowstone.approval_id}', content={'approvalDetailsUrl': 'urn:flowstone:approval:{flowstone.approval_id}', 'resourceTargetUrl': 'urn:flowstone:checkpoint:{flowstone.checkpoint}', 'responder': 'urn:flowstone:actor:{flowstone.actor}', 'decision': 'approved', 'status': 'approved'}, draft=True, chain='{assay.correlation_id}'), )),
+        "flowstone.checkpoint.rejected": Event(name='flowstone.checkpoint.rejected', severity='warning', body='Checkpoint rejected', attributes=(_84, _83, _85, _86, _95, _107, ), audit=Audit(action='REJECT', outcome='success', target_type='checkpoint', target='approval_id', actor='actor'), topics=(Topic(topic='checkpoints'), ), cdevents=(CDEventRule(type='dev.cdeventsx.flowstone-checkpoint.rejected.0.1.0', subject='{flowstone.approval_id}', content={'checkpoint': '{flowstone.checkpoint}', 'status': '{flowstone.status}', 'actor': '{flowstone.actor}', 'reason': '{flowstone.reason}'}, chain='{assay.correlation_id}'), CDEventRule(type='approval.closed', subject='{flowstone.approval_id}', content={'approvalDetailsUrl': 'urn:flowstone:approval:{flowstone.approval_id}', 'resourceTargetUrl': 'urn:flowstone:checkpoint:{flowstone.checkpoint}', 'responder': 'urn:flowstone:actor:{flowstone.actor}', 'decision': 'rejected', 'status': 'rejected'}, draft=True, chain='{assay.correlation_id}'), )),
+        "flowstone.checkpoint.timeout": Event(name='flowstone.checkpoint.timeout', severity='warning', body='Checkpoint timed out', attributes=(_84, _83, _85, _107, ), audit=Audit(action='EXPIRE', outcome='failure', target_type='checkpoint', target='approval_id'), topics=(Topic(topic='checkpoints'), ), cdevents=(CDEventRule(type='dev.cdeventsx.flowstone-checkpoint.timeout.0.1.0', subject='{flowstone.approval_id}', content={'checkpoint': '{flowstone.checkpoint}', 'status': '{flowstone.status}'}, chain='{assay.correlation_id}'), CDEventRule(type='approval.closed', subject='{flowstone.approval_id}', content={'approvalDetailsUrl': 'urn:flowstone:approval:{flowstone.approval_id}', 'resourceTargetUrl': 'urn:flowstone:checkpoint:{flowstone.checkpoint}', 'responder': 'urn:flowstone:checkpoint:{flowstone.checkpoint}', 'decision': 'rejected', 'status': 'expired'}, draft=True, chain='{assay.correlation_id}'), )),
+        "flowstone.resource.health_check": Event(name='flowstone.resource.health_check', body='Resource checked', attributes=(_96, _97, )),
+        "flowstone.sensor.poll": Event(name='flowstone.sensor.poll', severity='debug', body='Sensor polled', attributes=(_98, )),
+        "flowstone.sensor.trigger": Event(name='flowstone.sensor.trigger', body='Sensor triggered', attributes=(_98, _80, ), audit=Audit(action='TRIGGER', outcome='success', target_type='sensor', target='sensor')),
+        "flowstone.schedule.tick": Event(name='flowstone.schedule.tick', body='Schedule ticked', attributes=(_99, _80, _128, )),
+        "flowstone.schedule.trigger": Event(name='flowstone.schedule.trigger', body='Schedule triggered', attributes=(_99, _80, ), audit=Audit(action='TRIGGER', outcome='success', target_type='schedule', target='schedule')),
+        "flowstone.error": Event(name='flowstone.error', severity='error', body='FlowStone error', attributes=(_218, _217, _78, _79, _80, _117, _116, _81, _108, _96, _82, _98, _99, _102, ), topics=(Topic(topic='errors:global'), )),
+        "flowstone.signal_gate.create": Event(name='flowstone.signal_gate.create', body='A gate started to wait for a signal', attributes=(_80, _78, _142, )),
+        "flowstone.signal_gate.signal": Event(name='flowstone.signal_gate.signal', body='A gate received its signal', attributes=(_80, _78, _142, )),
+        "flowstone.signal_gate.timeout": Event(name='flowstone.signal_gate.timeout', severity='warning', body='A gate timed out', attributes=(_80, _78, _142, )),
+        "flowstone.signal_gate.timeout_retry": Event(name='flowstone.signal_gate.timeout_retry', severity='warning', body='A gate waits again after a timeout', attributes=(_80, _78, _142, )),
+        "flowstone.signal_gate.cancel": Event(name='flowstone.signal_gate.cancel', body='A gate was canceled', attributes=(_80, _78, _142, )),
+        "flowstone.rate_limit.check": Event(name='flowstone.rate_limit.check', severity='debug', body='A rate limit was checked', attributes=(_80, _78, _143, )),
+        "flowstone.rate_limit.wait": Event(name='flowstone.rate_limit.wait', body='A step waits for a slot of a rate limit', attributes=(_80, _78, _143, )),
+        "flowstone.rate_limit.slot_acquired": Event(name='flowstone.rate_limit.slot_acquired', severity='debug', body='A step acquired a slot of a rate limit', attributes=(_80, _78, _143, )),
+        "flowstone.rate_limit.slot_released": Event(name='flowstone.rate_limit.slot_released', severity='debug', body='A step released its slot of a rate limit', attributes=(_80, _78, _143, )),
+        "flowstone.parallel.branch_start": Event(name='flowstone.parallel.branch_start', body='A branch started', attributes=(_80, _78, )),
+        "flowstone.parallel.branch_complete": Event(name='flowstone.parallel.branch_complete', body='A branch succeeded', attributes=(_80, _78, )),
+        "flowstone.parallel.branch_fail": Event(name='flowstone.parallel.branch_fail', severity='error', body='A branch failed', attributes=(_80, _78, _195, )),
+        "flowstone.scatter.instance_complete": Event(name='flowstone.scatter.instance_complete', severity='debug', body='An item of a scatter succeeded', attributes=(_80, _78, )),
+        "flowstone.scatter.instance_fail": Event(name='flowstone.scatter.instance_fail', severity='error', body='An item of a scatter failed', attributes=(_80, _78, _195, )),
+        "flowstone.scatter.gather_ready": Event(name='flowstone.scatter.gather_ready', body='All results of a scatter are ready to be gathered', attributes=(_80, _78, )),
+        "flowstone.scatter.batch_create": Event(name='flowstone.scatter.batch_create', severity='debug', body='A batch of items was created', attributes=(_80, _78, )),
+        "flowstone.scatter.batch_start": Event(name='flowstone.scatter.batch_start', severity='debug', body='A batch of items started', attributes=(_80, _78, )),
+        "flowstone.scatter.batch_complete": Event(name='flowstone.scatter.batch_complete', severity='debug', body='A batch of items succeeded', attributes=(_80, _78, )),
+        "flowstone.scatter.batch_fail": Event(name='flowstone.scatter.batch_fail', severity='error', body='A batch of items failed', attributes=(_80, _78, _195, )),
+        "flowstone.item_reader.read": Event(name='flowstone.item_reader.read', severity='debug', body='Items were read', attributes=(_80, _78, )),
+        "forge.pipeline.start": Event(name='forge.pipeline.start', body='Pipeline started', attributes=(_145, ), cdevents=(CDEventRule(type='pipelinerun.started', subject='{assay.correlation_id}', content={'pipelineName': '{forge.pipeline_id}', 'uri': 'urn:forge:pipeline:{forge.pipeline_id}'}, chain='{assay.correlation_id}'), )),
+        "forge.pipeline.executed": Event(name='forge.pipeline.executed', body='Pipeline executed', attributes=(_145, _148, ), cdevents=(CDEventRule(type='pipelinerun.finished', subject='{assay.correlation_id}', content={'pipelineName': '{forge.pipeline_id}', 'uri': 'urn:forge:pipeline:{forge.pipeline_id}', 'outcome': '{forge.outcome}'}, chain='{assay.correlation_id}'), )),
+        "forge.sample.created": Event(name='forge.sample.created', body='Sample created', attributes=(_144, _145, ), audit=Audit(action='CREATE', outcome='success', target_type='sample', target='sample_id'), topics=(Topic(topic='admin:global', message='sample_created', payload=('sample_id', 'pipeline_id', )), )),
+        "forge.artifact.uploaded": Event(name='forge.artifact.uploaded', body='Artifact uploaded', attributes=(_146, _144, _149, ), audit=Audit(action='UPLOAD', outcome='success', target_type='artifact', target='artifact_id'), cdevents=(CDEventRule(type='artifact.published', subject='pkg:generic/forge/{forge.artifact_id}', chain='{assay.correlation_id}'), )),
+        "forge.stage.retry": Event(name='forge.stage.retry', severity='warning', body='Stage retried', attributes=(_147, _144, _195, )),
+        "forge.dlq.enqueue": Event(name='forge.dlq.enqueue', severity='error', body='Sample moved to the dead-letter queue', attributes=(_147, _144, _195, )),
+        "forge.storage.sample_write": Event(name='forge.storage.sample_write', severity='debug', body='A sample was written', attributes=(_144, )),
+        "forge.storage.artifact_upload": Event(name='forge.storage.artifact_upload', severity='debug', body='An artifact was uploaded to the store', attributes=(_146, _149, )),
+        "forge.storage.artifact_download": Event(name='forge.storage.artifact_download', severity='debug', body='An artifact was downloaded from the store', attributes=(_146, _149, )),
+        "forge.measurement.batch_complete": Event(name='forge.measurement.batch_complete', body='A batch of measurements was completed', attributes=(_150, _151, )),
+        "ingot.live_view.mount.stop": Event(name='ingot.live_view.mount.stop', body='LiveView mounted', attributes=(_152, _153, _155, _164, )),
+        "ingot.forge_client.get_sample.stop": Event(name='ingot.forge_client.get_sample.stop', severity='warning', body='ForgeClient error', when={'result': 'error'}, attributes=(_219, _158, _159, _161, _164, ), topics=(Topic(topic='errors:global', message='error', payload=('type', 'operation', 'sample_id', 'reason', 'timestamp', ), constants={'type': 'forge_client_error'}), )),
+        "ingot.forge_client.get_sample.exception": Event(name='ingot.forge_client.get_sample.exception', severity='warning', body='ForgeClient error', attributes=(_219, _158, _220, _161, _164, ), topics=(Topic(topic='errors:global', message='error', payload=('type', 'operation', 'sample_id', 'reason', 'timestamp', ), constants={'type': 'forge_client_error'}), )),
+        "ingot.anvil_client.submit_label.stop": Event(name='ingot.anvil_client.submit_label.stop', severity='warning', body='AnvilClient error', when={'result': 'error'}, attributes=(_221, _154, _159, _161, _164, ), topics=(Topic(topic='errors:global', message='error', payload=('type', 'operation', 'assignment_id', 'reason', 'timestamp', ), constants={'type': 'anvil_client_error'}), )),
+        "ingot.anvil_client.submit_label.exception": Event(name='ingot.anvil_client.submit_label.exception', severity='warning', body='AnvilClient error', attributes=(_221, _154, _220, _161, _164, ), topics=(Topic(topic='errors:global', message='error', payload=('type', 'operation', 'assignment_id', 'reason', 'timestamp', ), constants={'type': 'anvil_client_error'}), )),
+        "ingot.anvil_client.fetch_assignment.stop": Event(name='ingot.anvil_client.fetch_assignment.stop', severity='warning', body='AnvilClient error', when={'result': 'error'}, attributes=(_222, _154, _159, _161, _164, ), topics=(Topic(topic='errors:global', message='error', payload=('type', 'operation', 'assignment_id', 'reason', 'timestamp', ), constants={'type': 'anvil_client_error'}), )),
+        "ingot.anvil_client.fetch_assignment.exception": Event(name='ingot.anvil_client.fetch_assignment.exception', severity='warning', body='AnvilClient error', attributes=(_222, _154, _220, _161, _164, ), topics=(Topic(topic='errors:global', message='error', payload=('type', 'operation', 'assignment_id', 'reason', 'timestamp', ), constants={'type': 'anvil_client_error'}), )),
+        "ingot.assignment.abandoned": Event(name='ingot.assignment.abandoned', body='Assignment abandoned', attributes=(_153, _154, _155, )),
+        "ingot.pubsub.delivered": Event(name='ingot.pubsub.delivered', severity='debug', body='Message delivered', attributes=(_165, _166, )),
+        "ingot.client.round_trip": Event(name='ingot.client.round_trip', severity='debug', body='Round trip measured', attributes=(_152, _166, )),
+        "ingot.label.submit.stop": Event(name='ingot.label.submit.stop', body='Label submitted', attributes=(_153, _154, _155, _156, _164, _163, ), audit=Audit(action='SUBMIT', outcome='success', target_type='assignment', target='assignment_id', actor='user_id'), topics=(Topic(topic='queue:{queue_id}'), )),
+        "ingot.label.submit.exception": Event(name='ingot.label.submit.exception', severity='error', body='Label submission failed', attributes=(_153, _154, _155, _156, _164, _195, _44, ), audit=Audit(action='SUBMIT', outcome='failure', target_type='assignment', target='assignment_id', actor='user_id'), topics=(Topic(topic='queue:{queue_id}'), Topic(topic='errors:global'), )),
+        "snakepit.request.completed": Event(name='snakepit.request.completed', body='Request completed', attributes=(_167, _168, _169, _170, _171, _172, _175, _173, _223, _224, )),
+        "snakepit.pool.init_started": Event(name='snakepit.pool.init_started', body='The start of a pool began', attributes=(_170, )),
+        "snakepit.pool.init_complete": Event(name='snakepit.pool.init_complete', body='The workers of a pool were started', attributes=(_170, )),
+        "snakepit.pool.initialized": Event(name='snakepit.pool.initialized', body='A pool is ready', attributes=(_170, )),
+        "snakepit.pool.status": Event(name='snakepit.pool.status', severity='debug', body='The workers and requests of a pool were counted', attributes=(_170, _181, _182, _183, )),
+        "snakepit.pool.queue.enqueued": Event(name='snakepit.pool.queue.enqueued', severity='debug', body='A request waits for a worker', attributes=(_170, _167, _183, )),
+        "snakepit.pool.queue.dequeued": Event(name='snakepit.pool.queue.dequeued', severity='debug', body='A request was given to a worker', attributes=(_170, _167, _183, )),
+        "snakepit.pool.queue.timeout": Event(name='snakepit.pool.queue.timeout', severity='warning', body='A request timed out while it waited for a worker', attributes=(_170, _167, )),
+        "snakepit.pool.worker.spawn_started": Event(name='snakepit.pool.worker.spawn_started', body='The start of a worker began', attributes=(_170, _171, )),
+        "snakepit.pool.worker.spawned": Event(name='snakepit.pool.worker.spawned', body='A worker was started', attributes=(_170, _171, )),
+        "snakepit.pool.worker_ready": Event(name='snakepit.pool.worker_ready', body='A worker is ready', attributes=(_170, _171, )),
+        "snakepit.pool.worker.spawn_failed": Event(name='snakepit.pool.worker.spawn_failed', severity='error', body='A worker could not be started', attributes=(_170, _171, _176, )),
+        "snakepit.pool.worker.terminated": Event(name='snakepit.pool.worker.terminated', body='A worker was terminated', attributes=(_170, _171, _176, )),
+        "snakepit.pool.worker.restarted": Event(name='snakepit.pool.worker.restarted', severity='warning', body='A worker of a pool was restarted', attributes=(_170, _171, _176, )),
+        "snakepit.worker.recycled": Event(name='snakepit.worker.recycled', body='A worker was recycled as planned', attributes=(_170, _171, _176, )),
+        "snakepit.worker.crash": Event(name='snakepit.worker.crash', severity='error', body='A worker crashed', attributes=(_170, _171, _176, _195, _44, _189, ), cdevents=(CDEventRule(type='incident.detected', subject='{snakepit.worker_id}', content={'description': 'worker {snakepit.worker_id} crashed', 'environment': {'id': '{snakepit.pool_name}'}}, chain='{assay.correlation_id}'), )),
+        "snakepit.worker.tainted": Event(name='snakepit.worker.tainted', severity='warning', body='A worker was marked as tainted and gets no more requests', attributes=(_170, _171, _176, )),
+        "snakepit.worker.restarted": Event(name='snakepit.worker.restarted', severity='warning', body='The place of a worker that crashed was filled again, so that its pool is whole', attributes=(_170, _171, _176, ), cdevents=(CDEventRule(type='incident.resolved', subject='{snakepit.worker_id}', content={'description': 'pool {snakepit.pool_name} is whole again', 'environment': {'id': '{snakepit.pool_name}'}}, chain='{assay.correlation_id}'), )),
+        "snakepit.session.created": Event(name='snakepit.session.created', body='A session was created', attributes=(_174, ), audit=Audit(action='CREATE', outcome='success', target_type='session', target='session_id')),
+        "snakepit.session.destroyed": Event(name='snakepit.session.destroyed', body='A session was destroyed', attributes=(_174, ), audit=Audit(action='DELETE', outcome='success', target_type='session', target='session_id')),
+        "snakepit.session.affinity.assigned": Event(name='snakepit.session.affinity.assigned', body='A session was assigned to a worker', attributes=(_174, _171, ), audit=Audit(action='ASSIGN', outcome='success', target_type='session', target='session_id')),
+        "snakepit.session.affinity.broken": Event(name='snakepit.session.affinity.broken', severity='warning', body='A session lost its worker', attributes=(_174, _171, ), audit=Audit(action='UNASSIGN', outcome='success', target_type='session', target='session_id')),
+        "snakepit.heartbeat.monitor_started": Event(name='snakepit.heartbeat.monitor_started', body="The monitor of a worker's heartbeat started", attributes=(_171, _170, )),
+        "snakepit.heartbeat.monitor_stopped": Event(name='snakepit.heartbeat.monitor_stopped', body="The monitor of a worker's heartbeat stopped", attributes=(_171, _170, )),
+        "snakepit.heartbeat.monitor_failure": Event(name='snakepit.heartbeat.monitor_failure', severity='error', body="The monitor of a worker's heartbeat failed", attributes=(_171, _170, _176, )),
+        "snakepit.heartbeat.ping_sent": Event(name='snakepit.heartbeat.ping_sent', severity='debug', body='A ping was sent to a worker', attributes=(_171, _170, )),
+        "snakepit.heartbeat.pong_received": Event(name='snakepit.heartbeat.pong_received', severity='debug', body='A worker answered a ping', attributes=(_171, _170, _184, )),
+        "snakepit.heartbeat.heartbeat_timeout": Event(name='snakepit.heartbeat.heartbeat_timeout', severity='warning', body='A worker did not answer a ping in time', attributes=(_171, _170, )),
+        "snakepit.python.memory.sampled": Event(name='snakepit.python.memory.sampled', severity='debug', body='The memory of a worker was sampled', attributes=(_171, _185, )),
+        "snakepit.python.cpu.sampled": Event(name='snakepit.python.cpu.sampled', severity='debug', body='The processor time of a worker was sampled', attributes=(_171, _186, )),
+        "snakepit.python.gc.completed": Event(name='snakepit.python.gc.completed', severity='debug', body='A garbage collection of a worker completed', attributes=(_171, _187, )),
+        "snakepit.python.error.occurred": Event(name='snakepit.python.error.occurred', severity='error', body='Python code in a worker raised an error', attributes=(_171, _170, _167, _169, _191, _195, _44, _190, _189, _192, _193, )),
+        "snakepit.python.tool.result_size": Event(name='snakepit.python.tool.result_size', severity='debug', body="The size of a tool's result was measured", attributes=(_177, _188, )),
     },
     metrics={
-        "alumiini.syncs": Metric(name='alumiini.syncs', instrument='counter', unit='{sync}', description='Syncs that ended, by outcome.', labels=(_0, _5, _9, ), recordings=(Recording(event='alumiini.sync.stop', defaults={'outcome': 'success'}), Recording(event='alumiini.sync.exception', defaults={'outcome': 'failure'}), ), series='alumiini_syncs_total'),
+        "alumiini.syncs": Metric(name='alumiini.syncs', instrument='counter', unit='{sync}', description='Syncs that ended, by outcome.', labels=(_0, _5, _10, ), recordings=(Recording(event='alumiini.sync.stop', defaults={'outcome': 'success'}), Recording(event='alumiini.sync.exception', defaults={'outcome': 'failure'}), ), series='alumiini_syncs_total'),
         "alumiini.sync.duration": Metric(name='alumiini.sync.duration', instrument='histogram', unit='ms', description='Duration of syncs.', labels=(_0, _5, ), recordings=(Recording(event='alumiini.sync.stop', value='duration', scale=1e-06), Recording(event='alumiini.sync.exception', value='duration', scale=1e-06), ), buckets=(50.0, 100.0, 250.0, 500.0, 1000.0, 2500.0, 5000.0, 10000.0, 30000.0, 60000.0, 120000.0, 300000.0, ), series='alumiini_sync_duration_milliseconds'),
-        "alumiini.resources.applied": Metric(name='alumiini.resources.applied', instrument='counter', unit='{resource}', description='Applied resources, by kind.', labels=(_0, _14, ), recordings=(Recording(event='alumiini.apply.stop', value='resources_applied'), ), series='alumiini_resources_applied_total'),
-        "alumiini.git.operations": Metric(name='alumiini.git.operations', instrument='counter', unit='{operation}', description='Git operations that ended, by outcome.', labels=(_0, _13, _9, ), recordings=(Recording(event='alumiini.git.stop', defaults={'outcome': 'success'}), Recording(event='alumiini.git.exception', defaults={'outcome': 'failure'}), ), series='alumiini_git_operations_total'),
-        "alumiini.git.duration": Metric(name='alumiini.git.duration', instrument='histogram', unit='ms', description='Duration of git operations.', labels=(_0, _13, ), recordings=(Recording(event='alumiini.git.stop', value='duration', scale=1e-06), Recording(event='alumiini.git.exception', value='duration', scale=1e-06), ), buckets=(10.0, 50.0, 100.0, 250.0, 500.0, 1000.0, 2500.0, 5000.0, 10000.0, 30000.0, 60000.0, ), series='alumiini_git_duration_milliseconds'),
+        "alumiini.resources.applied": Metric(name='alumiini.resources.applied', instrument='counter', unit='{resource}', description='Applied resources, by kind.', labels=(_0, _15, ), recordings=(Recording(event='alumiini.apply.stop', value='resources_applied'), ), series='alumiini_resources_applied_total'),
+        "alumiini.git.operations": Metric(name='alumiini.git.operations', instrument='counter', unit='{operation}', description='Git operations that ended, by outcome.', labels=(_0, _14, _10, ), recordings=(Recording(event='alumiini.git.stop', defaults={'outcome': 'success'}), Recording(event='alumiini.git.exception', defaults={'outcome': 'failure'}), ), series='alumiini_git_operations_total'),
+        "alumiini.git.duration": Metric(name='alumiini.git.duration', instrument='histogram', unit='ms', description='Duration of git operations.', labels=(_0, _14, ), recordings=(Recording(event='alumiini.git.stop', value='duration', scale=1e-06), Recording(event='alumiini.git.exception', value='duration', scale=1e-06), ), buckets=(10.0, 50.0, 100.0, 250.0, 500.0, 1000.0, 2500.0, 5000.0, 10000.0, 30000.0, 60000.0, ), series='alumiini_git_duration_milliseconds'),
         "alumiini.workers.active": Metric(name='alumiini.workers.active', instrument='gauge', unit='{worker}', description='Running workers.', recordings=(Recording(event='alumiini.worker.count', value='count'), ), series='alumiini_workers_active'),
         "alumiini.workers.memory": Metric(name='alumiini.workers.memory', instrument='gauge', unit='By', description="Memory of the controller's worker processes.", recordings=(Recording(event='alumiini.worker.count', value='memory_bytes'), ), series='alumiini_workers_memory_bytes'),
         "alumiini.workers.restarts": Metric(name='alumiini.workers.restarts', instrument='counter', unit='{restart}', description='Restarts of workers.', labels=(_0, ), recordings=(Recording(event='alumiini.worker.restart'), ), series='alumiini_workers_restarts_total'),
-        "alumiini.cache": Metric(name='alumiini.cache', instrument='counter', unit='{access}', description='Cache accesses, by result.', labels=(_16, _17, ), recordings=(Recording(event='alumiini.cache.access'), ), series='alumiini_cache_total'),
-        "alumiini.errors": Metric(name='alumiini.errors', instrument='counter', unit='{error}', description='Errors, by type.', labels=(_0, _194, ), recordings=(Recording(event='alumiini.error'), ), series='alumiini_errors_total'),
-        "alumiini.apply.duration": Metric(name='alumiini.apply.duration', instrument='histogram', unit='ms', description='Duration of applying resources.', labels=(_0, _14, ), recordings=(Recording(event='alumiini.apply.stop', value='duration', scale=1e-06), Recording(event='alumiini.apply.exception', value='duration', scale=1e-06), ), buckets=(10.0, 50.0, 100.0, 250.0, 500.0, 1000.0, 2500.0, 5000.0, 10000.0, 30000.0, 60000.0, ), series='alumiini_apply_duration_milliseconds'),
-        "anvil.labels.submitted": Metric(name='anvil.labels.submitted', instrument='counter', unit='{label}', description='Submitted labels.', labels=(_23, ), recordings=(Recording(event='anvil.label.submitted'), ), series='anvil_labels_submitted_total'),
-        "anvil.label.submit.duration": Metric(name='anvil.label.submit.duration', instrument='histogram', unit='s', description='Duration of label submissions.', labels=(_23, ), recordings=(Recording(event='anvil.label.submit.stop', value='duration', scale=1e-09), Recording(event='anvil.label.submit.exception', value='duration', scale=1e-09), ), buckets=(0.025, 0.05, 0.1, 0.25, 0.5, 1.0, ), series='anvil_label_submit_duration_seconds'),
-        "anvil.assignments.completed": Metric(name='anvil.assignments.completed', instrument='counter', unit='{assignment}', description='Completed assignments.', labels=(_23, ), recordings=(Recording(event='anvil.assignment.completed'), ), series='anvil_assignments_completed_total'),
-        "anvil.assignment.dispatch.duration": Metric(name='anvil.assignment.dispatch.duration', instrument='histogram', unit='s', description='Duration of the dispatch of assignments.', labels=(_23, _34, ), recordings=(Recording(event='anvil.assignment.dispatch.stop', value='duration', scale=1e-09), Recording(event='anvil.assignment.dispatch.exception', value='duration', scale=1e-09), ), buckets=(0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, ), series='anvil_assignment_dispatch_duration_seconds'),
-        "anvil.queue.remaining": Metric(name='anvil.queue.remaining', instrument='gauge', unit='{assignment}', description='Remaining assignments of a queue.', labels=(_23, ), recordings=(Recording(event='anvil.queue.stats_updated', value='remaining'), ), series='anvil_queue_remaining'),
-        "anvil.agreement.score": Metric(name='anvil.agreement.score', instrument='gauge', unit='{score}', description='Agreement between labelers, as last computed.', labels=(_23, _30, ), recordings=(Recording(event='anvil.agreement.calculated', value='score'), ), series='anvil_agreement_score'),
-        "db.client.operation.duration": Metric(name='db.client.operation.duration', instrument='histogram', unit='s', description='Duration of database calls.', labels=(_232, _233, _234, _235, _236, ), recordings=(Recording(event='anvil.storage.query.stop', value='duration', scale=1e-09), Recording(event='anvil.storage.query.exception', value='duration', scale=1e-09, defaults={'error.type': '_OTHER'}), ), buckets=(0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0, ), series='db_client_operation_duration_seconds'),
-        "assay.redaction.hits": Metric(name='assay.redaction.hits', instrument='counter', unit='{secret}', description='Secrets redacted from events, by rule.', labels=(_45, ), series='assay_redaction_hits_total'),
+        "alumiini.cache": Metric(name='alumiini.cache', instrument='counter', unit='{access}', description='Cache accesses, by result.', labels=(_17, _18, ), recordings=(Recording(event='alumiini.cache.access'), ), series='alumiini_cache_total'),
+        "alumiini.errors": Metric(name='alumiini.errors', instrument='counter', unit='{error}', description='Errors, by type.', labels=(_0, _195, ), recordings=(Recording(event='alumiini.error'), ), series='alumiini_errors_total'),
+        "alumiini.apply.duration": Metric(name='alumiini.apply.duration', instrument='histogram', unit='ms', description='Duration of applying resources.', labels=(_0, _15, ), recordings=(Recording(event='alumiini.apply.stop', value='duration', scale=1e-06), Recording(event='alumiini.apply.exception', value='duration', scale=1e-06), ), buckets=(10.0, 50.0, 100.0, 250.0, 500.0, 1000.0, 2500.0, 5000.0, 10000.0, 30000.0, 60000.0, ), series='alumiini_apply_duration_milliseconds'),
+        "anvil.labels.submitted": Metric(name='anvil.labels.submitted', instrument='counter', unit='{label}', description='Submitted labels.', labels=(_24, ), recordings=(Recording(event='anvil.label.submitted'), ), series='anvil_labels_submitted_total'),
+        "anvil.label.submit.duration": Metric(name='anvil.label.submit.duration', instrument='histogram', unit='s', description='Duration of label submissions.', labels=(_24, ), recordings=(Recording(event='anvil.label.submit.stop', value='duration', scale=1e-09), Recording(event='anvil.label.submit.exception', value='duration', scale=1e-09), ), buckets=(0.025, 0.05, 0.1, 0.25, 0.5, 1.0, ), series='anvil_label_submit_duration_seconds'),
+        "anvil.assignments.completed": Metric(name='anvil.assignments.completed', instrument='counter', unit='{assignment}', description='Completed assignments.', labels=(_24, ), recordings=(Recording(event='anvil.assignment.completed'), ), series='anvil_assignments_completed_total'),
+        "anvil.assignment.dispatch.duration": Metric(name='anvil.assignment.dispatch.duration', instrument='histogram', unit='s', description='Duration of the dispatch of assignments.', labels=(_24, _35, ), recordings=(Recording(event='anvil.assignment.dispatch.stop', value='duration', scale=1e-09), Recording(event='anvil.assignment.dispatch.exception', value='duration', scale=1e-09), ), buckets=(0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, ), series='anvil_assignment_dispatch_duration_seconds'),
+        "anvil.queue.remaining": Metric(name='anvil.queue.remaining', instrument='gauge', unit='{assignment}', description='Remaining assignments of a queue.', labels=(_24, ), recordings=(Recording(event='anvil.queue.stats_updated', value='remaining'), ), series='anvil_queue_remaining'),
+        "anvil.agreement.score": Metric(name='anvil.agreement.score', instrument='gauge', unit='{score}', description='Agreement between labelers, as last computed.', labels=(_24, _31, ), recordings=(Recording(event='anvil.agreement.calculated', value='score'), ), series='anvil_agreement_score'),
+        "db.client.operation.duration": Metric(name='db.client.operation.duration', instrument='histogram', unit='s', description='Duration of database calls.', labels=(_233, _234, _235, _236, _237, ), recordings=(Recording(event='anvil.storage.query.stop', value='duration', scale=1e-09), Recording(event='anvil.storage.query.exception', value='duration', scale=1e-09, defaults={'error.type': '_OTHER'}), ), buckets=(0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0, ), series='db_client_operation_duration_seconds'),
+        "assay.redaction.hits": Metric(name='assay.redaction.hits', instrument='counter', unit='{secret}', description='Secrets redacted from events, by rule.', labels=(_46, ), series='assay_redaction_hits_total'),
         "assay.relay.dropped": Metric(name='assay.relay.dropped', instrument='counter', unit='{event}', description='Events of child processes that were not recorded.', series='assay_relay_dropped_total'),
-        "assay.host.batches": Metric(name='assay.host.batches', instrument='counter', unit='{batch}', description='Batches handed to an exporter, by outcome.', labels=(_46, _48, _49, ), series='assay_host_batches_total'),
-        "assay.host.items": Metric(name='assay.host.items', instrument='counter', unit='{item}', description='Spans, metrics and log records that an exporter accepted.', labels=(_46, _48, ), series='assay_host_items_total'),
-        "assay.host.export.duration": Metric(name='assay.host.export.duration', instrument='histogram', unit='s', description='Time that an exporter took for a batch.', labels=(_46, _48, _49, ), buckets=(0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0, 30.0, ), series='assay_host_export_duration_seconds'),
-        "assay.host.refused": Metric(name='assay.host.refused', instrument='counter', unit='{request}', description='Requests answered with an error.', labels=(_47, _50, ), series='assay_host_refused_total'),
-        "assay.host.undecodable": Metric(name='assay.host.undecodable', instrument='counter', unit='{batch}', description='Batches from a Collector that cannot be decoded as OTLP.', labels=(_47, _48, _51, ), series='assay_host_undecodable_total'),
-        "assay.host.queue.depth": Metric(name='assay.host.queue.depth', instrument='gauge', unit='{batch}', description='Batches that wait for an exporter, or that it is handling.', labels=(_46, ), series='assay_host_queue_depth'),
-        "assay.cdevents.accepted": Metric(name='assay.cdevents.accepted', instrument='counter', unit='{event}', description='Events stored in the outbox, by sink.', labels=(_52, ), series='assay_cdevents_accepted_total'),
-        "assay.cdevents.sent": Metric(name='assay.cdevents.sent', instrument='counter', unit='{event}', description='Events that a sink accepted.', labels=(_52, ), series='assay_cdevents_sent_total'),
-        "assay.cdevents.retried": Metric(name='assay.cdevents.retried', instrument='counter', unit='{event}', description='Deliveries that failed and will be retried.', labels=(_52, ), series='assay_cdevents_retried_total'),
-        "assay.cdevents.dead": Metric(name='assay.cdevents.dead', instrument='counter', unit='{event}', description='Events that became dead letters: refused by the sink, or failed after the last retry.', labels=(_52, ), series='assay_cdevents_dead_total'),
-        "assay.cdevents.invalid": Metric(name='assay.cdevents.invalid', instrument='counter', unit='{event}', description='Events that are not valid and were not sent.', labels=(_53, ), series='assay_cdevents_invalid_total'),
-        "assay.cdevents.pending": Metric(name='assay.cdevents.pending', instrument='gauge', unit='{event}', description='Events that wait for a sink.', labels=(_52, ), series='assay_cdevents_pending'),
-        "assay.metrics.dropped": Metric(name='assay.metrics.dropped', instrument='counter', unit='{point}', description='Data points that the metrics exporter drops.', labels=(_54, ), series='assay_metrics_dropped_total'),
+        "assay.host.batches": Metric(name='assay.host.batches', instrument='counter', unit='{batch}', description='Batches handed to an exporter, by outcome.', labels=(_47, _49, _50, ), series='assay_host_batches_total'),
+        "assay.host.items": Metric(name='assay.host.items', instrument='counter', unit='{item}', description='Spans, metrics and log records that an exporter accepted.', labels=(_47, _49, ), series='assay_host_items_total'),
+        "assay.host.export.duration": Metric(name='assay.host.export.duration', instrument='histogram', unit='s', description='Time that an exporter took for a batch.', labels=(_47, _49, _50, ), buckets=(0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0, 30.0, ), series='assay_host_export_duration_seconds'),
+        "assay.host.refused": Metric(name='assay.host.refused', instrument='counter', unit='{request}', description='Requests answered with an error.', labels=(_48, _51, ), series='assay_host_refused_total'),
+        "assay.host.undecodable": Metric(name='assay.host.undecodable', instrument='counter', unit='{batch}', description='Batches from a Collector that cannot be decoded as OTLP.', labels=(_48, _49, _52, ), series='assay_host_undecodable_total'),
+        "assay.host.queue.depth": Metric(name='assay.host.queue.depth', instrument='gauge', unit='{batch}', description='Batches that wait for an exporter, or that it is handling.', labels=(_47, ), series='assay_host_queue_depth'),
+        "assay.cdevents.accepted": Metric(name='assay.cdevents.accepted', instrument='counter', unit='{event}', description='Events stored in the outbox, by sink.', labels=(_53, ), series='assay_cdevents_accepted_total'),
+        "assay.cdevents.sent": Metric(name='assay.cdevents.sent', instrument='counter', unit='{event}', description='Events that a sink accepted.', labels=(_53, ), series='assay_cdevents_sent_total'),
+        "assay.cdevents.retried": Metric(name='assay.cdevents.retried', instrument='counter', unit='{event}', description='Deliveries that failed and will be retried.', labels=(_53, ), series='assay_cdevents_retried_total'),
+        "assay.cdevents.dead": Metric(name='assay.cdevents.dead', instrument='counter', unit='{event}', description='Events that became dead letters: refused by the sink, or failed after the last retry.', labels=(_53, ), series='assay_cdevents_dead_total'),
+        "assay.cdevents.invalid": Metric(name='assay.cdevents.invalid', instrument='counter', unit='{event}', description='Events that are not valid and were not sent.', labels=(_54, ), series='assay_cdevents_invalid_total'),
+        "assay.cdevents.pending": Metric(name='assay.cdevents.pending', instrument='gauge', unit='{event}', description='Events that wait for a sink.', labels=(_53, ), series='assay_cdevents_pending'),
+        "assay.metrics.dropped": Metric(name='assay.metrics.dropped', instrument='counter', unit='{point}', description='Data points that the metrics exporter drops.', labels=(_55, ), series='assay_metrics_dropped_total'),
         "assay.metrics.series": Metric(name='assay.metrics.series', instrument='gauge', unit='{series}', description='Counters, histograms and summaries that the metrics exporter keeps.', series='assay_metrics_series'),
         "assay.metrics.processes": Metric(name='assay.metrics.processes', instrument='gauge', unit='{process}', description='Processes whose newest points the metrics exporter keeps.', series='assay_metrics_processes'),
         "audit.records.emitted": Metric(name='audit.records.emitted', instrument='counter', unit='{record}', description='Audit records emitted by callers.', series='audit_records_emitted_total'),
@@ -713,60 +715,60 @@ CATALOGUE: Final = Catalogue(
         "audit.queue.depth": Metric(name='audit.queue.depth', instrument='gauge', unit='{record}', description='Audit records that this process has accepted, and that are not confirmed.', series='audit_queue_depth'),
         "audit.export.duration": Metric(name='audit.export.duration', instrument='histogram', unit='s', description='Time from the emission of an audit record to its acceptance.', buckets=(0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0, 30.0, ), series='audit_export_duration_seconds'),
         "audit.sink.records": Metric(name='audit.sink.records', instrument='counter', unit='{record}', description='Valid audit records that the sink received, repeats included.', series='audit_sink_records_total'),
-        "audit.sink.quarantined": Metric(name='audit.sink.quarantined', instrument='counter', unit='{entry}', description='Entries that the sink put into quarantine; alert on any.', labels=(_75, ), series='audit_sink_quarantined_total'),
-        "audit.sink.deviations": Metric(name='audit.sink.deviations', instrument='counter', unit='{record}', description='Valid records that do not follow a recommendation of the audit data model, repeats included.', labels=(_76, ), series='audit_sink_deviations_total'),
-        "flowstone.materialization.start.count": Metric(name='flowstone.materialization.start.count', instrument='counter', unit='{materialization}', description='Materializations that started.', labels=(_77, ), recordings=(Recording(event='flowstone.materialization.start'), ), series='flowstone_materialization_start_count_total'),
-        "flowstone.materialization.stop.count": Metric(name='flowstone.materialization.stop.count', instrument='counter', unit='{materialization}', description='Materializations that ended, by status.', labels=(_77, _84, ), recordings=(Recording(event='flowstone.materialization.stop', defaults={'status': 'success'}), Recording(event='flowstone.materialization.exception', defaults={'status': 'failure'}), ), series='flowstone_materialization_stop_count_total'),
-        "flowstone.materialization.exception.count": Metric(name='flowstone.materialization.exception.count', instrument='counter', unit='{materialization}', description='Materializations that failed.', labels=(_77, _194, ), recordings=(Recording(event='flowstone.materialization.exception'), ), series='flowstone_materialization_exception_count_total'),
-        "flowstone.materialization.duration": Metric(name='flowstone.materialization.duration', instrument='histogram', unit='ms', description='Duration of materializations, failures included.', labels=(_77, ), recordings=(Recording(event='flowstone.materialization.stop', value='duration', scale=1e-06), Recording(event='flowstone.materialization.exception', value='duration', scale=1e-06), ), buckets=(10.0, 50.0, 100.0, 250.0, 500.0, 1000.0, 2500.0, 5000.0, 10000.0, 30000.0, 60000.0, 300000.0, 900000.0, 3600000.0, ), series='flowstone_materialization_duration_milliseconds'),
-        "flowstone.io.load.count": Metric(name='flowstone.io.load.count', instrument='counter', unit='{operation}', description='Load operations of IO managers, failures included.', labels=(_77, _81, ), recordings=(Recording(event='flowstone.io.load.stop'), Recording(event='flowstone.io.load.exception'), ), series='flowstone_io_load_count_total'),
-        "flowstone.io.load.duration": Metric(name='flowstone.io.load.duration', instrument='histogram', unit='ms', description='Duration of load operations, failures included.', labels=(_77, _81, ), recordings=(Recording(event='flowstone.io.load.stop', value='duration', scale=1e-06), Recording(event='flowstone.io.load.exception', value='duration', scale=1e-06), ), buckets=(1.0, 5.0, 10.0, 25.0, 50.0, 100.0, 250.0, 500.0, 1000.0, 2500.0, 5000.0, 10000.0, 30000.0, 60000.0, ), series='flowstone_io_load_duration_milliseconds'),
-        "flowstone.io.load.size_bytes": Metric(name='flowstone.io.load.size_bytes', instrument='counter', unit='By', description='Bytes that IO managers loaded.', labels=(_77, _81, ), recordings=(Recording(event='flowstone.io.load.stop', value='size_bytes'), ), series='flowstone_io_load_size_bytes_total'),
-        "flowstone.io.store.count": Metric(name='flowstone.io.store.count', instrument='counter', unit='{operation}', description='Store operations of IO managers, failures included.', labels=(_77, _81, ), recordings=(Recording(event='flowstone.io.store.stop'), Recording(event='flowstone.io.store.exception'), ), series='flowstone_io_store_count_total'),
-        "flowstone.io.store.duration": Metric(name='flowstone.io.store.duration', instrument='histogram', unit='ms', description='Duration of store operations, failures included.', labels=(_77, _81, ), recordings=(Recording(event='flowstone.io.store.stop', value='duration', scale=1e-06), Recording(event='flowstone.io.store.exception', value='duration', scale=1e-06), ), buckets=(1.0, 5.0, 10.0, 25.0, 50.0, 100.0, 250.0, 500.0, 1000.0, 2500.0, 5000.0, 10000.0, 30000.0, 60000.0, ), series='flowstone_io_store_duration_milliseconds'),
-        "flowstone.io.store.size_bytes": Metric(name='flowstone.io.store.size_bytes', instrument='counter', unit='By', description='Bytes that IO managers stored.', labels=(_77, _81, ), recordings=(Recording(event='flowstone.io.store.stop', value='size_bytes'), ), series='flowstone_io_store_size_bytes_total'),
-        "flowstone.checkpoint.requested.count": Metric(name='flowstone.checkpoint.requested.count', instrument='counter', unit='{checkpoint}', description='Decisions that checkpoints requested.', labels=(_82, ), recordings=(Recording(event='flowstone.checkpoint.requested'), ), series='flowstone_checkpoint_requested_count_total'),
-        "flowstone.checkpoint.approved.count": Metric(name='flowstone.checkpoint.approved.count', instrument='counter', unit='{checkpoint}', description='Checkpoints that were approved.', labels=(_82, ), recordings=(Recording(event='flowstone.checkpoint.approved'), ), series='flowstone_checkpoint_approved_count_total'),
-        "flowstone.checkpoint.rejected.count": Metric(name='flowstone.checkpoint.rejected.count', instrument='counter', unit='{checkpoint}', description='Checkpoints that were rejected.', labels=(_82, ), recordings=(Recording(event='flowstone.checkpoint.rejected'), ), series='flowstone_checkpoint_rejected_count_total'),
-        "flowstone.checkpoint.timeout.count": Metric(name='flowstone.checkpoint.timeout.count', instrument='counter', unit='{checkpoint}', description='Checkpoints that timed out without a decision.', labels=(_82, ), recordings=(Recording(event='flowstone.checkpoint.timeout'), ), series='flowstone_checkpoint_timeout_count_total'),
-        "flowstone.checkpoint.approval_time": Metric(name='flowstone.checkpoint.approval_time', instrument='histogram', unit='s', description='Time from the request of a decision to the decision, or to the timeout.', labels=(_82, ), recordings=(Recording(event='flowstone.checkpoint.approved', value='approval_time', scale=1e-09), Recording(event='flowstone.checkpoint.rejected', value='approval_time', scale=1e-09), Recording(event='flowstone.checkpoint.timeout', value='approval_time', scale=1e-09), ), buckets=(1.0, 5.0, 15.0, 60.0, 300.0, 900.0, 3600.0, 14400.0, 43200.0, 86400.0, 259200.0, 604800.0, ), series='flowstone_checkpoint_approval_time_seconds'),
-        "flowstone.backfill.count": Metric(name='flowstone.backfill.count', instrument='counter', unit='{backfill}', description='Backfills that finished, by outcome.', labels=(_84, ), recordings=(Recording(event='flowstone.backfill.finished'), ), series='flowstone_backfill_count_total'),
-        "flowstone.daemon.healthy": Metric(name='flowstone.daemon.healthy', instrument='gauge', unit='{healthy}', description='1 if the last heartbeat of a daemon had no errors, else 0.', labels=(_139, ), recordings=(Recording(event='flowstone.daemon.heartbeat', value='healthy'), ), series='flowstone_daemon_healthy'),
-        "flowstone.tick.count": Metric(name='flowstone.tick.count', instrument='counter', unit='{tick}', description='Ticks of schedules, sensors and automation conditions, by outcome.', labels=(_124, _125, _84, ), recordings=(Recording(event='flowstone.tick.stop', defaults={'status': 'success'}), Recording(event='flowstone.tick.skipped', defaults={'status': 'skipped'}), Recording(event='flowstone.tick.exception', defaults={'status': 'failure'}), ), series='flowstone_tick_count_total'),
-        "flowstone.tick.duration": Metric(name='flowstone.tick.duration', instrument='histogram', unit='s', description='Duration of ticks.', labels=(_124, _125, ), recordings=(Recording(event='flowstone.tick.stop', value='duration', scale=1e-09), Recording(event='flowstone.tick.skipped', value='duration', scale=1e-09), Recording(event='flowstone.tick.exception', value='duration', scale=1e-09), ), buckets=(0.1, 0.5, 1.0, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, ), series='flowstone_tick_duration_seconds'),
-        "flowstone.asset_check.count": Metric(name='flowstone.asset_check.count', instrument='counter', unit='{evaluation}', description='Evaluations of asset checks, by result.', labels=(_77, _99, _100, _113, ), recordings=(Recording(event='flowstone.asset_check.evaluated'), ), series='flowstone_asset_check_count_total'),
-        "flowstone.asset_check.exception.count": Metric(name='flowstone.asset_check.exception.count', instrument='counter', unit='{execution}', description='Executions of asset checks that raised an exception.', labels=(_77, _99, _194, ), recordings=(Recording(event='flowstone.asset_check.exception'), ), series='flowstone_asset_check_exception_count_total'),
-        "flowstone.asset.observation.count": Metric(name='flowstone.asset.observation.count', instrument='counter', unit='{observation}', description='Observations of assets.', labels=(_77, ), recordings=(Recording(event='flowstone.asset.observed'), ), series='flowstone_asset_observation_count_total'),
-        "flowstone.run.queue_time": Metric(name='flowstone.run.queue_time', instrument='histogram', unit='s', description='Time that runs waited in the queue.', labels=(_80, ), recordings=(Recording(event='flowstone.run.dequeued', value='queue_time', scale=1e-09), ), buckets=(1.0, 5.0, 10.0, 30.0, 60.0, 300.0, 600.0, 1800.0, 3600.0, 7200.0, 14400.0, ), series='flowstone_run_queue_time_seconds'),
-        "flowstone.error.count": Metric(name='flowstone.error.count', instrument='counter', unit='{error}', description='Errors.', labels=(_237, _217, _101, ), recordings=(Recording(event='flowstone.error'), ), series='flowstone_error_count_total'),
-        "flowstone.resource.healthy": Metric(name='flowstone.resource.healthy', instrument='gauge', unit='{healthy}', description='1 if the resource passed its last health check, else 0.', labels=(_95, ), recordings=(Recording(event='flowstone.resource.health_check', value='healthy'), ), series='flowstone_resource_healthy'),
-        "cicd.pipeline.run.duration": Metric(name='cicd.pipeline.run.duration', instrument='histogram', unit='s', description='Duration of pipeline runs, by pipeline, state and result.', labels=(_238, _239, _240, _236, ), recordings=(Recording(event='flowstone.run.stop', value='duration', scale=1e-09, defaults={'cicd.pipeline.result': 'success', 'cicd.pipeline.run.state': 'executing'}), Recording(event='flowstone.run.exception', value='duration', scale=1e-09, defaults={'cicd.pipeline.result': 'failure', 'cicd.pipeline.run.state': 'executing', 'error.type': '_OTHER'}), Recording(event='flowstone.run.canceled', value='duration', scale=1e-09, defaults={'cicd.pipeline.result': 'cancellation', 'cicd.pipeline.run.state': 'executing'}), ), buckets=(1.0, 5.0, 10.0, 30.0, 60.0, 300.0, 600.0, 1800.0, 3600.0, 7200.0, 14400.0, 43200.0, 86400.0, ), series='cicd_pipeline_run_duration_seconds'),
-        "cicd.pipeline.run.errors": Metric(name='cicd.pipeline.run.errors', instrument='counter', unit='{error}', description='Errors that ended pipeline runs.', labels=(_238, _241, ), recordings=(Recording(event='flowstone.run.exception', defaults={'error.type': '_OTHER'}), ), series='cicd_pipeline_run_errors_total'),
-        "forge.samples.created": Metric(name='forge.samples.created', instrument='counter', unit='{sample}', description='Created samples.', labels=(_144, ), recordings=(Recording(event='forge.sample.created'), ), series='forge_samples_created_total'),
+        "audit.sink.quarantined": Metric(name='audit.sink.quarantined', instrument='counter', unit='{entry}', description='Entries that the sink put into quarantine; alert on any.', labels=(_76, ), series='audit_sink_quarantined_total'),
+        "audit.sink.deviations": Metric(name='audit.sink.deviations', instrument='counter', unit='{record}', description='Valid records that do not follow a recommendation of the audit data model, repeats included.', labels=(_77, ), series='audit_sink_deviations_total'),
+        "flowstone.materialization.start.count": Metric(name='flowstone.materialization.start.count', instrument='counter', unit='{materialization}', description='Materializations that started.', labels=(_78, ), recordings=(Recording(event='flowstone.materialization.start'), ), series='flowstone_materialization_start_count_total'),
+        "flowstone.materialization.stop.count": Metric(name='flowstone.materialization.stop.count', instrument='counter', unit='{materialization}', description='Materializations that ended, by status.', labels=(_78, _85, ), recordings=(Recording(event='flowstone.materialization.stop', defaults={'status': 'success'}), Recording(event='flowstone.materialization.exception', defaults={'status': 'failure'}), ), series='flowstone_materialization_stop_count_total'),
+        "flowstone.materialization.exception.count": Metric(name='flowstone.materialization.exception.count', instrument='counter', unit='{materialization}', description='Materializations that failed.', labels=(_78, _195, ), recordings=(Recording(event='flowstone.materialization.exception'), ), series='flowstone_materialization_exception_count_total'),
+        "flowstone.materialization.duration": Metric(name='flowstone.materialization.duration', instrument='histogram', unit='ms', description='Duration of materializations, failures included.', labels=(_78, ), recordings=(Recording(event='flowstone.materialization.stop', value='duration', scale=1e-06), Recording(event='flowstone.materialization.exception', value='duration', scale=1e-06), ), buckets=(10.0, 50.0, 100.0, 250.0, 500.0, 1000.0, 2500.0, 5000.0, 10000.0, 30000.0, 60000.0, 300000.0, 900000.0, 3600000.0, ), series='flowstone_materialization_duration_milliseconds'),
+        "flowstone.io.load.count": Metric(name='flowstone.io.load.count', instrument='counter', unit='{operation}', description='Load operations of IO managers, failures included.', labels=(_78, _82, ), recordings=(Recording(event='flowstone.io.load.stop'), Recording(event='flowstone.io.load.exception'), ), series='flowstone_io_load_count_total'),
+        "flowstone.io.load.duration": Metric(name='flowstone.io.load.duration', instrument='histogram', unit='ms', description='Duration of load operations, failures included.', labels=(_78, _82, ), recordings=(Recording(event='flowstone.io.load.stop', value='duration', scale=1e-06), Recording(event='flowstone.io.load.exception', value='duration', scale=1e-06), ), buckets=(1.0, 5.0, 10.0, 25.0, 50.0, 100.0, 250.0, 500.0, 1000.0, 2500.0, 5000.0, 10000.0, 30000.0, 60000.0, ), series='flowstone_io_load_duration_milliseconds'),
+        "flowstone.io.load.size_bytes": Metric(name='flowstone.io.load.size_bytes', instrument='counter', unit='By', description='Bytes that IO managers loaded.', labels=(_78, _82, ), recordings=(Recording(event='flowstone.io.load.stop', value='size_bytes'), ), series='flowstone_io_load_size_bytes_total'),
+        "flowstone.io.store.count": Metric(name='flowstone.io.store.count', instrument='counter', unit='{operation}', description='Store operations of IO managers, failures included.', labels=(_78, _82, ), recordings=(Recording(event='flowstone.io.store.stop'), Recording(event='flowstone.io.store.exception'), ), series='flowstone_io_store_count_total'),
+        "flowstone.io.store.duration": Metric(name='flowstone.io.store.duration', instrument='histogram', unit='ms', description='Duration of store operations, failures included.', labels=(_78, _82, ), recordings=(Recording(event='flowstone.io.store.stop', value='duration', scale=1e-06), Recording(event='flowstone.io.store.exception', value='duration', scale=1e-06), ), buckets=(1.0, 5.0, 10.0, 25.0, 50.0, 100.0, 250.0, 500.0, 1000.0, 2500.0, 5000.0, 10000.0, 30000.0, 60000.0, ), series='flowstone_io_store_duration_milliseconds'),
+        "flowstone.io.store.size_bytes": Metric(name='flowstone.io.store.size_bytes', instrument='counter', unit='By', description='Bytes that IO managers stored.', labels=(_78, _82, ), recordings=(Recording(event='flowstone.io.store.stop', value='size_bytes'), ), series='flowstone_io_store_size_bytes_total'),
+        "flowstone.checkpoint.requested.count": Metric(name='flowstone.checkpoint.requested.count', instrument='counter', unit='{checkpoint}', description='Decisions that checkpoints requested.', labels=(_83, ), recordings=(Recording(event='flowstone.checkpoint.requested'), ), series='flowstone_checkpoint_requested_count_total'),
+        "flowstone.checkpoint.approved.count": Metric(name='flowstone.checkpoint.approved.count', instrument='counter', unit='{checkpoint}', description='Checkpoints that were approved.', labels=(_83, ), recordings=(Recording(event='flowstone.checkpoint.approved'), ), series='flowstone_checkpoint_approved_count_total'),
+        "flowstone.checkpoint.rejected.count": Metric(name='flowstone.checkpoint.rejected.count', instrument='counter', unit='{checkpoint}', description='Checkpoints that were rejected.', labels=(_83, ), recordings=(Recording(event='flowstone.checkpoint.rejected'), ), series='flowstone_checkpoint_rejected_count_total'),
+        "flowstone.checkpoint.timeout.count": Metric(name='flowstone.checkpoint.timeout.count', instrument='counter', unit='{checkpoint}', description='Checkpoints that timed out without a decision.', labels=(_83, ), recordings=(Recording(event='flowstone.checkpoint.timeout'), ), series='flowstone_checkpoint_timeout_count_total'),
+        "flowstone.checkpoint.approval_time": Metric(name='flowstone.checkpoint.approval_time', instrument='histogram', unit='s', description='Time from the request of a decision to the decision, or to the timeout.', labels=(_83, ), recordings=(Recording(event='flowstone.checkpoint.approved', value='approval_time', scale=1e-09), Recording(event='flowstone.checkpoint.rejected', value='approval_time', scale=1e-09), Recording(event='flowstone.checkpoint.timeout', value='approval_time', scale=1e-09), ), buckets=(1.0, 5.0, 15.0, 60.0, 300.0, 900.0, 3600.0, 14400.0, 43200.0, 86400.0, 259200.0, 604800.0, ), series='flowstone_checkpoint_approval_time_seconds'),
+        "flowstone.backfill.count": Metric(name='flowstone.backfill.count', instrument='counter', unit='{backfill}', description='Backfills that finished, by outcome.', labels=(_85, ), recordings=(Recording(event='flowstone.backfill.finished'), ), series='flowstone_backfill_count_total'),
+        "flowstone.daemon.healthy": Metric(name='flowstone.daemon.healthy', instrument='gauge', unit='{healthy}', description='1 if the last heartbeat of a daemon had no errors, else 0.', labels=(_140, ), recordings=(Recording(event='flowstone.daemon.heartbeat', value='healthy'), ), series='flowstone_daemon_healthy'),
+        "flowstone.tick.count": Metric(name='flowstone.tick.count', instrument='counter', unit='{tick}', description='Ticks of schedules, sensors and automation conditions, by outcome.', labels=(_125, _126, _85, ), recordings=(Recording(event='flowstone.tick.stop', defaults={'status': 'success'}), Recording(event='flowstone.tick.skipped', defaults={'status': 'skipped'}), Recording(event='flowstone.tick.exception', defaults={'status': 'failure'}), ), series='flowstone_tick_count_total'),
+        "flowstone.tick.duration": Metric(name='flowstone.tick.duration', instrument='histogram', unit='s', description='Duration of ticks.', labels=(_125, _126, ), recordings=(Recording(event='flowstone.tick.stop', value='duration', scale=1e-09), Recording(event='flowstone.tick.skipped', value='duration', scale=1e-09), Recording(event='flowstone.tick.exception', value='duration', scale=1e-09), ), buckets=(0.1, 0.5, 1.0, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, ), series='flowstone_tick_duration_seconds'),
+        "flowstone.asset_check.count": Metric(name='flowstone.asset_check.count', instrument='counter', unit='{evaluation}', description='Evaluations of asset checks, by result.', labels=(_78, _100, _101, _114, ), recordings=(Recording(event='flowstone.asset_check.evaluated'), ), series='flowstone_asset_check_count_total'),
+        "flowstone.asset_check.exception.count": Metric(name='flowstone.asset_check.exception.count', instrument='counter', unit='{execution}', description='Executions of asset checks that raised an exception.', labels=(_78, _100, _195, ), recordings=(Recording(event='flowstone.asset_check.exception'), ), series='flowstone_asset_check_exception_count_total'),
+        "flowstone.asset.observation.count": Metric(name='flowstone.asset.observation.count', instrument='counter', unit='{observation}', description='Observations of assets.', labels=(_78, ), recordings=(Recording(event='flowstone.asset.observed'), ), series='flowstone_asset_observation_count_total'),
+        "flowstone.run.queue_time": Metric(name='flowstone.run.queue_time', instrument='histogram', unit='s', description='Time that runs waited in the queue.', labels=(_81, ), recordings=(Recording(event='flowstone.run.dequeued', value='queue_time', scale=1e-09), ), buckets=(1.0, 5.0, 10.0, 30.0, 60.0, 300.0, 600.0, 1800.0, 3600.0, 7200.0, 14400.0, ), series='flowstone_run_queue_time_seconds'),
+        "flowstone.error.count": Metric(name='flowstone.error.count', instrument='counter', unit='{error}', description='Errors.', labels=(_238, _218, _102, ), recordings=(Recording(event='flowstone.error'), ), series='flowstone_error_count_total'),
+        "flowstone.resource.healthy": Metric(name='flowstone.resource.healthy', instrument='gauge', unit='{healthy}', description='1 if the resource passed its last health check, else 0.', labels=(_96, ), recordings=(Recording(event='flowstone.resource.health_check', value='healthy'), ), series='flowstone_resource_healthy'),
+        "cicd.pipeline.run.duration": Metric(name='cicd.pipeline.run.duration', instrument='histogram', unit='s', description='Duration of pipeline runs, by pipeline, state and result.', labels=(_239, _240, _241, _237, ), recordings=(Recording(event='flowstone.run.stop', value='duration', scale=1e-09, defaults={'cicd.pipeline.result': 'success', 'cicd.pipeline.run.state': 'executing'}), Recording(event='flowstone.run.exception', value='duration', scale=1e-09, defaults={'cicd.pipeline.result': 'failure', 'cicd.pipeline.run.state': 'executing', 'error.type': '_OTHER'}), Recording(event='flowstone.run.canceled', value='duration', scale=1e-09, defaults={'cicd.pipeline.result': 'cancellation', 'cicd.pipeline.run.state': 'executing'}), ), buckets=(1.0, 5.0, 10.0, 30.0, 60.0, 300.0, 600.0, 1800.0, 3600.0, 7200.0, 14400.0, 43200.0, 86400.0, ), series='cicd_pipeline_run_duration_seconds'),
+        "cicd.pipeline.run.errors": Metric(name='cicd.pipeline.run.errors', instrument='counter', unit='{error}', description='Errors that ended pipeline runs.', labels=(_239, _242, ), recordings=(Recording(event='flowstone.run.exception', defaults={'error.type': '_OTHER'}), ), series='cicd_pipeline_run_errors_total'),
+        "forge.samples.created": Metric(name='forge.samples.created', instrument='counter', unit='{sample}', description='Created samples.', labels=(_145, ), recordings=(Recording(event='forge.sample.created'), ), series='forge_samples_created_total'),
         "forge.artifacts.uploaded": Metric(name='forge.artifacts.uploaded', instrument='counter', unit='{artifact}', description='Uploaded artifacts.', recordings=(Recording(event='forge.artifact.uploaded'), ), series='forge_artifacts_uploaded_total'),
-        "forge.pipeline.duration": Metric(name='forge.pipeline.duration', instrument='histogram', unit='s', description='Duration of pipelines.', labels=(_144, _147, ), recordings=(Recording(event='forge.pipeline.stop', value='duration', scale=1e-09, defaults={'outcome': 'success'}), Recording(event='forge.pipeline.exception', value='duration', scale=1e-09, defaults={'outcome': 'failure'}), ), buckets=(0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0, 30.0, 60.0, 300.0, 900.0, 3600.0, ), series='forge_pipeline_duration_seconds'),
-        "forge.stage.duration": Metric(name='forge.stage.duration', instrument='histogram', unit='s', description='Duration of stages.', labels=(_146, _147, ), recordings=(Recording(event='forge.stage.stop', value='duration', scale=1e-09, defaults={'outcome': 'success'}), Recording(event='forge.stage.exception', value='duration', scale=1e-09, defaults={'outcome': 'failure'}), ), buckets=(0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0, 30.0, 60.0, 300.0, 900.0, ), series='forge_stage_duration_seconds'),
-        "forge.stage.retries": Metric(name='forge.stage.retries', instrument='counter', unit='{retry}', description='Retries of stages.', labels=(_146, ), recordings=(Recording(event='forge.stage.retry'), ), series='forge_stage_retries_total'),
-        "forge.dlq.enqueued": Metric(name='forge.dlq.enqueued', instrument='counter', unit='{sample}', description='Samples moved to the dead-letter queue.', labels=(_146, ), recordings=(Recording(event='forge.dlq.enqueue'), ), series='forge_dlq_enqueued_total'),
-        "ingot.live_view.mount.duration": Metric(name='ingot.live_view.mount.duration', instrument='histogram', unit='s', description='Time to mount a view.', labels=(_151, ), recordings=(Recording(event='ingot.live_view.mount.stop', value='duration', scale=1e-09), Recording(event='ingot.live_view.mount.exception', value='duration', scale=1e-09), ), buckets=(0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, ), series='ingot_live_view_mount_duration_seconds'),
-        "ingot.labels.submitted": Metric(name='ingot.labels.submitted', instrument='counter', unit='{label}', description='Submitted labels.', labels=(_152, _155, ), recordings=(Recording(event='ingot.label.submit.stop'), ), series='ingot_labels_submitted_total'),
-        "ingot.label.submit.duration": Metric(name='ingot.label.submit.duration', instrument='histogram', unit='s', description='Time from the submit button to the next assignment.', labels=(_152, ), recordings=(Recording(event='ingot.label.submit.stop', value='duration', scale=1e-09), Recording(event='ingot.label.submit.exception', value='duration', scale=1e-09), ), buckets=(0.1, 0.25, 0.5, 1.0, 2.0, 5.0, 10.0, ), series='ingot_label_submit_duration_seconds'),
-        "ingot.forge_client.duration": Metric(name='ingot.forge_client.duration', instrument='histogram', unit='s', description='Duration of calls to Forge.', labels=(_159, _158, ), recordings=(Recording(event='ingot.forge_client.get_sample.stop', value='duration', scale=1e-09, defaults={'operation': 'get_sample', 'result': 'ok'}), Recording(event='ingot.forge_client.get_sample.exception', value='duration', scale=1e-09, defaults={'operation': 'get_sample', 'result': 'error'}), ), buckets=(0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, ), series='ingot_forge_client_duration_seconds'),
-        "ingot.anvil_client.duration": Metric(name='ingot.anvil_client.duration', instrument='histogram', unit='s', description='Duration of calls to Anvil.', labels=(_159, _158, ), recordings=(Recording(event='ingot.anvil_client.submit_label.stop', value='duration', scale=1e-09, defaults={'operation': 'submit_label', 'result': 'ok'}), Recording(event='ingot.anvil_client.submit_label.exception', value='duration', scale=1e-09, defaults={'operation': 'submit_label', 'result': 'error'}), Recording(event='ingot.anvil_client.fetch_assignment.stop', value='duration', scale=1e-09, defaults={'operation': 'fetch_assignment', 'result': 'ok'}), Recording(event='ingot.anvil_client.fetch_assignment.exception', value='duration', scale=1e-09, defaults={'operation': 'fetch_assignment', 'result': 'error'}), ), buckets=(0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, ), series='ingot_anvil_client_duration_seconds'),
-        "ingot.forge_client.errors": Metric(name='ingot.forge_client.errors', instrument='counter', unit='{error}', description='Failed calls to Forge.', labels=(_159, ), recordings=(Recording(event='ingot.forge_client.get_sample.stop', defaults={'operation': 'get_sample'}, when={'result': 'error'}), Recording(event='ingot.forge_client.get_sample.exception', defaults={'operation': 'get_sample'}), ), series='ingot_forge_client_errors_total'),
-        "ingot.anvil_client.errors": Metric(name='ingot.anvil_client.errors', instrument='counter', unit='{error}', description='Failed calls to Anvil.', labels=(_159, ), recordings=(Recording(event='ingot.anvil_client.submit_label.stop', defaults={'operation': 'submit_label'}, when={'result': 'error'}), Recording(event='ingot.anvil_client.submit_label.exception', defaults={'operation': 'submit_label'}), Recording(event='ingot.anvil_client.fetch_assignment.stop', defaults={'operation': 'fetch_assignment'}, when={'result': 'error'}), Recording(event='ingot.anvil_client.fetch_assignment.exception', defaults={'operation': 'fetch_assignment'}), ), series='ingot_anvil_client_errors_total'),
-        "ingot.component.render.duration": Metric(name='ingot.component.render.duration', instrument='histogram', unit='s', description='Time to render a sample.', labels=(_156, ), recordings=(Recording(event='ingot.component.render_sample.stop', value='duration', scale=1e-09), Recording(event='ingot.component.render_sample.exception', value='duration', scale=1e-09), ), buckets=(0.001, 0.005, 0.01, 0.05, 0.1, 0.25, 0.5, ), series='ingot_component_render_duration_seconds'),
-        "ingot.assignments.abandoned": Metric(name='ingot.assignments.abandoned', instrument='counter', unit='{assignment}', description='Assignments that were mounted or fetched and never submitted.', labels=(_152, ), recordings=(Recording(event='ingot.assignment.abandoned'), ), series='ingot_assignments_abandoned_total'),
-        "ingot.pubsub.latency": Metric(name='ingot.pubsub.latency', instrument='histogram', unit='s', description='Time from the publication of a message to its delivery.', labels=(_164, ), recordings=(Recording(event='ingot.pubsub.delivered', value='latency', scale=1e-09), ), buckets=(0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0, ), series='ingot_pubsub_latency_seconds'),
-        "ingot.client.latency": Metric(name='ingot.client.latency', instrument='histogram', unit='s', description='Round-trip time between browser and server.', labels=(_151, ), recordings=(Recording(event='ingot.client.round_trip', value='latency', scale=1e-09), ), buckets=(0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 5.0, ), series='ingot_client_latency_seconds'),
-        "snakepit.requests": Metric(name='snakepit.requests', instrument='counter', unit='{request}', description='Completed requests, by status.', labels=(_169, _168, _174, ), recordings=(Recording(event='snakepit.request.stop', defaults={'status': 'success'}), Recording(event='snakepit.request.exception', defaults={'status': 'error'}), Recording(event='snakepit.request.completed', defaults={'status': 'success'}, when={'in_span': None, 'success': True}), Recording(event='snakepit.request.completed', defaults={'status': 'error'}, when={'in_span': None, 'success': False}), Recording(event='snakepit.request.completed', when={'in_span': None, 'success': None}), ), series='snakepit_requests_total'),
-        "snakepit.pool.available_workers": Metric(name='snakepit.pool.available_workers', instrument='gauge', unit='{worker}', description='Available workers.', labels=(_169, ), recordings=(Recording(event='snakepit.pool.status', value='available_workers'), ), series='snakepit_pool_available_workers'),
-        "snakepit.pool.busy_workers": Metric(name='snakepit.pool.busy_workers', instrument='gauge', unit='{worker}', description='Busy workers.', labels=(_169, ), recordings=(Recording(event='snakepit.pool.status', value='busy_workers'), ), series='snakepit_pool_busy_workers'),
-        "snakepit.pool.queue_size": Metric(name='snakepit.pool.queue_size', instrument='gauge', unit='{request}', description='Requests that wait for a worker.', labels=(_169, ), recordings=(Recording(event='snakepit.pool.status', value='queue_size'), ), series='snakepit_pool_queue_size'),
-        "snakepit.request.duration": Metric(name='snakepit.request.duration', instrument='histogram', unit='s', description='Duration of requests.', labels=(_169, _168, ), recordings=(Recording(event='snakepit.request.stop', value='duration', scale=1e-09), Recording(event='snakepit.request.exception', value='duration', scale=1e-09), Recording(event='snakepit.request.completed', value='duration_ms', scale=0.001, when={'in_span': None}), ), buckets=(0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0, ), series='snakepit_request_duration_seconds'),
-        "snakepit.request.queue_time": Metric(name='snakepit.request.queue_time', instrument='histogram', unit='s', description='Time that requests waited for a worker.', labels=(_169, ), recordings=(Recording(event='snakepit.request.stop', value='queue_time', scale=1e-09), Recording(event='snakepit.request.exception', value='queue_time', scale=1e-09), Recording(event='snakepit.request.completed', value='queue_time_ms', scale=0.001, when={'in_span': None}), ), buckets=(0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0, 30.0, ), series='snakepit_request_queue_time_seconds'),
-        "snakepit.heartbeat.latency": Metric(name='snakepit.heartbeat.latency', instrument='histogram', unit='s', description='Time that workers took to answer a heartbeat.', labels=(_170, ), recordings=(Recording(event='snakepit.heartbeat.pong_received', value='latency', scale=1e-09), ), buckets=(0.0005, 0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, ), series='snakepit_heartbeat_latency_seconds'),
-        "snakepit.worker.recycled": Metric(name='snakepit.worker.recycled', instrument='counter', unit='{worker}', description='Workers that were recycled as planned.', labels=(_169, _175, ), recordings=(Recording(event='snakepit.worker.recycled'), ), series='snakepit_worker_recycled_total'),
-        "rpc.client.call.duration": Metric(name='rpc.client.call.duration', instrument='histogram', unit='s', description='Duration of RPCs, seen from the client.', labels=(_242, _243, _244, _245, _246, _236, ), recordings=(Recording(event='snakepit.grpc.call.stop', value='duration', scale=1e-09, defaults={'rpc.system.name': 'grpc'}), Recording(event='snakepit.grpc.call.exception', value='duration', scale=1e-09, defaults={'rpc.system.name': 'grpc', 'error.type': '_OTHER'}), ), buckets=(0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0, ), series='rpc_client_call_duration_seconds'),
+        "forge.pipeline.duration": Metric(name='forge.pipeline.duration', instrument='histogram', unit='s', description='Duration of pipelines.', labels=(_145, _148, ), recordings=(Recording(event='forge.pipeline.stop', value='duration', scale=1e-09, defaults={'outcome': 'success'}), Recording(event='forge.pipeline.exception', value='duration', scale=1e-09, defaults={'outcome': 'failure'}), ), buckets=(0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0, 30.0, 60.0, 300.0, 900.0, 3600.0, ), series='forge_pipeline_duration_seconds'),
+        "forge.stage.duration": Metric(name='forge.stage.duration', instrument='histogram', unit='s', description='Duration of stages.', labels=(_147, _148, ), recordings=(Recording(event='forge.stage.stop', value='duration', scale=1e-09, defaults={'outcome': 'success'}), Recording(event='forge.stage.exception', value='duration', scale=1e-09, defaults={'outcome': 'failure'}), ), buckets=(0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0, 30.0, 60.0, 300.0, 900.0, ), series='forge_stage_duration_seconds'),
+        "forge.stage.retries": Metric(name='forge.stage.retries', instrument='counter', unit='{retry}', description='Retries of stages.', labels=(_147, ), recordings=(Recording(event='forge.stage.retry'), ), series='forge_stage_retries_total'),
+        "forge.dlq.enqueued": Metric(name='forge.dlq.enqueued', instrument='counter', unit='{sample}', description='Samples moved to the dead-letter queue.', labels=(_147, ), recordings=(Recording(event='forge.dlq.enqueue'), ), series='forge_dlq_enqueued_total'),
+        "ingot.live_view.mount.duration": Metric(name='ingot.live_view.mount.duration', instrument='histogram', unit='s', description='Time to mount a view.', labels=(_152, ), recordings=(Recording(event='ingot.live_view.mount.stop', value='duration', scale=1e-09), Recording(event='ingot.live_view.mount.exception', value='duration', scale=1e-09), ), buckets=(0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, ), series='ingot_live_view_mount_duration_seconds'),
+        "ingot.labels.submitted": Metric(name='ingot.labels.submitted', instrument='counter', unit='{label}', description='Submitted labels.', labels=(_153, _156, ), recordings=(Recording(event='ingot.label.submit.stop'), ), series='ingot_labels_submitted_total'),
+        "ingot.label.submit.duration": Metric(name='ingot.label.submit.duration', instrument='histogram', unit='s', description='Time from the submit button to the next assignment.', labels=(_153, ), recordings=(Recording(event='ingot.label.submit.stop', value='duration', scale=1e-09), Recording(event='ingot.label.submit.exception', value='duration', scale=1e-09), ), buckets=(0.1, 0.25, 0.5, 1.0, 2.0, 5.0, 10.0, ), series='ingot_label_submit_duration_seconds'),
+        "ingot.forge_client.duration": Metric(name='ingot.forge_client.duration', instrument='histogram', unit='s', description='Duration of calls to Forge.', labels=(_160, _159, ), recordings=(Recording(event='ingot.forge_client.get_sample.stop', value='duration', scale=1e-09, defaults={'operation': 'get_sample', 'result': 'ok'}), Recording(event='ingot.forge_client.get_sample.exception', value='duration', scale=1e-09, defaults={'operation': 'get_sample', 'result': 'error'}), ), buckets=(0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, ), series='ingot_forge_client_duration_seconds'),
+        "ingot.anvil_client.duration": Metric(name='ingot.anvil_client.duration', instrument='histogram', unit='s', description='Duration of calls to Anvil.', labels=(_160, _159, ), recordings=(Recording(event='ingot.anvil_client.submit_label.stop', value='duration', scale=1e-09, defaults={'operation': 'submit_label', 'result': 'ok'}), Recording(event='ingot.anvil_client.submit_label.exception', value='duration', scale=1e-09, defaults={'operation': 'submit_label', 'result': 'error'}), Recording(event='ingot.anvil_client.fetch_assignment.stop', value='duration', scale=1e-09, defaults={'operation': 'fetch_assignment', 'result': 'ok'}), Recording(event='ingot.anvil_client.fetch_assignment.exception', value='duration', scale=1e-09, defaults={'operation': 'fetch_assignment', 'result': 'error'}), ), buckets=(0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, ), series='ingot_anvil_client_duration_seconds'),
+        "ingot.forge_client.errors": Metric(name='ingot.forge_client.errors', instrument='counter', unit='{error}', description='Failed calls to Forge.', labels=(_160, ), recordings=(Recording(event='ingot.forge_client.get_sample.stop', defaults={'operation': 'get_sample'}, when={'result': 'error'}), Recording(event='ingot.forge_client.get_sample.exception', defaults={'operation': 'get_sample'}), ), series='ingot_forge_client_errors_total'),
+        "ingot.anvil_client.errors": Metric(name='ingot.anvil_client.errors', instrument='counter', unit='{error}', description='Failed calls to Anvil.', labels=(_160, ), recordings=(Recording(event='ingot.anvil_client.submit_label.stop', defaults={'operation': 'submit_label'}, when={'result': 'error'}), Recording(event='ingot.anvil_client.submit_label.exception', defaults={'operation': 'submit_label'}), Recording(event='ingot.anvil_client.fetch_assignment.stop', defaults={'operation': 'fetch_assignment'}, when={'result': 'error'}), Recording(event='ingot.anvil_client.fetch_assignment.exception', defaults={'operation': 'fetch_assignment'}), ), series='ingot_anvil_client_errors_total'),
+        "ingot.component.render.duration": Metric(name='ingot.component.render.duration', instrument='histogram', unit='s', description='Time to render a sample.', labels=(_157, ), recordings=(Recording(event='ingot.component.render_sample.stop', value='duration', scale=1e-09), Recording(event='ingot.component.render_sample.exception', value='duration', scale=1e-09), ), buckets=(0.001, 0.005, 0.01, 0.05, 0.1, 0.25, 0.5, ), series='ingot_component_render_duration_seconds'),
+        "ingot.assignments.abandoned": Metric(name='ingot.assignments.abandoned', instrument='counter', unit='{assignment}', description='Assignments that were mounted or fetched and never submitted.', labels=(_153, ), recordings=(Recording(event='ingot.assignment.abandoned'), ), series='ingot_assignments_abandoned_total'),
+        "ingot.pubsub.latency": Metric(name='ingot.pubsub.latency', instrument='histogram', unit='s', description='Time from the publication of a message to its delivery.', labels=(_165, ), recordings=(Recording(event='ingot.pubsub.delivered', value='latency', scale=1e-09), ), buckets=(0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0, ), series='ingot_pubsub_latency_seconds'),
+        "ingot.client.latency": Metric(name='ingot.client.latency', instrument='histogram', unit='s', description='Round-trip time between browser and server.', labels=(_152, ), recordings=(Recording(event='ingot.client.round_trip', value='latency', scale=1e-09), ), buckets=(0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 5.0, ), series='ingot_client_latency_seconds'),
+        "snakepit.requests": Metric(name='snakepit.requests', instrument='counter', unit='{request}', description='Completed requests, by status.', labels=(_170, _169, _175, ), recordings=(Recording(event='snakepit.request.stop', defaults={'status': 'success'}), Recording(event='snakepit.request.exception', defaults={'status': 'error'}), Recording(event='snakepit.request.completed', defaults={'status': 'success'}, when={'in_span': None, 'success': True}), Recording(event='snakepit.request.completed', defaults={'status': 'error'}, when={'in_span': None, 'success': False}), Recording(event='snakepit.request.completed', when={'in_span': None, 'success': None}), ), series='snakepit_requests_total'),
+        "snakepit.pool.available_workers": Metric(name='snakepit.pool.available_workers', instrument='gauge', unit='{worker}', description='Available workers.', labels=(_170, ), recordings=(Recording(event='snakepit.pool.status', value='available_workers'), ), series='snakepit_pool_available_workers'),
+        "snakepit.pool.busy_workers": Metric(name='snakepit.pool.busy_workers', instrument='gauge', unit='{worker}', description='Busy workers.', labels=(_170, ), recordings=(Recording(event='snakepit.pool.status', value='busy_workers'), ), series='snakepit_pool_busy_workers'),
+        "snakepit.pool.queue_size": Metric(name='snakepit.pool.queue_size', instrument='gauge', unit='{request}', description='Requests that wait for a worker.', labels=(_170, ), recordings=(Recording(event='snakepit.pool.status', value='queue_size'), ), series='snakepit_pool_queue_size'),
+        "snakepit.request.duration": Metric(name='snakepit.request.duration', instrument='histogram', unit='s', description='Duration of requests.', labels=(_170, _169, ), recordings=(Recording(event='snakepit.request.stop', value='duration', scale=1e-09), Recording(event='snakepit.request.exception', value='duration', scale=1e-09), Recording(event='snakepit.request.completed', value='duration_ms', scale=0.001, when={'in_span': None}), ), buckets=(0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0, ), series='snakepit_request_duration_seconds'),
+        "snakepit.request.queue_time": Metric(name='snakepit.request.queue_time', instrument='histogram', unit='s', description='Time that requests waited for a worker.', labels=(_170, ), recordings=(Recording(event='snakepit.request.stop', value='queue_time', scale=1e-09), Recording(event='snakepit.request.exception', value='queue_time', scale=1e-09), Recording(event='snakepit.request.completed', value='queue_time_ms', scale=0.001, when={'in_span': None}), ), buckets=(0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0, 30.0, ), series='snakepit_request_queue_time_seconds'),
+        "snakepit.heartbeat.latency": Metric(name='snakepit.heartbeat.latency', instrument='histogram', unit='s', description='Time that workers took to answer a heartbeat.', labels=(_171, ), recordings=(Recording(event='snakepit.heartbeat.pong_received', value='latency', scale=1e-09), ), buckets=(0.0005, 0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, ), series='snakepit_heartbeat_latency_seconds'),
+        "snakepit.worker.recycled": Metric(name='snakepit.worker.recycled', instrument='counter', unit='{worker}', description='Workers that were recycled as planned.', labels=(_170, _176, ), recordings=(Recording(event='snakepit.worker.recycled'), ), series='snakepit_worker_recycled_total'),
+        "rpc.client.call.duration": Metric(name='rpc.client.call.duration', instrument='histogram', unit='s', description='Duration of RPCs, seen from the client.', labels=(_243, _244, _245, _246, _247, _237, ), recordings=(Recording(event='snakepit.grpc.call.stop', value='duration', scale=1e-09, defaults={'rpc.system.name': 'grpc'}), Recording(event='snakepit.grpc.call.exception', value='duration', scale=1e-09, defaults={'rpc.system.name': 'grpc', 'error.type': '_OTHER'}), ), buckets=(0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0, ), series='rpc_client_call_duration_seconds'),
     },
 )

@@ -29,6 +29,10 @@ _TYPES_BY_MODULE = {
 """The first part of the module of an exception's class, and what such an exception means for a sync."""
 
 
+_KOPF_TYPES = {"PermanentError": "permanent_error", "TemporaryError": "temporary_error"}
+"""kopf's exceptions of a program that gives no other cause."""
+
+
 class AlumiiniError(Exception):
     """Base of this package's exceptions."""
 
@@ -117,6 +121,9 @@ def failure_of_sync(failed: BaseException) -> Failure:
             found = _TYPES_BY_MODULE.get(kind.__module__.partition(".")[0])
             if found is not None:
                 return Failure(found, "", message_of(failed))
+    for kind in type(failed).__mro__:
+        if kind.__module__.startswith("kopf.") and kind.__name__ in _KOPF_TYPES:
+            return Failure(_KOPF_TYPES[kind.__name__], "", message_of(failed))
     return Failure(qualified_name(type(failed)), "", message_of(failed))
 
 

@@ -62,6 +62,7 @@ class Sync:
         )
         self._metadata = metadata
         self._failure: Failure | None = None
+        self._is_unfinished = False
 
     @property
     def repository(self) -> Repository:
@@ -94,6 +95,10 @@ class Sync:
         self._span.fail(message, error_type)
         error(error_type, message, repository=self.repository)
 
+    def leave_unfinished(self) -> None:
+        """End the sync without an outcome, whatever leaves the block: it will be continued later."""
+        self._is_unfinished = True
+
     def __enter__(self) -> Sync:  # noqa: PYI034 - typing.Self is not in 3.10
         """Emit `alumiini.sync.start` and `alumiini.sync_started`."""
         self._begun = monotonic_ns()
@@ -112,7 +117,10 @@ class Sync:
     ) -> None:
         """Emit `alumiini.sync_completed` or `_failed`, and end the span."""
         try:
-            if exception is not None and is_failure(exception):
+            if self._is_unfinished:
+                exception_type = exception = trace = None  # so that it does not fail the span
+                self._span.metadata["outcome"] = "unknown"
+            elif exception is not None and is_failure(exception):
                 self._fail(exception)
             elif self._failure is not None:
                 self._report(self._failure, "failure")

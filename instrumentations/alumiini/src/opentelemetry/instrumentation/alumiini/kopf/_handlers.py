@@ -1,0 +1,159 @@
+"""The wrappers of kopf's functions.
+
+kopf calls each handler in `invoke_handler`, where the handler's own exceptions still arrive; it judges them
+(retry, permanent, ignored) afterwards. A daemon or timer of an object lives as long as its `_runner`.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from opentelemetry.instrumentation.alumiini import _scope
+from opentelemetry.instrumentation.alumiini.events import Trigger
+from opentelemetry.instrumentation.alumiini.kopf._objects import namespace_of, repository_of
+from opentelemetry.instrumentation.alumiini.repositories import Repository
+from opentelemetry.instrumentation.alumiini.syncs import Sync
+from opentelemetry.instrumentation.alumiini.workers import (
+    worker_restarted,
+    worker_started,
+    worker_stopped,
+    workers_active,
+)
+
+from assay.instrumentation import AsyncCall, Foreign, guarded
+
+_TRIGGERS: dict[str, Trigger] = {
+    "create": "manual",
+    "update": "manual",
+    "delete": "manual",
+    "resume": "startup",
+}
+"""Trigger of a sync by kopf's reason: somebody changed the object, or the operator started."""
+_TIMER, _DAEMON = "TimerHandler", "DaemonHandler"
+_CHILDREN_RETRY = "HandlerChildrenRetry"
+_PAGE = os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else 0
+
+
+class Workers:
+    """The workers that run in this process."""
+
+    def __init__(self) -> None:
+        self._running = 0
+
+    @contextmanager
+    def running(self, worker_id: str, repository: Repository | None) -> Iterator[None]:
+        """Report a worker while the block runs.
+
+        Args:
+            worker_id: Identifies the worker.
+            repository: Its repository.
+        """
+        self._running += 1
+        worker_started(worker_id, repository=repository)
+        self.sample()
+        try:
+            yield
+        finally:
+            self._running -= 1
+            worker_stopped(worker_id, repository=repository)
+            self.sample()
+
+    @guarded
+    def sample(self) -> None:
+        """Emit how many workers run, and the memory of this process."""
+        workers_active(self._running, memory_bytes=_resident_bytes())
+
+
+class Handlers:
+    """The wrappers."""
+
+    def __init__(self) -> None:
+        self._workers = Workers()
+
+    async def invoke(self, call: AsyncCall) -> Foreign:
+        """Wrap `invoke_handler`: one call of a handler."""
+        handler, cause = call.argument("handler"), call.argument("cause")
+        retry = int(call.argument("retry", 0) or 0)
+        about = _repository(cause)
+        if type(handler).__name__ == _DAEMON:
+            if retry:
+                worker_restarted(_worker_id(handler, cause), repository=about)
+            with _about(about, cause):
+                return await call()
+        trigger = _trigger(handler, cause)
+        if about is None or trigger is None:
+            return await call()
+        try:
+            with Sync(about, trigger=trigger, namespace=namespace_of(cause.body), retry=retry) as running:
+                return await self._call(call, running)
+        finally:
+            self._workers.sample()
+
+    async def run_worker(self, call: AsyncCall) -> Foreign:
+        """Wrap `_runner`: the life of a daemon or timer of one object."""
+        handler, cause = call.argument("handler"), call.argument("cause")
+        with self._workers.running(_worker_id(handler, cause), _repository(cause)):
+            return await call()
+
+    async def keep_alive(self, call: AsyncCall) -> Foreign:
+        """Wrap `keepalive`: the announcements of this operator to its peers."""
+        with self._workers.running(f"peering/{call.argument('identity')}", None):
+            return await call()
+
+    async def _call(self, call: AsyncCall, running: Sync) -> Foreign:
+        try:
+            return await call()
+        except Exception as raised:
+            if type(raised).__name__ == _CHILDREN_RETRY:
+                running.leave_unfinished()
+            raise
+
+
+@guarded
+def _repository(cause: Foreign) -> Repository | None:
+    body = getattr(cause, "body", None)
+    return None if body is None else repository_of(body)
+
+
+@guarded
+def _trigger(handler: Foreign, cause: Foreign) -> Trigger | None:
+    """Return the trigger of a handler's call; None if the call is not a sync."""
+    if type(handler).__name__ == _TIMER:
+        return "reconcile"
+    if type(cause).__name__ != "ChangingCause":
+        return None  # raw events, indices, admission, and the operator's own activities
+    return (
+        "startup" if getattr(handler, "initial", None) and cause.initial else _TRIGGERS.get(str(cause.reason))
+    )
+
+
+@guarded
+def _worker_id(handler: Foreign, cause: Foreign) -> str:
+    metadata = cause.body.get("metadata", {})
+    return "/".join(filter(None, (metadata.get("namespace"), metadata.get("name"), str(handler.id))))
+
+
+@contextmanager
+def _about(repository: Repository | None, cause: Foreign) -> Iterator[None]:
+    """Make the events of a daemon those of its repository."""
+    if repository is None:
+        yield
+        return
+    outer = _scope.current.get()
+    namespace = namespace_of(cause.body) or _scope.process_namespace()
+    _scope.current.set(_scope.Scope(repository, namespace, _scope.process_cluster(), "reconcile"))
+    try:
+        yield
+    finally:
+        _scope.current.set(outer)
+
+
+def _resident_bytes() -> int | None:
+    """Return the resident memory of this process (proc(5), `/proc/self/statm`); None where it is unknown."""
+    try:
+        return int(Path("/proc/self/statm").read_text("ascii").split()[1]) * _PAGE
+    except (OSError, ValueError, IndexError):
+        return None

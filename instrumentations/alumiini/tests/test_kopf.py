@@ -1,0 +1,321 @@
+"""kopf operators against a real API server."""
+
+import asyncio
+import threading
+from types import SimpleNamespace
+
+import kopf
+import kubernetes
+import pytest
+from opentelemetry.instrumentation.alumiini import git_operation
+from opentelemetry.instrumentation.alumiini.kopf import KopfInstrumentor
+
+from assay.instrumentation.testing import wait_until
+
+GROUP, PLURAL = "gitops.example.org", "repositories"
+URL = "https://bob:s3cret@git.example/org/shop.git"
+SPEC = {
+    "url": URL,
+    "branch": "main",
+    "path": "deploy/",
+    "rolloutRef": {"name": "shop-rollout"},
+    "targetNamespace": "prod",
+}
+
+# A first run builds the API server.
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(3600)]
+
+
+def definition(group, plural, kind):
+    schema = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
+    version = {"name": "v1", "served": True, "storage": True, "schema": {"openAPIV3Schema": schema}}
+    return {
+        "apiVersion": "apiextensions.k8s.io/v1",
+        "kind": "CustomResourceDefinition",
+        "metadata": {"name": f"{plural}.{group}"},
+        "spec": {
+            "group": group,
+            "scope": "Namespaced",
+            "names": {"plural": plural, "singular": kind.lower(), "kind": kind},
+            "versions": [version],
+        },
+    }
+
+
+@pytest.fixture(scope="session")
+def objects(api_server):
+    """Return the API of custom objects, with the kinds that the tests need."""
+    found = kubernetes.client.Configuration()
+    found.host, found.ssl_ca_cert = api_server.url, str(api_server.certificate)
+    bearer = f"Bearer {api_server.tokens['admin']}"
+    found.api_key = {"authorization": bearer, "BearerToken": bearer}
+    with kubernetes.client.ApiClient(found) as client:
+        extensions = kubernetes.client.ApiextensionsV1Api(client)
+        custom = kubernetes.client.CustomObjectsApi(client)
+        for group, plural, kind in (
+            (GROUP, PLURAL, "Repository"),
+            ("kopf.dev", "kopfpeerings", "KopfPeering"),
+        ):
+            extensions.create_custom_resource_definition(definition(group, plural, kind))
+            wait_until(lambda group=group, plural=plural: is_served(custom, group, plural))
+        yield custom
+
+
+def is_served(custom, group, plural):
+    try:
+        custom.list_namespaced_custom_object(group, "v1", "default", plural)
+    except kubernetes.client.exceptions.ApiException:
+        return False
+    return True
+
+
+@pytest.fixture
+def observed(telemetry):
+    """Return the telemetry, with kopf instrumented."""
+    KopfInstrumentor().instrument()
+    yield telemetry
+    KopfInstrumentor().uninstrument()
+
+
+@pytest.fixture
+def repository(objects, request):
+    """Return an object that names a repository, and that no other test uses."""
+    name = f"r{abs(hash(request.node.nodeid)):x}"
+    body = {"apiVersion": f"{GROUP}/v1", "kind": "Repository", "metadata": {"name": name}, "spec": SPEC}
+
+    def change(spec):
+        objects.patch_namespaced_custom_object(GROUP, "v1", "default", PLURAL, name, {"spec": spec})
+
+    def delete():
+        objects.delete_namespaced_custom_object(GROUP, "v1", "default", PLURAL, name)
+
+    objects.create_namespaced_custom_object(GROUP, "v1", "default", PLURAL, body)
+    yield SimpleNamespace(name=name, change=change, delete=delete)
+    # Without an operator nobody removes kopf's finalizer.
+    free = {"metadata": {"finalizers": []}}
+    if name in names(objects):
+        objects.patch_namespaced_custom_object(GROUP, "v1", "default", PLURAL, name, free)
+        delete()
+
+
+def names(objects):
+    found = objects.list_namespaced_custom_object(GROUP, "v1", "default", PLURAL)["items"]
+    return [each["metadata"]["name"] for each in found]
+
+
+class Operator:
+    """A kopf operator in a thread; a context manager."""
+
+    def __init__(self, api_server, **options):
+        self.registry = kopf.OperatorRegistry()
+        self._options = {"standalone": True, **options}
+        self._stop, self._ready = threading.Event(), threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+
+        @kopf.on.login(registry=self.registry)
+        def login(**_):
+            return kopf.ConnectionInfo(
+                server=api_server.url, ca_path=str(api_server.certificate), token=api_server.tokens["admin"]
+            )
+
+        @kopf.on.startup(registry=self.registry)
+        def configure(settings, **_):
+            settings.posting.enabled = False
+
+    def _run(self):
+        asyncio.run(
+            kopf.operator(
+                registry=self.registry,
+                namespaces=["default"],
+                ready_flag=self._ready,
+                stop_flag=self._stop,
+                **self._options,
+            )
+        )
+
+    def __enter__(self):
+        self._thread.start()
+        assert self._ready.wait(60)
+        return self
+
+    def __exit__(self, *_):
+        self._stop.set()
+        self._thread.join(60)
+
+
+@pytest.fixture
+def operator(api_server):
+    """Return an operator that is not started yet."""
+    return Operator(api_server)
+
+
+def logged(telemetry, event, repository):
+    found = (record.log_record.attributes for record in telemetry.logs(event))
+    return [each for each in found if each["alumiini.repo.name"] == repository.name]
+
+
+def test_handlers_are_syncs_with_their_trigger(observed, operator, repository):
+    @kopf.on.create(GROUP, PLURAL, registry=operator.registry)
+    @kopf.on.update(GROUP, PLURAL, registry=operator.registry)
+    async def sync(**_):
+        with git_operation("fetch") as fetch:
+            fetch.fetched(commit="abc123")
+
+    with operator:
+        wait_until(lambda: logged(observed, "alumiini.sync_completed", repository))
+        repository.change({"branch": "next"})
+        wait_until(lambda: len(logged(observed, "alumiini.sync_completed", repository)) == 2)
+
+    first, second = logged(observed, "alumiini.sync_completed", repository)
+    assert first["alumiini.repo.url"] == "https://git.example/org/shop.git"
+    assert first["alumiini.repo.path"] == "deploy/"
+    assert first["alumiini.repo.commit"] == "abc123"
+    assert first["alumiini.rollout_ref"] == "shop-rollout"
+    assert first["k8s.namespace.name"] == "prod"
+    assert first["alumiini.sync.trigger"] == second["alumiini.sync.trigger"] == "manual"
+    assert second["alumiini.repo.branch"] == "next"
+    (fetched, _) = logged(observed, "alumiini.git_fetched", repository)
+    assert fetched["alumiini.sync.trigger"] == "manual"
+
+
+def test_a_resumed_object_is_synced_by_the_startup(observed, api_server, repository):
+    def sync(**_):  # in a thread of kopf's
+        with git_operation("fetch"):
+            pass
+
+    for _ in range(2):
+        operator = Operator(api_server)
+        kopf.on.create(GROUP, PLURAL, id="sync", registry=operator.registry)(sync)
+        kopf.on.resume(GROUP, PLURAL, id="sync", registry=operator.registry)(sync)
+        before = len(logged(observed, "alumiini.sync_completed", repository))
+        with operator:
+            wait_until(
+                lambda before=before: len(logged(observed, "alumiini.sync_completed", repository)) > before
+            )
+
+    assert logged(observed, "alumiini.sync_completed", repository)[-1]["alumiini.sync.trigger"] == "startup"
+    syncs = {span.context.span_id for span in observed.spans("alumiini.sync")}
+    assert {span.parent.span_id for span in observed.spans("alumiini.git")} <= syncs
+
+
+def test_each_attempt_is_a_sync_and_kopf_still_retries(observed, operator, repository):
+    attempts = []
+
+    @kopf.on.create(GROUP, PLURAL, backoff=0.1, registry=operator.registry)
+    async def sync(retry, **_):
+        attempts.append(retry)
+        if retry == 0:
+            raise kopf.TemporaryError("not yet", delay=0.1)
+        if retry == 1:
+            raise ValueError("odd")
+        raise kopf.PermanentError("never")
+
+    with operator:
+        wait_until(lambda: len(logged(observed, "alumiini.sync_failed", repository)) == 3)
+
+    failed = logged(observed, "alumiini.sync_failed", repository)
+    assert [each["error.type"] for each in failed] == ["temporary_error", "ValueError", "permanent_error"]
+    assert attempts == [0, 1, 2]
+    spans = [
+        span
+        for span in observed.spans("alumiini.sync")
+        if span.attributes["alumiini.repo.name"] == repository.name
+    ]
+    assert [span.attributes["alumiini.sync.retry"] for span in spans] == [0, 1, 2]
+
+
+def test_timers_reconcile_and_are_workers_like_daemons(observed, operator, repository):
+    @kopf.timer(GROUP, PLURAL, id="poll", interval=0.2, registry=operator.registry)
+    async def poll(**_):
+        pass
+
+    @kopf.daemon(GROUP, PLURAL, id="watch", backoff=0.1, registry=operator.registry)
+    async def watch(stopped, retry, **_):
+        if retry == 0:
+            raise kopf.TemporaryError("again", delay=0.1)
+        await stopped.wait()
+
+    with operator:
+        wait_until(lambda: len(logged(observed, "alumiini.sync_completed", repository)) >= 2)
+        wait_until(lambda: observed.logs("alumiini.worker.restart"))
+
+    triggers = {
+        each["alumiini.sync.trigger"] for each in logged(observed, "alumiini.sync_completed", repository)
+    }
+    assert triggers == {"reconcile"}
+    expected = {f"default/{repository.name}/{handler}" for handler in ("poll", "watch")}
+    for event in ("alumiini.worker_started", "alumiini.worker_stopped"):
+        assert {each["alumiini.worker.id"] for each in logged(observed, event, repository)} == expected
+    assert observed.totals("alumiini.workers.restarts", "repo_name") == {repository.name: 1}
+    last = observed.logs("alumiini.worker.count")[-1].log_record.attributes
+    assert last["alumiini.workers"] == 0
+    assert last["alumiini.memory_bytes"] > 1_000_000
+
+
+def test_subhandlers_are_syncs_and_their_parent_is_not_failed_while_they_wait(observed, operator, repository):
+    @kopf.on.create(GROUP, PLURAL, registry=operator.registry)
+    async def parent(**_):
+        @kopf.subhandler(id="child", backoff=0.1)
+        async def child(retry, **_):
+            if retry == 0:
+                raise kopf.TemporaryError("not yet", delay=0.1)
+
+    with operator:
+        wait_until(lambda: len(logged(observed, "alumiini.sync_completed", repository)) >= 2)
+
+    failed = logged(observed, "alumiini.sync_failed", repository)
+    assert [each["error.type"] for each in failed] == ["temporary_error"]
+    assert observed.totals("alumiini.syncs", "outcome")["unknown"] >= 1
+
+
+def test_objects_without_a_repository_and_other_handlers_are_not_syncs(observed, operator, objects):
+    seen = []
+
+    @kopf.on.create(GROUP, PLURAL, registry=operator.registry)
+    @kopf.on.event(GROUP, PLURAL, registry=operator.registry)
+    async def see(name, **_):
+        seen.append(name)
+
+    body = {
+        "apiVersion": f"{GROUP}/v1",
+        "kind": "Repository",
+        "metadata": {"name": "plain"},
+        "spec": {"a": 1},
+    }
+    objects.create_namespaced_custom_object(GROUP, "v1", "default", PLURAL, body)
+    with operator:
+        wait_until(lambda: seen.count("plain") >= 2)
+    objects.delete_namespaced_custom_object(GROUP, "v1", "default", PLURAL, "plain")
+
+    assert observed.spans("alumiini.sync") == []
+
+
+def test_peering_is_a_worker(observed, api_server, objects):
+    peering = {
+        "apiVersion": "kopf.dev/v1",
+        "kind": "KopfPeering",
+        "metadata": {"name": "shop"},
+    }
+    objects.create_namespaced_custom_object("kopf.dev", "v1", "default", "kopfpeerings", peering)
+    operator = Operator(api_server, standalone=False, peering_name="shop", identity="controller-1")
+    kopf.on.event(GROUP, PLURAL, registry=operator.registry)(lambda **_: None)
+    with operator:
+        wait_until(lambda: observed.logs("alumiini.worker_started"))
+
+    for event in ("alumiini.worker_started", "alumiini.worker_stopped"):
+        (record,) = observed.logs(event)
+        assert record.log_record.attributes["alumiini.worker.id"] == "peering/controller-1"
+
+
+def test_uninstrumented_kopf_is_as_before():
+    from kopf._core.actions import execution
+    from kopf._core.engines import daemons, peering
+
+    functions = [(execution, "invoke_handler"), (daemons, "_runner"), (peering, "keepalive")]
+    before = [getattr(module, name) for module, name in functions]
+    KopfInstrumentor().instrument()
+    assert all(
+        getattr(module, name) is not each for (module, name), each in zip(functions, before, strict=True)
+    )
+    KopfInstrumentor().uninstrument()
+    assert [getattr(module, name) for module, name in functions] == before
