@@ -26,12 +26,14 @@ STATUSES = {
     "checks": "FAILURE",
     "blocked": "FAILURE",
     "observed": "SUCCESS",
+    "pooled": "SUCCESS",
     "pipes_child": "SUCCESS",
+    "launched": "SUCCESS",
     "pipes_failed": "FAILURE",
 }
 """The jobs, and how Dagster ends them."""
 SPAWNED = ("plain", "half")
-FORKED = ("downstream", "range", "pipes_child", "dynamic", "retried", "failed", "checks")
+FORKED = ("pooled", "downstream", "range", "pipes_child", "dynamic", "retried", "failed", "checks")
 """The jobs that also run in child processes; a spawned one takes seconds to start."""
 
 
@@ -46,6 +48,7 @@ def in_process(tmp_path_factory, deployed):
 @pytest.fixture(scope="module")
 def in_children(tmp_path_factory, deployed):
     with deployed(tmp_path_factory.mktemp("in_children")) as deployment:
+        deployment.instance.event_log_storage.set_concurrency_slots("narrow", 1)
         assert deployment.run("python", "run_jobs.py", "spawn", *SPAWNED, log="run.log") == 0
         assert deployment.run("python", "run_jobs.py", "forkserver", *FORKED, log="run.log") == 0
         deployment.settle()

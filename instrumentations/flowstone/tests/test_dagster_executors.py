@@ -119,3 +119,14 @@ def test_a_child_process_that_dies_is_an_error(dagster_telemetry, shop, instance
     (error,) = dagster_telemetry.events("flowstone.error")
     assert (error["subject"], error["origin"]) == ("op:dies", "op")
     assert error["type"].endswith("ChildProcessCrashException")  # Dagster's record has no more
+    assert error["exit_code"] == 3
+    assert error["message"] == "the process exited with code 3"
+
+
+@pytest.mark.parametrize(
+    ("exit_code", "named"), [(-9, "SIGKILL"), (-15, "SIGTERM"), (3, None), (-250, "250")]
+)
+def test_the_signal_that_ended_a_process_is_named(exit_code, named):
+    from opentelemetry.instrumentation.flowstone.dagster._failures import signal_of
+
+    assert signal_of(exit_code) == named

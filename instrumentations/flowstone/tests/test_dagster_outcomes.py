@@ -135,6 +135,37 @@ def test_a_run_that_leaves_the_queue_is_reported_with_the_time_in_the_queue(dags
     assert measured["queue_time"] >= 0
 
 
+def test_a_run_that_dagster_retries_is_reported_with_the_reason(dagster_telemetry):
+    """The tags are those that Dagster's daemon sets."""
+
+    @op
+    def breaks():
+        raise ConnectionError("closed")
+
+    @job(executor_def=in_process_executor)
+    def breaking():
+        breaks()
+
+    with DagsterInstance.ephemeral() as instance:
+        failed = breaking.execute_in_process(raise_on_error=False, instance=instance)
+        (ended,) = dagster_telemetry.events("flowstone.run.exception")
+        assert ended["failure_reason"] == "STEP_FAILURE"
+        instance.add_run_tags(failed.run_id, {"dagster/failure_reason": "STEP_FAILURE"})
+        again = {"parent_run_id": failed.run_id, "root_run_id": failed.run_id}
+        retry = instance.create_run_for_job(breaking, tags={"dagster/retry_number": "1"}, **again)
+        instance.create_run_for_job(breaking, **again)  # a user's
+
+    (retried,) = dagster_telemetry.events("flowstone.run.retry")
+    assert (retried["run_id"], retried["retry_run_id"]) == (failed.run_id, retry.run_id)
+    assert (retried["retry_number"], retried["failure_reason"]) == (1, "STEP_FAILURE")
+    first, second, third = dagster_telemetry.named("flowstone.run.request")
+    assert first.links == ()
+    assert second.attributes["flowstone.retry_number"] == 1
+    assert "flowstone.retry_number" not in third.attributes
+    relations = [link.attributes["flowstone.relation"] for span in (second, third) for link in span.links]
+    assert relations == ["retry_of", "reexecution_of"]
+
+
 @pytest.mark.slow
 def test_a_run_whose_process_was_killed_is_ended_by_the_process_that_notices(dagster_telemetry, tmp_path):
     home = tmp_path / "home"

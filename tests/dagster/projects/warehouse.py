@@ -53,6 +53,7 @@ from dagster import (
     op,
     sensor,
 )
+from dagster._core.execution.plan.external_step import local_external_step_launcher
 
 REGIONS = StaticPartitionsDefinition(["east", "north", "west"])
 MARKS = Path(os.environ.get("WAREHOUSE_MARKS", "."))
@@ -302,6 +303,39 @@ def piped_in_vain(context: AssetExecutionContext, pipes: PipesSubprocessClient):
     return pipes.run(command=[sys.executable, "-c", PIPED_IN_VAIN], context=context).get_materialize_result()
 
 
+# Steps that a step launcher executes in a process of their own
+
+
+@multi_asset(
+    specs=[AssetSpec("launched"), AssetSpec("launched_too", deps=["launched"])],
+    required_resource_keys={"launcher"},
+)
+def launched_step():
+    yield MaterializeResult(asset_key="launched", metadata={"dagster/row_count": 3})
+    yield MaterializeResult(asset_key="launched_too")
+
+
+@asset(required_resource_keys={"launcher"}, retry_policy=RetryPolicy(max_retries=1), deps=["launched"])
+def launched_flaky(context: AssetExecutionContext) -> MaterializeResult:
+    if context.retry_number == 0:
+        raise ConnectionError("closed")
+    return MaterializeResult()
+
+
+# Pools
+
+
+@op(pool="narrow")
+def through_a_pool() -> None:
+    time.sleep(0.1)
+
+
+@job
+def pooled():
+    through_a_pool.alias("one_at_a_time")()
+    through_a_pool.alias("another_at_a_time")()
+
+
 # Runs that something ends from outside
 
 
@@ -381,6 +415,7 @@ JOBS = [
     _job("observed", "watched"),
     _job("pipes_child", "piped"),
     _job("pipes_failed", "piped_in_vain"),
+    _job("launched", "launched", "launched_too", "launched_flaky"),
     _job("killed", "before_wait", "waits"),
     _job("killed_alone", "before_wait", "waits"),
     _job("too_long", "before_wait", "waits"),
@@ -408,10 +443,11 @@ defs = Definitions(
             piped,
             piped_in_vain,
         ),
+        *(launched_step, launched_flaky),
         *(before_wait, waits, once_broken, automated, gate_of_automation),
     ],
     asset_checks=[passes, warns, fails, raises, blocks],
-    jobs=[*JOBS, dynamic, logged, hooked],
+    jobs=[*JOBS, dynamic, logged, hooked, pooled],
     sensors=[
         new_files,
         broken_sensor,
@@ -432,5 +468,9 @@ defs = Definitions(
     ],
     # With the daemon most runs are in process, because each child process takes seconds to start.
     executor=in_process_executor if "WAREHOUSE_IN_PROCESS" in os.environ else multi_or_in_process_executor,
-    resources={"pipes": PipesSubprocessClient(), "broken_io": BrokenIOManager()},
+    resources={
+        "pipes": PipesSubprocessClient(),
+        "broken_io": BrokenIOManager(),
+        "launcher": local_external_step_launcher.configured({"scratch_dir": str(MARKS)}),
+    },
 )

@@ -25,7 +25,9 @@ LOG_EVENTS = (
         "run.stop",
         "run.exception",
         "run.canceled",
+        "run.retry",
     ),
+    *("pool.blocked", "asset.failed_to_materialize", "backfill.requested", "backfill.finished"),
     *("materialization.start", "materialization.stop", "materialization.exception", "materialization.retry"),
     *("materialization.canceled", "materialization.skipped", "asset.observed"),
     *("asset_check.evaluated", "asset_check.exception"),
@@ -39,7 +41,12 @@ DETAILS: Mapping[str, tuple[str, ...]] = {
     keys.FLOWSTONE_EXPECTATION: ("step.expectation",),
     keys.FLOWSTONE_SENSOR: ("sensor.",),
     keys.FLOWSTONE_SCHEDULE: ("schedule.",),
-    keys.FLOWSTONE_STEP_KEY: ("step.skipped", "hook."),
+    keys.FLOWSTONE_STEP_KEY: ("step.skipped", "hook.", "pool."),
+    keys.FLOWSTONE_POOL: ("pool.",),
+    keys.FLOWSTONE_RETRY_RUN_ID: ("run.retry",),
+    keys.FLOWSTONE_RETRY_NUMBER: ("run.retry",),
+    keys.FLOWSTONE_BACKFILL_ID: ("backfill.",),
+    keys.FLOWSTONE_STATUS: ("backfill.",),
     keys.FLOWSTONE_PIPES_METHOD: ("pipes.message",),
 }
 """The attributes that distinguish log events, and the events that have them."""

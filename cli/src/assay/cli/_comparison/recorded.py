@@ -28,6 +28,21 @@ FAILED_TRANSFERS = {
     "DagsterExecutionLoadInputError": "io.load",
 }
 """The classes of errors that Dagster records for failures of IO managers."""
+BLOCKED = "Step blocked by limit for pool"
+"""Begin of the message of the event that a step waits for a slot; Dagster repeats it with another message."""
+BACKFILL_ENDS = {
+    "COMPLETED": "success",
+    "COMPLETED_SUCCESS": "success",
+    "COMPLETED_FAILED": "failure",
+    "FAILED": "failure",
+    "CANCELED": "canceled",
+}
+"""Dagster's final statuses of a backfill, and the status of the event that reports it."""
+OF_ASSETS = {
+    "ASSET_OBSERVATION": "asset.observed",
+    "ASSET_FAILED_TO_MATERIALIZE": "asset.failed_to_materialize",
+}
+"""Events that are reported one to one, by run, asset and partition."""
 OTHERS = {
     "PIPELINE_DEQUEUED": "run.dequeued",
     "PIPELINE_CANCELING": "run.canceling",
@@ -91,6 +106,8 @@ class RunRecord:
 
     def __init__(self, run: DagsterRun, instance: DagsterInstance) -> None:
         self.id: str = run.run_id
+        self.parent: str = run.parent_run_id or ""
+        self.retry: str = run.tags.get("dagster/retry_number", "")
         self.end = ""
         self.planned: dict[str, list[tuple[str, str]]] = {}
         self.planned_checks: dict[str, list[tuple[str, str]]] = {}
@@ -165,6 +182,8 @@ def read_recorded(instance: DagsterInstance, jobs: set[str] | None = None) -> Fa
         if jobs is None or fact.run in read:
             facts.add(signal, fact)
     if jobs is None:
+        for fact in _backfills(instance):
+            facts.add(LOG, fact)
         _add_series(facts)
     return facts
 
@@ -185,6 +204,11 @@ def _run(record: RunRecord) -> Iterator[tuple[str, Fact]]:
             yield LOG, Fact(kind, record.id, detail=event.step_key or "")
         if kind == "run.canceling":
             yield AUDIT, Fact(kind, record.id)
+        if (event.message or "").startswith(BLOCKED) and event.event_type_value == "ENGINE_EVENT":
+            pool = _data(event).metadata["pool"].value
+            yield LOG, Fact("pool.blocked", record.id, detail=f"{event.step_key} {pool}")
+    if record.retry:
+        yield LOG, Fact("run.retry", record.parent, detail=f"{record.id} {record.retry}")
 
 
 def _in_three_signals(run: str, event: str, predicate: str, outcome: str) -> Iterator[tuple[str, Fact]]:
@@ -198,8 +222,9 @@ def _assets(record: RunRecord) -> Iterator[tuple[str, Fact]]:
     for event in record.events:
         if event.event_type_value == "ASSET_MATERIALIZATION":
             yield from _ended(record.id, _materialized(event), "stop")
-        elif event.event_type_value == "ASSET_OBSERVATION":
-            yield LOG, Fact("asset.observed", record.id, _key(event), event.partition or "")
+        elif event.event_type_value in OF_ASSETS:
+            kind = OF_ASSETS[event.event_type_value]
+            yield LOG, Fact(kind, record.id, _key(event), event.partition or "")
     for step, attempts in record.attempts.items():
         for attempt in attempts:
             for asset in record.planned.get(step, []):
@@ -275,6 +300,14 @@ def _ticks(instance: DagsterInstance) -> Iterator[tuple[str, Fact]]:
             for run in tick.run_ids:
                 kind = "schedule.trigger" if is_schedule else "sensor.trigger"
                 yield LOG, Fact(kind, run, detail=tick.instigator_name)
+
+
+def _backfills(instance: DagsterInstance) -> Iterator[Fact]:
+    for backfill in instance.get_backfills():
+        yield Fact("backfill.requested", detail=backfill.backfill_id)
+        end = BACKFILL_ENDS.get(backfill.status.value)
+        if end is not None:
+            yield Fact("backfill.finished", detail=f"{backfill.backfill_id} {end}")
 
 
 def _add_series(facts: Facts) -> None:

@@ -19,6 +19,7 @@ SCHEDULE_TAG = "dagster/schedule_name"
 TICK_TAG = "dagster/tick"
 BACKFILL_TAG = "dagster/backfill"
 AUTOMATION_TAGS = ("dagster/from_automation_condition", "dagster/auto_materialize")
+RETRY_TAG = "dagster/retry_number"
 CODE_LOCATION_TAG = "dagster/code_location"
 ASSETS_LIMIT = 100
 """Assets of a run that an event names."""
@@ -38,9 +39,16 @@ def cause_of(dagster_run: Foreign) -> dict[str, Any]:
         "code_location": _code_location(dagster_run),
         "partition": partition_of_run(tags),
         "assets": _assets(dagster_run),
+        "retry_number": retry_number_of(tags),
     }
     cause.update(_actor(tags, cause))
     return {key: value for key, value in cause.items() if value is not None}
+
+
+def retry_number_of(tags: Mapping[str, str]) -> int | None:
+    """Return the number of a run that Dagster's daemon has created to retry another; else None."""
+    number = tags.get(RETRY_TAG, "")
+    return int(number) if number.isdecimal() else None
 
 
 def _actor(tags: Mapping[str, str], cause: Mapping[str, Any]) -> dict[str, str]:

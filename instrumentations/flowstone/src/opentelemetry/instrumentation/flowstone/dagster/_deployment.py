@@ -9,6 +9,7 @@ from opentelemetry.instrumentation.flowstone._metadata import described
 from opentelemetry.instrumentation.flowstone.dagster._cause import ASSETS_LIMIT
 from opentelemetry.instrumentation.flowstone.dagster._failures import failure_of_info
 from opentelemetry.instrumentation.flowstone.dagster._names import USER_TAG, asset_name
+from opentelemetry.instrumentation.flowstone.dagster._pools import REPORTER, report_slots
 from opentelemetry.instrumentation.flowstone.dagster._requester import ACTOR_TAG, requester
 from opentelemetry.instrumentation.flowstone.errors import error as emit_error
 
@@ -53,7 +54,10 @@ class Daemons:
     def heartbeat(self, call: Call) -> Foreign:
         """Wrap `DagsterInstance.add_daemon_heartbeat`."""
         result = call()
-        self._report(call.argument("daemon_heartbeat"))
+        heartbeat = call.argument("daemon_heartbeat")
+        self._report(heartbeat)
+        if heartbeat.daemon_type == REPORTER:
+            report_slots(call.instance)
         return result
 
     @guarded

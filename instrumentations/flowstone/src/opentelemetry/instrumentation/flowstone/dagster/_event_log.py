@@ -11,6 +11,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
+from opentelemetry.instrumentation.flowstone.dagster._launched import is_discarded
+
 from assay.instrumentation import Call, Foreign, guarded
 
 RUN_SUCCEEDED, RUN_FAILED, RUN_CANCELED = "PIPELINE_SUCCESS", "PIPELINE_FAILURE", "PIPELINE_CANCELED"
@@ -93,7 +95,7 @@ class EventLog:
         if batch is not None:
             return self._store_batched(call, entry, batch)
         report = self._reports.get(kind)
-        if report is None:
+        if report is None or is_discarded(call.instance):
             return call()
         if kind == NOT_ALWAYS_STORED and not call.instance.should_store_event(entry):
             return call()

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import builtins
-from dataclasses import dataclass
+import signal
+from dataclasses import dataclass, replace
+from typing import Any
 
 from assay.instrumentation import Foreign
 from assay.telemetry.spans import qualified_name
@@ -18,12 +20,52 @@ class Failure:
         type: Its type.
         message: Its message.
         retryable: Whether Dagster will try the step again.
+        exit_code: Exit code of the step's process, if it died; negative, the signal that ended it.
     """
 
     error: BaseException
     type: str
     message: str
     retryable: bool
+    exit_code: int | None = None
+
+    def died_with(self, exit_code: int | None) -> Failure:
+        """Return the failure of a process that has died, with its exit code if that is known."""
+        if exit_code is None:
+            return self
+        named = signal_of(exit_code)
+        message = (
+            f"the process exited with code {exit_code}" if named is None else f"{named} ended the process"
+        )
+        return replace(
+            self, message=message if self.message in {"", self.type} else self.message, exit_code=exit_code
+        )
+
+    def described(self) -> dict[str, Any]:
+        """Return the metadata of the events that report it."""
+        metadata: dict[str, Any] = {
+            "error_type": self.type,
+            "error_message": self.message,
+            "retryable": self.retryable,
+        }
+        return metadata | self.exit()
+
+    def exit(self) -> dict[str, Any]:
+        """Return the metadata `exit_code` and `exit_signal`, as far as they are known."""
+        if self.exit_code is None:
+            return {}
+        named = signal_of(self.exit_code)
+        return {"exit_code": self.exit_code} | ({} if named is None else {"exit_signal": named})
+
+
+def signal_of(exit_code: int) -> str | None:
+    """Return the name of the signal that ended a process, by Python's negative exit code; else None."""
+    if exit_code >= 0:
+        return None
+    try:
+        return signal.Signals(-exit_code).name
+    except ValueError:
+        return str(-exit_code)
 
 
 def failure_of(error: BaseException, step_context: Foreign) -> Failure:

@@ -13,13 +13,13 @@ from typing import Any, TypeAlias
 
 from opentelemetry.instrumentation.flowstone.dagster._names import asset_name
 from opentelemetry.instrumentation.flowstone.dagster._plan import Target
-from opentelemetry.instrumentation.flowstone.dagster._trace import context_in
+from opentelemetry.instrumentation.flowstone.dagster._trace import RETRY_OF, context_in
 from opentelemetry.trace import Link, Span, SpanContext
 
 from assay.instrumentation import Foreign
 from assay.semconv import attributes as keys
 
-RETRY_OF, INPUT, MADE_FROM = "retry_of", "input", "made_from"
+INPUT, MADE_FROM = "input", "made_from"
 """Values of a link's attribute `flowstone.relation`."""
 LINKS_LIMIT = 100
 """Links of a span with one relation; OpenTelemetry's SDK drops those beyond 128."""

@@ -10,10 +10,11 @@ audit records leave from the child itself.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
-from dagster._core.executor.child_process_executor import ChildProcessCommand
+from dagster._core.executor.child_process_executor import ChildProcessCommand, ChildProcessCrashException
 
 from assay.instrumentation import (
     Call,
@@ -57,15 +58,27 @@ class RelayedCommand(ChildProcessCommand):
         yield from sender.drain()
 
 
-def execute_child(call: Call, instrumentor: LibraryInstrumentor, receiver: RelayReceiver) -> Foreign:
-    """Wrap `execute_child_process_command(multiprocessing_ctx, command)`, in the parent."""
+def execute_child(
+    call: Call,
+    instrumentor: LibraryInstrumentor,
+    receiver: RelayReceiver,
+    died: Callable[[str, str, int], object],
+) -> Foreign:
+    """Wrap `execute_child_process_command(multiprocessing_ctx, command)`, in the parent.
+
+    Args:
+        call: The call.
+        instrumentor: Instruments the child.
+        receiver: Records the child's measurements.
+        died: Called with the run's id, the step's key and the exit code of a child that died.
+    """
     command = call.argument("command")
     setup = prepare_child(instrumentor, correlation_id=command.dagster_run.run_id)
     call.replace("command", RelayedCommand(setup, command))
-    return _record_relayed(call(), receiver)
+    return _record_relayed(call(), receiver, partial(died, command.dagster_run.run_id, command.step_key))
 
 
-def _record_relayed(events: Foreign, receiver: RelayReceiver) -> Iterator[Any]:
+def _record_relayed(events: Foreign, receiver: RelayReceiver, died: Callable[[int], object]) -> Iterator[Any]:
     try:
         for event in events:
             if isinstance(event, RelayBatch):
@@ -74,5 +87,9 @@ def _record_relayed(events: Foreign, receiver: RelayReceiver) -> Iterator[Any]:
                 yield None
             else:
                 yield event
+    except ChildProcessCrashException as crash:
+        if crash.exit_code is not None:
+            died(crash.exit_code)
+        raise
     finally:
         events.close()

@@ -15,7 +15,7 @@ from uuid import uuid4
 
 from opentelemetry import context as otel_context
 from opentelemetry.instrumentation.flowstone._metadata import described
-from opentelemetry.instrumentation.flowstone.dagster._cause import SCHEDULE_TAG, cause_of
+from opentelemetry.instrumentation.flowstone.dagster._cause import SCHEDULE_TAG, cause_of, retry_number_of
 from opentelemetry.instrumentation.flowstone.dagster._event_log import (
     NS_PER_SECOND,
     RUN_CANCELED,
@@ -30,6 +30,8 @@ from opentelemetry.instrumentation.flowstone.dagster._names import SENSOR_TAG
 from opentelemetry.instrumentation.flowstone.dagster._requester import ACTOR_TAG, requester
 from opentelemetry.instrumentation.flowstone.dagster._steps import Steps
 from opentelemetry.instrumentation.flowstone.dagster._trace import (
+    REEXECUTION_OF,
+    RETRY_OF,
     context_of,
     joined,
     links_to,
@@ -47,6 +49,7 @@ from assay.telemetry import execute, span
 RUN_QUEUED, RUN_DEQUEUED, RUN_STARTED = "PIPELINE_ENQUEUED", "PIPELINE_DEQUEUED", "PIPELINE_START"
 RUN_CANCELING = "PIPELINE_CANCELING"
 _PHASES = {RUN_SUCCEEDED: "stop", RUN_FAILED: "exception", RUN_CANCELED: "canceled"}
+FAILURE_REASON_TAG = "dagster/failure_reason"
 CANCELED_BY_TAG = "assay/canceled_by"
 _RUN, _STEP_RUN = "_flowstone_run", "_flowstone_step_run"
 
@@ -181,7 +184,8 @@ class Runs:
         manager = call.instance.execution_context_manager
         if hasattr(manager, _RUN):
             dagster_run, instance = getattr(manager, _RUN)
-            links = links_to(_parent_of(dagster_run.parent_run_id, instance))
+            earlier = _parent_of(dagster_run.parent_run_id, instance)
+            links = links_to(earlier, _relation_of(dagster_run.tags))
             return follow(call(), Run(dagster_run, links, self._hooks, self._executed))
         if hasattr(manager, _STEP_RUN):
             return follow(call(), StepWorker(getattr(manager, _STEP_RUN)))
@@ -208,13 +212,14 @@ class Runs:
         earlier = _parent_of(call.argument("parent_run_id"), call.instance)
         given: dict[str, str] = dict(call.argument("tags") or {})
         tags = without_inherited(given, {} if earlier is None else earlier.tags)
-        links, asker = links_to(earlier) or None, requester()
+        links, asker = links_to(earlier, _relation_of(given)) or None, requester()
         requested = described(run_id=run_id, job=call.argument("job_name"), links=links, **asker)
         with joined(tags), span("flowstone.run.request", **requested) as request:
             call.replace("tags", with_current(_with_actor(tags, asker)))
             dagster_run = call()
             request.metadata.update(cause_of(dagster_run))
             _emit_trigger(dagster_run)
+            _emit_retry(dagster_run, earlier)
         return dagster_run
 
     @staticmethod
@@ -311,6 +316,28 @@ def _emit_trigger(dagster_run: Foreign) -> None:
         schedule_trigger(schedule, dagster_run.run_id)
 
 
+@guarded
+def _emit_retry(dagster_run: Foreign, earlier: Foreign) -> None:
+    """Emit that Dagster retries a failed run; a re-execution that a user asks for is not a retry."""
+    number = retry_number_of(dagster_run.tags)
+    if number is not None and earlier is not None:
+        execute(
+            "flowstone.run.retry",
+            None,
+            described(
+                run_id=earlier.run_id,
+                job=earlier.job_name,
+                retry_run_id=dagster_run.run_id,
+                retry_number=number,
+                failure_reason=earlier.tags.get(FAILURE_REASON_TAG),
+            ),
+        )
+
+
+def _relation_of(tags: Mapping[str, str]) -> str:
+    return REEXECUTION_OF if retry_number_of(tags) is None else RETRY_OF
+
+
 def _parent_of(run_id: str | None, instance: Foreign) -> Foreign:
     """Return the run that another executes again, None if there is none."""
     if run_id is None:
@@ -340,4 +367,6 @@ def _describe(stored: Stored, dagster_run: Foreign) -> dict[str, Any]:
 
 
 def _failure_of(event: Foreign) -> dict[str, str]:
-    return {"error_type": type_of_failure(event), "error_message": event.message or "the run failed"}
+    failure = {"error_type": type_of_failure(event), "error_message": event.message or "the run failed"}
+    reason = getattr(event.event_specific_data, "failure_reason", None)
+    return failure if reason is None else {**failure, "failure_reason": str(reason.value)}

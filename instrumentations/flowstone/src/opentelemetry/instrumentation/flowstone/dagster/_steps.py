@@ -7,6 +7,7 @@ event `ASSET_MATERIALIZATION`. So a step of three assets is three materializatio
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from time import monotonic_ns
 from typing import Any
@@ -23,6 +24,7 @@ from opentelemetry.instrumentation.flowstone.dagster._event_log import (
     Stored,
 )
 from opentelemetry.instrumentation.flowstone.dagster._failures import Failure, failure_of, failure_of_event
+from opentelemetry.instrumentation.flowstone.dagster._launched import is_discarded
 from opentelemetry.instrumentation.flowstone.dagster._links import SpanContexts
 from opentelemetry.instrumentation.flowstone.dagster._names import asset_name
 from opentelemetry.instrumentation.flowstone.dagster._plan import (
@@ -33,6 +35,7 @@ from opentelemetry.instrumentation.flowstone.dagster._plan import (
     planned_by,
     unfinished,
 )
+from opentelemetry.instrumentation.flowstone.dagster._pools import pool_of
 from opentelemetry.instrumentation.flowstone.dagster._trace import mark
 from opentelemetry.instrumentation.flowstone.errors import error as emit_error
 from opentelemetry.instrumentation.flowstone.materializations import materialization_retry
@@ -60,6 +63,7 @@ class Step:
         kind: What it makes: `asset`, `observation`, `check` or `op`.
         planned: What it is planned to materialize.
         open: The spans of what it is materializing, and has not materialized.
+        launched: The same for a step that a step launcher executes: when it began, in ns since 1970.
         recorded: OpenTelemetry's spans: its own under None, and those of what it materializes.
         unchecked: Asset and name of the checks that a step of checks is planned to evaluate and has not.
     """
@@ -78,6 +82,7 @@ class Step:
         self.kind = kind_of(step)
         self.planned: list[Target] = []
         self.open: dict[Target, Span] = {}
+        self.launched: dict[Target, int] = {}
         self.recorded: dict[Target | None, trace.Span] = {}
         self.unchecked: set[tuple[str, str]] = set()
         self.outcome = ""
@@ -93,6 +98,7 @@ class Step:
                     step_kind=self.kind,
                     mapping_key=self.mapping_key,
                     retry_number=self.attempt - 1,
+                    pool=pool_of(step),
                     links=links or None,
                 ),
             ),
@@ -125,8 +131,16 @@ class Step:
             step_span.end_as("canceled")
         operation.__exit__(None, None, None)
 
-    def start(self) -> None:
-        """Start the spans of what it is planned to materialize; the step's own span stays current."""
+    def start(self, stored: Stored) -> None:
+        """Start the spans of what it is planned to materialize; the step's own span stays current.
+
+        A step launcher may send all events when the step has ended: their spans are made at their end.
+        """
+        if stored.event.pid != os.getpid():
+            for target in self.planned:
+                execute("flowstone.materialization.start", None, _describe(self.run_id, self.key, target))
+                self.launched[target] = stored.time
+            return
         inside, current = otel_context.get_current(), trace.get_current_span()
         for target in self.planned:
             started = span("flowstone.materialization", **_describe(self.run_id, self.key, target))
@@ -157,6 +171,7 @@ class Steps:
         self._running: dict[int, Step] = {}
         self._by_key: dict[tuple[str, str], Step] = {}
         self._contexts = SpanContexts()
+        self._exit_codes: dict[tuple[str, str], int] = {}
 
     def marks(self) -> Mapping[str, Mark]:
         """Return what marks the events of steps with the contexts of their spans, by the type of event."""
@@ -181,11 +196,20 @@ class Steps:
         """Return the running attempt at a step of a run."""
         return self._by_key.get((run_id, step_key))
 
+    def died(self, run_id: str, step_key: str, exit_code: int) -> None:
+        """Take the exit code of a step's process, before Dagster stores that the step has failed."""
+        self._exit_codes[run_id, step_key] = exit_code
+
     def sequence(self, call: Call) -> Foreign:
         """Wrap Dagster's `dagster_event_sequence_for_step`, which stores the step's events."""
         context = call.argument("step_context")
+        if is_discarded(context.instance):
+            return call()
         step = Step(context, self._hooks, guarded(self._contexts.links_of_step)(context))
-        return self._followed(call(), context, step)
+        events = call()
+        if context.step_launcher is not None:
+            events = _noting_outcome(events, step)
+        return self._followed(events, context, step)
 
     def compute(self, call: Call) -> Foreign:
         """Wrap Dagster's `core_dagster_event_sequence_for_step`, which raises the step's exception."""
@@ -206,7 +230,7 @@ class Steps:
                 metadata["status"] = "canceled"
                 execute("flowstone.materialization.canceled", measurements, metadata)
                 continue
-            metadata.update(_describe_failure(failure_of_event(stored.event)))
+            metadata.update(failure_of_event(stored.event).described())
             execute("flowstone.materialization.exception", measurements, metadata)
 
     def _followed(self, generator: Foreign, context: Foreign, step: Step) -> Foreign:
@@ -254,7 +278,7 @@ class Steps:
     def _report_start(self, stored: Stored) -> None:
         step = self.running(stored.run_id, stored.step_key)
         if step is not None:
-            step.start()
+            step.start(stored)
 
     def _report_materialization(self, stored: Stored) -> None:
         step = self.running(stored.run_id, stored.step_key)
@@ -281,8 +305,9 @@ class Steps:
             made.measurements.update(measurements)
             made.__exit__(None, None, None)
             return
-        if step is not None:  # it was not planned
-            measurements["duration"] = step.duration()
+        if step is not None:  # it was not planned, or made elsewhere
+            began = step.launched.pop(target, None)
+            measurements["duration"] = step.duration() if began is None else max(0, stored.time - began)
         described_target = _describe(stored.run_id, stored.step_key, target)
         metadata = described(**described_target, links=links or None, **details)
         execute("flowstone.materialization.stop", measurements, metadata)
@@ -291,20 +316,21 @@ class Steps:
         step = self.running(stored.run_id, stored.step_key)
         if step is not None:
             step.outcome = SUCCEEDED
-            _end_all(step, "skipped")
+            _end_all(step, "skipped", stored)
 
     def _report_failure(self, stored: Stored) -> None:
         step = self.running(stored.run_id, stored.step_key)
         if _is_interrupt(stored.event):
             if step is not None:
-                _end_all(step, "canceled")
+                _end_all(step, "canceled", stored)
             return
         failure = (step and step.failure) or failure_of_event(stored.event)
+        failure = failure.died_with(self._exit_codes.pop((stored.run_id, stored.step_key), None))
         if step is None:
             failed = _fail_lost(stored, failure)
         else:
             step.outcome, step.failure = stored.kind, failure
-            failed = _fail_all(step, failure)
+            failed = _fail_all(step, failure, stored)
             _fail_checks(step, failure)
         if failure.retryable:
             for target in failed:
@@ -312,24 +338,46 @@ class Steps:
         _emit_step_error(stored, step, failed, failure)
 
 
-def _end_all(step: Step, phase: str) -> None:
+def _noting_outcome(events: Foreign, step: Step) -> Foreign:
+    """Yield the events of a launched step; its process may have stored them in Dagster's event log itself."""
+    for event in events:
+        kind = event.event_type_value
+        if kind in {SUCCEEDED, FAILED, UP_FOR_RETRY} and not step.outcome:
+            step.outcome = kind
+            step.failure = None if kind == SUCCEEDED else failure_of_event(event)
+        yield event
+
+
+def _end_all(step: Step, phase: str, stored: Stored) -> None:
     """End the spans of what a step has not materialized, with neither success nor failure."""
     for made in step.open.values():
         made.metadata["status"] = phase
         made.end_as(phase)
         made.__exit__(None, None, None)
     step.open.clear()
+    _end_launched(step, phase, stored, {"status": phase})
 
 
-def _fail_all(step: Step, failure: Failure) -> list[Target]:
+def _end_launched(step: Step, phase: str, stored: Stored, metadata: Mapping[str, Any]) -> list[Target]:
+    """Emit the end of what a launched step has not materialized; return what that is."""
+    for target, began in step.launched.items():
+        described_target = _describe(step.run_id, step.key, target)
+        measurements = {"duration": max(0, stored.time - began)}
+        execute(f"flowstone.materialization.{phase}", measurements, {**described_target, **metadata})
+    ended = list(step.launched)
+    step.launched.clear()
+    return ended
+
+
+def _fail_all(step: Step, failure: Failure, stored: Stored) -> list[Target]:
     """End the spans of what a step has not materialized with its failure; return what that is."""
     for made in step.open.values():
-        made.metadata.update(_describe_failure(failure))
+        made.metadata.update(failure.described())
         made.fail(failure.message, failure.type)
         made.__exit__(None, None, None)
     failed = list(step.open)
     step.open.clear()
-    return failed
+    return failed + _end_launched(step, "exception", stored, failure.described())
 
 
 def _fail_lost(stored: Stored, failure: Failure) -> list[Target]:
@@ -338,24 +386,16 @@ def _fail_lost(stored: Stored, failure: Failure) -> list[Target]:
     duration = max(0, stored.time - began.get(stored.step_key, stored.time))
     failed = [target for _, target in unfinished(stored.instance, stored.run_id, {stored.step_key})]
     for target in failed:
-        metadata = {**_describe(stored.run_id, stored.step_key, target), **_describe_failure(failure)}
+        metadata = {**_describe(stored.run_id, stored.step_key, target), **failure.described()}
         execute("flowstone.materialization.exception", {"duration": duration}, metadata)
     return failed
 
 
 def _fail_checks(step: Step, failure: Failure) -> None:
     for asset, check in sorted(step.unchecked):
-        metadata = {**_describe(step.run_id, step.key, (asset, None)), **_describe_failure(failure)}
+        metadata = {**_describe(step.run_id, step.key, (asset, None)), **failure.described()}
         metadata["check"] = check
         execute("flowstone.asset_check.exception", {"duration": step.duration()}, metadata)
-
-
-def _describe_failure(failure: Failure) -> dict[str, Any]:
-    return {
-        "error_type": failure.type,
-        "error_message": failure.message,
-        "retryable": failure.retryable,
-    }
 
 
 def _describe(run_id: str, step_key: str, target: Target) -> dict[str, Any]:
@@ -389,6 +429,7 @@ def _emit_step_error(stored: Stored, step: Step | None, failed: list[Target], fa
         job=stored.job,
         step_key=stored.step_key,
         io_manager=io_manager,
+        **failure.exit(),
     )
 
 

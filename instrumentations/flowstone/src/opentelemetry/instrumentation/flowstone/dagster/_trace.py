@@ -22,8 +22,8 @@ from assay.instrumentation import Foreign, guarded
 from assay.semconv import attributes as keys
 
 PARENT_TAG = "traceparent"
-REEXECUTION_OF = "reexecution_of"
-"""Value of a link's attribute `flowstone.relation`."""
+REEXECUTION_OF, RETRY_OF = "reexecution_of", "retry_of"
+"""Values of a link's attribute `flowstone.relation`."""
 TAGS = (PARENT_TAG, "tracestate", "baggage")
 # Always W3C's formats: the processes of a run need not agree on a propagator for requests to others.
 _propagator = CompositePropagator([TraceContextTextMapPropagator(), W3CBaggagePropagator()])
@@ -82,14 +82,15 @@ def mark(event: Foreign, span: trace.Span) -> None:
     _trace_only.inject(event.logging_tags, trace.set_span_in_context(span, Context()))
 
 
-def links_to(dagster_run: Foreign) -> list[trace.Link]:
+def links_to(dagster_run: Foreign, relation: str = REEXECUTION_OF) -> list[trace.Link]:
     """Return the link to the trace of an earlier run; empty if there is none, or it has no trace.
 
     Args:
         dagster_run: The earlier run, or None.
+        relation: `reexecution_of` or `retry_of`.
     """
     linked = None if dagster_run is None else context_in(dagster_run.tags)
     if linked is None:
         return []
-    described = {keys.FLOWSTONE_RELATION: REEXECUTION_OF, keys.FLOWSTONE_RUN_ID: dagster_run.run_id}
+    described = {keys.FLOWSTONE_RELATION: relation, keys.FLOWSTONE_RUN_ID: dagster_run.run_id}
     return [trace.Link(linked, described)]

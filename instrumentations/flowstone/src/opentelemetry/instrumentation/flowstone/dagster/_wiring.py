@@ -10,9 +10,11 @@ from opentelemetry.instrumentation.flowstone.dagster import (
     _deployment,
     _event_log,
     _io,
+    _launched,
     _logs,
     _other_events,
     _pipes,
+    _pools,
     _requester,
     _resources,
     _runs,
@@ -46,6 +48,9 @@ CREATE_RUN = Target("dagster._core.instance", "DagsterInstance.create_run")
 CREATE_RUN_IN_DOMAIN = Target("dagster._core.instance.runs.run_domain", "RunDomain.create_run")
 """Newer versions create the runs of jobs here, not always by way of the instance."""
 STORE_EVENT = Target("dagster._core.instance", "DagsterInstance.handle_new_event")
+CLAIM_SLOT = Target(f"{EXECUTION}.plan.instance_concurrency_context", "InstanceConcurrencyContext.claim")
+REFER_TO_STEP = Target(f"{EXECUTION}.plan.external_step", "step_context_to_step_run_ref")
+RUN_LAUNCHED_STEP = Target(f"{EXECUTION}.plan.external_step", "run_step_from_ref")
 EVALUATE_SENSOR = Target("dagster._core.definitions.sensor_definition", "SensorDefinition.evaluate_tick")
 CREATE_TICK = Target("dagster._core.instance", "DagsterInstance.create_tick")
 UPDATE_TICK = Target("dagster._core.instance", "DagsterInstance.update_tick")
@@ -78,6 +83,9 @@ TARGETS = (
     CREATE_RUN,
     CREATE_RUN_IN_DOMAIN,
     STORE_EVENT,
+    CLAIM_SLOT,
+    REFER_TO_STEP,
+    RUN_LAUNCHED_STEP,
     EVALUATE_SENSOR,
     CREATE_TICK,
     UPDATE_TICK,
@@ -109,7 +117,14 @@ def wire(instrumentor: LibraryInstrumentor, patches: Patches, hooks: Hooks) -> N
     runs = _runs.Runs(hooks, steps)
     checks, ticks = _checks.Checks(steps), _automation.Ticks()
     events = _event_log.EventLog(
-        {**runs.reports(), **steps.reports(), **checks.reports(), **_other_events.reports()}, steps.marks()
+        {
+            **runs.reports(),
+            **steps.reports(),
+            **checks.reports(),
+            **_other_events.reports(),
+            **_pools.reports(),
+        },
+        steps.marks(),
     )
     patches.wrap(STORE_EVENT, events.store)
     patches.wrap(STEP_SEQUENCE, steps.sequence)
@@ -125,6 +140,9 @@ def wire(instrumentor: LibraryInstrumentor, patches: Patches, hooks: Hooks) -> N
     patches.wrap(ITERATE_RUN, runs.iterate)
     patches.wrap(CREATE_RUN, runs.create)
     patches.wrap(CREATE_RUN_IN_DOMAIN, runs.create)
+    patches.wrap(CLAIM_SLOT, _pools.Claims().claim)
+    patches.wrap(REFER_TO_STEP, _launched.refer)
+    patches.wrap(RUN_LAUNCHED_STEP, _launched.run)
     patches.wrap(EVALUATE_SENSOR, _automation.poll)
     patches.wrap(SERVE_GRAPHQL, _requester.serve)
     patches.wrap(CREATE_TICK, ticks.create)
@@ -148,7 +166,7 @@ def wire(instrumentor: LibraryInstrumentor, patches: Patches, hooks: Hooks) -> N
         # Imported when Dagster calls it: the module imports Dagster.
         from opentelemetry.instrumentation.flowstone.dagster import _processes  # noqa: PLC0415
 
-        return _processes.execute_child(call, instrumentor, receiver())
+        return _processes.execute_child(call, instrumentor, receiver(), steps.died)
 
     patches.wrap(EXECUTE_CHILD, execute_child)
     # Dagster gives it to multiprocessing, which pickles it.
