@@ -335,6 +335,47 @@ def test_a_run_is_one_chain(start, tmp_path):
     }
 
 
+RUN = {"flowstone.run_id": "r", "flowstone.job": "j"}
+STOP = ("flowstone.run.stop", RUN)
+
+
+def links_of(path):
+    contexts = {event["type"].split(".")[3]: event["data"]["context"] for event in lines(path)}
+    ids = {context["id"]: name for name, context in contexts.items()}
+    return {
+        name: [ids[link["from"]["contextId"]] for link in context.get("links", [])]
+        for name, context in contexts.items()
+    }
+
+
+def test_the_end_of_a_run_that_another_process_reports_is_linked_to_an_event_that_was_sent(start, tmp_path):
+    path = tmp_path / "all.jsonl"
+    exporter = start({"type": "file", "path": str(path)})
+    exporter.export(logs(("flowstone.run.start", RUN), at=1, span=b"\1" * 8))
+    exporter.export(logs(STOP, at=2, span=b"\2" * 8))
+    eventually(lambda: len(lines(path)) == 2)
+    assert links_of(path) == {"started": [], "finished": ["started"]}
+
+
+def test_an_event_is_not_linked_to_one_that_the_sink_does_not_accept(start, tmp_path):
+    path = tmp_path / "ends.jsonl"
+    exporter = start({"type": "file", "path": str(path), "types": ["dev.cdevents.pipelinerun.finished.*"]})
+    exporter.export(logs(("flowstone.run.start", RUN), STOP))
+    eventually(lambda: len(lines(path)) == 1)
+    assert links_of(path) == {"finished": []}
+
+
+def test_an_event_is_not_linked_to_a_dead_letter(start, endpoint):
+    endpoint.answer = lambda body: (400 if ".started." in json.loads(body)["type"] else 204, {})
+    exporter = start(http(endpoint.url, retry={"initial": 0.01, "refusals": 1}))
+    exporter.export(logs(("flowstone.run.start", RUN)))
+    eventually(lambda: {state for _, state in counts(exporter)} == {"dead"})
+    exporter.export(logs(STOP))
+    eventually(lambda: len(endpoint.accepted) == 1)
+    (finished,) = endpoint.bodies()[-1:]
+    assert "links" not in finished["data"]["context"]
+
+
 REGISTRY = """
 file_format: definition/2
 attributes:

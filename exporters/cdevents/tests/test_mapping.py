@@ -61,14 +61,13 @@ def test_a_log_event_is_mapped_by_its_rule():
     parse(event.document)
 
 
-def test_a_span_and_its_log_events_give_the_same_ids_and_links():
+def test_a_span_and_its_log_events_give_the_same_ids_and_origins():
     from_logs = mapped(logs(("job.task.start", VALUES), ("job.task.stop", VALUES)))
     from_span = mapped(spans("job.task", VALUES))
     assert [event.id for event in from_span] == [event.id for event in from_logs]
     assert len({event.id for event in from_logs}) == 2
-    links = [{"linkType": "PATH", "from": {"contextId": from_logs[0].id}, "tags": {}}]
-    assert from_logs[1].document["context"]["links"] == from_span[1].document["context"]["links"] == links
-    assert "links" not in from_logs[0].document["context"]
+    assert from_logs[1].origin == from_span[1].origin == from_logs[0].id
+    assert from_logs[0].origin == ""
 
 
 def test_the_rules_of_a_span_apply_whatever_its_name_is():

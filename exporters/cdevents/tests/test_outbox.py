@@ -81,9 +81,13 @@ def test_delivered_entries_are_deleted_by_age_and_number(outbox):
 
 
 def test_the_head_of_a_chain_is_its_newest_event_of_the_last_type(outbox):
-    assert outbox.head("c", ("queued", "started")) == ""
+    assert outbox.head("c", ("queued", "started"), "s") == ""
     outbox.add([entry(1, type="started", chain="c"), entry(2, type="queued", chain="c"), entry(3, chain="c")])
-    assert outbox.head("c", ("queued", "started")) == "id-1"
+    assert outbox.head("c", ("queued", "started"), "s") == "id-1"
+    assert outbox.head("c", ("queued", "started"), "other") == ""
+    outbox.mark_dead(outbox.due("s", 1)[0], "refused")
+    assert outbox.head("c", ("queued", "started"), "s") == "id-2"
+    assert (outbox.has("s", "id-1"), outbox.has("s", "id-2")) == (False, True)
 
 
 def test_a_full_disk_leaves_nothing_of_the_batch_and_the_outbox_usable(outbox):

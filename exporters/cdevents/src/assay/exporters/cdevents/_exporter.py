@@ -20,7 +20,8 @@ from assay.exporters.cdevents._clock import now
 from assay.exporters.cdevents._delivery import SinkDelivery
 from assay.exporters.cdevents._file_sink import FileSettings, FileSink
 from assay.exporters.cdevents._http_sink import HTTPSettings, HTTPSink
-from assay.exporters.cdevents._mapping import CHAIN_HEAD_TYPES, MappedEvent, Mapper, check_source
+from assay.exporters.cdevents._mapping import MappedEvent, Mapper, check_source
+from assay.exporters.cdevents._origins import Origins
 from assay.exporters.cdevents._outbox import DeliveryOutbox, OutboxEntry
 from assay.exporters.cdevents._records import SourceRecord, ended_spans, log_events
 from assay.exporters.cdevents._sinks import Sink
@@ -128,36 +129,19 @@ class CDEventsExporter:
         self._outbox.close()
 
     def _entries(self, records: Iterable[SourceRecord]) -> Iterator[OutboxEntry]:
-        heads: dict[str, str] = {}
+        origins = Origins(self._outbox)
         for record in records:
             for event in self._mapper.events(record):
-                self._link_to_head(event, heads)
-                yield from self._entries_of(event)
+                yield from self._entries_of(event, origins)
 
-    def _link_to_head(self, event: MappedEvent, heads: dict[str, str]) -> None:
-        """Link an event to the head of its chain: the newest event that queued or started the run.
-
-        Args:
-            event: The event, which may have a link already.
-            heads: The heads known for this batch, by chain; updated.
-        """
-        if not event.chain:
-            return
-        if event.chain not in heads:
-            heads[event.chain] = self._outbox.head(event.chain, CHAIN_HEAD_TYPES)
-        head = heads[event.chain]
-        if head and head != event.id and not event.linked:
-            event.link_from(head)
-        if event.type in CHAIN_HEAD_TYPES:
-            heads[event.chain] = event.id
-
-    def _entries_of(self, event: MappedEvent) -> Iterator[OutboxEntry]:
+    def _entries_of(self, event: MappedEvent, origins: Origins) -> Iterator[OutboxEntry]:
         """Yield one entry for each sink that accepts the event; for an invalid event one without a sink."""
         subject = event.document["subject"]["id"]
-        envelope = cloudevents.envelope(event.document, event.traceparent)
-        fault = _fault(envelope)
+        fault = _fault(cloudevents.envelope(event.document, event.traceparent))
         names = [sink.title for sink in self._sinks if sink.accepts(event.type, subject)]
         for name in [""] if fault else names:
+            linked = event.document if fault else event.linked_from(origins.of(event, name))
+            envelope = cloudevents.envelope(linked, event.traceparent)
             yield OutboxEntry(
                 sink=name,
                 id=event.id,
@@ -167,6 +151,8 @@ class CDEventsExporter:
                 document=json.dumps(envelope, ensure_ascii=False, separators=(",", ":")),
                 fault=fault,
             )
+            if not fault:
+                origins.accept(event, name)
 
     def _count(self, added: Sequence[OutboxEntry]) -> None:
         for entry in added:

@@ -44,12 +44,12 @@ class MappedEvent:
     Args:
         document: The event as JSON values.
         traceparent: W3C trace context of the record, or empty.
-        linked: Whether the event has a link from the event that it follows.
+        origin: Id of the event for the start of the span whose end this event reports; else empty.
     """
 
     document: dict[str, Any]
     traceparent: str
-    linked: bool
+    origin: str
 
     @property
     def id(self) -> str:
@@ -66,11 +66,13 @@ class MappedEvent:
         """`context.chainId`, or empty."""
         return self.document["context"].get("chainId", "")
 
-    def link_from(self, origin: str) -> None:
-        """Add a link from the event with the id `origin`, which this event follows."""
+    def linked_from(self, origin: str) -> dict[str, Any]:
+        """Return the document with a link from the event with the id `origin`; without one if it is empty."""
+        if not origin:
+            return self.document
         # Without `tags`, which the schemas do not require, the official Go SDK refuses a link.
         link = {"linkType": "PATH", "from": {"contextId": origin}, "tags": {}}
-        self.document["context"]["links"] = [link]
+        return {**self.document, "context": {**self.document["context"], "links": [link]}}
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,15 +139,11 @@ class Mapper:
         if chain is not ABSENT and chain != "":
             context["chainId"] = chain_id(text(chain))
         content = _texts(content) if rule.standard else content
-        origin = self._start_event_id(record, rule)
-        event = MappedEvent(
+        return MappedEvent(
             {"context": context, "subject": {"id": subject, "content": content}},
             record.traceparent,
-            linked=bool(origin),
+            self._start_event_id(record, rule),
         )
-        if origin:
-            event.link_from(origin)
-        return event
 
     def _id(self, record: SourceRecord, rule: _CompiledRule, subject: str, content: object) -> str:
         """Return an event's id: for a span's phase from span, type and subject, else from the whole event."""

@@ -174,12 +174,21 @@ class DeliveryOutbox:
                 (due, entry.sink, entry.subject),
             )
 
-    def head(self, chain: str, types: Sequence[str]) -> str:
-        """Return the id of the newest event of a chain, trying types from last to first; empty if none."""
+    def has(self, sink: str, event_id: str) -> bool:
+        """Return whether an event was added for a sink and is not a dead letter."""
+        query = "SELECT 1 FROM delivery WHERE sink = ? AND id = ? AND state != 'dead'"
+        return bool(self._rows(query, (sink, event_id)))
+
+    def head(self, chain: str, types: Sequence[str], sink: str) -> str:
+        """Return the id of the newest event of a chain for a sink, trying types from last to first.
+
+        Dead letters are left out. Empty if there is none.
+        """
         for event_type in reversed(types):
             rows = self._rows(
-                "SELECT id FROM delivery WHERE chain = ? AND type = ? ORDER BY seq DESC LIMIT 1",
-                (chain, event_type),
+                "SELECT id FROM delivery WHERE chain = ? AND type = ? AND sink = ? AND state != 'dead'"
+                " ORDER BY seq DESC LIMIT 1",
+                (chain, event_type, sink),
             )
             if rows:
                 return rows[0][0]
