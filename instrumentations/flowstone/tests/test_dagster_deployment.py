@@ -34,6 +34,30 @@ def test_a_backfill_is_requested_and_finishes_once(dagster_telemetry):
     assert dagster_telemetry.counts("flowstone.backfill.count", "status") == {"failure": 1}
 
 
+def test_a_backfill_starts_when_its_first_runs_are_requested(dagster_telemetry):
+    with DagsterInstance.local_temp() as instance:
+        backfill = PartitionBackfill(
+            backfill_id="abc",
+            status=BulkActionStatus.REQUESTED,
+            from_failure=False,
+            tags={"user": "ines@example.com"},
+            backfill_timestamp=1.0,
+        )
+        instance.add_backfill(backfill)
+        instance.update_backfill(backfill)
+        assert dagster_telemetry.events("flowstone.backfill.started") == []
+        for partition in ("east", "north"):
+            backfill = backfill.with_partition_checkpoint(partition)
+            instance.update_backfill(backfill)
+        instance.update_backfill(backfill.with_status(BulkActionStatus.CANCELING))
+
+    (started,) = dagster_telemetry.events("flowstone.backfill.started")
+    assert (started["backfill_id"], started["actor"]) == ("abc", "ines@example.com")
+    (canceling,) = dagster_telemetry.events("flowstone.backfill.canceling")
+    assert canceling["backfill_id"] == "abc"
+    assert "actor" not in canceling, "who requested it is not who cancels it"
+
+
 def test_a_daemon_s_error_is_reported_once_though_it_comes_with_each_heartbeat(dagster_telemetry):
     error = SerializableErrorInfo("ConnectionError: away\n", [], "ConnectionError")
     with DagsterInstance.local_temp() as instance:

@@ -11,12 +11,19 @@ from dagster import (
     DagsterEvent,
     DagsterEventType,
     DagsterInstance,
+    Executor,
     asset,
+    execute_job,
+    executor,
     in_process_executor,
     job,
     materialize,
+    multiple_process_executor_requirements,
     op,
+    reconstructable,
+    resource,
 )
+from dagster._core.execution.retries import RetryMode
 from opentelemetry.trace import StatusCode
 
 PROJECTS = Path(__file__).parent / "projects"
@@ -166,23 +173,91 @@ def test_a_run_that_dagster_retries_is_reported_with_the_reason(dagster_telemetr
     assert relations == ["retry_of", "reexecution_of"]
 
 
-@pytest.mark.slow
-def test_a_run_whose_process_was_killed_is_ended_by_the_process_that_notices(dagster_telemetry, tmp_path):
+@op
+def never():
+    pass
+
+
+class BrokenExecutor(Executor):
+    retries = RetryMode.DISABLED
+
+    def execute(self, plan_context, execution_plan):
+        raise MemoryError("no memory to start workers")
+
+
+@executor(requirements=multiple_process_executor_requirements())
+def broken_executor(_):
+    return BrokenExecutor()
+
+
+@resource
+def broken_resource(_):
+    raise LookupError("no such warehouse")
+
+
+@job(executor_def=broken_executor)
+def unlucky():
+    never()
+
+
+@op(required_resource_keys={"warehouse"})
+def needs_warehouse():
+    pass
+
+
+@job(executor_def=in_process_executor, resource_defs={"warehouse": broken_resource})
+def without_warehouse():
+    needs_warehouse()
+
+
+@pytest.mark.parametrize(
+    ("made", "expected"),
+    [
+        (unlucky, ("run", "job:unlucky", "MemoryError")),
+        (without_warehouse, ("resource", "resource:warehouse", "LookupError")),
+    ],
+)
+def test_a_run_that_fails_by_itself_is_one_error(dagster_telemetry, tmp_path, made, expected):
+    settings = {"telemetry": {"enabled": False}}
+    with DagsterInstance.local_temp(str(tmp_path), overrides=settings) as instance:
+        assert not execute_job(reconstructable(made), instance).success
+
+    (error,) = dagster_telemetry.events("flowstone.error")
+    assert (error["origin"], error["subject"], error["type"]) == expected
+
+
+def _kill(tmp_path, name):
+    """Execute a job whose process is killed, mark its run as failed and return the run's id."""
     home = tmp_path / "home"
     home.mkdir()
     (home / "dagster.yaml").write_text("telemetry:\n  enabled: false\n", encoding="utf-8")
     environment = {**os.environ, "DAGSTER_HOME": str(home), "SHOP_FOLDER": str(tmp_path)}
-    command = [Path(sys.executable).parent / "dagster", "job", "execute", "-m", "killed", "-j", "killed"]
+    command = [Path(sys.executable).parent / "dagster", "job", "execute", "-m", "killed", "-j", name]
     with DagsterInstance.from_config(str(home)) as instance:
         done = subprocess.run(command, cwd=PROJECTS, env=environment, capture_output=True, check=False)
         assert done.returncode == -signal.SIGKILL, done.stderr
         (run,) = instance.get_runs()
         instance.report_run_failed(run, "Detected run worker status FAILED")
+    return run.run_id
 
-    assert _ends(dagster_telemetry, run.run_id) == ["exception"]
+
+@pytest.mark.slow
+def test_a_run_whose_process_was_killed_is_ended_by_the_process_that_notices(dagster_telemetry, tmp_path):
+    run_id = _kill(tmp_path, "killed")
+
+    assert _ends(dagster_telemetry, run_id) == ["exception"]
     (failed,) = dagster_telemetry.events("flowstone.materialization.exception")
     assert failed["asset"] == "dies", "the asset before it was made, and the one after it was not tried"
     for name in ("flowstone.run", "flowstone.materialization"):
         (span,) = dagster_telemetry.named(name)
         assert span.end_time > span.start_time
         assert span.status.status_code is StatusCode.ERROR
+
+
+@pytest.mark.slow
+def test_a_check_whose_process_was_killed_has_failed_to_run(dagster_telemetry, tmp_path):
+    _kill(tmp_path, "killed_by_check")
+
+    assert dagster_telemetry.events("flowstone.materialization.exception") == []
+    (failed,) = dagster_telemetry.events("flowstone.asset_check.exception")
+    assert (failed["asset"], failed["check"]) == ("checked", "kills")

@@ -303,8 +303,12 @@ def _ticks(instance: DagsterInstance) -> Iterator[tuple[str, Fact]]:
 
 
 def _backfills(instance: DagsterInstance) -> Iterator[Fact]:
+    from dagster import RunsFilter  # noqa: PLC0415 - the command starts without Dagster
+
     for backfill in instance.get_backfills():
         yield Fact("backfill.requested", detail=backfill.backfill_id)
+        if instance.get_runs_count(RunsFilter(tags={"dagster/backfill": backfill.backfill_id})):
+            yield Fact("backfill.started", detail=backfill.backfill_id)
         end = BACKFILL_ENDS.get(backfill.status.value)
         if end is not None:
             yield Fact("backfill.finished", detail=f"{backfill.backfill_id} {end}")

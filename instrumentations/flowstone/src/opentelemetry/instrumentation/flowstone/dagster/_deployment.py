@@ -16,6 +16,8 @@ from opentelemetry.instrumentation.flowstone.errors import error as emit_error
 from assay.instrumentation import Call, Foreign, guarded
 from assay.telemetry import execute
 
+BACKFILLS_LIMIT = 1000
+"""Backfills that have started and that a process remembers."""
 _OUTCOMES = {
     "COMPLETED": "success",
     "COMPLETED_SUCCESS": "success",
@@ -33,16 +35,47 @@ def add_backfill(call: Call) -> Foreign:
     return result
 
 
-def update_backfill(call: Call) -> Foreign:
-    """Wrap `DagsterInstance.update_backfill`, which records each change of a backfill."""
-    backfill = call.argument("partition_backfill")
-    before = None
-    if backfill.status.value in _OUTCOMES:
-        before = call.instance.get_backfill(backfill.backfill_id)
-    result = call()
-    if backfill.status.value in _OUTCOMES and (before is None or before.status is not backfill.status):
-        _emit_finished(backfill)
-    return result
+class Backfills:
+    """The wrapper of the function with which Dagster records each change of a backfill."""
+
+    def __init__(self) -> None:
+        self._started: dict[str, None] = {}
+
+    def update(self, call: Call) -> Foreign:
+        """Wrap `DagsterInstance.update_backfill`."""
+        backfill = call.argument("partition_backfill")
+        is_known = backfill.status.value == "REQUESTED" and backfill.backfill_id in self._started
+        before = None if is_known else call.instance.get_backfill(backfill.backfill_id)
+        result = call()
+        if not is_known:
+            self._report(before, backfill)
+        return result
+
+    @guarded
+    def _report(self, before: Foreign, backfill: Foreign) -> None:
+        if has_started(backfill):
+            if not has_started(before):
+                execute("flowstone.backfill.started", None, _describe(backfill))
+            if len(self._started) >= BACKFILLS_LIMIT:
+                del self._started[next(iter(self._started))]
+            self._started[backfill.backfill_id] = None
+        if before is not None and before.status is backfill.status:
+            return
+        if backfill.status.value == "CANCELING":
+            execute(
+                "flowstone.backfill.canceling", None, {**_describe(backfill, is_asked=False), **requester()}
+            )
+        elif backfill.status.value in _OUTCOMES:
+            _emit_finished(backfill)
+
+
+def has_started(backfill: Foreign) -> bool:
+    """Return whether Dagster has requested runs for a backfill; a backfill has no status for that."""
+    if backfill is None:
+        return False
+    data = backfill.asset_backfill_data
+    has_requested = data is not None and data.requested_runs_for_target_roots
+    return bool(has_requested or backfill.last_submitted_partition_name)
 
 
 class Daemons:
@@ -106,9 +139,15 @@ def _emit_finished(backfill: Foreign) -> None:
     execute("flowstone.backfill.finished", None, metadata)
 
 
-def _describe(backfill: Foreign) -> dict[str, Any]:
-    tags: Mapping[str, str] = backfill.tags or {}
-    user = tags.get(USER_TAG) or tags.get(ACTOR_TAG) or getattr(backfill, "user", None)
+def _describe(backfill: Foreign, *, is_asked: bool = True) -> dict[str, Any]:
+    """Return the metadata of a backfill.
+
+    Args:
+        backfill: Dagster's `PartitionBackfill`.
+        is_asked: Name who requested it.
+    """
+    tags: Mapping[str, str] = backfill.tags or {} if is_asked else {}
+    user = tags.get(USER_TAG) or tags.get(ACTOR_TAG) or (is_asked and getattr(backfill, "user", None)) or None
     selected = [asset_name(key) for key in backfill.asset_selection or ()]
     return described(
         backfill_id=backfill.backfill_id,

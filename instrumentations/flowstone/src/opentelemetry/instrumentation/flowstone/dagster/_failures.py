@@ -10,6 +10,9 @@ from typing import Any
 from assay.instrumentation import Foreign
 from assay.telemetry.spans import qualified_name
 
+_REPORTED_ERRORS = {"DagsterResourceFunctionError", "DagsterSubprocessError"}
+"""Dagster's errors of a run whose cause is the error of a resource or of a step."""
+
 
 @dataclass(frozen=True)
 class Failure:
@@ -146,6 +149,23 @@ def type_of_failure(event: Foreign) -> str:
         return _qualified_name_of(error)
     reason = getattr(data, "failure_reason", None)
     return str(getattr(reason, "value", None) or "_OTHER")
+
+
+def is_failure_of_run(event: Foreign) -> bool:
+    """Return whether a run failed by itself: not by a step or a resource, whose errors are reported.
+
+    Args:
+        event: The event PIPELINE_FAILURE.
+    """
+    data = event.event_specific_data
+    if getattr(data, "first_step_failure_event", None) is not None:
+        return False
+    error = getattr(data, "error", None)
+    names: set[str] = set()
+    while error is not None:
+        names.add(str(error.cls_name))
+        error = error.cause
+    return names.isdisjoint(_REPORTED_ERRORS)
 
 
 def _root_of(error: Foreign) -> Foreign:

@@ -12,6 +12,7 @@ Target: TypeAlias = tuple[str, "str | None"]
 """An asset and its partition; None if the asset has none."""
 
 PLANNED, MATERIALIZED = "ASSET_MATERIALIZATION_PLANNED", "ASSET_MATERIALIZATION"
+CHECK_PLANNED, CHECK_EVALUATED = "ASSET_CHECK_EVALUATION_PLANNED", "ASSET_CHECK_EVALUATION"
 
 
 def planned_by(context: Foreign) -> list[Target]:
@@ -74,6 +75,39 @@ def unfinished(instance: Foreign, run_id: str, step_keys: set[str]) -> list[tupl
         else:
             planned.extend((event.step_key, target) for target in _planned_targets(event))
     return [each for each in planned if each not in made]
+
+
+def unevaluated(instance: Foreign, run_id: str, step_keys: set[str]) -> list[tuple[str, tuple[str, str]]]:
+    """Return the checks that steps were planned to evaluate and have not, from Dagster's event log.
+
+    Steps that materialize assets are left out: what fails there is the asset.
+
+    Args:
+        instance: Dagster's instance.
+        run_id: The run.
+        step_keys: Keys of the steps.
+
+    Returns:
+        Each step's key, and the asset and the name of the check.
+    """
+    from dagster import DagsterEventType  # noqa: PLC0415 - Dagster is imported by then
+
+    kinds = {DagsterEventType(kind) for kind in (PLANNED, CHECK_PLANNED, CHECK_EVALUATED)}
+    planned: list[tuple[str, tuple[str, str]]] = []
+    done: set[tuple[str, tuple[str, str]]] = set()
+    of_assets: set[str] = set()
+    for entry in instance.all_logs(run_id, of_type=kinds):
+        event = entry.dagster_event
+        if event.event_type_value == PLANNED:
+            of_assets.add(event.step_key)
+        elif event.step_key in step_keys:
+            data = event.event_specific_data
+            check = event.step_key, (asset_name(data.asset_key), str(data.check_name))
+            if event.event_type_value == CHECK_EVALUATED:
+                done.add(check)
+            else:
+                planned.append(check)
+    return [each for each in planned if each not in done and each[0] not in of_assets]
 
 
 def _planned_targets(event: Foreign) -> list[Target]:

@@ -25,7 +25,7 @@ from opentelemetry.instrumentation.flowstone.dagster._event_log import (
     Report,
     Stored,
 )
-from opentelemetry.instrumentation.flowstone.dagster._failures import type_of_failure
+from opentelemetry.instrumentation.flowstone.dagster._failures import is_failure_of_run, type_of_failure
 from opentelemetry.instrumentation.flowstone.dagster._names import SENSOR_TAG
 from opentelemetry.instrumentation.flowstone.dagster._requester import ACTOR_TAG, requester
 from opentelemetry.instrumentation.flowstone.dagster._steps import Steps
@@ -241,7 +241,10 @@ class Runs:
     @staticmethod
     def _report_canceling(stored: Stored) -> None:
         asker = requester()
-        execute("flowstone.run.canceling", None, described(run_id=stored.run_id, job=stored.job, **asker))
+        # Who cancels a run need not be who requested it.
+        described_run = _describe(stored, stored.instance.get_run_by_id(stored.run_id))
+        actor = {"actor": asker.get("actor"), "actor_type": asker.get("actor_type")}
+        execute("flowstone.run.canceling", None, described(**{**described_run, **actor, **asker}))
         if "actor" in asker:
             # The process that executes the run reports its end, and does not know who cancelled it.
             stored.instance.add_run_tags(stored.run_id, {CANCELED_BY_TAG: asker["actor"]})
@@ -259,6 +262,8 @@ class Runs:
         tags: Mapping[str, str] = {} if record is None else record.dagster_run.tags
         if executed is not None and executed.is_open:
             executed.close(stored.event, tags)
+            if stored.kind == RUN_FAILED and is_failure_of_run(stored.event):
+                _emit_run_error(stored)
             return
         with joined(tags):
             if executed is None:

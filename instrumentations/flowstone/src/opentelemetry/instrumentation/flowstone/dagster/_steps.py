@@ -33,6 +33,7 @@ from opentelemetry.instrumentation.flowstone.dagster._plan import (
     checks_of,
     kind_of,
     planned_by,
+    unevaluated,
     unfinished,
 )
 from opentelemetry.instrumentation.flowstone.dagster._pools import pool_of
@@ -232,6 +233,8 @@ class Steps:
                 continue
             metadata.update(failure_of_event(stored.event).described())
             execute("flowstone.materialization.exception", measurements, metadata)
+        if open_steps and stored.kind != RUN_CANCELED:
+            _fail_lost_checks(stored, failure_of_event(stored.event), {key: began[key] for key in open_steps})
 
     def _followed(self, generator: Foreign, context: Foreign, step: Step) -> Foreign:
         # Not the kit's `follow`: a step's span stays current while the step waits. Its consumer is the run's
@@ -388,7 +391,22 @@ def _fail_lost(stored: Stored, failure: Failure) -> list[Target]:
     for target in failed:
         metadata = {**_describe(stored.run_id, stored.step_key, target), **failure.described()}
         execute("flowstone.materialization.exception", {"duration": duration}, metadata)
+    _fail_lost_checks(stored, failure, {stored.step_key: began.get(stored.step_key, stored.time)})
     return failed
+
+
+def _fail_lost_checks(stored: Stored, failure: Failure, began: Mapping[str, int]) -> None:
+    """Report the checks that steps have not evaluated whose process died.
+
+    Args:
+        stored: The event that reports the death.
+        failure: The failure.
+        began: When each of the steps started, in ns since 1970.
+    """
+    for key, (asset, check) in unevaluated(stored.instance, stored.run_id, set(began)):
+        metadata = {**_describe(stored.run_id, key, (asset, None)), **failure.described(), "check": check}
+        duration = max(0, stored.time - began[key])
+        execute("flowstone.asset_check.exception", {"duration": duration}, metadata)
 
 
 def _fail_checks(step: Step, failure: Failure) -> None:

@@ -148,7 +148,7 @@ def wire(instrumentor: LibraryInstrumentor, patches: Patches, hooks: Hooks) -> N
     patches.wrap(CREATE_TICK, ticks.create)
     patches.wrap(UPDATE_TICK, ticks.update)
     patches.wrap(ADD_BACKFILL, _deployment.add_backfill)
-    patches.wrap(UPDATE_BACKFILL, _deployment.update_backfill)
+    patches.wrap(UPDATE_BACKFILL, _deployment.Backfills().update)
     patches.wrap(HEARTBEAT, _deployment.Daemons().heartbeat)
     patches.wrap(LOAD_LOCATION, _deployment.load_location)
     patches.wrap(LOG, _logs.forward)
