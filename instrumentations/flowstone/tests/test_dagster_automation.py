@@ -1,3 +1,5 @@
+from datetime import datetime
+
 import pytest
 from dagster import (
     DagsterInstance,
@@ -70,6 +72,8 @@ def test_a_tick_is_a_span_around_the_runs_that_it_requests(dagster_telemetry):
     assert span.attributes["flowstone.run_ids"] == (run.run_id,)
     assert span.attributes["flowstone.requested_runs"] == 1
     assert span.attributes["flowstone.status"] == "success"
+    scheduled = datetime.fromisoformat(span.attributes["flowstone.scheduled_time"])
+    assert scheduled.timestamp() == pytest.approx(tick.timestamp, abs=1e-5)
     (ticked,) = dagster_telemetry.events("flowstone.schedule.tick")
     assert (ticked["schedule"], ticked["run_ids"]) == ("every_night", [run.run_id])
     (triggered,) = dagster_telemetry.events("flowstone.schedule.trigger")

@@ -3,12 +3,13 @@
 import logging
 
 import pytest
-from dagster import DagsterInstance, in_process_executor, job, op
+from dagster import DagsterInstance, get_dagster_logger, in_process_executor, job, logger, op
 from dagster._core.execution.backfill import BulkActionStatus, PartitionBackfill
 from dagster._core.workspace.context import WorkspaceProcessContext
 from dagster._core.workspace.load_target import ModuleTarget
 from dagster._daemon.types import DaemonHeartbeat
 from dagster._utils.error import SerializableErrorInfo
+from opentelemetry.instrumentation.flowstone.dagster import DagsterInstrumentor
 from opentelemetry.sdk._logs import LoggerProvider
 from opentelemetry.sdk._logs.export import InMemoryLogRecordExporter, SimpleLogRecordProcessor
 
@@ -89,29 +90,88 @@ def test_a_code_location_that_cannot_be_loaded_is_an_error(dagster_telemetry, tm
     assert error["origin"] == "code_location"
 
 
-def test_the_lines_of_context_log_reach_opentelemetry_s_handler_once(dagster_telemetry):
+@pytest.fixture
+def lines():
+    """Return OpenTelemetry's handler and what it exports."""
     handlers = pytest.importorskip("opentelemetry.instrumentation.logging.handler")
     exporter = InMemoryLogRecordExporter()
     provider = LoggerProvider()
     provider.add_log_record_processor(SimpleLogRecordProcessor(exporter))
-    handler = handlers.LoggingHandler(logger_provider=provider)
+    return handlers.LoggingHandler(logger_provider=provider), exporter
 
+
+@job(executor_def=in_process_executor)
+def talking():
     @op
     def talks(context):
         context.log.info("counted %d rows", 3)
 
-    @job(executor_def=in_process_executor)
-    def talking():
-        talks()
+    talks()
 
+
+def test_the_lines_of_context_log_reach_opentelemetry_s_handler_once(dagster_telemetry, lines):
+    handler, exporter = lines
     logging.getLogger().addHandler(handler)
     try:
         talking.execute_in_process()
     finally:
         logging.getLogger().removeHandler(handler)
 
-    lines = [each.log_record for each in exporter.get_finished_logs()]
-    (line,) = [each for each in lines if "rows" in str(each.body)]
+    found = [each.log_record for each in exporter.get_finished_logs()]
+    (line,) = [each for each in found if "rows" in str(each.body)]
     (step,) = dagster_telemetry.named("flowstone.step")
     assert line.body == "counted 3 rows"
     assert (line.trace_id, line.span_id) == (step.context.trace_id, step.context.span_id)
+
+
+def test_they_reach_it_although_a_framework_removed_it_from_the_root_logger(telemetry, lines):
+    handler, exporter = lines
+    logging.getLogger().addHandler(handler)
+    DagsterInstrumentor().instrument()
+    logging.getLogger().removeHandler(handler)  # as Celery does, after it has imported the program
+    try:
+        talking.execute_in_process()
+    finally:
+        DagsterInstrumentor().uninstrument()
+
+    bodies = [each.log_record.body for each in exporter.get_finished_logs()]
+    assert bodies.count("counted 3 rows") == 1
+
+
+def test_the_user_s_loggers_get_the_ids_of_the_trace(dagster_telemetry):
+    @logger
+    def collecting(init_context):
+        made = logging.getLogger("collecting")
+        made.handlers = [collector]
+        made.setLevel(logging.INFO)
+        return made
+
+    @op
+    def talks(context):
+        context.log.info("of the context")
+        get_dagster_logger().info("of the library")
+
+    @job(executor_def=in_process_executor, logger_defs={"collecting": collecting})
+    def talking():
+        talks()
+
+    collector = _Collector()
+    talking.execute_in_process(run_config={"loggers": {"collecting": {}}})
+
+    (step,) = dagster_telemetry.named("flowstone.step")
+    found = [
+        (record.trace_id, record.span_id, record.trace_flags)
+        for record in collector.records
+        if " of the " in record.getMessage()
+    ]
+    ids = (f"{step.context.trace_id:032x}", f"{step.context.span_id:016x}", f"{step.context.trace_flags:02x}")
+    assert found == [ids, ids]
+
+
+class _Collector(logging.Handler):
+    def __init__(self):
+        super().__init__()
+        self.records = []
+
+    def emit(self, record):
+        self.records.append(record)

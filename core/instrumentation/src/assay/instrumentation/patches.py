@@ -82,6 +82,15 @@ class Patches:
         """
         self._patch(target, make, make)
 
+    def on_import(self, module: str, function: Apply) -> None:
+        """Call `function(module)` when the program imports a module, or now if it has.
+
+        Exceptions of the function are logged and do not propagate.
+        """
+        apply = guarded(function)
+        self._waiting.append((module, apply))
+        _when_imported(module, apply)
+
     def restore(self) -> None:
         """Put the originals back. Where others have patched the same function since, turn off the wrapper."""
         self._is_on = False

@@ -8,6 +8,7 @@ emitted where a run is created (`_runs.Runs.create`): its id is known there.
 
 from __future__ import annotations
 
+from datetime import datetime, timezone
 from typing import Any
 
 from opentelemetry.instrumentation.flowstone._metadata import described
@@ -112,7 +113,12 @@ def _described(tick: Foreign) -> dict[str, Any]:
         instigator=tick.instigator_name,
         sensor=tick.instigator_name if kind == "sensor" else None,
         schedule=tick.instigator_name if kind == "schedule" else None,
+        scheduled_time=_text_of(tick.timestamp) if kind == "schedule" else None,
     )
+
+
+def _text_of(timestamp: float) -> str:
+    return datetime.fromtimestamp(timestamp, timezone.utc).isoformat()
 
 
 def _outcome(tick: Foreign) -> dict[str, Any]:

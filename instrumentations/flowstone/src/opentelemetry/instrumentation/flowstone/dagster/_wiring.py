@@ -7,6 +7,7 @@ from functools import cache
 from opentelemetry.instrumentation.flowstone.dagster import (
     _automation,
     _checks,
+    _dbt,
     _deployment,
     _event_log,
     _io,
@@ -116,16 +117,14 @@ def wire(instrumentor: LibraryInstrumentor, patches: Patches, hooks: Hooks) -> N
     transfers = _io.Transfers(steps)
     runs = _runs.Runs(hooks, steps)
     checks, ticks = _checks.Checks(steps), _automation.Ticks()
-    events = _event_log.EventLog(
-        {
-            **runs.reports(),
-            **steps.reports(),
-            **checks.reports(),
-            **_other_events.reports(),
-            **_pools.reports(),
-        },
-        steps.marks(),
-    )
+    reports = {
+        **runs.reports(),
+        **steps.reports(),
+        **checks.reports(),
+        **_other_events.reports(),
+        **_pools.reports(),
+    }
+    events = _event_log.EventLog(_dbt.with_nodes(reports), steps.marks())
     patches.wrap(STORE_EVENT, events.store)
     patches.wrap(STEP_SEQUENCE, steps.sequence)
     patches.wrap(STEP_COMPUTE, steps.compute)
@@ -151,7 +150,9 @@ def wire(instrumentor: LibraryInstrumentor, patches: Patches, hooks: Hooks) -> N
     patches.wrap(UPDATE_BACKFILL, _deployment.Backfills().update)
     patches.wrap(HEARTBEAT, _deployment.Daemons().heartbeat)
     patches.wrap(LOAD_LOCATION, _deployment.load_location)
-    patches.wrap(LOG, _logs.forward)
+    lines = _logs.Lines()
+    patches.on_import(LOG.module, lines.remember)
+    patches.wrap(LOG, lines.forward)
     patches.wrap(FOLLOW_PIPES, _pipes.follow_session)
     patches.wrap(HANDLE_PIPES_MESSAGE, _pipes.handle_message)
     patches.wrap(PIPES_VARIABLES, _pipes.add_context)
