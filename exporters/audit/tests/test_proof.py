@@ -24,7 +24,7 @@ from assay.exporters.audit import (
     verify_proof,
 )
 from assay.exporters.audit._keys import load_or_create
-from assay.exporters.audit._note import Checkpoint, sign
+from assay.proof.note import Checkpoint, sign
 
 
 @pytest.fixture

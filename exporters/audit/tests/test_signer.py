@@ -8,8 +8,8 @@ import sqlite3
 import pytest
 
 from assay.exporters.audit import OpenError, verify
-from assay.exporters.audit._note import open_checkpoint
 from assay.host import Retry
+from assay.proof.note import open_checkpoint
 
 from .test_verify import change, forge, rows
 

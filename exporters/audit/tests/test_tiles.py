@@ -8,9 +8,9 @@ import pytest
 import requests
 
 from assay.exporters.audit import AuditLogError, NotFoundError, export_tiles
-from assay.exporters.audit._note import open_checkpoint
 from assay.exporters.audit._tiles import Tile, _prefixed, tiles_of
-from assay.exporters.audit._tree import Frontier, leaf_hash
+from assay.proof.note import open_checkpoint
+from assay.proof.tree import Frontier, leaf_hash
 
 
 @pytest.mark.parametrize(

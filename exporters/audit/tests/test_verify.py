@@ -20,8 +20,8 @@ from assay.exporters.audit import (
     verify,
 )
 from assay.exporters.audit._keys import load_or_create
-from assay.exporters.audit._note import Checkpoint, sign
-from assay.exporters.audit._tree import Frontier, leaf_hash
+from assay.proof.note import Checkpoint, sign
+from assay.proof.tree import Frontier, leaf_hash
 
 COLUMNS = {
     "audit_log": [

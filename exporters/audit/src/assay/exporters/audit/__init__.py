@@ -31,9 +31,8 @@ from assay.exporters.audit._errors import (
 )
 from assay.exporters.audit._keys import load_verifier
 from assay.exporters.audit._migration import migrate
-from assay.exporters.audit._note import Checkpoint, VerifierKey, open_checkpoint
 from assay.exporters.audit._ocsf import ocsf_event
-from assay.exporters.audit._proof import Proven, prove, verify_proof
+from assay.exporters.audit._proof import prove
 from assay.exporters.audit._query import (
     FIELDS,
     Query,
@@ -47,6 +46,8 @@ from assay.exporters.audit._sequence import ChainFault
 from assay.exporters.audit._sink import AuditSink, Settings
 from assay.exporters.audit._tiles import export_tiles
 from assay.exporters.audit._verify import Verified, verify
+from assay.proof import Proven, verify_proof
+from assay.proof.note import Checkpoint, VerifierKey, open_checkpoint
 
 __all__ = [
     "FIELDS",

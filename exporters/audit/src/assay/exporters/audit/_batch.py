@@ -15,9 +15,9 @@ from assay.audit.canonical import Content, attributes, canonical_form, content, 
 from assay.audit.errors import RecordError
 from assay.audit.record import check, deviations
 from assay.exporters.audit._entry import QuarantineEntry, Row, columns, record_leaf, timestamp
-from assay.exporters.audit._tree import leaf_hash
 from assay.exporters.audit._trust import SignedRecord, TrustStore
 from assay.host import Batch
+from assay.proof.tree import leaf_hash
 from assay.semconv import attributes as keys
 
 _LEAF = -2  # position of the leaf in a row

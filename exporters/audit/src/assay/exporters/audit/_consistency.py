@@ -10,9 +10,9 @@ import base64
 from pathlib import Path
 
 from assay.exporters.audit._errors import RollbackError, TreeMismatchError
-from assay.exporters.audit._note import VerifierKey, open_checkpoint
 from assay.exporters.audit._storage import StoredTree, open_read_only, size
-from assay.exporters.audit._tree import consistency_proof, verify_consistency
+from assay.proof.note import VerifierKey, open_checkpoint
+from assay.proof.tree import consistency_proof, verify_consistency
 
 
 def consistency(database: Path, old: str, new: str, key: VerifierKey) -> str:

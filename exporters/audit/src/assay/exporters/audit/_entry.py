@@ -16,7 +16,7 @@ from typing import Any, Literal
 import orjson
 
 from assay.audit.canonical import Content, encode, unwrap
-from assay.exporters.audit._tree import leaf_hash
+from assay.proof.tree import leaf_hash
 from assay.semconv import attributes as keys
 
 Row = tuple[Any, ...]

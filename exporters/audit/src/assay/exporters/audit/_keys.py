@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from assay.exporters.audit._errors import KeyFormatError, OpenError
-from assay.exporters.audit._note import VerifierKey
+from assay.proof.note import VerifierKey
 
 _GROUP_AND_OTHERS = 0o077
 

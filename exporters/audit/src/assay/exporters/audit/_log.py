@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 
-from assay.exporters.audit import _note, _schema, _storage
+from assay.exporters.audit import _schema, _storage
 from assay.exporters.audit._batch import BatchEntries, conflicting
 from assay.exporters.audit._entry import QuarantineEntry, Row
 from assay.exporters.audit._errors import (
@@ -33,9 +33,10 @@ from assay.exporters.audit._ids import IdIndex, find
 from assay.exporters.audit._keys import write_atomically
 from assay.exporters.audit._receipts import stored_receipt
 from assay.exporters.audit._signer import Signer, read_note, require_extends
-from assay.exporters.audit._tree import frontier
 from assay.exporters.audit._writer_lock import writer_lock
 from assay.host.private_files import private_database, private_folder
+from assay.proof.note import VerifierKey
+from assay.proof.tree import frontier
 
 logger = logging.getLogger(__name__)
 
@@ -101,7 +102,7 @@ class Log:
             self._opened = opened.pop_all()
 
     @property
-    def verifier(self) -> _note.VerifierKey:
+    def verifier(self) -> VerifierKey:
         """The log's verifier key; its name is the log's origin."""
         return self._signer.verifier
 

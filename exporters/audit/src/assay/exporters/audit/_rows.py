@@ -13,7 +13,7 @@ from assay.exporters.audit._entry import QuarantineEntry, Row, columns, timestam
 from assay.exporters.audit._errors import RecordMismatchError, named, shortened
 from assay.exporters.audit._ids import IdSum, key_of
 from assay.exporters.audit._sequence import Chains
-from assay.exporters.audit._tree import leaf_hash
+from assay.proof.tree import leaf_hash
 
 RECORDS = f"""SELECT leaf_index, {", ".join(_schema.COLUMNS)}, integrity_hash, CAST(leaf AS BLOB), leaf_hash
               FROM audit_log WHERE leaf_index >= ? ORDER BY leaf_index"""  # noqa: S608  our own column names

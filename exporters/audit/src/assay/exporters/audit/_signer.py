@@ -11,8 +11,8 @@ from pathlib import Path
 
 from assay.exporters.audit._errors import OpenError, SignatureError
 from assay.exporters.audit._keys import load_or_create, write_atomically
-from assay.exporters.audit._note import Checkpoint, VerifierKey, open_checkpoint, sign
-from assay.exporters.audit._tree import (
+from assay.proof.note import Checkpoint, VerifierKey, open_checkpoint, sign
+from assay.proof.tree import (
     EMPTY_ROOT,
     Frontier,
     Subtrees,

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from assay.exporters.audit import _schema
 from assay.exporters.audit._errors import AuditLogError, OpenError
-from assay.exporters.audit._tree import STORED_LEVELS, Frontier
+from assay.proof.tree import STORED_LEVELS, Frontier
 
 LEAF_COUNT = "SELECT (SELECT count(*) FROM audit_log) + (SELECT count(*) FROM quarantine)"
 _SIZE = """SELECT max(coalesce((SELECT max(leaf_index) FROM audit_log), -1),

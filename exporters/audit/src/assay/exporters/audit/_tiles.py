@@ -15,9 +15,9 @@ from pathlib import Path
 
 from assay.exporters.audit._errors import AuditLogError, NotFoundError, OpenError
 from assay.exporters.audit._keys import write_atomically
-from assay.exporters.audit._note import Checkpoint
 from assay.exporters.audit._query import newest_checkpoint
 from assay.exporters.audit._storage import StoredTree, open_read_only
+from assay.proof.note import Checkpoint
 
 WIDTH = 256
 LONGEST_ENTRY = 0xFFFF

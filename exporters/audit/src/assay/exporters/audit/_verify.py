@@ -27,11 +27,11 @@ from assay.exporters.audit._errors import (
     shortened,
 )
 from assay.exporters.audit._ids import IdSum
-from assay.exporters.audit._note import Checkpoint, VerifierKey, open_checkpoint
 from assay.exporters.audit._rows import QUARANTINE, RECORDS, RowChecker, title
 from assay.exporters.audit._sequence import ChainFault
 from assay.exporters.audit._storage import LEAF_COUNT, StoredTree, open_read_only, size
-from assay.exporters.audit._tree import STORED_LEVELS, Frontier, frontier
+from assay.proof.note import Checkpoint, VerifierKey, open_checkpoint
+from assay.proof.tree import STORED_LEVELS, Frontier, frontier
 
 _NODE = "SELECT hash FROM nodes WHERE level = ? AND node_index = ?"
 _CHECKPOINTS = "SELECT size, note FROM checkpoints ORDER BY size"

@@ -11,7 +11,7 @@ import hashlib
 from collections.abc import Callable, Iterable, Sequence
 from typing import TypeAlias
 
-from assay.exporters.audit._errors import TreeMismatchError
+from assay.proof.errors import TreeMismatchError
 
 Node: TypeAlias = tuple[int, int, bytes]  # level, index in the level, hash
 Subtrees: TypeAlias = Callable[[int, int], bytes]

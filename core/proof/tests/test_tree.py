@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pymerkle import InmemoryTree
 
-from assay.exporters.audit._errors import TreeMismatchError
-from assay.exporters.audit._tree import (
+from assay.proof.errors import TreeMismatchError
+from assay.proof.tree import (
     EMPTY_ROOT,
     Frontier,
     consistency_proof,

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
-from assay.exporters.audit._errors import KeyFormatError, SignatureError
+from assay.proof.errors import KeyFormatError, SignatureError
 
 _ED25519 = b"\x01"
 _SIGNATURE = "\u2014 "  # a signature line starts with an em dash and a space

@@ -1,0 +1,35 @@
+"""Verify proofs of an audit log, without its database and without a server.
+
+    from assay.proof import VerifierKey, verify_proof
+
+    key = VerifierKey.parse(Path("verifier.key").read_text())
+    proven = verify_proof(Path("record.tlog-proof").read_bytes(), key)
+    print(proven.leaf["record"])
+
+`verify_proof` raises if the log does not contain the entry. docs/reference/audit-log.md gives every byte.
+"""
+
+from assay.proof.errors import (
+    AuditLogError,
+    KeyFormatError,
+    ProofError,
+    SignatureError,
+    TreeMismatchError,
+    VerificationError,
+)
+from assay.proof.note import Checkpoint, VerifierKey, open_checkpoint
+from assay.proof.verification import Proven, verify_proof
+
+__all__ = [
+    "AuditLogError",
+    "Checkpoint",
+    "KeyFormatError",
+    "ProofError",
+    "Proven",
+    "SignatureError",
+    "TreeMismatchError",
+    "VerificationError",
+    "VerifierKey",
+    "open_checkpoint",
+    "verify_proof",
+]
