@@ -134,3 +134,14 @@ def test_a_version_of_dagster_that_is_too_old_is_an_error(tmp_path):
 
 def test_wrong_usage_exits_2(tmp_path):
     assert doctor(tmp_path, "--nonsense").returncode == 2
+
+
+def test_the_queue_of_audit_records_is_checked(tmp_path):
+    folder = tmp_path / "queues"
+    ok = findings(doctor(tmp_path, "--json", ASSAY_AUDIT_QUEUE_DIRECTORY=str(folder)))
+    assert ok["endpoint", "audit queue"]["status"] == "ok"
+    assert str(folder) in ok["endpoint", "audit queue"]["detail"]
+    (tmp_path / "file").touch()
+    unusable = findings(doctor(tmp_path, "--json", ASSAY_AUDIT_QUEUE_DIRECTORY=str(tmp_path / "file" / "x")))
+    assert unusable["endpoint", "audit queue"]["status"] == "warning"
+    assert "ASSAY_AUDIT_QUEUE_DIRECTORY" in unusable["endpoint", "audit queue"]["remedy"]

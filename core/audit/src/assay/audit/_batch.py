@@ -187,7 +187,8 @@ class BatchProcessor:
 
     def reset_after_fork(self) -> None:
         """Begin with an empty queue, and without threads: those of the parent do not run in a child."""
-        self._lock = threading.Lock()
+        # Reentrant: a finalizer or a signal handler may emit a record while this thread has the lock.
+        self._lock = threading.RLock()
         self._to_write = threading.Condition(self._lock)
         self._to_send = threading.Condition(self._lock)
         self._progress = threading.Condition(self._lock)

@@ -24,7 +24,7 @@ from opentelemetry.util._importlib_metadata import (
 
 from assay.audit.errors import AuditError
 from assay.distro import _otel_variables
-from assay.distro._audit_queue import audit_exporter
+from assay.distro._audit_queue import audit_exporter, audit_queue
 from assay.distro._audit_remedies import UNAUTHORIZED
 from assay.distro._otel_variables import otlp_variable
 from assay.distro._settings import TABLE, Settings, read
@@ -152,6 +152,7 @@ def endpoints(settings: Settings) -> Iterator[Finding]:
         if "otlp" in os.environ.get(f"OTEL_{signal}_EXPORTER", ""):
             yield _otlp(signal, start)
     yield _audit(settings, start)
+    yield _audit_queue(settings)
     yield _health()
 
 
@@ -174,6 +175,21 @@ def _audit(settings: Settings, start: str) -> Finding:
             "cert": certificates if all(certificates) else settings.audit_client_certificate or None,
         },
     )
+
+
+def _audit_queue(settings: Settings) -> Finding:
+    if settings.audit_queue == "memory":
+        return Finding("endpoint", "audit queue", "ok", "in memory: a killed process loses records that wait")
+    try:
+        queue = audit_queue(settings)
+        waiting = sum(len(store) for store in queue.abandoned())
+    except AuditError as error:
+        remedy = "set ASSAY_AUDIT_QUEUE_DIRECTORY to a folder that this user can write"
+        return Finding("endpoint", "audit queue", "warning", str(error), remedy)
+    if waiting:
+        detail = f"{waiting} records of ended processes wait in {queue.folder}"
+        return Finding("endpoint", "audit queue", "warning", detail, "assay audit flush")
+    return Finding("endpoint", "audit queue", "ok", str(queue.folder))
 
 
 def _otlp(signal: str, start: str) -> Finding:
