@@ -16,6 +16,7 @@ def test_tokens_stay_the_same_and_only_their_owner_may_read_them(tmp_path):
     assert load_or_create_tokens(folder) == tokens
     assert len({tokens.audit, tokens.telemetry, tokens.host, tokens.host_audit}) == 4
     assert [stat.S_IMODE(path.stat().st_mode) for path in folder.iterdir()] == [0o600] * 4
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
     assert tokens.audit not in repr(tokens)
 
 

@@ -79,7 +79,7 @@ def kept_free_addresses(path: Path) -> StackAddresses:
     if kept is not None and all(map(is_free, kept.all())):
         return kept
     chosen = StackAddresses.free()
-    path.parent.mkdir(parents=True, exist_ok=True)
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     path.write_text(json.dumps(dataclasses.asdict(chosen), indent=2), encoding="utf-8")
     return chosen
 

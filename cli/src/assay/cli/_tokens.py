@@ -50,7 +50,7 @@ def _load_or_create(path: Path) -> str:
     remedy = "delete the file for a new token, and restart the applications that use the old one"
     try:
         if not path.exists():
-            path.parent.mkdir(parents=True, exist_ok=True)
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             write_private(path, f"{secrets.token_urlsafe(_BYTES)}\n")
         if not is_private(path):
             raise StackError(
