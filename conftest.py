@@ -1,11 +1,50 @@
-"""For all tests: no program that a test runs leaves anything in the user's state directory."""
+"""For all tests: limits on memory and open files, and no trace in the user's state directory.
+
+Each process of a test, the test's own included, may use 1 GiB of memory for data and open 1,024 files. A Go
+toolchain that builds a service for the tests has no limit on its memory.
+"""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+import resource
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 
 import pytest
+
+MEMORY = 1 << 30
+FILES = 1024
+
+
+def pytest_configure() -> None:
+    """Limit this process, and with it all that the tests start."""
+    # Programs may raise their limit to the hard one, and Go programs do so for files.
+    files = min(FILES, resource.getrlimit(resource.RLIMIT_NOFILE)[1])
+    resource.setrlimit(resource.RLIMIT_NOFILE, (files, files))
+    _limit_memory()
+
+
+@pytest.fixture(scope="session")
+def unlimited_memory() -> Callable[[], AbstractContextManager[None]]:
+    """Return a function whose context manager lets a program that builds a service use any memory."""
+
+    @contextmanager
+    def unlimited() -> Iterator[None]:
+        _, hard = resource.getrlimit(resource.RLIMIT_DATA)
+        resource.setrlimit(resource.RLIMIT_DATA, (hard, hard))
+        try:
+            yield
+        finally:
+            _limit_memory()
+
+    return unlimited
+
+
+def _limit_memory() -> None:
+    _, hard = resource.getrlimit(resource.RLIMIT_DATA)
+    soft = MEMORY if hard == resource.RLIM_INFINITY else min(MEMORY, hard)
+    resource.setrlimit(resource.RLIMIT_DATA, (soft, hard))
 
 
 @pytest.fixture(autouse=True, scope="session")

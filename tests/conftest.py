@@ -79,7 +79,7 @@ def skip_or_fail() -> Callable[[str], None]:
 
 
 @pytest.fixture(scope="session")
-def collector_binary(skip_or_fail, pytestconfig) -> CollectorBinary | None:
+def collector_binary(skip_or_fail, unlimited_memory, pytestconfig) -> CollectorBinary | None:
     """Return an installed Collector, else build one, which takes minutes and prints its progress."""
     capture = pytestconfig.pluginmanager.getplugin("capturemanager")
 
@@ -89,7 +89,8 @@ def collector_binary(skip_or_fail, pytestconfig) -> CollectorBinary | None:
             sys.stderr.flush()
 
     try:
-        return find_collector("require", report=report)
+        with unlimited_memory():
+            return find_collector("require", report=report)
     except CollectorNotFoundError as error:
         skip_or_fail(str(error))
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import resource
 import signal
 import subprocess
 import sys
@@ -107,12 +106,3 @@ def serve(tmp_path: Path) -> Iterator[Callable[..., HostProcess]]:
     """Start a host with the given listeners and configuration; `memory` and `files` limit the process."""
     with ExitStack() as stack:
         yield lambda *listeners, **config: stack.enter_context(_running(tmp_path, list(listeners), **config))
-
-
-@pytest.fixture
-def many_files() -> Iterator[None]:
-    """Let this process open as many files as it may."""
-    before = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (before[1], before[1]))
-    yield
-    resource.setrlimit(resource.RLIMIT_NOFILE, before)

@@ -57,14 +57,13 @@ def answers_in_time(host, listener):
     return False
 
 
-@pytest.mark.usefixtures("many_files")
 def test_idle_connections_leave_files_for_health_and_the_other_listeners(serve):
     listeners = [{"name": name, "protocol": "http"} for name in ("one", "two", "three")]
     listeners.append({"name": "rpc", "protocol": "grpc"})
-    host = serve(*listeners)
+    host = serve(*listeners, files=400)
     with contextlib.ExitStack() as stack:
         for listener in ("one", "two", "rpc", "health"):
-            for _ in range(750 if listener != "health" else 20):
+            for _ in range(250 if listener != "health" else 20):
                 with contextlib.suppress(OSError):
                     connect(stack, host.address(listener))
         assert host.health() == "ok"
