@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check fuzz soak generate bench docs clean
+.PHONY: help setup demo test check fuzz soak generate bench load docs clean
 
 VENV := .venv/bin
 
@@ -40,6 +40,9 @@ generate: setup ## Generate files from the registry
 
 bench: setup ## Run the benchmarks of docs/explanation/benchmarks.md
 	@$(VENV)/python -m benchmarks
+
+load: setup ## Load the exporter host for MINUTES minutes (default 1) and print its memory over time
+	@$(VENV)/python -m benchmarks.full_load --minutes $(MINUTES)
 
 docs: setup ## Build the documentation site in site/
 	@$(VENV)/mkdocs build --strict
