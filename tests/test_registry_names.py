@@ -18,8 +18,10 @@ SOURCES = sorted(
 )
 # The bus does not import the registry, so it may state the one attribute that it shares with it.
 MAY_STATE = ("core/telemetry/src/assay/telemetry/correlation.py", [attributes.ASSAY_CORRELATION_ID])
-# The bridge creates the instruments of a catalogue, whose names are values at run time.
-CREATES_FROM_CATALOGUES = "core/telemetry/src/assay/telemetry/"
+CREATES_BY_VARIABLE_NAMES = (
+    "core/telemetry/src/assay/telemetry/",  # the bridge: those of a catalogue
+    "instrumentations/snakepit/src/opentelemetry/instrumentation/snakepit/metrics.py",  # the user's own
+)
 KINDS = {
     "create_counter": "counter",
     "create_observable_counter": "counter",
@@ -65,7 +67,7 @@ def _created(place: str, call: ast.Call) -> Created | None:
     place = f"{place}:{call.lineno}"
     name = _literal(_argument(call, "name", 0))
     if name is None:
-        assert place.startswith(CREATES_FROM_CATALOGUES), (
+        assert place.startswith(CREATES_BY_VARIABLE_NAMES), (
             f"{place} creates an instrument by a name that varies"
         )
         return None

@@ -41,7 +41,8 @@ def command_of(function: Callable[..., Any]) -> str:
 def excluded_commands() -> tuple[str, ...]:
     """Return the beginnings of the commands that are not instrumented.
 
-    Telemetry and Dagster use pools themselves, and gRPC runs each call in one. ASSAY_SNAKEPIT_EXCLUDED_COMMANDS adds others.
+    Telemetry and Dagster use pools themselves, and gRPC runs each call in one.
+    ASSAY_SNAKEPIT_EXCLUDED_COMMANDS adds others.
     """
     own = os.environ.get(EXCLUDED_VARIABLE, "").split(",")
     return (*_INFRASTRUCTURE, *(part.strip() for part in own if part.strip()))

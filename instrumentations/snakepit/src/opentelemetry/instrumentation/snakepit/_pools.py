@@ -139,6 +139,10 @@ class Pools:
             found[pool.name] = counts
         return found
 
+    def process_count(self) -> int:
+        """Return how many worker processes there are, as far as they were seen."""
+        return sum(len(pool.roster) for pool in list(self._pools.values()))
+
     def emit_status(self) -> None:
         """Emit the state of each pool; once more, as empty, that of a pool that is gone.
 

@@ -32,6 +32,10 @@ class Roster:
         self._workers: dict[int, Foreign] = {}
         self._recycled: set[int] = set()
 
+    def __len__(self) -> int:
+        """Return the number of workers that were seen last."""
+        return len(self._workers)
+
     def update(self, processes: Mapping[int, Foreign]) -> None:
         """Emit which workers are new.
 

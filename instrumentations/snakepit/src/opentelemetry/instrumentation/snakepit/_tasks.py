@@ -155,11 +155,16 @@ class _OpenReport:
 
     def __reduce__(self) -> tuple[Callable[..., TaskReport], tuple[Any, ...]]:
         worker, label = self._worker, self._label
-        batches = tuple(worker.sender.drain())
+        batches = _drain(worker.sender) or ()
         worker_id = worker_id_of(label.pool_name, worker.process_id)
         return TaskReport, (
             label.request_id, worker_id, worker.process_id, self._started, worker.tasks, batches,
         )  # fmt: skip
+
+
+@guarded
+def _drain(sender: RelaySender) -> tuple[RelayBatch, ...]:
+    return tuple(sender.drain())
 
 
 class TaskResult:
