@@ -1,4 +1,10 @@
-"""OpenTelemetry instrumentation of worker pools: Snakepit's events, for your own code.
+"""OpenTelemetry instrumentation of worker pools: Snakepit's events, and the pools of Python.
+
+A program needs no change:
+
+    opentelemetry-instrument python service.py
+
+Your own code emits the events that no library knows:
 
 ```python
 from opentelemetry.instrumentation.snakepit import SnakepitInstrumentor, request
