@@ -11,7 +11,7 @@ from typing import Any
 
 from opentelemetry.instrumentation.flowstone._metadata import described
 from opentelemetry.instrumentation.flowstone.dagster._event_log import Report, Stored
-from opentelemetry.instrumentation.flowstone.dagster._failures import failure_of_event
+from opentelemetry.instrumentation.flowstone.dagster._failures import failure_of_event, failure_of_info
 from opentelemetry.instrumentation.flowstone.dagster._names import asset_name
 from opentelemetry.instrumentation.flowstone.dagster._requester import requester
 
@@ -38,12 +38,16 @@ def _observation(stored: Stored) -> Mapping[str, Any]:
 
 
 def _failed_to_materialize(stored: Stored) -> Mapping[str, Any]:
-    failure = stored.event.event_specific_data
-    return {
+    failed = stored.event.event_specific_data
+    described_failure = {
         **_observation(stored),
-        "failure_kind": failure.failure_type.value,
-        "reason": failure.reason.value,
+        "failure_kind": failed.failure_type.value,
+        "reason": failed.reason.value,
     }
+    if failed.error is None:
+        return described_failure
+    error = failure_of_info(failed.error)
+    return {**described_failure, "error_type": error.type, "error_message": error.message}
 
 
 def _freshness(stored: Stored) -> Mapping[str, Any]:
