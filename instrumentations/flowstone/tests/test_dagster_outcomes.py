@@ -254,6 +254,32 @@ def test_a_run_whose_process_was_killed_is_ended_by_the_process_that_notices(dag
         assert span.status.status_code is StatusCode.ERROR
 
 
+FAIL = """
+import sys
+from dagster import DagsterInstance
+with DagsterInstance.from_config(sys.argv[1]) as instance:
+    instance.report_run_failed(instance.get_run_by_id(sys.argv[2]), "Exceeded maximum runtime")
+"""
+
+
+@pytest.mark.slow
+def test_what_another_process_has_reported_as_failed_is_not_canceled_too(dagster_telemetry, tmp_path):
+    @asset
+    def too_slow(context):
+        command = [sys.executable, "-c", FAIL, str(tmp_path), context.run_id]
+        subprocess.run(command, capture_output=True, check=True)
+        raise KeyboardInterrupt
+
+    (tmp_path / "dagster.yaml").write_text("telemetry:\n  enabled: false\n", encoding="utf-8")
+    with DagsterInstance.from_config(str(tmp_path)) as instance:
+        materialize([too_slow], instance=instance, raise_on_error=False)
+
+    # That process, which is not instrumented here, reports the end of the run and of the materialization.
+    assert dagster_telemetry.events("flowstone.materialization.canceled") == []
+    (made,) = dagster_telemetry.named("flowstone.materialization")
+    assert made.attributes["flowstone.status"] == "interrupted"
+
+
 @pytest.mark.slow
 def test_a_check_whose_process_was_killed_has_failed_to_run(dagster_telemetry, tmp_path):
     _kill(tmp_path, "killed_by_check")

@@ -67,6 +67,15 @@ class Stored:
         return int(self.entry.timestamp * NS_PER_SECOND)
 
 
+def first_end_of(instance: Foreign, run_id: str) -> Foreign:
+    """Return the first event log entry that ends a run; None if the run has not ended."""
+    from dagster import DagsterEventType  # noqa: PLC0415 - Dagster is imported by then
+
+    ends = {DagsterEventType(kind) for kind in RUN_ENDS}
+    found = instance.get_records_for_run(run_id, of_type=ends, limit=1).records
+    return found[0].event_log_entry if found else None
+
+
 Report: TypeAlias = Callable[[Stored], object]
 """Reports an event that has been stored."""
 

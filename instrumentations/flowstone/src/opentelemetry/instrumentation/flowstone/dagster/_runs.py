@@ -19,11 +19,11 @@ from opentelemetry.instrumentation.flowstone.dagster._cause import SCHEDULE_TAG,
 from opentelemetry.instrumentation.flowstone.dagster._event_log import (
     NS_PER_SECOND,
     RUN_CANCELED,
-    RUN_ENDS,
     RUN_FAILED,
     RUN_SUCCEEDED,
     Report,
     Stored,
+    first_end_of,
 )
 from opentelemetry.instrumentation.flowstone.dagster._failures import is_failure_of_run, type_of_failure
 from opentelemetry.instrumentation.flowstone.dagster._names import SENSOR_TAG
@@ -279,11 +279,7 @@ def _is_first_end(stored: Stored) -> bool:
     The status of the run does not decide: Dagster changes it after it has stored the event, and two processes
     may store an end at the same time.
     """
-    from dagster import DagsterEventType  # noqa: PLC0415 - Dagster is imported by then
-
-    ends = {DagsterEventType(kind) for kind in RUN_ENDS}
-    found = stored.instance.get_records_for_run(stored.run_id, of_type=ends, limit=1).records
-    first = found[0].event_log_entry if found else stored.entry
+    first = first_end_of(stored.instance, stored.run_id) or stored.entry
     return (first.timestamp, first.dagster_event.event_type_value) == (stored.entry.timestamp, stored.kind)
 
 

@@ -22,6 +22,7 @@ from opentelemetry.instrumentation.flowstone.dagster._event_log import (
     Mark,
     Report,
     Stored,
+    first_end_of,
 )
 from opentelemetry.instrumentation.flowstone.dagster._failures import Failure, failure_of, failure_of_event
 from opentelemetry.instrumentation.flowstone.dagster._launched import is_discarded
@@ -325,7 +326,9 @@ class Steps:
         step = self.running(stored.run_id, stored.step_key)
         if _is_interrupt(stored.event):
             if step is not None:
-                _end_all(step, "canceled", stored)
+                # A process that has ended the run has reported what the step leaves unfinished.
+                is_over = first_end_of(stored.instance, stored.run_id) is not None
+                _end_all(step, "interrupted" if is_over else "canceled", stored)
             return
         failure = (step and step.failure) or failure_of_event(stored.event)
         failure = failure.died_with(self._exit_codes.pop((stored.run_id, stored.step_key), None))
