@@ -114,6 +114,10 @@ USES = (
     Use(
         "_runner", ("instrumentations/alumiini",), "kopf has no public hook at the start of a daemon or timer"
     ),
+    Use(
+        "_claims", ("instrumentations/flowstone",), "the steps that hold a slot of a pool have no public name"
+    ),
+    Use("_run_id", ("instrumentations/flowstone",), "nor has the run whose steps claim the slots"),
     Use("_instance", ("instrumentations/flowstone",), "a run domain has no public way to its instance"),
     Use(
         "concurrent.futures.process._ExceptionWithTraceback",
