@@ -66,8 +66,11 @@ def sent() -> dict[tuple[str, str], list[dict]]:
 
 
 SENT = sent()
-WITHOUT_ARTIFACT = {("snakepit.worker.crash", "dev.cdevents.incident.detected.0.3.0")}
-"""A worker's crash concerns no artifact."""
+WITHOUT_ARTIFACT = {
+    ("snakepit.worker.crash", "dev.cdevents.incident.detected.0.3.0"),
+    ("snakepit.worker.restarted", "dev.cdevents.incident.resolved.0.3.0"),
+}
+"""The crash of a worker and its end concern no artifact."""
 
 
 def test_the_registry_sends_standard_and_custom_types():
