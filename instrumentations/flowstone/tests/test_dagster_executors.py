@@ -123,6 +123,16 @@ def test_a_child_process_that_dies_is_an_error(dagster_telemetry, shop, instance
     assert error["message"] == "the process exited with code 3"
 
 
+@pytest.mark.slow
+def test_each_attempt_whose_process_a_signal_ends_is_numbered(dagster_telemetry, shop, instance):
+    assert not _execute(shop.mortal_job, instance).success
+
+    failed = dagster_telemetry.events("flowstone.materialization.exception")
+    assert [(event["exit_code"], event["exit_signal"]) for event in failed] == [(-9, "SIGKILL")] * 3
+    retries = dagster_telemetry.events("flowstone.materialization.retry")
+    assert [event["attempt"] for event in retries] == [2, 3]
+
+
 @pytest.mark.parametrize(
     ("exit_code", "named"), [(-9, "SIGKILL"), (-15, "SIGTERM"), (3, None), (-250, "250")]
 )

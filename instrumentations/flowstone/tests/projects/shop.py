@@ -1,10 +1,12 @@
 """A Dagster project that knows nothing of telemetry, with a bit of everything; child processes import it."""
 
 import os
+import signal
 from pathlib import Path
 
 from dagster import (
     AssetCheckResult,
+    AssetSelection,
     Definitions,
     Failure,
     FilesystemIOManager,
@@ -74,17 +76,27 @@ def deadly():
     dies()
 
 
+@asset(retry_policy=RetryPolicy(max_retries=2))
+def mortal():
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
 ASSETS = [seed, leaf, flaky, broken, after_broken, refused]
 
+EVERYTHING = AssetSelection.assets(*ASSETS)
+
 defs = Definitions(
-    assets=ASSETS,
+    assets=[*ASSETS, mortal],
     asset_checks=[leaf_is_long],
     jobs=[
-        define_asset_job("in_process", executor_def=in_process_executor),
+        define_asset_job("in_process", selection=EVERYTHING, executor_def=in_process_executor),
         define_asset_job(
-            "multiprocess", executor_def=multiprocess_executor.configured({"max_concurrent": 2})
+            "multiprocess",
+            selection=EVERYTHING,
+            executor_def=multiprocess_executor.configured({"max_concurrent": 2}),
         ),
         deadly,
+        define_asset_job("mortal", selection=["mortal"], executor_def=multiprocess_executor),
     ],
     resources={"io_manager": FilesystemIOManager(base_dir=os.environ.get("SHOP_FOLDER", "."))},
 )
@@ -96,6 +108,10 @@ def in_process():
 
 def multiprocess():
     return defs.resolve_job_def("multiprocess")
+
+
+def mortal_job():
+    return defs.resolve_job_def("mortal")
 
 
 def deadly_job():

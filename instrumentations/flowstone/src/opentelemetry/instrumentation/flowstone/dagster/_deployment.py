@@ -45,7 +45,7 @@ class Backfills:
         """Wrap `DagsterInstance.update_backfill`."""
         backfill = call.argument("partition_backfill")
         is_known = backfill.status.value == "REQUESTED" and backfill.backfill_id in self._started
-        before = None if is_known else call.instance.get_backfill(backfill.backfill_id)
+        before = None if is_known else guarded(call.instance.get_backfill)(backfill.backfill_id)
         result = call()
         if not is_known:
             self._report(before, backfill)

@@ -40,13 +40,15 @@ class SpanContexts:
 
     def __init__(self) -> None:
         self._steps: dict[tuple[str, str], SpanContext | None] = {}
+        self._attempts: dict[tuple[str, str, int], SpanContext] = {}
         self._made: dict[tuple[str, str, str | None], SpanContext] = {}
         self._read: dict[str, None] = {}
         self._events: dict[int, Found] = {}
 
-    def remember_step(self, run_id: str, step_key: str, span: Span) -> None:
-        """Remember the span of the latest attempt at a step."""
+    def remember_step(self, run_id: str, step_key: str, attempt: int, span: Span) -> None:
+        """Remember the span of an attempt at a step, from 1; it is the latest."""
         _put(self._steps, (run_id, step_key), span.get_span_context())
+        _put(self._attempts, (run_id, step_key, attempt), span.get_span_context())
 
     def remember_materialization(self, run_id: str, target: Target, span: Span) -> None:
         """Remember the span of a materialization."""
@@ -58,13 +60,10 @@ class SpanContexts:
         Args:
             context: Dagster's step context.
         """
-        run_id, step, instance = context.run_id, context.step, context.instance
-        # At a first attempt too: a run that is resumed starts its open steps again.
-        is_new = context.previous_attempt_count == 0 and run_id in self._read
-        earlier = self._steps.get((run_id, step.key)) if is_new else self._step(instance, run_id, step.key)
+        earlier = self._earlier_attempt(context)
         links = [] if earlier is None else [Link(earlier, {keys.FLOWSTONE_RELATION: RETRY_OF})]
         for read_run, read_step in list(_inputs_of(context))[:LINKS_LIMIT]:
-            found = self._step(instance, read_run, read_step)
+            found = self._step(context.instance, read_run, read_step)
             if found is not None:
                 described = {keys.FLOWSTONE_RUN_ID: read_run, keys.FLOWSTONE_STEP_KEY: read_step}
                 links.append(Link(found, {keys.FLOWSTONE_RELATION: INPUT, **described}))
@@ -87,6 +86,17 @@ class SpanContexts:
             for name, pointer in list(pointers.items())[:LINKS_LIMIT]
             for found, described in self._made_from(context, materialization, name, int(pointer))
         ][:LINKS_LIMIT]
+
+    def _earlier_attempt(self, context: Foreign) -> SpanContext | None:
+        run_id, step_key, attempts = context.run_id, context.step.key, context.previous_attempt_count
+        # At a first attempt too: a run that is resumed starts its open steps again.
+        if attempts == 0 and run_id in self._read:
+            return self._steps.get((run_id, step_key))
+        remembered = self._attempts.get((run_id, step_key, attempts))
+        if remembered is not None:
+            return remembered
+        self._steps.pop((run_id, step_key), None)  # an earlier one: another process made the last attempt
+        return self._step(context.instance, run_id, step_key)
 
     def _step(self, instance: Foreign, run_id: str, step_key: str) -> SpanContext | None:
         place = run_id, step_key

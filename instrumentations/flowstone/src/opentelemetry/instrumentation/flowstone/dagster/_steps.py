@@ -244,7 +244,7 @@ class Steps:
         self._running[id(context)] = self._by_key[place] = step
         guarded(step.enter)()
         if None in step.recorded:
-            self._contexts.remember_step(*place, step.recorded[None])
+            self._contexts.remember_step(*place, step.attempt, step.recorded[None])
         try:
             yield from generator
         finally:
@@ -426,10 +426,18 @@ def _describe(run_id: str, step_key: str, target: Target) -> dict[str, Any]:
 
 def _emit_retry(stored: Stored, step: Step | None, target: Target, failure: Failure) -> None:
     asset, partition = target
-    attempt = step.attempt if step is not None else 1
+    attempt = step.attempt + 1 if step is not None else _next_attempt(stored)
     materialization_retry(
-        asset, attempt=attempt + 1, error_type=failure.type, partition=partition, run_id=stored.run_id
+        asset, attempt=attempt, error_type=failure.type, partition=partition, run_id=stored.run_id
     )
+
+
+def _next_attempt(stored: Stored) -> int:
+    """Return the number of the next attempt at a step whose process died, from Dagster's event log."""
+    from dagster import DagsterEventType  # noqa: PLC0415 - Dagster is imported by then
+
+    retries = stored.instance.all_logs(stored.run_id, of_type={DagsterEventType(UP_FOR_RETRY)})
+    return 1 + sum(entry.dagster_event.step_key == stored.step_key for entry in retries)
 
 
 def _emit_step_error(stored: Stored, step: Step | None, failed: list[Target], failure: Failure) -> None:
