@@ -52,7 +52,7 @@ def run(rounds: int = 5) -> list[Row]:
     with tempfile.TemporaryDirectory() as folder:
         ours = _Mode(OURS, sys.executable, "this checkout")
         peers = [mode for peer in PEERS if (mode := _install_if_possible(peer, Path(folder) / peer))]
-        ratios, spans = _measure([ours, *peers], rounds)
+        ratios, emitted = _measure([ours, *peers], rounds)
     medians = {name: statistics.median(found) for name, found in ratios.items()}
 
     def row(name: str, bound: float, measured: list[float], floor: str) -> Row:
@@ -63,7 +63,7 @@ def run(rounds: int = 5) -> list[Row]:
             "dagster run of 200 assets, beside its peers",
             BOUND,
             ratios[OURS],
-            f"floor: the bare run in the same round; {spans[OURS]} spans a run",
+            f"floor: the bare run in the same round; a run emits {emitted[OURS]}",
         ),
         *(
             row(
@@ -71,28 +71,29 @@ def run(rounds: int = 5) -> list[Row]:
                 1.0,
                 [mine / theirs for mine, theirs in zip(ratios[OURS], ratios[peer.name], strict=True)],
                 f"floor: {peer.release}, at {medians[peer.name]:.2f} times the bare run; "
-                f"{spans[peer.name]} spans a run",
+                f"a run emits {emitted[peer.name]}",
             )
             for peer in peers
         ),
     ]
 
 
-def _measure(modes: list[_Mode], rounds: int) -> tuple[dict[str, list[float]], dict[str, int]]:
+def _measure(modes: list[_Mode], rounds: int) -> tuple[dict[str, list[float]], dict[str, str]]:
+    """Return each mode's ratios to the bare run, and what its last run emitted."""
     ratios: dict[str, list[float]] = {mode.name: [] for mode in modes}
-    spans: dict[str, int] = {}
+    emitted: dict[str, str] = {}
     for number in range(rounds):
         # The machine's load changes within a round, so the order alternates.
         order = modes if number % 2 else modes[::-1]
         bare, _ = _process(_Mode("bare", sys.executable, ""))
         for mode in order:
-            seconds, spans[mode.name] = _process(mode)
+            seconds, emitted[mode.name] = _process(mode)
             ratios[mode.name].append(seconds / bare)
-    return ratios, spans
+    return ratios, emitted
 
 
-def _process(mode: _Mode) -> tuple[float, int]:
-    """Return the processor time of a run in seconds and the number of its spans."""
+def _process(mode: _Mode) -> tuple[float, str]:
+    """Return the processor time of a run in seconds, and what it emits."""
     environment = {key: value for key, value in os.environ.items() if not key.startswith(("OTEL_", "ASSAY_"))}
     done = subprocess.run(
         [mode.python, str(PROGRAM), mode.name],
@@ -104,7 +105,7 @@ def _process(mode: _Mode) -> tuple[float, int]:
     )
     result = json.loads(done.stdout.splitlines()[-1])
     assert mode.name == "bare" or result["spans"], f"{mode.name} emitted no spans"
-    return result["seconds"], result["spans"]
+    return result["seconds"], f"{result['spans']} spans and {result['logs']} log records"
 
 
 def _install_if_possible(peer: str, folder: Path) -> _Mode | None:

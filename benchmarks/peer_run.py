@@ -3,13 +3,14 @@
     python peer_run.py MODE
 
 MODE is `bare`, `assay`, `dagster-otel` or `opentelemetry-instrumentation-dagster`. The output is one line of
-JSON: the median processor time of a run in seconds, and the number of spans of the last run. The file imports
-nothing of the checkout, because each peer has an environment of its own.
+JSON: the median processor time of a run in seconds, and the numbers of spans and of log records of a run. The
+file imports nothing of the checkout, because each peer has an environment of its own.
 """
 
 # pyright: basic
 # Each mode imports packages that the other environments lack.
 
+import gc
 import importlib
 import json
 import os
@@ -51,30 +52,22 @@ def build_job(decorate: Callable[[Any], Any]) -> Any:  # noqa: ANN401 - Dagster 
     return Definitions(assets=[make(n) for n in range(ASSETS)], jobs=[job]).resolve_job_def("all")
 
 
-def set_up(mode: str) -> tuple[Callable[[Any], Any], list[int]]:
-    """Instrument this process.
-
-    Returns:
-        The decorator of each asset's function, and a list whose item counts the exported spans.
-    """
-    exported = [0]
-    if mode == "bare":
-        return lambda function: function, exported
-    tracers = _providers(exported)
+def instrument(mode: str, providers: dict[str, Any]) -> Callable[[Any], Any]:
+    """Instrument this process; return the decorator of each asset's function."""
     if mode == "assay":
         flowstone = importlib.import_module("opentelemetry.instrumentation.flowstone")
-        flowstone.FlowstoneInstrumentor().instrument(**tracers)
+        flowstone.FlowstoneInstrumentor().instrument(**providers)
         dagster = importlib.import_module("opentelemetry.instrumentation.flowstone.dagster")
         dagster.DagsterInstrumentor().instrument()
     elif mode == "dagster-otel":
-        return importlib.import_module("dagster_otel").traced, exported
-    else:
+        return importlib.import_module("dagster_otel").traced
+    elif mode == "opentelemetry-instrumentation-dagster":
         importlib.import_module("opentelemetry.instrumentation.dagster").DagsterInstrumentor().instrument()
-    return lambda function: function, exported
+    return lambda function: function
 
 
-def _providers(exported: list[int]) -> dict[str, Any]:
-    """Set up all three signals with batch processors, to exporters that discard.
+def _providers(exported: dict[str, int]) -> dict[str, Any]:
+    """Set up all three signals with batch processors, to exporters that count and discard.
 
     The peers emit spans alone and would export each at once; they get the batch processor as well.
     """
@@ -89,11 +82,11 @@ def _providers(exported: list[int]) -> dict[str, Any]:
     class Discard:
         """Counts what it gets and discards it."""
 
-        def __init__(self, counts: list[int]) -> None:
-            self._counts = counts
+        def __init__(self, signal: str) -> None:
+            self._signal = signal
 
         def export(self, batch: Any) -> Any:  # noqa: ANN401 - spans or log records
-            self._counts[0] += len(batch)
+            exported[self._signal] += len(batch)
 
         def shutdown(self) -> None:
             pass
@@ -102,8 +95,8 @@ def _providers(exported: list[int]) -> dict[str, Any]:
             return True
 
     tracers, loggers = TracerProvider(), LoggerProvider()
-    tracers.add_span_processor(BatchSpanProcessor(Discard(exported)))  # pyright: ignore[reportArgumentType]
-    loggers.add_log_record_processor(BatchLogRecordProcessor(Discard([0])))  # pyright: ignore[reportArgumentType]
+    tracers.add_span_processor(BatchSpanProcessor(Discard("spans")))  # pyright: ignore[reportArgumentType]
+    loggers.add_log_record_processor(BatchLogRecordProcessor(Discard("logs")))  # pyright: ignore[reportArgumentType]
     trace.set_tracer_provider(tracers)
     meters = MeterProvider([InMemoryMetricReader()])
     return {"tracer_provider": tracers, "logger_provider": loggers, "meter_provider": meters}
@@ -111,19 +104,23 @@ def _providers(exported: list[int]) -> dict[str, Any]:
 
 def main(mode: str) -> None:
     """Run the job and print the result."""
-    decorate, exported = set_up(mode)
+    exported = {"spans": 0, "logs": 0}
+    providers = {} if mode == "bare" else _providers(exported)
+    decorate = instrument(mode, providers)
     job = build_job(decorate)
     times: list[float] = []
     for _ in range(RUNS + 1):
+        gc.collect()  # a full collection takes a twentieth of a run, and would fall into some runs only
         begun = time.process_time()
         result = job.execute_in_process(run_config=QUIET)
         times.append(time.process_time() - begun)
         if result.output_for_node(f"asset_{ASSETS - 1}") != ASSETS - 1:
             sys.exit("the run returned a wrong result")
-    if mode != "bare":
-        importlib.import_module("opentelemetry.trace").get_tracer_provider().force_flush()
+    for provider in providers.values():
+        provider.force_flush()
     # The first run fills caches.
-    print(json.dumps({"seconds": statistics.median(times[1:]), "spans": exported[0] // (RUNS + 1)}))
+    emitted = {signal: count // (RUNS + 1) for signal, count in exported.items()}
+    print(json.dumps({"seconds": statistics.median(times[1:]), **emitted}))
 
 
 if __name__ == "__main__":
