@@ -107,6 +107,7 @@ USES = (
         ("core/telemetry",),
         "the public functions only forward to it; each span makes five of these calls",
     ),
+    Use("_current_context", ("core/telemetry",), "the default runtime context only forwards to it"),
     Use("dagster._core", ("instrumentations/flowstone",), "Dagster has no public hooks there"),
     Use("dagster._grpc", ("instrumentations/flowstone",), "Dagster has no public hooks there"),
     Use("_event_buffer", ("instrumentations/flowstone",), "events wait there for the rest of their batch"),
@@ -322,6 +323,8 @@ def test_context_is_attached_and_read_as_by_the_public_functions():
     try:
         assert context.get_value("key") == "value"
         assert runtime.get_current() == context.get_current()
+        assert type(runtime).__name__ == "ContextVarsRuntimeContext"
+        assert runtime._current_context.get() is context.get_current()
     finally:
         context.detach(token)
 

@@ -76,6 +76,54 @@ def test_a_wrapper_is_not_called_while_suppressed(cart, patched, key):
     assert len(calls) == 1
 
 
+def test_only_the_calls_that_are_selected_are_wrapped(cart):
+    wrapped = []
+
+    def around(call):
+        wrapped.append(call.argument("item"))
+        return call()
+
+    def is_tea(instance, args, kwargs):
+        assert isinstance(instance, cart.Basket)
+        return "tea" in args or kwargs.get("item") == "tea"
+
+    patches = Patches()
+    patches.wrap(Target("cart", "Basket.add"), around, is_tea)
+    basket = cart.Basket()
+    try:
+        basket.add("milk", 2)
+        basket.add("tea")
+        basket.add(item="tea")
+        with pytest.raises(ValueError, match="cannot add 0 of milk"):
+            basket.add("milk", 0)
+    finally:
+        patches.restore()
+
+    assert wrapped == ["tea", "tea"]
+    assert basket.items == {"milk": 2, "tea": 2}
+
+
+def test_a_call_is_wrapped_if_its_selection_fails(cart, caplog):
+    wrapped = []
+
+    def around(call):
+        wrapped.append(call.argument("item"))
+        return call()
+
+    def concerns(instance, args, kwargs):
+        raise RuntimeError("unknown arguments")
+
+    patches = Patches()
+    patches.wrap(Target("cart", "Basket.add"), around, concerns)
+    try:
+        assert cart.Basket().add("tea") == 1
+    finally:
+        patches.restore()
+
+    assert wrapped == ["tea"]
+    assert "the instrumented program continues" in caplog.text
+
+
 def test_a_wrapper_that_fails_before_the_call_is_skipped(cart, patched, caplog):
     def around(call):
         raise RuntimeError("before")

@@ -12,11 +12,11 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, 
 from types import TracebackType
 from typing import Any, Protocol, cast
 
-from opentelemetry import context as otel_context
+from opentelemetry.context import Context
 
 from assay.instrumentation.foreign import Foreign
 from assay.instrumentation.guard import guarded
-from assay.telemetry.ambient import correlation_id
+from assay.telemetry.ambient import attach_context, correlation_id, current_context
 
 
 class Followed(Protocol):
@@ -38,16 +38,16 @@ class _Surroundings:
     __slots__ = ("_inside", "_inside_id", "_outside", "_outside_id")
 
     def __init__(self) -> None:
-        self._inside: otel_context.Context | None = None
+        self._inside: Context | None = None
         self._inside_id: str | None = None
-        self._outside = otel_context.Context()
+        self._outside = Context()
         self._outside_id: str | None = None
 
     def __enter__(self) -> None:
-        self._outside = otel_context.get_current()
+        self._outside = current_context()
         self._outside_id = correlation_id.get()
         if self._inside is not None:
-            otel_context.attach(self._inside)
+            attach_context(self._inside)
             correlation_id.set(self._inside_id)
 
     def __exit__(
@@ -56,10 +56,10 @@ class _Surroundings:
         exception: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._inside = otel_context.get_current()
+        self._inside = current_context()
         self._inside_id = correlation_id.get()
         # Not by token: a generator may be closed in another execution context than it started in.
-        otel_context.attach(self._outside)
+        attach_context(self._outside)
         correlation_id.set(self._outside_id)
 
 

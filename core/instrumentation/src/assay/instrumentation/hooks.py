@@ -73,6 +73,10 @@ class Hook:
         if self._function is not None:
             self._function(span, *details)
 
+    def __bool__(self) -> bool:
+        """Return whether it has a function, or the name of one that is not imported yet."""
+        return self._function is not None or bool(self._reference)
+
     def reference(self) -> str:
         """Return the function's reference, `package.module:function`; empty if there is none.
 

@@ -43,12 +43,16 @@ class Operation:
         self.span = span
         self.result: Any = None
         self._details = details
-        self._request_hook = request_hook
-        self._response_hook = response_hook
+        # A hook without a function costs nothing.
+        self._request_hook = request_hook or None
+        self._response_hook = response_hook or None
         self._recording: trace.Span | None = None
 
     def __enter__(self) -> Operation:  # noqa: PYI034 - typing.Self is not in 3.10
         """Start the span and call the request hook."""
+        if self._request_hook is None and self._response_hook is None:
+            self.span.__enter__()
+            return self
         before = trace.get_current_span()
         self.span.__enter__()
         # Without a bridge that makes a span of the event, the current span is still the caller's.

@@ -25,7 +25,7 @@ import wrapt
 
 from assay.instrumentation.foreign import Foreign
 from assay.instrumentation.guard import guarded, is_first
-from assay.instrumentation.wrappers import wrapper
+from assay.instrumentation.wrappers import Concerns, wrapper
 
 Replace: TypeAlias = Callable[[Any], Any]
 """Takes a function of the library and returns its replacement."""
@@ -61,17 +61,22 @@ class Patches:
         self._applied: list[_Applied] = []
         self._waiting: list[tuple[str, Apply]] = []
         self._targets: set[tuple[Target, object]] = set()
-        self._is_on = True
+        self._in_force = [True]
 
-    def wrap(self, target: Target, around: Callable[..., Any]) -> None:
+    def wrap(self, target: Target, around: Callable[..., Any], concerns: Concerns | None = None) -> None:
         """Wrap a function or a method.
 
         Args:
             target: The function or method.
             around: Takes an `assay.instrumentation.wrappers.Call` and returns the call's result. For a
                 coroutine function, a coroutine function that takes an `AsyncCall`.
+            concerns: Takes a call's instance, positional arguments and arguments by name, and returns whether
+                to wrap the call. For a function that the library calls often and rarely in a way that
+                matters: it is cheaper than a `Call`. None: every call is wrapped.
         """
-        self._patch(target, around, lambda original: _Wrapper(original, wrapper(around), lambda: self._is_on))
+        self._patch(
+            target, around, lambda original: _Wrapper(original, wrapper(around, concerns), self._in_force)
+        )
 
     def replace(self, target: Target, make: Replace) -> None:
         """Replace a function or a method by the result of `make(original)`.
@@ -93,7 +98,7 @@ class Patches:
 
     def restore(self) -> None:
         """Put the originals back. Where others have patched the same function since, turn off the wrapper."""
-        self._is_on = False
+        self._in_force.clear()
         for module, apply in self._waiting:
             _forget(module, apply)
         for applied in reversed(self._applied):
@@ -125,15 +130,22 @@ class Patches:
 
 
 class _Wrapper(wrapt.FunctionWrapper):  # pyright: ignore[reportMissingTypeArgument, reportUntypedBaseClass]
-    """A wrapper that says whether its patches are still in force."""
+    """A wrapper that says whether its patches are still in force.
 
-    def __init__(self, wrapped: Foreign, wrap: Foreign, is_on: Callable[[], bool]) -> None:
-        super().__init__(wrapped, wrap, enabled=is_on)  # pyright: ignore[reportUnknownMemberType]
-        self._self_is_on = is_on
+    Args:
+        wrapped: The original.
+        wrap: The wrapper.
+        in_force: Empty once its patches are restored.
+    """
+
+    def __init__(self, wrapped: Foreign, wrap: Foreign, in_force: list[bool]) -> None:
+        # wrapt asks at each call: a partial of `bool` costs less than a function.
+        super().__init__(wrapped, wrap, enabled=partial(bool, in_force))  # pyright: ignore[reportUnknownMemberType]
+        self._self_in_force = in_force
 
     def is_in_force(self) -> bool:
         """Return whether its patches have not been restored."""
-        return self._self_is_on()
+        return bool(self._self_in_force)
 
 
 @dataclass(frozen=True)

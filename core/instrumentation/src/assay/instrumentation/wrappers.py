@@ -19,13 +19,14 @@ from functools import lru_cache, wraps
 from inspect import Parameter
 from typing import Any, TypeAlias, cast
 
-from opentelemetry.instrumentation.utils import is_instrumentation_enabled
-
 from assay.instrumentation.foreign import Foreign
 from assay.instrumentation.guard import report
+from assay.telemetry.ambient import is_suppressed
 
 WraptWrapper: TypeAlias = Callable[[Callable[..., Any], Any, tuple[Any, ...], dict[str, Any]], Any]
 """The signature that wrapt asks for: function, instance, positional arguments, arguments by name."""
+Concerns: TypeAlias = Callable[[Any, tuple[Any, ...], dict[str, Any]], object]
+"""Takes a call's instance, positional arguments and arguments by name; returns whether to wrap the call."""
 
 
 class Call:
@@ -115,13 +116,30 @@ class AsyncCall(Call):
         return self._result if self.is_done else await self()
 
 
-def wrapper(around: Callable[..., Any]) -> WraptWrapper:
+def wrapper(around: Callable[..., Any], concerns: Concerns | None = None) -> WraptWrapper:
     """Return the wrapt wrapper of a function that takes a `Call` and returns its result.
 
     Args:
         around: A function, or a coroutine function that wraps a coroutine function and takes an `AsyncCall`.
+        concerns: Selects the calls to wrap; None: all. If it fails, the call is wrapped.
     """
-    return _async_wrapper(around) if inspect.iscoroutinefunction(around) else _sync_wrapper(around)
+    wrap = _async_wrapper(around) if inspect.iscoroutinefunction(around) else _sync_wrapper(around)
+    return wrap if concerns is None else _selective_wrapper(wrap, concerns)
+
+
+def _selective_wrapper(wrap: WraptWrapper, concerns: Concerns) -> WraptWrapper:
+    @wraps(wrap)
+    def wrap_selected(
+        wrapped: Callable[..., Any], instance: Foreign, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Foreign:
+        try:
+            is_concerned = concerns(instance, args, kwargs)
+        except Exception as error:  # noqa: BLE001 - an instrumentation must not break the library
+            report(concerns, error)
+            is_concerned = True
+        return wrap(wrapped, instance, args, kwargs) if is_concerned else wrapped(*args, **kwargs)
+
+    return wrap_selected
 
 
 def _sync_wrapper(around: Callable[[Call], Any]) -> WraptWrapper:
@@ -129,26 +147,22 @@ def _sync_wrapper(around: Callable[[Call], Any]) -> WraptWrapper:
     def wrap(
         wrapped: Callable[..., Any], instance: Foreign, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> Foreign:
-        if not is_instrumentation_enabled():
+        if is_suppressed():
             return wrapped(*args, **kwargs)
         call = Call(wrapped, instance, args, kwargs)
         try:
-            return _call_guarded(around, call)
+            try:
+                return around(call)
+            except Exception as error:
+                if error is call.error:
+                    raise
+                report(around, error)
+            # Outside of the inner block, so that an exception of the library keeps its own context.
+            return call.finish()
         finally:
             call.error = None  # its traceback refers to this call: the two would keep each other alive
 
     return wrap
-
-
-def _call_guarded(around: Callable[[Call], Any], call: Call) -> Foreign:
-    try:
-        return around(call)
-    except Exception as error:
-        if error is call.error:
-            raise
-        report(around, error)
-    # Outside of the block, so that an exception of the library keeps its own context.
-    return call.finish()
 
 
 def _async_wrapper(around: Callable[[AsyncCall], Awaitable[Any]]) -> WraptWrapper:
@@ -156,7 +170,7 @@ def _async_wrapper(around: Callable[[AsyncCall], Awaitable[Any]]) -> WraptWrappe
     async def wrap(
         wrapped: Callable[..., Any], instance: Foreign, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> Foreign:
-        if not is_instrumentation_enabled():
+        if is_suppressed():
             return await wrapped(*args, **kwargs)
         call = AsyncCall(wrapped, instance, args, kwargs)
         try:

@@ -1,7 +1,8 @@
 """OpenTelemetry's current context and its keys, read without a detour.
 
 The API has no public names for the keys, and its `get_current` and `attach` only forward to the runtime
-context. Each span makes five such calls. `tests/test_private_api.py` fails when one of these names moves.
+context, which forwards to a context variable. An operation of an instrumented library makes a dozen such
+calls. `tests/test_private_api.py` fails when one of these names moves.
 """
 
 from __future__ import annotations
@@ -12,11 +13,14 @@ from typing import Any
 from opentelemetry import baggage, context, trace
 from opentelemetry.context import Context, create_key
 
-_runtime = getattr(context, "_RUNTIME_CONTEXT", context)
+_runtime: Any = getattr(context, "_RUNTIME_CONTEXT", context)
+_variable: Any = getattr(_runtime, "_current_context", None)
+"""The variable of the default runtime context; another one, which OTEL_PYTHON_CONTEXT names, has none."""
+_is_default = _variable is not None and type(_runtime).__name__ == "ContextVarsRuntimeContext"
 
-get_current: Callable[[], Context] = _runtime.get_current
+get_current: Callable[[], Context] = _variable.get if _is_default else _runtime.get_current
 """Return the current context, as `opentelemetry.context.get_current` does."""
-attach: Callable[[Context], Any] = _runtime.attach
+attach: Callable[[Context], Any] = _variable.set if _is_default else _runtime.attach
 """Make a context current, as `opentelemetry.context.attach` does."""
 
 SUPPRESS_KEY = context._SUPPRESS_INSTRUMENTATION_KEY  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]

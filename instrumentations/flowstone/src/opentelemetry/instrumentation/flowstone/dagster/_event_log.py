@@ -92,15 +92,29 @@ class EventLog:
         self._reports = {kind: guarded(report) for kind, report in reports.items()}
         self._marks = {kind: guarded(mark) for kind, mark in marks.items()}
 
+    def concerns(self, instance: Foreign, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
+        """Return whether a call of `DagsterInstance.handle_new_event` has an event with a report or a mark.
+
+        Most events have none, so this is all that they cost.
+        """
+        del instance
+        if kwargs.get("batch_metadata") is not None:
+            return True
+        event = (args[0] if args else kwargs["event"]).dagster_event
+        if event is None:
+            return False
+        return event.event_type_value in self._reports or event.event_type_value in self._marks
+
     def store(self, call: Call) -> Foreign:
-        """Wrap `DagsterInstance.handle_new_event`, which stores an event, or a batch when it is complete."""
-        # By hand: the lookup of arguments by name would cost more than the rest, at each event.
-        entry = call.args[0] if call.args else call.kwargs["event"]
+        """Wrap `DagsterInstance.handle_new_event`, which stores an event, or a batch when it is complete.
+
+        It gets the calls that `concerns` selects.
+        """
+        entry, batch = call.argument("event"), call.kwargs.get("batch_metadata")
         event = entry.dagster_event
         kind = "" if event is None else event.event_type_value
         if kind in self._marks:
             self._marks[kind](entry)
-        batch = call.kwargs.get("batch_metadata")
         if batch is not None:
             return self._store_batched(call, entry, batch)
         report = self._reports.get(kind)

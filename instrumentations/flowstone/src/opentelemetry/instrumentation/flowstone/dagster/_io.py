@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import threading
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator, Iterable, Mapping
 from typing import Any
 
 from opentelemetry.instrumentation.flowstone.dagster._names import name_of_input, name_of_output, partition_of
@@ -61,7 +61,7 @@ class Transfer:
                 self._step.failed_io = self._io_manager
             self._span.__exit__(type(error), error, error.__traceback__)
             return
-        size = guarded(self._size)(self)
+        size = _measured(self._size, self)
         if size is not None:
             self._span.measurements["size_bytes"] = size
         self._span.__exit__(None, None, None)
@@ -169,11 +169,14 @@ class Transfers:
         """Wrap `_store_output`: the first manager that it gets from the step is the one that stores."""
         return self._announced(call(), call.argument("step_context"))
 
+    def is_storing(self, instance: Foreign, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> bool:
+        """Return whether `_store_output` calls `StepExecutionContext.get_io_manager`."""
+        del args, kwargs
+        return getattr(self._storing, "context", None) is instance
+
     def manager(self, call: Call) -> Foreign:
-        """Wrap `StepExecutionContext.get_io_manager`; its other callers get the manager itself."""
+        """Wrap `StepExecutionContext.get_io_manager`; callers that do not store get the manager itself."""
         manager = call()
-        if getattr(self._storing, "context", None) is not call.instance:
-            return manager
         self._storing.context = None
         is_generator = inspect.isgeneratorfunction(manager.handle_output)
         return (GeneratorStorer if is_generator else Storer)(manager, self._steps.of(call.instance))
@@ -221,6 +224,11 @@ def _begin(  # noqa: PLR0913, PLR0917 - one for each part of a transfer
         run_id=step_context.run_id,
     )
     return Transfer(span, size, io_manager, step)
+
+
+@guarded
+def _measured(size: Callable[[Transfer], int | None], transfer: Transfer) -> int | None:
+    return size(transfer)
 
 
 def _note(paths: Iterable[Foreign]) -> None:

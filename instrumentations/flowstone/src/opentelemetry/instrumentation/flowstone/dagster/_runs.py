@@ -187,9 +187,15 @@ class Runs:
             earlier = _parent_of(dagster_run.parent_run_id, instance)
             links = links_to(earlier, _relation_of(dagster_run.tags))
             return follow(call(), Run(dagster_run, links, self._hooks, self._executed))
-        if hasattr(manager, _STEP_RUN):
-            return follow(call(), StepWorker(getattr(manager, _STEP_RUN)))
-        return call()
+        dagster_run = getattr(manager, _STEP_RUN, None)
+        if dagster_run is None or self._is_inside(dagster_run):
+            return call()
+        return follow(call(), StepWorker(dagster_run))
+
+    def _is_inside(self, dagster_run: Foreign) -> bool:
+        """Return whether this process executes the run too, and the run's trace is current in this thread."""
+        is_executed = dagster_run.run_id in self._executed
+        return is_executed and context_of(dagster_run.tags) is otel_context.get_current()
 
     def create(self, call: Call) -> Foreign:
         """Wrap `create_run`: the request of a run is a span, whose context becomes tags of the run.

@@ -109,6 +109,7 @@ class Step:
             response_hook=hooks["materialization_response_hook"],
         )
 
+    @guarded
     def enter(self) -> None:
         """Start the span."""
         outside = trace.get_current_span()
@@ -119,6 +120,7 @@ class Step:
         elif self.kind == "check":
             self.unchecked = checks_of(self.context.step)
 
+    @guarded
     def leave(self) -> None:
         """End the span with the outcome that Dagster has stored; without one it was canceled."""
         operation, step_span = self._operation, self._operation.span
@@ -242,14 +244,14 @@ class Steps:
         # generator, which restores the context when it waits itself.
         place = (step.run_id, step.key)
         self._running[id(context)] = self._by_key[place] = step
-        guarded(step.enter)()
+        step.enter()
         if None in step.recorded:
             self._contexts.remember_step(*place, step.attempt, step.recorded[None])
         try:
             yield from generator
         finally:
             generator.close()
-            guarded(step.leave)()
+            step.leave()
             self._running.pop(id(context), None)
             if self._by_key.get(place) is step:
                 del self._by_key[place]

@@ -125,12 +125,12 @@ def wire(instrumentor: LibraryInstrumentor, patches: Patches, hooks: Hooks) -> N
         **_pools.reports(),
     }
     events = _event_log.EventLog(_dbt.with_nodes(reports), steps.marks())
-    patches.wrap(STORE_EVENT, events.store)
+    patches.wrap(STORE_EVENT, events.store, events.concerns)
     patches.wrap(STEP_SEQUENCE, steps.sequence)
     patches.wrap(STEP_COMPUTE, steps.compute)
     patches.wrap(STORE_OUTPUT, transfers.store)
     patches.wrap(LOAD_INPUT, transfers.load)
-    patches.wrap(GET_IO_MANAGER, transfers.manager)
+    patches.wrap(GET_IO_MANAGER, transfers.manager, transfers.is_storing)
     patches.wrap(GET_PATH, transfers.path)
     patches.wrap(GET_PATHS, transfers.paths)
     patches.wrap(SET_UP_RESOURCE, _resources.set_up)
