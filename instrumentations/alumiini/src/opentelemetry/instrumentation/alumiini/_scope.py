@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import deque
 from contextvars import ContextVar
 from dataclasses import dataclass, field, fields, replace
 from functools import lru_cache
@@ -14,6 +15,8 @@ from opentelemetry.instrumentation.alumiini.repositories import UNKNOWN, Reposit
 from assay.semconv import attributes
 
 RESOURCE_ATTRIBUTES = "OTEL_RESOURCE_ATTRIBUTES"
+FAILURES_KEPT = 16
+"""A daemon may report errors for as long as it runs."""
 
 
 @dataclass(slots=True)
@@ -26,7 +29,7 @@ class Scope:
         cluster_id: Id of the cluster.
         trigger: Trigger of the sync.
         resources_applied: How many resources were applied so far.
-        failures: The errors that were reported inside, each with its meaning for the sync (`errors.report`).
+        failures: The last errors that were reported inside, each with its meaning for the sync.
     """
 
     repository: Repository
@@ -34,7 +37,9 @@ class Scope:
     cluster_id: str
     trigger: str
     resources_applied: int = 0
-    failures: list[tuple[object, Any]] = field(default_factory=list[tuple[object, Any]])
+    failures: deque[tuple[object, Any]] = field(
+        default_factory=lambda: deque[tuple[object, Any]](maxlen=FAILURES_KEPT)
+    )
 
     def learn(self, found: Repository) -> None:
         """Complete the repository by what is known of it now, if it is the same one."""

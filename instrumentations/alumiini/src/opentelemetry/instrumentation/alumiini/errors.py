@@ -93,7 +93,7 @@ def report(failed: object, failure: Failure, repository: Repository) -> None:
 
     Args:
         failed: The exception. For an operation that returned its failure: the `headers` of the exception
-            that the library will raise for it.
+            that the library will raise for it, or None.
         failure: Its meaning; its detail is the type of the emitted error, else its type.
         repository: The repository.
     """
@@ -101,7 +101,8 @@ def report(failed: object, failure: Failure, repository: Repository) -> None:
     if scope is not None:
         if isinstance(failed, BaseException) and find_reported(scope, failed) is not None:
             return
-        scope.failures.append((failed, failure))
+        if failed is not None:
+            scope.failures.append((failed, failure))
     error(failure.detail or failure.type, failure.message, repository=repository)
 
 

@@ -94,7 +94,7 @@ class GitOperation:
         """
         self._span.fail(message, detail)
         self._span.metadata.update(_failed(detail, message))
-        report(RuntimeError(message), Failure(GIT_ERROR, detail, message), self._repository)
+        report(None, Failure(GIT_ERROR, detail, message), self._repository)
 
     def explain(self, detail: str) -> None:
         """Set the type of the error that is about to leave the block, such as `git_timeout`."""
