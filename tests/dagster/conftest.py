@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,7 +27,14 @@ from assay.cli._demo.arrivals import scrape
 from assay.cli._folder import Folder
 from assay.cli._stack import Stack
 from assay.instrumentation.testing import clean_environment
+from assay.semconv import attributes as keys
 
+REPOSITORY = Path(__file__).parents[2]
+INSTRUMENTATION = (
+    *("semconv", "core/audit", "core/distro", "core/endpoints", "core/instrumentation", "core/telemetry"),
+    "instrumentations/flowstone",
+)
+"""The packages that Dagster's environment needs."""
 PROJECTS = Path(__file__).parent / "projects"
 PYTHON = Path(os.environ.get("ASSAY_TEST_DAGSTER_PYTHON", sys.executable))
 """The interpreter that runs Dagster: another one tests another version of it, against the same far end."""
@@ -69,8 +77,11 @@ WARNING = 13
 """OpenTelemetry's number of the severity."""
 COMPLAINT = re.compile(
     r"(assay|opentelemetry)\S*\.py:\d+: \w*Warning|the instrumentation failed|is not instrumented"
+    r"|does not accept telemetry|was not accepted"
 )
 """A line of a program's output with a warning of ours."""
+READER = "storage: {{sqlite: {{base_dir: {home}}}}}\n"
+"""Configuration of the instance with which the tests read the storage of a home."""
 QUIET_SECONDS = 3.0
 """The far end has everything once its files have not changed for so long after the last process exited."""
 SETTLE_SECONDS = 60.0
@@ -91,7 +102,7 @@ class Webserver:
         query = {"query": "{ repositoriesOrError { ... on RepositoryConnection { nodes { name } } } }"}
         try:
             answer = requests.post(f"{self._url}/graphql", json=query, timeout=5).json()
-        except requests.ConnectionError:
+        except requests.RequestException:
             return False
         return bool(answer["data"]["repositoriesOrError"].get("nodes"))
 
@@ -99,21 +110,21 @@ class Webserver:
         """Send a mutation; return its result."""
         body = {"query": query, "variables": variables}
         answer = requests.post(
-            f"{self._url}/graphql", json=body, headers={"User-Agent": USER_AGENT}, timeout=60
+            f"{self._url}/graphql", json=body, headers={"User-Agent": USER_AGENT}, timeout=120
         ).json()
         assert "errors" not in answer, answer
         (result,) = answer["data"].values()
         assert result["__typename"].endswith("Success"), result
         return result
 
-    def launch(self, job: str, **tags: str) -> str:
-        """Launch a job; return the run's id."""
+    def launch(self, job: str, tags: Mapping[str, str] | None = None) -> str:
+        """Launch a job with tags; return the run's id."""
         selector = {
             "repositoryLocationName": "warehouse",
             "repositoryName": "__repository__",
             "jobName": job,
         }
-        metadata = {"tags": [{"key": f"dagster/{key}", "value": value} for key, value in tags.items()]}
+        metadata = {"tags": [{"key": key, "value": value} for key, value in (tags or {}).items()]}
         params = {"selector": selector, "mode": "default", "executionMetadata": metadata}
         return self.ask(LAUNCH, params=params)["run"]["runId"]
 
@@ -133,6 +144,7 @@ class Deployment:
 
     Args:
         root: Folder of Dagster's home, of the far end and of the processes' output.
+        python: The interpreter that runs Dagster.
         environment: The variables of its processes.
         folder: The far end.
         instance: Dagster's instance, which stores its record.
@@ -140,10 +152,16 @@ class Deployment:
     """
 
     root: Path
+    python: Path
     environment: dict[str, str]
     folder: Folder
     instance: DagsterInstance
     metrics_url: str
+
+    @property
+    def projects(self) -> Path:
+        """Folder of the projects, in which the programs run."""
+        return PROJECTS
 
     @property
     def marks(self) -> Path:
@@ -162,8 +180,8 @@ class Deployment:
         with (self.root / log).open("ab") as output:
             return subprocess.Popen(
                 [
-                    PYTHON.with_name("opentelemetry-instrument"),
-                    PYTHON.with_name(str(program)),
+                    self.python.with_name("opentelemetry-instrument"),
+                    self.python.with_name(str(program)),
                     *arguments,
                 ],
                 cwd=PROJECTS,
@@ -172,9 +190,10 @@ class Deployment:
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
+                preexec_fn=accept_interrupts,  # noqa: PLW1509 - no other thread runs Python code here
             )
 
-    def run(self, *command: str | Path, log: str, timeout: float = 180.0) -> int:
+    def run(self, *command: str | Path, log: str, timeout: float = 400.0) -> int:
         """Run a program to its end; return its exit status."""
         with self.start(*command, log=log) as process:
             try:
@@ -189,8 +208,13 @@ class Deployment:
         try:
             return process.wait(60)
         finally:
-            with suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
+            Deployment.kill(process)
+
+    @staticmethod
+    def kill(process: subprocess.Popen[bytes]) -> None:
+        """Kill what is left of a program and its children."""
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
 
     @staticmethod
     def webserver(port: int) -> Webserver:
@@ -249,6 +273,15 @@ class Deployment:
         """Return the statuses of a job's runs, oldest first."""
         return [run.status.value for run in reversed(self.instance.get_runs()) if run.job_name == job]
 
+    def traces(self, run: str) -> set[str]:
+        """Return the ids of the traces that a run's spans are in."""
+        return {
+            span["traceId"]
+            for line in otlp_lines.read_lines(self.folder.traces)
+            for _, span in otlp_lines.spans(line)
+            if otlp_lines.attributes(span).get(keys.FLOWSTONE_RUN_ID) == run
+        }
+
     def _sizes(self) -> list[int]:
         folder = self.folder
         databases = (folder.database, folder.series)
@@ -257,9 +290,18 @@ class Deployment:
         return [each.stat().st_size if each.exists() else 0 for each in files]
 
 
+def accept_interrupts() -> None:
+    """Let Ctrl-C interrupt this process, although the background of a shell ignores it."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 @contextmanager
 def deployed(
-    root: Path, configuration: str = "", binary: CollectorBinary | None = None, **variables: str
+    root: Path,
+    configuration: str = "",
+    binary: CollectorBinary | None = None,
+    python: Path = PYTHON,
+    **variables: str,
 ) -> Iterator[Deployment]:
     """Make a home for Dagster and run the far end of `assay up`.
 
@@ -267,12 +309,15 @@ def deployed(
         root: Folder of all files.
         configuration: Further lines of dagster.yaml.
         binary: The Collector; without one Dagster's processes send to the exporter host directly.
+        python: The interpreter that runs Dagster.
         variables: Further variables of Dagster's processes.
     """
-    for name in ("home", "marks", "far"):
-        (root / name).mkdir(parents=True)
-    text = "telemetry:\n  enabled: false\n" + configuration
-    (root / "home/dagster.yaml").write_text(text, encoding="utf-8")
+    for name in ("home", "reader", "marks", "far"):
+        (root / name).mkdir(parents=True, exist_ok=True)
+    quiet = "telemetry: {enabled: false}\n"
+    (root / "home/dagster.yaml").write_text(quiet + configuration, encoding="utf-8")
+    # Without the configuration, whose run launcher may need packages that are not installed here.
+    (root / "reader/dagster.yaml").write_text(quiet + READER.format(home=root / "home"), encoding="utf-8")
     folder = Folder(root / "far")
     stack = Stack(folder, binary, Addresses.free(), HostAddresses.free(), COLLECTOR_SETTINGS, zero_seconds=0)
     with stack.running():
@@ -280,21 +325,41 @@ def deployed(
             **stack.application_environment(),
             DAGSTER_HOME=str(root / "home"),
             WAREHOUSE_MARKS=str(root / "marks"),
+            PATH=os.pathsep.join([str(python.parent), os.environ["PATH"]]),
             OTEL_SERVICE_NAME="warehouse",
             OTEL_METRIC_EXPORT_INTERVAL="500",  # a worker that a test kills loses what it has not sent
             PYTHONPATH=os.pathsep.join(filter(None, [str(PROJECTS), os.environ.get("PYTHONPATH")])),
             **variables,
         )
         # Created first: two processes that create a new home at once read each other's incomplete tables.
-        subprocess.run([PYTHON, "-c", CREATE_HOME], env=environment, timeout=120, check=True)
-        with DagsterInstance.from_config(str(root / "home")) as instance:
-            yield Deployment(root, environment, folder, instance, stack.host.prometheus_url)
+        subprocess.run([python, "-c", CREATE_HOME], env=environment, timeout=120, check=True)
+        with DagsterInstance.from_config(str(root / "reader")) as instance:
+            yield Deployment(root, python, environment, folder, instance, stack.host.prometheus_url)
 
 
 @pytest.fixture(scope="session", name="deployed")
 def _deployed():
     """Return the function that makes a deployment."""
-    with pytest.MonkeyPatch.context() as patch:
-        # Dagster's instance imports the run launcher that its configuration names.
-        patch.syspath_prepend(PROJECTS)
-        yield deployed
+    return deployed
+
+
+@pytest.fixture(scope="session")
+def environment(tmp_path_factory):
+    """Return a function that makes an environment with our packages and others, without the exporter host."""
+
+    def make(*packages: str) -> Path:
+        folder = tmp_path_factory.mktemp("environment") / "venv"
+        python = folder / "bin/python"
+        uv = shutil.which("uv") or str(REPOSITORY / ".uv/bin/uv")
+        editable = [argument for package in INSTRUMENTATION for argument in ("--editable", package)]
+        for arguments in (
+            ("venv", "--quiet", "--python", sys.executable, str(folder)),
+            ("pip", "install", "--quiet", "--python", python, *editable, *packages),
+        ):
+            done = subprocess.run(
+                [uv, *arguments], cwd=REPOSITORY, capture_output=True, text=True, check=False
+            )
+            assert done.returncode == 0, done.stderr
+        return python
+
+    return make

@@ -22,7 +22,7 @@ from assay.cli._comparison import Fact, read_arrived
 from assay.cli._comparison.facts import LOG, SERIES, SPAN
 from assay.instrumentation.testing import free_port, wait_until
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(420)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 CONFIGURATION = """
 run_coordinator:
@@ -75,7 +75,7 @@ def kill_worker(deployment, job: str, attempts: int = 1) -> None:
         attempts: How many processes have run it so far.
     """
     path: Path = deployment.marks / f"{job}.pid"
-    wait_until(lambda: path.exists() and path.read_text(), timeout=90, interval=0.1)
+    wait_until(lambda: path.exists() and path.read_text(), timeout=240, interval=0.1)
     process = int(path.read_text())
     path.unlink()
     run = deployment_runs[job]
@@ -91,14 +91,14 @@ def kill_worker(deployment, job: str, attempts: int = 1) -> None:
             and series[Fact(STARTED, asset="waits")] >= starts
         )
 
-    wait_until(has_arrived, timeout=30, interval=0.2)
+    wait_until(has_arrived, timeout=120, interval=0.2)
     os.kill(process, signal.SIGKILL)
 
 
 def wait_for(deployment, job: str, runs: int) -> None:
     """Wait until so many runs of a job have ended."""
     wait_until(
-        lambda: sum(status in ENDS for status in deployment.statuses(job)) >= runs, timeout=120, interval=0.5
+        lambda: sum(status in ENDS for status in deployment.statuses(job)) >= runs, timeout=240, interval=0.5
     )
 
 
@@ -106,23 +106,23 @@ def wait_for_all_runs(deployment) -> None:
     """Wait until all runs that started have ended."""
     unfinished = [DagsterRunStatus.STARTING, DagsterRunStatus.STARTED, DagsterRunStatus.CANCELING]
     chosen = RunsFilter(statuses=unfinished)
-    wait_until(lambda: not deployment.instance.get_runs(chosen), timeout=90, interval=0.5)
+    wait_until(lambda: not deployment.instance.get_runs(chosen), timeout=240, interval=0.5)
 
 
 def run_everything(deployment, web) -> None:
     """Launch every job, and end those that are ended from outside."""
     for job in ("killed", "killed_alone", "canceled", "resumed"):
         deployment_runs[job] = web.launch(job)
-    web.launch("too_long", max_runtime="4")
+    web.launch("too_long", {"dagster/max_runtime": "4"})
     kill_worker(deployment, "killed")
     kill_worker(deployment, "resumed")
     kill_worker(deployment, "killed_alone")
-    wait_until((deployment.marks / "canceled.pid").exists, timeout=90)
+    wait_until((deployment.marks / "canceled.pid").exists, timeout=240)
     web.terminate(deployment_runs["canceled"])
     kill_worker(deployment, "killed_alone", attempts=2)  # the process that resumes it
     (deployment.marks / "resumed.go").touch()
     web.launch("plain")
-    web.launch("run_retried", max_retries="1")
+    web.launch("run_retried", {"dagster/max_retries": "1"})
     web.launch("upstream_of_automation")
     web.backfill("regional")
     web.backfill("ranged")
@@ -149,12 +149,12 @@ def platform(tmp_path_factory, deployed):
             services.append(deployment.start(program, *arguments, log=f"{program}.log"))
 
         start("dagster", "code-server", "start", "-m", "warehouse", "-p", str(code_port), "-h", "127.0.0.1")
-        wait_until(lambda: is_listening(code_port), timeout=90, interval=0.1)
+        wait_until(lambda: is_listening(code_port), timeout=240, interval=0.1)
         start("dagster-webserver", "-w", str(workspace), "-h", "127.0.0.1", "-p", str(web_port))
         start("dagster-daemon", "run", "-w", str(workspace))
         web = deployment.webserver(web_port)
         try:
-            wait_until(web.has_jobs, timeout=90, interval=0.2)
+            wait_until(web.has_jobs, timeout=240, interval=0.2)
             run_everything(deployment, web)
             # The daemon first, so that no new runs start.
             deployment.exits = {"dagster-daemon": deployment.interrupt(services.pop())}
@@ -163,7 +163,7 @@ def platform(tmp_path_factory, deployed):
                 deployment.exits[Path(service.args[1]).name] = deployment.interrupt(service)
         finally:
             for service in services:
-                service.kill()
+                deployment.kill(service)
         deployment.settle()
         yield deployment
 

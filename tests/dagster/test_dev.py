@@ -4,7 +4,7 @@ import pytest
 
 from assay.instrumentation.testing import free_port, wait_until
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 
 @pytest.fixture(scope="module")
@@ -17,14 +17,14 @@ def dev(tmp_path_factory, deployed):
         with deployment.start("dagster", "dev", *options, log="dev.log") as process:
             try:
                 web = deployment.webserver(port)
-                wait_until(web.has_jobs, timeout=120, interval=0.2)
+                wait_until(web.has_jobs, timeout=240, interval=0.2)
                 web.launch("plain")
-                wait_until(lambda: has_ended(deployment, "plain", "sensed", "scheduled"), timeout=120)
+                wait_until(lambda: has_ended(deployment, "plain", "sensed", "scheduled"), timeout=240)
                 web.launch("canceled")
-                wait_until((deployment.marks / "canceled.pid").exists, timeout=60)
+                wait_until((deployment.marks / "canceled.pid").exists, timeout=240)
                 deployment.exit = deployment.interrupt(process)
             finally:
-                process.kill()
+                deployment.kill(process)
         deployment.settle()
         yield deployment
 

@@ -6,7 +6,6 @@ protobuf than old versions of Dagster accept, so these get an environment of the
 
 import os
 import re
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -16,10 +15,6 @@ import pytest
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
 REPOSITORY = Path(__file__).parents[2]
-PACKAGES = (
-    *("semconv", "core/audit", "core/distro", "core/endpoints", "core/instrumentation", "core/telemetry"),
-    "instrumentations/flowstone",
-)
 
 
 def lowest_dagster() -> str:
@@ -31,19 +26,9 @@ def lowest_dagster() -> str:
 
 
 @pytest.fixture(scope="module")
-def python(tmp_path_factory):
+def python(environment):
     """Return the interpreter of an environment with the lowest version of Dagster."""
-    folder = tmp_path_factory.mktemp("lowest") / "venv"
-    uv = shutil.which("uv") or str(REPOSITORY / ".uv/bin/uv")
-    found = folder / "bin/python"
-    editable = [argument for package in PACKAGES for argument in ("--editable", package)]
-    for arguments in (
-        ("venv", "--quiet", "--python", sys.executable, str(folder)),
-        ("pip", "install", "--quiet", "--python", found, *editable, f"dagster=={lowest_dagster()}"),
-    ):
-        done = subprocess.run([uv, *arguments], cwd=REPOSITORY, capture_output=True, text=True, check=False)
-        assert done.returncode == 0, done.stderr
-    return found
+    return environment(f"dagster=={lowest_dagster()}")
 
 
 def test_runs_on_the_lowest_version_arrive_as_dagster_recorded_them(python, tmp_path):

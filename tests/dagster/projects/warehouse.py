@@ -22,6 +22,7 @@ from dagster import (
     AutomationCondition,
     AutomationConditionSensorDefinition,
     BackfillPolicy,
+    ConfigurableResource,
     DefaultScheduleStatus,
     DefaultSensorStatus,
     Definitions,
@@ -342,7 +343,7 @@ def pooled():
 def _wait(context: AssetExecutionContext) -> None:
     """Report the process, and wait until it is killed, canceled or released."""
     (MARKS / f"{context.run.job_name}.pid").write_text(str(os.getpid()))
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 240
     while time.monotonic() < deadline and not (MARKS / f"{context.run.job_name}.go").exists():
         time.sleep(0.1)
 
@@ -367,6 +368,22 @@ def once_broken(context: AssetExecutionContext) -> int:
 
 def _job(name: str, *keys: str, **options):
     return define_asset_job(name, selection=[*keys], **options)
+
+
+# A resource that declares a check
+
+
+class Ledger(ConfigurableResource):
+    """A resource whose check is called on an interval."""
+
+    def health_check(self) -> bool:
+        return True
+
+
+@asset
+def balanced(context: AssetExecutionContext, ledger: Ledger) -> int:
+    _wait(context)
+    return 1
 
 
 # Automation
@@ -422,6 +439,7 @@ JOBS = [
     _job("canceled", "before_wait", "waits"),
     _job("resumed", "before_wait", "waits"),
     _job("run_retried", "once_broken"),
+    _job("healthy", "balanced"),
     _job("sensed", "orders"),
     _job("scheduled", "orders"),
     _job("upstream_of_automation", "gate_of_automation"),
@@ -444,7 +462,7 @@ defs = Definitions(
             piped_in_vain,
         ),
         *(launched_step, launched_flaky),
-        *(before_wait, waits, once_broken, automated, gate_of_automation),
+        *(before_wait, waits, balanced, once_broken, automated, gate_of_automation),
     ],
     asset_checks=[passes, warns, fails, raises, blocks],
     jobs=[*JOBS, dynamic, logged, hooked, pooled],
@@ -471,6 +489,7 @@ defs = Definitions(
     resources={
         "pipes": PipesSubprocessClient(),
         "broken_io": BrokenIOManager(),
+        "ledger": Ledger(),
         "launcher": local_external_step_launcher.configured({"scratch_dir": str(MARKS)}),
     },
 )
