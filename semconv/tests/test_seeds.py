@@ -286,7 +286,7 @@ def test_log_lines(signals):
         assert event.severity == entry["level"].lower()
         fields = {each.name for each in event.attributes}
         wanted = set(entry["fields"]) - LINE_FIELDS
-        assert fields - wanted <= {"status", "actor"}, entry["event"]
+        assert fields - wanted <= {"status", "actor", "exit_code", "exit_signal"}, entry["event"]
         assert wanted <= fields
 
 

@@ -133,7 +133,8 @@ def test_user_code_runs_inside_its_span(dagster_telemetry):
     assert seen == [span.context.span_id]
     assert not trace.get_current_span().get_span_context().is_valid
     (requested,) = dagster_telemetry.events("flowstone.checkpoint.requested")
-    assert requested["correlation_id"] == result.run_id
+    assert result.success
+    assert requested["correlation_id"] == requested["approval_id"]
 
 
 def test_a_failure_is_one_error_and_the_run_fails(dagster_telemetry):
