@@ -14,9 +14,9 @@ from opentelemetry import baggage, context, trace
 from opentelemetry.context import Context, create_key
 
 _runtime: Any = getattr(context, "_RUNTIME_CONTEXT", context)
-_variable: Any = getattr(_runtime, "_current_context", None)
-"""The variable of the default runtime context; another one, which OTEL_PYTHON_CONTEXT names, has none."""
-_is_default = _variable is not None and type(_runtime).__name__ == "ContextVarsRuntimeContext"
+_variable: Any = getattr(_runtime, "_current_context", _runtime)
+"""The variable of the default runtime context; another one, named by OTEL_PYTHON_CONTEXT, may have none."""
+_is_default = type(_runtime).__name__ == "ContextVarsRuntimeContext" and _variable is not _runtime
 
 get_current: Callable[[], Context] = _variable.get if _is_default else _runtime.get_current
 """Return the current context, as `opentelemetry.context.get_current` does."""
