@@ -17,7 +17,7 @@ from assay.cli._demo.run import Outcome
 ASSETS = {kind: {} for kind in ("started", "checked", "failed", "retried", "succeeded", "stored", "loaded")}
 GOOD = {
     "workload": WorkloadResult(0, {}, ["in_process"], ASSETS, {"polls": 0, "triggers": 0}),
-    "series": Series([], {"audit_records_exported_total": [({}, 4)]}),
+    "series": Series([], {"audit_records_emitted_total": [({}, 4)]}),
     "audit": AuditLog({("a", "b"): 4}, 0, "o", failure="", tampering="record 1: actor[0] differs"),
     "collector": {"version": "", "source": "none", "validated": False},
 }

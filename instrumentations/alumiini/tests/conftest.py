@@ -108,10 +108,11 @@ def _handler(folder, password):
 
 
 @pytest.fixture(scope="session")
-def api_server(tmp_path_factory):
+def api_server(tmp_path_factory, unlimited_memory):
     """Return a real Kubernetes API server; the first run builds it, which takes minutes."""
     try:
-        binary = find_api_server()
+        with unlimited_memory():
+            binary = find_api_server()
     except ApiServerNotFoundError as error:
         if os.environ.get("ASSAY_REQUIRE_SERVICES") == "1":
             pytest.fail(f"ASSAY_REQUIRE_SERVICES=1, and {error}")

@@ -76,6 +76,8 @@ def run_workload(root: Path, log: Path, environment: Mapping[str, str]) -> Workl
     _run_instrumented(["approvals", "request", str(pending)], log, variables)
     status = _run_instrumented(["drive", str(report)], log, variables)
     _run_instrumented(["approvals", "decide", str(pending)], log, variables)
+    # The last processes may have ended before the log confirmed their records.
+    _run("assay audit flush", [sys.executable, "-m", "assay.cli", "audit", "flush"], log, variables)
     facts: dict[str, Any] = json.loads(report.read_text(encoding="utf-8"))
     return WorkloadResult(exit=status, **facts)
 
@@ -91,7 +93,15 @@ def _run_instrumented(arguments: list[str], log: Path, environment: Mapping[str,
     if launcher is None:
         raise DemoError("opentelemetry-instrument is not installed beside this Python: reinstall `assay`")
     script, *rest = arguments
-    command = [launcher, sys.executable, "-m", f"{WORKLOAD}.{script}", *rest]
+    return _run(script, [launcher, sys.executable, "-m", f"{WORKLOAD}.{script}", *rest], log, environment)
+
+
+def _run(name: str, command: list[str], log: Path, environment: Mapping[str, str]) -> int:
+    """Run a program whose output goes to the log, and return its exit status.
+
+    Raises:
+        DemoError: The program failed.
+    """
     with log.open("ab") as out:
         done = subprocess.run(
             command,
@@ -104,7 +114,5 @@ def _run_instrumented(arguments: list[str], log: Path, environment: Mapping[str,
         )
     if done.returncode:
         output = log.read_text(encoding="utf-8", errors="replace")[-_OUTPUT_CHARACTERS:]
-        raise DemoError(
-            f"the demo's {script} exited with status {done.returncode}; {log} ends with:\n{output}"
-        )
+        raise DemoError(f"the demo's {name} exited with status {done.returncode}; {log} ends with:\n{output}")
     return done.returncode

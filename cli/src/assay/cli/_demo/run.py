@@ -75,8 +75,10 @@ class Outcome:
 
     @property
     def accepted(self) -> int:
-        """Number of audit records that were acknowledged to the application, by the application's counter."""
-        return self.series.total("audit_records_exported_total")
+        """Number of audit records that the application's queue accepted, by the application's counters."""
+        return self.series.total("audit_records_emitted_total") - self.series.total(
+            "audit_records_dropped_total"
+        )
 
     @property
     def failures(self) -> list[str]:
