@@ -39,9 +39,10 @@ def details_of(materialization: Foreign) -> dict[str, Any]:
 
 def definition_of(step_context: Foreign, asset_key: Foreign) -> dict[str, Any]:
     """Return an asset's group, kinds, owners and tags; empty if the job does not define it."""
-    return guarded(_definition_of)(step_context, asset_key) or {}
+    return _definition_of(step_context, asset_key) or {}
 
 
+@guarded
 def _definition_of(step_context: Foreign, asset_key: Foreign) -> dict[str, Any]:
     layer = step_context.job_def.asset_layer
     if not layer.has(asset_key):

@@ -100,7 +100,7 @@ class EventLog:
         del instance
         if kwargs.get("batch_metadata") is not None:
             return True
-        event = (args[0] if args else kwargs["event"]).dagster_event
+        event = _entry(args, kwargs).dagster_event
         if event is None:
             return False
         return event.event_type_value in self._reports or event.event_type_value in self._marks
@@ -110,7 +110,7 @@ class EventLog:
 
         It gets the calls that `concerns` selects.
         """
-        entry, batch = call.argument("event"), call.kwargs.get("batch_metadata")
+        entry, batch = _entry(call.args, call.kwargs), call.kwargs.get("batch_metadata")
         event = entry.dagster_event
         kind = "" if event is None else event.event_type_value
         if kind in self._marks:
@@ -139,3 +139,8 @@ class EventLog:
                 if report:
                     report(Stored(call.instance, each, each.dagster_event))
         return result
+
+
+def _entry(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Foreign:
+    """Return the argument `event` of `DagsterInstance.handle_new_event`."""
+    return args[0] if args else kwargs["event"]

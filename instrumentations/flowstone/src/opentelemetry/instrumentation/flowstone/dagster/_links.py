@@ -16,7 +16,7 @@ from opentelemetry.instrumentation.flowstone.dagster._plan import Target
 from opentelemetry.instrumentation.flowstone.dagster._trace import RETRY_OF, context_in
 from opentelemetry.trace import Link, Span, SpanContext
 
-from assay.instrumentation import Foreign
+from assay.instrumentation import Foreign, guarded
 from assay.semconv import attributes as keys
 
 INPUT, MADE_FROM = "input", "made_from"
@@ -54,6 +54,7 @@ class SpanContexts:
         """Remember the span of a materialization."""
         _put(self._made, (run_id, *target), span.get_span_context())
 
+    @guarded
     def links_of_step(self, context: Foreign) -> list[Link]:
         """Return the links of an attempt that is about to start.
 
@@ -69,6 +70,7 @@ class SpanContexts:
                 links.append(Link(found, {keys.FLOWSTONE_RELATION: INPUT, **described}))
         return links
 
+    @guarded
     def links_of_materialization(self, context: Foreign, materialization: Foreign) -> list[Link]:
         """Return the links of a materialization to those that Dagster records it was made from.
 

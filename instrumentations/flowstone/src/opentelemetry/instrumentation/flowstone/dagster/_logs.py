@@ -6,6 +6,7 @@ import copy
 import logging
 from collections.abc import Generator
 from contextlib import contextmanager
+from typing import Any
 
 from opentelemetry import trace
 from opentelemetry.trace import format_span_id, format_trace_id
@@ -31,20 +32,39 @@ class Lines:
         del module
         self._remembered = _handlers()
 
+    def concerns(self, handler: Foreign, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
+        """Return whether a record goes to OpenTelemetry's handlers, or to a logger or handler of the user.
+
+        Dagster makes a record of each of its events, which in most deployments only its event log takes.
+        """
+        record = args[0] if args else kwargs["record"]
+        return (
+            any(logger.isEnabledFor(record.levelno) for logger in handler._loggers)  # noqa: SLF001 - Dagster's own way to them
+            or len(handler._handlers) > 1  # noqa: SLF001 - as above; one is the event log's
+            or bool(self._takers(record))
+        )
+
     def forward(self, call: Call) -> Foreign:
         """Wrap `DagsterLogHandler.emit`: pass lines of `context.log` on, and give Dagster's loggers the ids.
 
-        Lines of other loggers reach the root logger themselves. Dagster's events are not lines of the user:
-        they are reported as bus events.
+        It gets the calls that `concerns` selects. Lines of other loggers reach the root logger themselves.
+        Dagster's events are not lines of the user: they are reported as bus events.
         """
-        record = call.argument("record")
+        record = call.args[0] if call.args else call.kwargs["record"]
+        takers = self._takers(record)
         # A copy from before the call: Dagster puts the run and the step in front of the message.
-        line = copy.copy(record) if _is_line_of_context(record) else None
+        line = copy.copy(record) if takers else None
         with _with_trace(record):
             result = call()
         if line is not None:
-            _export(line, _handlers() or self._remembered)
+            _export(line, takers)
         return result
+
+    def _takers(self, record: logging.LogRecord) -> list[logging.Handler]:
+        """Return OpenTelemetry's handlers that a line of `context.log` goes to; none for another record."""
+        if not _is_line_of_context(record):
+            return []
+        return [each for each in _handlers() or self._remembered if record.levelno >= each.level]
 
 
 @contextmanager
@@ -81,10 +101,9 @@ def _handlers() -> list[logging.Handler]:
 @guarded
 def _export(line: logging.LogRecord, handlers: list[logging.Handler]) -> None:
     for handler in handlers:
-        if line.levelno >= handler.level:
-            # Not `handle`: its filters may print what no other handler handles, and Dagster's handlers do.
-            handler.acquire()
-            try:
-                handler.emit(line)
-            finally:
-                handler.release()
+        # Not `handle`: its filters may print what no other handler handles, and Dagster's handlers do.
+        handler.acquire()
+        try:
+            handler.emit(line)
+        finally:
+            handler.release()

@@ -209,7 +209,7 @@ class Steps:
         context = call.argument("step_context")
         if is_discarded(context.instance):
             return call()
-        step = Step(context, self._hooks, guarded(self._contexts.links_of_step)(context))
+        step = Step(context, self._hooks, self._contexts.links_of_step(context))
         events = call()
         if context.step_launcher is not None:
             events = _noting_outcome(events, step)
@@ -295,7 +295,7 @@ class Steps:
         measurements: dict[str, int] = {}
         links: list[trace.Link] | None = None
         if step is not None:
-            links = guarded(self._contexts.links_of_materialization)(step.context, materialization)
+            links = self._contexts.links_of_materialization(step.context, materialization)
             if target[0] in step.sizes:
                 measurements["result_size"] = step.sizes[target[0]]
             details.update(definition_of(step.context, key), mapping_key=step.mapping_key)

@@ -152,7 +152,7 @@ def wire(instrumentor: LibraryInstrumentor, patches: Patches, hooks: Hooks) -> N
     patches.wrap(LOAD_LOCATION, _deployment.load_location)
     lines = _logs.Lines()
     patches.on_import(LOG.module, lines.remember)
-    patches.wrap(LOG, lines.forward)
+    patches.wrap(LOG, lines.forward, lines.concerns)
     patches.wrap(FOLLOW_PIPES, _pipes.follow_session)
     patches.wrap(HANDLE_PIPES_MESSAGE, _pipes.handle_message)
     patches.wrap(PIPES_VARIABLES, _pipes.add_context)
