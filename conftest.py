@@ -1,4 +1,4 @@
-"""For all tests: limits on memory and open files, and no trace in the user's state directory.
+"""For all tests: limits on memory and open files, and nothing left in the process or in the user's folders.
 
 Each process of a test, the test's own included, may use 1 GiB of memory for data and open 1,024 files. A Go
 toolchain that builds a service for the tests has no limit on its memory.
@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import os
 import resource
-from collections.abc import Callable, Iterator
+import signal
+from collections.abc import Callable, Generator, Iterator
 from contextlib import AbstractContextManager, contextmanager
 
 import pytest
@@ -56,3 +57,13 @@ def _state_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         del os.environ["XDG_STATE_HOME"]
     else:
         os.environ["XDG_STATE_HOME"] = before
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol() -> Generator[None, object, object]:
+    """Restore the handler of SIGTERM: with that of Dagster, children of a later test may not end."""
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        return (yield)
+    finally:
+        signal.signal(signal.SIGTERM, before)

@@ -8,7 +8,7 @@ import sys
 
 PROGRAM = """
 import json
-from assay.audit import AuditProvider, AuditRecord, BatchProcessor, instruments
+from assay.audit import AuditProvider, AuditRecord, BatchProcessor
 from assay.audit import ExportError, RecordError, RejectedError
 from opentelemetry import metrics
 from opentelemetry.sdk.metrics import MeterProvider
@@ -33,7 +33,6 @@ class Exporter:
         return []
     def shutdown(self): pass
 
-instruments.SETTLED = 0
 exporter = Exporter()
 logger = AuditProvider(BatchProcessor(exporter, delay=0.001)).get_logger("tests")
 LOGIN = AuditRecord(event_name="user.login", action="LOGIN", outcome="success")

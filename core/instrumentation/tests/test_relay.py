@@ -4,7 +4,7 @@ import pickle
 import signal
 from itertools import count
 
-from assay.instrumentation import RelayReceiver, RelaySender
+from assay.instrumentation import RelayBatch, RelayReceiver, RelaySender
 from assay.telemetry import span
 
 
@@ -60,6 +60,7 @@ def test_events_beyond_the_limit_are_dropped_and_counted(sdk):
     sender.keep("shop.basket.add.stop", {}, {"item": Unreadable()})
     (batch,) = sender.drain()
     receiver = RelayReceiver(sdk.meter_provider)
+    receiver.record(RelayBatch((), 0))
     assert [point.value for point in sdk.points("assay.relay.dropped")] == [0]
     receiver.record(batch)
 

@@ -132,6 +132,14 @@ def test_asyncio_commands_have_the_name_of_the_users_function(instrumented):
     assert {span.attributes["snakepit.pool_name"] for span in requests} == {"asyncio"}
 
 
+def test_a_task_in_a_copied_context_has_the_name_of_the_users_function(instrumented):
+    with ThreadPoolExecutor(1) as executor:
+        assert executor.submit(contextvars.copy_context().run, commands.double, 2).result() == 4
+
+    (request,) = instrumented.spans("snakepit.request")
+    assert request.attributes["snakepit.command"] == "commands.double"
+
+
 def test_a_pool_without_a_name_has_that_of_its_class_or_a_given_one(instrumented):
     with ThreadPoolExecutor(1) as one, ThreadPoolExecutor(1) as other:
         name_pool(other, "inference")

@@ -96,7 +96,7 @@ defs = Definitions(
             executor_def=multiprocess_executor.configured({"max_concurrent": 2}),
         ),
         deadly,
-        define_asset_job("mortal", selection=["mortal"], executor_def=multiprocess_executor),
+        define_asset_job("mortal_asset", selection=["mortal"], executor_def=multiprocess_executor),
     ],
     resources={"io_manager": FilesystemIOManager(base_dir=os.environ.get("SHOP_FOLDER", "."))},
 )
@@ -111,7 +111,7 @@ def multiprocess():
 
 
 def mortal_job():
-    return defs.resolve_job_def("mortal")
+    return defs.resolve_job_def("mortal_asset")
 
 
 def deadly_job():

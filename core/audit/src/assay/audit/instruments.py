@@ -2,8 +2,8 @@
 
 Importing this module creates the instruments. The counters are observable, over totals of our own. So each
 series exists before the first record, with 0, whenever the application sets its meter provider. A process
-without records reports the zeros only after `SETTLED` seconds: one that ends sooner would have to export them
-at its end, which waits for the Collector, and nobody could compare them with a second value.
+that ends without a record does not report zeros at its end for the first time: that would wait for the
+Collector, and nobody could compare them with a second value.
 """
 
 from __future__ import annotations
@@ -11,17 +11,28 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Iterable
-from time import monotonic
 
 from opentelemetry import metrics
 from opentelemetry.metrics import CallbackOptions, Observation
 
 from assay.semconv import metrics as names
 
-SETTLED = 5.0
-"""Age of a process without records, in seconds, from which its zeros are reported."""
 
-_started = monotonic()
+class _Reporting:
+    """Whether series with 0 are reported.
+
+    Attributes:
+        has_begun: Whether they have been reported.
+        is_ending: Whether the process ends.
+    """
+
+    has_begun = False
+    is_ending = False
+
+
+def end() -> None:
+    """Note that the process ends: series with 0 that were not reported until now are left out."""
+    _Reporting.is_ending = True
 
 
 class Total:
@@ -41,7 +52,7 @@ class Total:
 
     def observe(self, _: CallbackOptions) -> Iterable[Observation]:
         """Return the total, for the counter's callback."""
-        return [Observation(self._value)] if _is_settled() else []
+        return [Observation(self._value)] if _is_reported() else []
 
     def reset(self) -> None:
         """Start again at 0, in a forked child, whose parent may have held the lock."""
@@ -52,8 +63,10 @@ class Total:
 EMITTED, EXPORTED, DROPPED = Total(), Total(), Total()
 
 
-def _is_settled() -> bool:
-    return any((EMITTED, EXPORTED, DROPPED)) or monotonic() - _started >= SETTLED
+def _is_reported() -> bool:
+    has_records = any((EMITTED, EXPORTED, DROPPED))
+    _Reporting.has_begun |= has_records or not _Reporting.is_ending
+    return _Reporting.has_begun
 
 
 class Depth:
@@ -69,7 +82,7 @@ class Depth:
     def observe(self, _: CallbackOptions) -> Iterable[Observation]:
         """Return the depth, for the gauge's callback."""
         depth = 0 if self._source is None else self._source()
-        return [Observation(depth)] if depth or _is_settled() else []
+        return [Observation(depth)] if depth or _is_reported() else []
 
 
 DEPTH = Depth()
@@ -105,6 +118,7 @@ DURATION = _meter.create_histogram(
 def _reset_after_fork() -> None:
     for total in (EMITTED, EXPORTED, DROPPED):
         total.reset()
+    _Reporting.has_begun = _Reporting.is_ending = False
 
 
 if hasattr(os, "register_at_fork"):  # not on Windows

@@ -74,13 +74,15 @@ def shutdown(timeout: float | None = None) -> None:
     if settings is None or _Process.is_down:
         return
     _Process.is_down = True
-    from assay.distro._outages import is_likely  # noqa: PLC0415 - imported by the set-up
+    from assay.audit import instruments  # noqa: PLC0415 - imported by the set-up
+    from assay.distro._outages import is_likely  # noqa: PLC0415 - as above
     from assay.distro._processors import EXIT  # noqa: PLC0415 - as above
 
     usual = min(settings.exit_timeout, 1.0) if is_likely() else settings.exit_timeout
     EXIT.start(usual if timeout is None else timeout)
     if audit is not None:
         audit.shutdown(EXIT.left())  # before the metrics, which count the records that are lost here
+    instruments.end()
     for provider in _providers():
         # Upstream raises when a metric reader's time is over; the outage is reported already.
         with suppress(Exception):

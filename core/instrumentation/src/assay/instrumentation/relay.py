@@ -131,12 +131,10 @@ class RelayReceiver:
         self._dropped = meter.create_counter(
             metrics.ASSAY_RELAY_DROPPED, "{event}", "Events of child processes that were not recorded."
         )
-        self._dropped.add(0)  # so that increase() sees the first
 
     def record(self, batch: RelayBatch) -> None:
         """Record a batch in the instruments of the attached bridges."""
-        if batch.dropped:
-            self._dropped.add(batch.dropped)
+        self._dropped.add(batch.dropped)  # also 0, so that increase() sees the first that is dropped
         for relayed in batch.events:
             _record(relayed)
 

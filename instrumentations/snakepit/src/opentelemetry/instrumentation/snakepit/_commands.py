@@ -23,17 +23,23 @@ _CHUNK_RUNNERS = frozenset({"_process_chunk", "mapstar", "starmapstar"})
 """The functions that a pool calls with a user's function and a chunk of arguments."""
 
 
-def command_of(function: Callable[..., Any]) -> str:
+def command_of(function: Callable[..., Any], args: tuple[Any, ...] = ()) -> str:
     """Return the qualified name of the function that a task calls, such as `shop.model.predict`.
 
-    Partial functions, the chunks of `map` and asyncio's `to_thread` are looked through. An object that can be
-    called has the name of its class.
+    Partial functions, the chunks of `map`, `Context.run` and asyncio's `to_thread` are looked through. An
+    object that can be called has the name of its class.
+
+    Args:
+        function: What the pool calls.
+        args: With which arguments by position.
     """
     for _ in range(_DEPTH):
-        if not isinstance(function, partial):
+        if isinstance(function, partial):
+            function, args = function.func, (*function.args, *args)  # pyright: ignore[reportUnknownVariableType, reportUnknownMemberType]
+        elif args and _passes_on(function):
+            function, args = args[0], args[1:]
+        else:
             break
-        inner: Callable[..., Any] = function.func  # pyright: ignore[reportUnknownVariableType, reportUnknownMemberType]
-        function = function.args[0] if function.args and _passes_on(inner) else inner
     named = function if hasattr(function, "__qualname__") else type(function)
     return f"{getattr(named, '__module__', None) or 'builtins'}.{named.__qualname__}"
 

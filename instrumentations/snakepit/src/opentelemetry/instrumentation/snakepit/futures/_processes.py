@@ -34,7 +34,7 @@ class ProcessPools:
         if not call.args:
             return call()
         executor, function = call.instance, call.args[0]
-        command = command_of(function)
+        command = command_of(function, call.args[1:])
         if command.startswith(self._excluded):
             return call()
         pool = _pool_of(executor)

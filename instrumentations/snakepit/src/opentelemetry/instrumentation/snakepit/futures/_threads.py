@@ -32,7 +32,7 @@ class ThreadPools:
         if not call.args or type(executor).__name__ == "InterpreterPoolExecutor":
             return call()  # a call without a function fails; subinterpreters share no objects
         function = without_threading_instrumentation(call.args[0])
-        command = command_of(function)
+        command = command_of(function, call.args[1:])
         if command.startswith(self._excluded):
             return call()
         pool = POOLS.find(executor, _name_of(executor), _count_workers)
