@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
+import subprocess
+import sys
 
 import pytest
 
-from assay.exporters.audit import Query, _ids, query, verify
-from assay.exporters.audit._ids import find, key_of
+from assay.exporters.audit import AuditLogError, Query, _ids, query, verify
+from assay.exporters.audit._ids import IdSum, find, key_of
 from assay.host import Rejected
 
 from .conftest import make_record
@@ -64,4 +67,46 @@ def test_an_emptied_index_is_found(small, database, batch, key, table):
     connection.commit()
     connection.close()
     with pytest.raises(Exception, match="index of ids"):
+        verify(database, key())
+
+
+SUM = """
+from assay.exporters.audit._ids import IdSum
+found = IdSum()
+found.add(bytes(16), 1)
+print(found.value)
+"""
+
+
+def test_nobody_can_know_a_sum_of_ids_beforehand():
+    sums = {
+        subprocess.run(
+            [sys.executable, "-c", SUM],
+            env=os.environ | {"PYTHONHASHSEED": "0"},
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        for _ in range(2)
+    }
+    assert len(sums) == 2
+
+
+@pytest.mark.parametrize("other", ["order-00017", 17, 1.5])
+def test_ids_of_other_types_have_other_sums(other):
+    uuid, found = IdSum(), IdSum()
+    uuid.add(f"text:{other}".encode().ljust(16), 1)
+    found.add(other, 1)
+    assert uuid.value != found.value
+
+
+@pytest.mark.parametrize("forged", ["17", "1.5", "'another'", "zeroblob(16)"])
+def test_a_forged_id_in_the_index_is_found(small, database, batch, key, forged):
+    small.export(batch(*(make_record() for _ in range(3))))
+    small.shutdown()
+    connection = sqlite3.connect(database)
+    connection.execute(f"UPDATE recent_ids SET id = {forged} WHERE leaf_index = 1")
+    connection.commit()
+    connection.close()
+    with pytest.raises(AuditLogError, match="index of ids differs"):
         verify(database, key())

@@ -8,12 +8,14 @@ large tree is written once for many ids, and the cost of an id hardly grows with
 from __future__ import annotations
 
 import re
+import secrets
 import sqlite3
 from collections.abc import Iterable
 
 Key = bytes | str
 
 MERGE = 1 << 17  # recent ids at which they are merged: they take about 4 MB
+_SALT = secrets.token_bytes(16)
 _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}").fullmatch
 _STAGING = "CREATE TEMP TABLE staged_ids (id ANY PRIMARY KEY, leaf_index INTEGER) STRICT, WITHOUT ROWID"
 _STAGE = "INSERT INTO staged_ids VALUES (?, ?)"
@@ -78,17 +80,16 @@ class IdIndex:
 class IdSum:
     """A sum over ids and their leaf indexes, in any order, which compares the index with the rows.
 
-    Python's hash of bytes (SipHash) has a secret key in each process, so nobody can prepare other ids with
-    the same sum.
+    The sums of one process have a secret salt, so nobody can prepare other ids with the same sum. Python's
+    hash of bytes (SipHash) has a key in each process too, but `PYTHONHASHSEED` can set it.
     """
 
     def __init__(self) -> None:
         self.value = 0
 
     def add(self, record_id: Key, index: int) -> None:
-        """Add an id, from `key_of`, and its leaf index."""
-        text = record_id if isinstance(record_id, bytes) else b"text:" + record_id.encode()
-        self.value += hash(text + index.to_bytes(8, "big"))
+        """Add an id, from `key_of`, and its leaf index; a forged index may have values of other types."""
+        self.value += hash(_SALT + repr((record_id, index)).encode())
 
     @classmethod
     def of_index(cls, connection: sqlite3.Connection, first: int) -> IdSum:
