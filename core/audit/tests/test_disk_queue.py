@@ -97,6 +97,15 @@ def test_other_users_have_no_access(folder):
         assert {stat.S_IMODE(file.stat().st_mode) for file in folder.iterdir()} == {0o600}
 
 
+def test_missing_parents_are_created_for_their_owner(tmp_path):
+    existing = tmp_path / "existing"
+    existing.mkdir(mode=0o755)
+    DiskQueue(existing / "assay" / "audit-queue" / "endpoint").prepare()
+    created = [existing / "assay", existing / "assay" / "audit-queue"]
+    assert [stat.S_IMODE(folder.stat().st_mode) for folder in created] == [0o700, 0o700]
+    assert stat.S_IMODE(existing.stat().st_mode) == 0o755
+
+
 def test_a_folder_that_others_may_read_is_refused(folder):
     folder.mkdir(parents=True, mode=0o755)
     with pytest.raises(QueueError, match="0700"):

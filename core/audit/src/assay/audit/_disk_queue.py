@@ -55,8 +55,8 @@ class DiskQueue:
     """A queue in a folder, which several processes may use at once.
 
     Args:
-        folder: Created with mode 0700 if it is missing; its files have mode 0600. Use one folder for each
-            endpoint: a process also sends the records that others left in the folder.
+        folder: Created with mode 0700 if it is missing, and so are its parents; its files have mode 0600. Use
+            one folder for each endpoint: a process also sends the records that others left in the folder.
         max_bytes: Size of one process's file at which it takes no more records.
     """
 
@@ -271,11 +271,16 @@ class DiskStore:
 def _make_private(folder: Path) -> None:
     """Create a folder with mode 0700, or check that no other user has access to it.
 
+    Missing parents get this mode too, as the XDG Base Directory Specification says; `Path.mkdir` would
+    create them with the mode that the umask leaves.
+
     Raises:
         QueueError: It cannot be created, or others have access.
     """
     try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        missing = itertools.takewhile(lambda parent: not parent.exists(), folder.parents)
+        for each in reversed([folder, *missing]):
+            each.mkdir(mode=0o700, exist_ok=True)
         found = folder.stat()
     except OSError as error:
         raise QueueError(f"the audit queue {folder} cannot be created: {error.strerror}") from error
