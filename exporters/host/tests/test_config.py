@@ -114,6 +114,18 @@ def test_values_come_from_the_environment_and_from_files(load, tmp_path, monkeyp
             "health: {adress: x}\nexporters:",
             "health.adress: unknown key; did you mean 'address'?",
         ),
+        ("exporters:", "Token: x\nexporters:", "host.yaml:3: Token: unknown key; known here: exporters"),
+        (
+            "exporters:",
+            '"limits[": x\nexporters:',
+            "host.yaml:3: limits[: unknown key; did you mean 'limits'?",
+        ),
+        ("path: lines", '"path[": lines', "exporters.lines.path[: unknown key; did you mean 'path'?"),
+        (
+            ':0"',
+            ':0", auth: {bearer: {Token: {token: x, c: y}}}',
+            "listeners[0].auth.bearer.Token.c: unknown key",
+        ),
         ("exporters:", "exporters: [", "not valid YAML"),
         ("type: otlp-lines", "type: !lines x", "host.yaml:4: exporters.lines.type: could not determine"),
         ("path: lines", "path: 2026-99-99, p: lines", "host.yaml:4: exporters.lines.path: month must be"),

@@ -132,15 +132,26 @@ class _Reader:
 
     def explain(self, detail: ErrorDetails, model: type[BaseModel], prefix: _Path = ()) -> str:
         """Return one line that describes a validation error."""
-        location = tuple(step for step in detail["loc"] if not _is_union_branch(step))
-        path = (*prefix, *location)
+        path = self._path(detail, prefix)
         where = self._where(path)
         if detail["type"] == "extra_forbidden":
-            known = _keys(model, location[:-1])
+            known = _keys(model, path[len(prefix) : -1])
             return f"{where}: unknown key; {nearest(str(path[-1]), known)}"
         if detail["type"] == "missing":
             return f"{where}: missing"
         return f"{where}: {detail['msg'].removeprefix('Value error, ')}"
+
+    def _path(self, detail: ErrorDetails, prefix: _Path) -> _Path:
+        """Return the keys and indexes that lead to an error, without the names of union branches.
+
+        A key may have the name of a branch: it is in the file, or it is the unknown key.
+        """
+        path, steps = prefix, detail["loc"]
+        for number, step in enumerate(steps, 1):
+            is_unknown_key = detail["type"] == "extra_forbidden" and number == len(steps)
+            if is_unknown_key or not _is_union_branch(step) or (*path, step) in self._lines:
+                path = (*path, step)
+        return path
 
     def _where(self, path: _Path) -> str:
         if self._file is None:
