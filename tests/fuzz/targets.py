@@ -35,7 +35,8 @@ from assay.endpoints import (
     without_credentials,
 )
 from assay.exporters.audit import AuditLogError, VerifierKey, open_checkpoint, verify_proof
-from assay.exporters.audit._batch import SINGLE_BYTES, read_batch
+from assay.exporters.audit._batch import SINGLE_BYTES, Rules, read_batch
+from assay.exporters.audit._trust import TrustStore
 from assay.exporters.cdevents import parse as parse_event
 from assay.exporters.cdevents._exporter import Settings as CDEventsSettings
 from assay.exporters.cdevents._mapping import Mapper, check_source
@@ -63,6 +64,7 @@ KEY = VerifierKey(
 )
 DEPTH = 32
 LIMITS = LimitSettings(body_bytes=1 << 20, buffered_bytes=1 << 21, messages=1000, depth=DEPTH)
+RULES = Rules(TrustStore(None), record_bytes=1 << 16, batch_bytes=1 << 18, ahead_seconds=5)
 TOKEN = "the-only-token"
 AUTHENTICATION = Authentication(AuthSettings(bearer=SecretStr(TOKEN)))
 PASSES = 10
@@ -129,7 +131,7 @@ def audit_batch(data: bytes) -> None:
         batch = Batch("audit", None, data, "protobuf", "collector", 1, str(error))
     else:
         batch = Batch("audit", request, data, "protobuf", "collector", 1)
-    entries = read_batch(batch, record_bytes=1 << 16, batch_bytes=1 << 18)
+    entries = read_batch(batch, RULES)
     quarantined = entries.quarantine()
     if entries.unreadable:
         assert [entry.payload for entry in quarantined] == [data]
