@@ -1,6 +1,6 @@
 """The official SDKs of CloudEvents read what the HTTP sink sends.
 
-`test_go_sdk` is about the Go SDK of CDEvents. In binary mode neither SDK decodes an attribute beyond ASCII,
+`test_go_sdk` runs the Go SDK of CDEvents. In binary mode neither SDK decodes an attribute beyond ASCII,
 which the HTTP binding (section 3.1.3.2) percent-encodes; the attributes here are ASCII.
 """
 
