@@ -223,16 +223,24 @@ def test_a_signature_can_be_required(open_sink, store, record, batch):
     sink.export(of(batch, "EdDSA", signed(record(), "EdDSA")))
 
 
+UNKNOWN_ALGORITHM = "-----BEGIN PUBLIC KEY-----\nMAkwBAYCKgMDAQA=\n-----END PUBLIC KEY-----\n"
+
+
 def test_a_malformed_trust_store_is_refused_at_start_and_ignored_later(open_sink, store, record, batch):
     path = store()
     sink = open_sink(trust=path)
     for text in ("keys: [", "keys: [{id: a, algorithm: none}]", "keys: [{id: a, algorithm: EdDSA}]",
                  "keys: [{id: a, algorithm: ES256, public_key: ed.pem}]",
-                 "keys: [{id: a, algorithm: HMAC-SHA256, secret: short}]"):  # fmt: skip
+                 "keys: [{id: a, algorithm: HMAC-SHA256, secret: short}]",
+                 "keys: [{id: a, algorithm: EdDSA, public_key: ed.pem, revoked: 2026-13-01}]",
+                 "keys: [{id: a, algorithm: EdDSA, public_key: unknown.pem}]",
+                 r'keys: [{id: a, algorithm: EdDSA, public_key: "a\0"}]',
+                 "[" * 5000):  # fmt: skip
         path.with_name("short").write_text("short")
+        path.with_name("unknown.pem").write_text(UNKNOWN_ALGORITHM)
         path.write_text(text)
         with pytest.raises(KeyFormatError):
             open_sink(trust=path, database=path.with_name("other.db"))
-    sink.export(of(batch, "EdDSA", signed(record(), "EdDSA")))
+        sink.export(of(batch, "EdDSA", signed(record(), "EdDSA")))
     with pytest.raises(OpenError):
         open_sink(trust=path.with_name("missing.yaml"), database=path.with_name("other.db"))

@@ -28,7 +28,7 @@ from typing import Any, Literal
 import pydantic
 import yaml
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import Encoding, load_pem_public_key
 from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord
 
@@ -214,7 +214,7 @@ def _load(path: Path) -> tuple[bool, list[_TrustedKey]]:
     try:
         content: Any = yaml.safe_load(path.read_text("utf-8"))
         file = _File.model_validate(content or {})
-    except (yaml.YAMLError, pydantic.ValidationError, UnicodeDecodeError) as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:  # PyYAML leaves a ValueError of a date
         raise KeyFormatError(f"{path}: the trust store is malformed: {error}") from error
     identifiers = [entry.id for entry in file.keys]
     if len(set(identifiers)) != len(identifiers):
@@ -227,9 +227,9 @@ def _read(entry: _KeyEntry, folder: Path) -> _TrustedKey:
     if len(sources) != 1:
         raise KeyFormatError(f"key {entry.id}: give exactly one of public_key, certificate and secret")
     source = folder / sources[0]
-    content = source.read_bytes()
     names = {entry.id}
     try:
+        content = source.read_bytes()
         if entry.secret is not None:
             key: object = content.strip()
         elif entry.public_key is not None:
@@ -238,8 +238,8 @@ def _read(entry: _KeyEntry, folder: Path) -> _TrustedKey:
             certificate = x509.load_pem_x509_certificate(content)
             key = certificate.public_key()
             names |= _references(certificate)
-    except ValueError as error:
-        raise KeyFormatError(f"key {entry.id}: {source} must be in PEM: {error}") from error
+    except (ValueError, UnsupportedAlgorithm) as error:
+        raise KeyFormatError(f"key {entry.id}: {source} must be a key in PEM: {error}") from error
     if not fits(entry.algorithm, key):
         raise KeyFormatError(f"key {entry.id}: {source} is not a key for {entry.algorithm}, or too short")
     return _TrustedKey(entry, key, frozenset(names))  # pyright: ignore[reportArgumentType]  `fits` checked it
