@@ -146,6 +146,11 @@ def test_an_empty_or_missing_file_is_reported(load, tmp_path):
         load_config(tmp_path / "none.yaml")
 
 
+@pytest.mark.parametrize("text", ["[" * 5000, "listeners: &a [*a]"], ids=["deep", "recursive"])
+def test_a_file_that_is_nested_too_deeply_is_reported(load, text):
+    assert "host.yaml: not valid YAML: maximum recursion depth" in problem(load, text)
+
+
 def test_two_listeners_with_one_name_are_an_error(load):
     twice = VALID.replace(
         "exporters:", '  - {name: direct, protocol: grpc, address: "127.0.0.1:0"}\nexporters:'

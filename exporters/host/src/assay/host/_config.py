@@ -34,15 +34,15 @@ def load_config(path: str | Path) -> HostConfig:
             key.
     """
     file = Path(path)
+    reader = _Reader(file)
     try:
         text = file.read_text(encoding="utf-8")
         root: yaml.Node | None = yaml.compose(text, Loader=yaml.SafeLoader)
+        document: Any = reader.read(root, ()) if root is not None else {}
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{file}: cannot read the file: {error}") from error
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, RecursionError) as error:
         raise ConfigError(f"{file}: not valid YAML: {error}") from error
-    reader = _Reader(file)
-    document: Any = reader.read(root, ()) if root is not None else {}
     if reader.problems:
         raise ConfigError("\n".join(reader.problems))
     try:
