@@ -84,8 +84,10 @@ def steering(text: str) -> set[str]:
     return {char for char in text if not char.isprintable() and char not in "\n\t"}
 
 
-@pytest.mark.parametrize("name", ["query", "quarantine"])
-@pytest.mark.parametrize("form", FORMATS)
+@pytest.mark.parametrize(
+    ("name", "form"),
+    [*((name, form) for name in ("query", "quarantine") for form in FORMATS), ("query", "ocsf")],
+)
 def test_no_format_steers_a_terminal(log, name, form):
     done = run(name, "--db", log / "log.db", "--format", form)
     assert done.exit_code == 0, done.output

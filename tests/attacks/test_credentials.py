@@ -32,6 +32,17 @@ def test_a_token_for_traces_reads_no_audit_receipts(serve):
     assert requests.get(url, headers={"authorization": "Bearer audits"}, timeout=30).status_code == 404
 
 
+@pytest.mark.parametrize(
+    ("method", "path", "status"), [("POST", "receipts", 400), ("GET", "log/checkpoint", 200)]
+)
+def test_a_token_for_traces_reads_nothing_else_of_the_audit_log(serve, method, path, status):
+    host = serve({"name": "http", "protocol": "http", "auth": TOKENS})
+    for token, expected in (("traces-only", 403), ("unknown", 401), ("audits", status)):
+        headers = {"authorization": f"Bearer {token}"}
+        answer = requests.request(method, host.url("http", f"/v1/audit/{path}"), headers=headers, timeout=30)
+        assert answer.status_code == expected, answer.text
+
+
 def test_a_grpc_call_of_several_messages_is_refused_as_a_whole(serve):
     host = serve({"name": "grpc", "protocol": "grpc"})
     body = ExportLogsServiceRequest(resource_logs=[ResourceLogs()]).SerializeToString()

@@ -161,6 +161,15 @@ def proof(data: bytes) -> None:
     assert message.isprintable()
 
 
+def trust_store(data: bytes) -> None:
+    """Load a trust store whose keys are files of its folder; the file is the key too."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "trust")
+        path.write_bytes(data)
+        with contextlib.suppress(AuditLogError):
+            TrustStore(path)
+
+
 def template(data: bytes) -> None:
     """Fill a template with attributes."""
     head, _, tail = data.decode("utf-8", "replace").partition("\0")
@@ -266,6 +275,7 @@ TARGETS: dict[str, Callable[[bytes], None]] = {
     "audit_batch": audit_batch,
     "note": note,
     "proof": proof,
+    "trust_store": trust_store,
     "template": template,
     "registry": registry,
     "headers": headers,

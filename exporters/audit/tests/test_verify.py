@@ -382,6 +382,20 @@ def test_a_verification_continues_from_a_checkpoint(log, key, size):
             verify(log, key(), since=since)
 
 
+def test_a_checkpoint_removed_from_the_middle_is_missed_only_by_who_kept_it(log, key):
+    notes = dict(rows(log, "SELECT size, note FROM checkpoints"))
+    change(log, "DELETE FROM checkpoints WHERE size = 20")
+    assert verify(log, key(), checkpoint=notes[43]).checkpoints == len(notes) - 1
+    with pytest.raises(RollbackError, match="lacks the checkpoint"):
+        verify(log, key(), checkpoint=notes[20])
+
+
+def test_the_removal_of_the_first_checkpoint_is_detected(log, key):
+    change(log, "DELETE FROM checkpoints WHERE size = 0")
+    with pytest.raises(VerificationError, match="checkpoint"):
+        verify(log, key())
+
+
 def test_a_verification_does_not_continue_over_other_hashes(log, key):
     notes = dict(rows(log, "SELECT size, note FROM checkpoints"))
     change(log, "UPDATE nodes SET hash = zeroblob(32) WHERE level = 4 AND node_index = 0")
