@@ -111,6 +111,7 @@ USES = (
     Use("dagster._core", ("instrumentations/flowstone",), "Dagster has no public hooks there"),
     Use("dagster._grpc", ("instrumentations/flowstone",), "Dagster has no public hooks there"),
     Use("_event_buffer", ("instrumentations/flowstone",), "events wait there for the rest of their batch"),
+    Use("_loggers", ("instrumentations/flowstone",), "a log handler has no public way to its loggers"),
     Use("kopf._core", ("instrumentations/alumiini",), "kopf has no public hooks there"),
     Use(
         "_runner", ("instrumentations/alumiini",), "kopf has no public hook at the start of a daemon or timer"
