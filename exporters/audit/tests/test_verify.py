@@ -382,7 +382,7 @@ def test_a_verification_continues_from_a_checkpoint(log, key, size):
             verify(log, key(), since=since)
 
 
-def test_a_checkpoint_removed_from_the_middle_is_missed_only_by_who_kept_it(log, key):
+def test_the_removal_of_a_middle_checkpoint_is_detected_only_with_that_checkpoint(log, key):
     notes = dict(rows(log, "SELECT size, note FROM checkpoints"))
     change(log, "DELETE FROM checkpoints WHERE size = 20")
     assert verify(log, key(), checkpoint=notes[43]).checkpoints == len(notes) - 1
