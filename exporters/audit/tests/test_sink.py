@@ -19,6 +19,7 @@ from assay.exporters.audit import (
     OpenError,
     Query,
     _schema,
+    _sink,
     quarantined,
     quarantined_payload,
     query,
@@ -134,6 +135,26 @@ def test_everything_from_a_collector_is_stored(open_sink, database, record, batc
     assert quarantined_payload(database, entries[4]["leaf_index"]) == b"\x00\xff"
     found = verify(database, key())
     assert (found.records, found.quarantined) == (2, 5)
+
+
+def test_a_batch_that_a_defect_keeps_from_being_read_blocks_no_other(  # noqa: PLR0913, PLR0917  fixtures
+    open_sink, database, record, batch, monkeypatch, caplog
+):
+    """A defect has to be made: the real reader has none that we know."""
+    sink = open_sink()
+    unreadable = batch(record(body="secret"), peer="collector")
+    with monkeypatch.context() as broken:
+        broken.setattr(_sink, "read_batch", lambda *_: {}["secret"])
+        for _ in range(2):  # a Collector repeats a batch
+            sink.export(unreadable)
+    good = record()
+    sink.export(batch(good, peer="collector"))
+    sink.shutdown()
+    (entry,) = quarantined(database)
+    assert (entry["kind"], entry["reason"]) == ("batch", "the sink failed to read it: KeyError")
+    assert quarantined_payload(database, entry["leaf_index"]) == unreadable.payload
+    assert rows(database, "SELECT id FROM audit_log") == [(id_of(good),)]
+    assert "secret" not in caplog.text
 
 
 def test_a_record_that_was_observed_in_the_future_is_invalid(open_sink, database, record, batch):
