@@ -7,6 +7,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
+from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
+
+from assay.audit import AuditProvider, BatchProcessor, DiskQueue, OTLPAuditExporter, _default, set_provider
 
 
 @dataclass
@@ -53,3 +56,40 @@ def server() -> Iterator[Any]:
     for http in servers:
         http.shutdown()
         http.server_close()
+
+
+@dataclass
+class AppLog:
+    """An application's provider, with a queue on disk, and what its endpoint has received."""
+
+    provider: AuditProvider
+    answers: Answers
+
+    def records(self) -> list[dict[str, Any]]:
+        """Send what waits; return the attributes of each record, and its name and body."""
+        assert self.provider.force_flush()
+        return [
+            {
+                "name": record.event_name,
+                "body": record.body.string_value,
+                **{pair.key: pair.value.string_value for pair in record.attributes},
+            }
+            for _, body in self.answers.got
+            for resource in ExportLogsServiceRequest.FromString(body).resource_logs
+            for record in resource.scope_logs[0].log_records
+        ]
+
+    def record(self) -> dict[str, Any]:
+        (record,) = self.records()
+        return record
+
+
+@pytest.fixture
+def app_log(server, tmp_path, monkeypatch) -> Iterator[AppLog]:
+    answers = server((200, {"Content-Type": "application/x-protobuf"}, b""))
+    processor = BatchProcessor(OTLPAuditExporter(answers.url), DiskQueue(tmp_path / "queue"), delay=0.01)
+    provider = AuditProvider(processor, {"service.name": "orders"})
+    monkeypatch.setattr(_default, "_provider", None)
+    set_provider(provider)
+    yield AppLog(provider, answers)
+    provider.shutdown()

@@ -25,6 +25,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from assay.audit._actor import Actor, actor, current_actor
     from assay.audit._batch import BatchProcessor
+    from assay.audit._client import Client, client, current_client
+    from assay.audit._default import get_logger, set_provider
     from assay.audit._delivery import AuditExporter, Receipts, ReceiptSource
     from assay.audit._disk_queue import DiskQueue
     from assay.audit._entry import Entry, PendingReceipt
@@ -37,6 +39,7 @@ if TYPE_CHECKING:
     from assay.audit._receipt_source import OTLPAuditReceipts
     from assay.audit._simple import SimpleProcessor
     from assay.audit.canonical import canonical_form, integrity_hash
+    from assay.audit.decorator import audited
     from assay.audit.errors import (
         AuditError,
         ConfigurationError,
@@ -55,6 +58,8 @@ if TYPE_CHECKING:
 _MODULES = {
     "_actor": ("Actor", "actor", "current_actor"),
     "_batch": ("BatchProcessor",),
+    "_client": ("Client", "client", "current_client"),
+    "_default": ("get_logger", "set_provider"),
     "_delivery": ("AuditExporter", "ReceiptSource", "Receipts"),
     "_disk_queue": ("DiskQueue",),
     "_entry": ("Entry", "PendingReceipt"),
@@ -67,6 +72,7 @@ _MODULES = {
     "_receipt_source": ("OTLPAuditReceipts",),
     "_simple": ("SimpleProcessor",),
     "canonical": ("canonical_form", "integrity_hash"),
+    "decorator": ("audited",),
     "errors": (
         "AuditError",
         "ConfigurationError",
@@ -93,6 +99,7 @@ __all__ = [
     "AuditReceipt",
     "AuditRecord",
     "BatchProcessor",
+    "Client",
     "ConfigurationError",
     "ConflictError",
     "DiskQueue",
@@ -113,9 +120,14 @@ __all__ = [
     "SimpleProcessor",
     "UnconfirmedError",
     "actor",
+    "audited",
     "canonical_form",
+    "client",
     "current_actor",
+    "current_client",
+    "get_logger",
     "integrity_hash",
+    "set_provider",
 ]
 
 

@@ -10,7 +10,7 @@ process boundaries.
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from typing import NamedTuple, cast
 
@@ -20,7 +20,8 @@ from assay.audit.errors import RecordError
 from assay.audit.record import ACTOR_TYPES
 from assay.semconv import attributes as keys
 
-_KEY = context.create_key("assay-audit-actor")
+ACTOR_KEY = context.create_key("assay-audit-actor")
+"""The context's `Actor`, or a function that returns it when a record is emitted."""
 
 
 class Actor(NamedTuple):
@@ -50,7 +51,7 @@ def actor(*, id: str, type: str = "user") -> Generator[Actor]:  # noqa: A002  th
     if type not in ACTOR_TYPES:
         raise RecordError(f"the actor's type is {type!r}; allowed: {', '.join(sorted(ACTOR_TYPES))}")
     who = Actor(id, type)
-    token = context.attach(context.set_value(_KEY, who))
+    token = context.attach(context.set_value(ACTOR_KEY, who))
     try:
         yield who
     finally:
@@ -58,9 +59,14 @@ def actor(*, id: str, type: str = "user") -> Generator[Actor]:  # noqa: A002  th
 
 
 def current_actor() -> Actor:
-    """Return the actor of the context, else that of the baggage, else `SYSTEM`."""
-    if (who := cast("Actor | None", context.get_value(_KEY))) is not None:
-        return who
+    """Return the actor of the context, else that of the baggage, else `SYSTEM`.
+
+    Raises:
+        RecordError: The actor of the current request cannot be determined.
+    """
+    who = cast("Actor | Callable[[], Actor] | None", context.get_value(ACTOR_KEY))
+    if who is not None:
+        return who if isinstance(who, Actor) else who()
     name = baggage.get_baggage(keys.AUDIT_ACTOR_ID)
     if not isinstance(name, str) or not name:
         return SYSTEM

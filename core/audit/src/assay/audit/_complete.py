@@ -10,7 +10,9 @@ from typing import Any
 from opentelemetry import trace
 
 from assay.audit._actor import current_actor
+from assay.audit._client import current_client
 from assay.audit.record import AuditRecord
+from assay.semconv import attributes as keys
 
 
 def complete(record: AuditRecord) -> AuditRecord:
@@ -33,4 +35,9 @@ def complete(record: AuditRecord) -> AuditRecord:
         if span.is_valid:
             filled["trace_id"] = span.trace_id.to_bytes(16, "big")
             filled["span_id"] = span.span_id.to_bytes(8, "big")
+    client = current_client()
+    if client.address and not record.source_id:
+        filled["source_id"], filled["source_type"] = client.address, client.address_type
+    if client.user_agent:
+        filled["attributes"] = {keys.USER_AGENT_ORIGINAL: client.user_agent, **record.attributes}
     return replace(record, **filled)
