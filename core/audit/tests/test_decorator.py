@@ -19,6 +19,7 @@ from assay.audit import (
     audited,
     get_logger,
 )
+from assay.audit.instruments import DROPPED
 
 REFUND = AuditRecord(event_name="order.refund", action="REFUND", outcome="success")
 
@@ -226,8 +227,11 @@ def test_application_without_a_provider_is_an_error(monkeypatch, caplog):
     monkeypatch.setattr(_default, "_provider", None)
     with pytest.raises(ConfigurationError, match="set_provider"):
         get_logger("orders")
+    dropped = DROPPED._value
     assert refund(None, fail_closed=False)() == "refunded"
+    assert refund_async(None, fail_closed=False)() == "refunded"
     assert "set_provider" in caplog.text
+    assert dropped + 2 == DROPPED._value
 
 
 def test_function_that_fails_closed_does_not_run_without_a_provider(monkeypatch):

@@ -16,7 +16,8 @@ from contextlib import contextmanager
 from assay.audit._entry import PendingReceipt
 from assay.audit._logger import EMIT_TIMEOUT, AuditLogger
 from assay.audit._receipt import AuditReceipt
-from assay.audit.errors import UnconfirmedError
+from assay.audit.errors import AuditError, UnconfirmedError
+from assay.audit.instruments import DROPPED, EMITTED
 from assay.audit.record import AuditRecord
 
 _logger = logging.getLogger("assay.audit")
@@ -39,7 +40,7 @@ def accept(
         AuditError: The record was not accepted within 30 s, and the caller fails closed.
     """
     with reporting(record.event_name, fail_closed=fail_closed):
-        pending = find_logger().emit_async(record)
+        pending = _found(find_logger).emit_async(record)
         if _is_on_event_loop() and not fail_closed:
             pending.accepted.add_done_callback(lambda done: _report_failure(record.event_name, done))
             return pending.entry.receipt
@@ -59,7 +60,7 @@ async def accept_on_loop(
         AuditError: As `accept`.
     """
     with reporting(record.event_name, fail_closed=fail_closed):
-        pending = find_logger().emit_async(record)
+        pending = _found(find_logger).emit_async(record)
         accepted = asyncio.wrap_future(pending.accepted)
         done, _ = await asyncio.wait([accepted], timeout=EMIT_TIMEOUT)
         if not done:
@@ -76,6 +77,20 @@ def reporting(event_name: str, *, fail_closed: bool) -> Generator[None]:
         if fail_closed:
             raise
         _report(event_name, error)
+
+
+def count_dropped() -> None:
+    """Count a record that does not reach a logger, which counts all others."""
+    EMITTED.add()
+    DROPPED.add()
+
+
+def _found(find_logger: Callable[[], AuditLogger]) -> AuditLogger:
+    try:
+        return find_logger()
+    except AuditError:
+        count_dropped()
+        raise
 
 
 def _too_late(pending: PendingReceipt) -> UnconfirmedError:

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, cast
 
-from assay.audit._acceptance import accept, reporting
+from assay.audit._acceptance import accept, count_dropped, reporting
 from assay.audit._logger import AuditLogger
 from assay.audit._receipt import AuditReceipt
 from assay.audit.errors import RecordError
-from assay.audit.instruments import DROPPED, EMITTED
 from assay.audit.record import AuditRecord
 
 
@@ -39,8 +38,7 @@ def _record_of(fields: object, defaults: Mapping[str, Any]) -> AuditRecord:
     try:
         return AuditRecord(**{**defaults, **cast("Mapping[str, Any]", fields)})
     except TypeError as error:
-        EMITTED.add()
-        DROPPED.add()
+        count_dropped()
         raise RecordError(
             f"`audit` must be a mapping of fields of AuditRecord, with `action` and `outcome`: {error}"
         ) from error

@@ -42,7 +42,8 @@ def audited(  # noqa: PLR0913 - all but the first are keyword-only
 
     The function's result and exceptions stay as they are. The call returns when the record is accepted: on
     disk, with a `DiskQueue`. A synchronous function that an event loop calls does not wait for that, unless
-    it fails closed.
+    it fails closed. Do not decorate a synchronous function that returns an awaitable: its record would say
+    `success` before anything has happened.
 
     Args:
         event_name: What happens, such as `document.delete`.
