@@ -14,7 +14,16 @@ from starlette.middleware.authentication import AuthenticationMiddleware
 from starlette.responses import PlainTextResponse, StreamingResponse
 from starlette.routing import Mount, Route
 
-from assay.audit import Actor, AuditRecord, RecordError, actor, audited, current_client, get_logger
+from assay.audit import (
+    Actor,
+    AuditRecord,
+    RecordError,
+    actor,
+    audited,
+    current_actor,
+    current_client,
+    get_logger,
+)
 from assay.audit.asgi import AuditMiddleware
 
 REFUND = AuditRecord(event_name="order.refund", action="REFUND", outcome="success")
@@ -186,5 +195,19 @@ def test_lifespan_passes_through():
 
         await AuditMiddleware(app)({"type": "lifespan"}, None, None)
         assert seen == ["lifespan"]
+
+    asyncio.run(run())
+
+
+def test_websocket_has_a_context_as_a_request_has():
+    async def run():
+        seen = []
+
+        async def app(scope, receive, send):
+            seen.append((current_actor(), current_client()))
+
+        scope = {"type": "websocket", "client": ("2001:db8::1", 1), "headers": [(b"user-agent", b"till/1.0")]}
+        await AuditMiddleware(app, lambda scope: "alice")(scope, None, None)
+        assert seen == [(Actor("alice", "user"), ("2001:db8::1", "till/1.0"))]
 
     asyncio.run(run())
