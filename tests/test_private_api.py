@@ -119,7 +119,6 @@ USES = (
     Use(
         "_claims", ("instrumentations/flowstone",), "the steps that hold a slot of a pool have no public name"
     ),
-    Use("_loggers", ("instrumentations/flowstone",), "a handler of Dagster's log has no public loggers"),
     Use("_run_id", ("instrumentations/flowstone",), "nor has the run whose steps claim the slots"),
     Use("_instance", ("instrumentations/flowstone",), "a run domain has no public way to its instance"),
     Use(
