@@ -18,6 +18,7 @@ from pydantic import BaseModel, Field
 from assay.exporters.cdevents import _metrics, cloudevents
 from assay.exporters.cdevents._clock import now
 from assay.exporters.cdevents._delivery import SinkDelivery
+from assay.exporters.cdevents._deployments import Deployments
 from assay.exporters.cdevents._file_sink import FileSettings, FileSink
 from assay.exporters.cdevents._http_sink import HTTPSettings, HTTPSink
 from assay.exporters.cdevents._mapping import MappedEvent, Mapper, check_source
@@ -47,6 +48,11 @@ class Retention(BaseModel, extra="forbid", frozen=True):
     events: int = Field(default=100_000, ge=0, description="Number of delivered events that it recognizes.")
     dead_hours: float = Field(default=720.0, gt=0, description="Hours that a dead letter is kept.")
     dead_events: int = Field(default=10_000, ge=0, description="Number of dead letters that are kept.")
+    deployments: int = Field(
+        default=1000,
+        ge=1,
+        description="Number of deployments of each service that are kept to recognize a rollback.",
+    )
 
 
 class Settings(BaseModel, extra="forbid", hide_input_in_errors=True):
@@ -87,12 +93,11 @@ class CDEventsExporter:
         if len(set(titles)) < len(titles):
             raise CDEventsError(f"two sinks have the same name: {titles}; give each a `name`")
         catalogue = _catalogue(settings.registry)
-        self._mapper = Mapper(
-            catalogue, source=check_source(settings.source), draft_types=settings.draft_types
-        )
+        self._source = check_source(settings.source)
+        self._mapper = Mapper(catalogue, source=self._source, draft_types=settings.draft_types)
         try:
             settings.outbox.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            self._outbox = DeliveryOutbox(settings.outbox)
+            self._outbox = DeliveryOutbox(settings.outbox, deployments=self._retention.deployments)
         except (OSError, sqlite3.Error) as error:
             raise CDEventsError(f"cannot open the outbox {settings.outbox}: {error}") from error
         _metrics.start_counters(titles, self._mapper.types)
@@ -110,8 +115,9 @@ class CDEventsExporter:
             Retry: The outbox cannot be written; it contains nothing of the batch.
         """
         try:
-            entries = list(self._entries(_records(batch)))
-            added = self._outbox.add(entries) if entries else []
+            deployments = Deployments(self._outbox, source=self._source)
+            entries = list(self._entries(map(deployments.classified, _records(batch))))
+            added = self._outbox.add(entries, deployments.new) if entries else []
         except sqlite3.Error as error:
             raise Retry(f"cannot write to the outbox: {error}") from error
         self._count(added)

@@ -27,6 +27,7 @@ NAMESPACE: Final = UUID("0d8bb5d0-5b0f-5f39-9f4b-6f4f0a3c2f5e")
 START_PREDICATES: Final = frozenset({"queued", "started"})
 """Predicates of events that report a start: their time is the start of the span."""
 CHAIN_HEAD_TYPES: Final = (
+    "dev.cdeventsx.alumiini-deployment.started.0.1.0",
     _vocabulary.TYPES["pipelinerun.queued"],
     _vocabulary.TYPES["pipelinerun.started"],
 )

@@ -26,7 +26,7 @@ class Origins:
         """Return the id of the event that an event follows, among those that the sink gets; empty if none.
 
         It is the start of the event's span, else the head of its chain: the newest event that queued or
-        started the run.
+        started the run or the deployment.
         """
         if event.origin and self._is_accepted(sink, event.origin):
             return event.origin

@@ -45,6 +45,12 @@ CREATE INDEX IF NOT EXISTS delivery_subject ON delivery (sink, subject, due) WHE
 CREATE INDEX IF NOT EXISTS delivery_settled ON delivery (settled) WHERE state = 'sent';
 CREATE INDEX IF NOT EXISTS delivery_dead ON delivery (settled) WHERE state = 'dead';
 CREATE INDEX IF NOT EXISTS delivery_chain ON delivery (chain, type, seq);
+CREATE TABLE IF NOT EXISTS deployment (
+    service TEXT NOT NULL,
+    time INTEGER NOT NULL,
+    revision TEXT NOT NULL,
+    PRIMARY KEY (service, time)
+) WITHOUT ROWID;
 CREATE VIEW IF NOT EXISTS dead_letter AS
     SELECT seq, sink, id, type, subject, attempts, reason, settled AS died, document
     FROM delivery WHERE state = 'dead';
@@ -57,6 +63,11 @@ SELECT :sink, :id, :type, :subject, :chain, :document, :state,
         WHERE sink = :sink AND subject = :subject AND state = 'pending'), 0),
     CASE :state WHEN 'dead' THEN :now END, :reason
 WHERE true ON CONFLICT (sink, id) DO NOTHING
+"""
+_ADD_DEPLOYMENT = "INSERT OR IGNORE INTO deployment (service, time, revision) VALUES (?, ?, ?)"
+_FORGET_DEPLOYMENTS = """
+DELETE FROM deployment WHERE service = ?1 AND time <= (
+    SELECT time FROM deployment WHERE service = ?1 ORDER BY time DESC LIMIT 1 OFFSET ?2)
 """
 
 
@@ -99,11 +110,27 @@ class OutboxEntry:
     attempts: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class Deployment:
+    """A deployment that changed a service.
+
+    Args:
+        service: Identifies the service in its environment.
+        time: When it succeeded, in Unix nanoseconds.
+        revision: The deployed revision; empty if it is not known.
+    """
+
+    service: str
+    time: int
+    revision: str
+
+
 class DeliveryOutbox:
     """An outbox in one file. All methods are thread-safe.
 
     Args:
         path: The file; its folder must exist.
+        deployments: Number of deployments of each service that are kept.
 
     Raises:
         OSError: Another user owns the file, or it cannot be created.
@@ -111,8 +138,9 @@ class DeliveryOutbox:
             disk is full or fails; that call then changes nothing.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, deployments: int = 1000) -> None:
         self._lock = threading.Lock()
+        self._kept_deployments = deployments
         private_database(path)
         self._db = sqlite3.connect(path, check_same_thread=False, isolation_level=None, timeout=30)
         try:
@@ -127,11 +155,25 @@ class DeliveryOutbox:
             self._db.close()
             raise
 
-    def add(self, entries: Iterable[OutboxEntry], *, now: float | None = None) -> list[OutboxEntry]:
-        """Write all entries to disk, or none, and return those that are new."""
+    def add(
+        self,
+        entries: Iterable[OutboxEntry],
+        deployments: Iterable[Deployment] = (),
+        *,
+        now: float | None = None,
+    ) -> list[OutboxEntry]:
+        """Write all entries and deployments to disk, or nothing, and return the entries that are new."""
         moment = clock() if now is None else now
         with self._lock, _Transaction(self._db) as db:
+            for each in deployments:
+                db.execute(_ADD_DEPLOYMENT, (each.service, each.time, each.revision))
+                db.execute(_FORGET_DEPLOYMENTS, (each.service, self._kept_deployments))
             return [entry for entry in entries if db.execute(_ADD, _row(entry, moment)).rowcount]
+
+    def deployments(self, service: str) -> list[tuple[int, str]]:
+        """Return time (Unix nanoseconds) and revision of a service's deployments, the oldest first."""
+        query = "SELECT time, revision FROM deployment WHERE service = ? ORDER BY time"
+        return self._rows(query, (service,))
 
     def due(self, sink: str, limit: int, *, now: float | None = None) -> list[OutboxEntry]:
         """Return at most `limit` entries that are due for a sink, each subject's in order."""

@@ -11,7 +11,11 @@ from assay.exporters.cdevents import _formats
 
 _PLACEHOLDER = re.compile(r"\{([^{}]+)\}")
 _PURL = "pkg:"
-_SCP = re.compile(r"(?P<host>[\w.-]+@[\w.-]+):(?!//)(?P<path>.+)", re.ASCII).fullmatch
+_SCP = re.compile(
+    r"(?P<host>[\w.-]+@(?:[\w.-]+|\[[\da-fA-F:.]+\])|[\w-]+(?:\.[\w-]+)+):(?!//)(?P<path>.+)", re.ASCII
+).fullmatch
+"""`user@host:path`. Without a user the host has a dot, because `name:rest` may be any URI."""
+_DRIVE = re.compile(r"[a-zA-Z]:[/\\].*").fullmatch
 _PATH = "/-._~!$&'()*+,;=:@"
 _LOCATIONS = frozenset({"uri", "viewUrl"})
 _URI_MEMBERS = frozenset({"uri", "viewUrl", "ticketURI", "source", "approvalDetailsUrl", "resourceTargetUrl"})
@@ -31,7 +35,7 @@ def fill(template: object, attributes: Mapping[str, Any], *, name: str = "") -> 
     attribute is absent. In longer text an absent attribute becomes empty; if all are absent, the text is
     left out. In a member that holds a URI every value is percent-encoded, and one absent attribute leaves
     the member out. In a package URL (`pkg:…`) every value is percent-encoded too. A git URL of the form
-    `git@host:path` and an absolute path become URIs.
+    `git@host:path` or `host.name:path`, and an absolute path, become URIs.
 
     Args:
         template: JSON values.
@@ -68,6 +72,8 @@ def _as_uri(location: str) -> str | Absent:
     """Return a repository's location as a URI; `ABSENT` if it has no such form, as a relative path."""
     if scp := _SCP(location):
         return f"ssh://{scp['host']}/{quote(scp['path'].lstrip('/'), safe=_PATH)}"
+    if _DRIVE(location):
+        location = "/" + location.replace("\\", "/")
     if location.startswith("/"):
         return f"file://{quote(location, safe=_PATH)}"
     try:

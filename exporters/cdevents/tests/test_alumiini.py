@@ -1,0 +1,281 @@
+"""ALUMIINI's CDEvents, from its typed API to what a sink receives."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from opentelemetry.exporter.otlp.proto.common._log_encoder import encode_logs
+from opentelemetry.instrumentation.alumiini import (
+    AlumiiniInstrumentor,
+    Repository,
+    drift_corrected,
+    drift_detected,
+    git_operation,
+    sync,
+    worker_started,
+    worker_stopped,
+)
+
+from assay.exporters.cdevents import CDEventsExporter, Settings, cloudevents
+from assay.host import Batch
+from assay.instrumentation.testing import InMemoryTelemetry
+
+from .conftest import Official, batch, eventually, lines
+from .test_go_sdk import refusals
+
+URL = "https://git.example.org/org/my-app.git"
+SHOP = Repository("my-app", URL, branch="main", path="deploy/")
+
+
+@pytest.fixture
+def emitted() -> Iterator[Callable[[], Batch]]:
+    """Return a function that returns the log events since its last call, as the host gets them."""
+    with InMemoryTelemetry() as telemetry:
+        AlumiiniInstrumentor().instrument(**telemetry.providers)
+        taken = 0
+
+        def take() -> Batch:
+            nonlocal taken
+            found = telemetry.logs()
+            new, taken = found[taken:], len(found)
+            return batch("logs", encode_logs(new))
+
+        yield take
+        AlumiiniInstrumentor().uninstrument()
+
+
+class Exporter:
+    """A running exporter with a file sink."""
+
+    def __init__(self, folder: Path, **settings: Any) -> None:
+        self.path = folder / "all.jsonl"
+        sinks = settings.pop("sinks", [{"type": "file", "path": str(self.path)}])
+        section = {"outbox": str(folder / "outbox.db"), "sinks": sinks, **settings}
+        self._exporter = CDEventsExporter(Settings.model_validate(section))
+        self.export = self._exporter.export
+        self.close = self._exporter.shutdown
+
+    def received(self) -> list[dict[str, Any]]:
+        """Return the CloudEvents of the file sink, once everything is delivered."""
+        eventually(lambda: not any(state == "pending" for _, state in self._exporter._outbox.counts()))
+        return lines(self.path)
+
+
+@pytest.fixture
+def start(tmp_path, monkeypatch) -> Iterator[Callable[..., Exporter]]:
+    monkeypatch.delenv("ASSAY_REGISTRY", raising=False)
+    running: list[Exporter] = []
+
+    def starting(**settings: Any) -> Exporter:
+        running.append(Exporter(tmp_path, **settings))
+        return running[-1]
+
+    yield starting
+    for exporter in running:
+        exporter.close()
+
+
+def deploy(commit: str | None, *, namespace: str = "prod", name: str = "my-app") -> None:
+    with sync(Repository(name, URL, commit=commit), trigger="poll", namespace=namespace, cluster_id="c1"):
+        pass
+
+
+def fail() -> None:
+    with sync(SHOP, trigger="webhook", namespace="prod") as running:
+        running.fail("the manifest is not YAML", "parse_error")
+
+
+def fetch(url: str = URL) -> None:
+    with git_operation("fetch", Repository("my-app", url)) as running:
+        running.fetched(commit="9d59409")
+
+
+def short(event: dict[str, Any]) -> str:
+    """Return an event's type without prefix and version."""
+    return event["type"].split(".", 2)[2].rsplit(".", 3)[0]
+
+
+def services(events: list[dict[str, Any]]) -> list[str]:
+    return [short(event).removeprefix("service.") for event in events if short(event).startswith("service.")]
+
+
+ROWS = {
+    "first sync": (
+        lambda: deploy("9d59409"),
+        {
+            "alumiini-deployment.started": {
+                "repository": "my-app", "revision": "9d59409", "environment": {"id": "prod"},
+                "trigger": "poll",
+            },
+            "alumiini-deployment.finished": {
+                "repository": "my-app", "revision": "9d59409", "environment": {"id": "prod"},
+                "outcome": "success",
+            },
+            "service.deployed": {
+                "environment": {"id": "prod"}, "artifactId": "pkg:generic/my-app@9d59409",
+            },
+        },
+    ),
+    "failed sync": (
+        fail,
+        {
+            "alumiini-deployment.started": {
+                "repository": "my-app", "environment": {"id": "prod"}, "trigger": "webhook",
+            },
+            "alumiini-deployment.failed": {
+                "repository": "my-app", "environment": {"id": "prod"}, "outcome": "failure",
+                "errors": "the manifest is not YAML",
+            },
+        },
+    ),
+    "fetch": (
+        fetch,
+        {
+            "alumiini-repository.changed": {"repository": "my-app", "revision": "9d59409"},
+            "repository.modified": {"name": "my-app", "uri": URL},
+        },
+    ),
+    "drift": (
+        lambda: drift_detected("Service", "web", namespace="prod", repository="my-app"),
+        {
+            "alumiini-drift.detected": {
+                "repository": "my-app", "environment": {"id": "prod"},
+                "resource": {"kind": "Service", "name": "web"},
+            },
+        },
+    ),
+    "corrected drift": (
+        lambda: drift_corrected("Service", "web", namespace="prod", repository="my-app"),
+        {
+            "alumiini-drift.corrected": {
+                "repository": "my-app", "environment": {"id": "prod"},
+                "resource": {"kind": "Service", "name": "web"},
+            },
+            "environment.modified": {"name": "prod"},
+        },
+    ),
+    "worker started": (
+        lambda: worker_started("my-app/0", repository="my-app"),
+        {"alumiini-worker.started": {"repository": "my-app", "worker": "my-app/0"}},
+    ),
+    "worker stopped": (
+        lambda: worker_stopped("my-app/0", repository="my-app"),
+        {"alumiini-worker.stopped": {"repository": "my-app", "worker": "my-app/0"}},
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("row", ROWS)
+def test_each_event_becomes_the_cdevents_of_the_design(row, emitted, start, official: Official):
+    use, expected = ROWS[row]
+    use()
+    exporter = start()
+    exporter.export(emitted())
+    events = exporter.received()
+    assert {short(event): event["data"]["subject"]["content"] for event in events} == expected
+    for event in events:
+        subject = "prod" if short(event) == "environment.modified" else "my-app"
+        assert event["data"]["subject"]["id"] == subject
+        assert event["data"]["context"]["chainId"]
+        assert official.accepts(cloudevents.check(event))
+        assert refusals(event["data"]) == set()
+
+
+@pytest.mark.parametrize(
+    ("url", "uri"),
+    [
+        ("https://bob:secret@git.example.org/org/repo.git", "https://git.example.org/org/repo.git"),
+        ("git@git.example.org:org/repo", "ssh://git@git.example.org/org/repo"),
+        ("git.example.org:org/repo", "ssh://git.example.org/org/repo"),
+        ("git@[2001:db8::1]:org/repo", "ssh://git@[2001:db8::1]/org/repo"),
+        ("/srv/git/my repo", "file:///srv/git/my%20repo"),
+        ("C:/git/repo", "file:///C:/git/repo"),
+        ("C:\\git\\repo", "file:///C:/git/repo"),
+        ("../repo", None),
+    ],
+)
+def test_the_location_of_a_modified_repository_is_a_uri(url, uri, emitted, start, official: Official):
+    fetch(url)
+    exporter = start()
+    exporter.export(emitted())
+    [modified] = [event for event in exporter.received() if short(event) == "repository.modified"]
+    assert modified["data"]["subject"]["content"].get("uri") == uri
+    assert official.accepts(modified["data"])
+
+
+@pytest.mark.parametrize(
+    ("commits", "expected"),
+    [
+        (["a", "b", "a"], ["deployed", "upgraded", "rolledback"]),
+        (["a", "a", "b", "b"], ["deployed", "upgraded"]),
+        (["a", "b", "a", "b"], ["deployed", "upgraded", "rolledback", "rolledback"]),
+        ([None, None, "a", None, "a"], ["deployed", "upgraded"]),
+    ],
+)
+@pytest.mark.parametrize("batches", ["one batch", "many batches", "restarts"])
+def test_a_service_is_deployed_then_upgraded_or_rolled_back(batches, commits, expected, emitted, start):
+    exporter = start()
+    for commit in commits:
+        deploy(commit)
+        if batches != "one batch":
+            exporter.export(emitted())
+        if batches == "restarts":
+            exporter.close()
+            exporter = start()
+    exporter.export(emitted())
+    assert services(exporter.received()) == expected
+
+
+def test_each_environment_and_repository_has_a_history_of_its_own(emitted, start):
+    for namespace, name in (("prod", "my-app"), ("test", "my-app"), ("prod", "other")):
+        deploy("a", namespace=namespace, name=name)
+    exporter = start()
+    exporter.export(emitted())
+    assert services(exporter.received()) == ["deployed"] * 3
+
+
+def test_a_failed_sync_deploys_nothing(emitted, start):
+    fail()
+    deploy("a")
+    exporter = start()
+    exporter.export(emitted())
+    assert services(exporter.received()) == ["deployed"]
+
+
+def test_a_batch_that_arrives_again_later_changes_nothing(emitted, start):
+    exporter = start()
+    deploy("a")
+    first = emitted()
+    deploy("b")
+    for each in (first, emitted(), first):
+        exporter.export(each)
+    deploy("b")
+    exporter.export(emitted())
+    assert services(exporter.received()) == ["deployed", "upgraded"]
+
+
+def test_only_so_many_deployments_are_kept_as_the_settings_say(emitted, start):
+    exporter = start(retention={"deployments": 2})
+    for commit in ("a", "b", "c", "a", "c"):
+        deploy(commit)
+        exporter.export(emitted())
+    assert services(exporter.received()) == ["deployed", "upgraded", "upgraded", "upgraded", "rolledback"]
+
+
+def test_the_events_of_a_sync_are_one_chain(emitted, start):
+    with sync(SHOP, trigger="poll", namespace="prod"):
+        fetch()
+        drift_corrected("Service", "web")
+    deploy("b")
+    exporter = start()
+    exporter.export(emitted())
+    *first, _, _, _ = exporter.received()
+    contexts = {short(event): event["data"]["context"] for event in first}
+    assert len({context["chainId"] for context in contexts.values()}) == 1
+    started = contexts.pop("alumiini-deployment.started")
+    assert "links" not in started
+    for context in contexts.values():
+        assert [link["from"]["contextId"] for link in context["links"]] == [started["id"]]
