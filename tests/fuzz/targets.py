@@ -205,7 +205,7 @@ def cdevents_rules(data: bytes) -> None:
         path = Path(folder, "fuzz.yaml")
         path.write_bytes(data)
         with contextlib.suppress(RegistryError, CDEventsError):
-            _map(Mapper(load(path), source="/x", draft_types=True))
+            _map(Mapper(load(path), source="/x", draft_types=True, legacy_types=True))
 
 
 def _map(mapper: Mapper) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -20,10 +21,11 @@ from opentelemetry.instrumentation.alumiini import (
 )
 
 from assay.exporters.cdevents import CDEventsExporter, Settings, cloudevents
+from assay.exporters.cdevents.receiver import Receiver
 from assay.host import Batch
 from assay.instrumentation.testing import InMemoryTelemetry
 
-from .conftest import Official, batch, eventually, lines
+from .conftest import Official, batch, eventually, lines, logs
 from .test_go_sdk import refusals
 
 URL = "https://git.example.org/org/my-app.git"
@@ -57,11 +59,46 @@ class Exporter:
         self._exporter = CDEventsExporter(Settings.model_validate(section))
         self.export = self._exporter.export
         self.close = self._exporter.shutdown
+        self.counts = self._exporter._outbox.counts
 
     def received(self) -> list[dict[str, Any]]:
         """Return the CloudEvents of the file sink, once everything is delivered."""
-        eventually(lambda: not any(state == "pending" for _, state in self._exporter._outbox.counts()))
+        eventually(lambda: not any(state == "pending" for _, state in self.counts()))
         return lines(self.path)
+
+
+KULTA = """
+file_format: definition/2
+attributes:
+  - {key: kulta.rollout, type: string, brief: The rollout., stability: development, examples: ["r"]}
+events:
+  - name: kulta.progressed
+    brief: A rollout progressed.
+    stability: development
+    attributes: [{ref: kulta.rollout, requirement_level: required}]
+    annotations:
+      assay:
+        cdevents: [{type: dev.cdeventsx.kulta-deployment.progressed.0.1.0, subject: "{kulta.rollout}"}]
+  - name: kulta.finished
+    brief: A rollout finished.
+    stability: development
+    attributes: [{ref: kulta.rollout, requirement_level: required}]
+    annotations:
+      assay:
+        cdevents: [{type: dev.cdeventsx.kulta-deployment.finished.0.1.0, subject: "{kulta.rollout}"}]
+"""
+
+
+@pytest.fixture
+def kulta() -> Iterator[Receiver]:
+    """Return a receiver of CDEvents that keeps the valid ones in `events`."""
+    with Receiver(0, lambda received: receiver.events.append(received.event)) as receiver:
+        receiver.events = []
+        thread = threading.Thread(target=receiver.serve_forever, args=(0.02,))
+        thread.start()
+        yield receiver
+        receiver.shutdown()
+        thread.join()
 
 
 @pytest.fixture
@@ -279,3 +316,115 @@ def test_the_events_of_a_sync_are_one_chain(emitted, start):
     assert "links" not in started
     for context in contexts.values():
         assert [link["from"]["contextId"] for link in context["links"]] == [started["id"]]
+
+
+LEGACY = {
+    "dev.cdevents.deployment.started",
+    "dev.cdevents.deployment.finished",
+    "dev.cdevents.deployment.failed",
+    "dev.cdevents.repository.changed",
+}
+"""The types of seed 002, section 7, which CDEvents does not define."""
+
+
+@pytest.mark.parametrize("enabled", [True, False])
+def test_with_legacy_types_the_seed_s_types_are_sent_beside_the_valid_ones(enabled, emitted, start):
+    fetch()
+    deploy("a")
+    fail()
+    exporter = start(legacy_types=enabled)
+    exporter.export(emitted())
+    events = exporter.received()
+    legacy = [event for event in events if event["type"] in LEGACY]
+    assert {event["type"] for event in legacy} == (LEGACY if enabled else set())
+    for event in legacy:
+        twins = [each for each in events if each["type"].startswith("dev.cdeventsx.") and _twin(each, event)]
+        assert len(twins) == 1
+        assert event["data"]["context"]["type"] == event["type"]
+
+
+def _twin(event: dict[str, Any], legacy: dict[str, Any]) -> bool:
+    """Return whether two events differ in nothing but type and id."""
+    same = {"time", "subject", "source", "traceparent"}
+    return all(event[name] == legacy[name] for name in same) and (
+        event["data"]["subject"] == legacy["data"]["subject"]
+        and event["data"]["context"]["chainId"] == legacy["data"]["context"]["chainId"]
+        and event["id"] != legacy["id"]
+    )
+
+
+def test_an_invalid_event_is_not_sent_with_a_legacy_type_either(emitted, start):
+    with sync(Repository(""), trigger="poll"):
+        pass
+    exporter = start(legacy_types=True)
+    exporter.export(emitted())
+    assert exporter.received() == []
+    assert exporter.counts() == {("", "dead"): 5}
+
+
+def roll_out(rollout: str | None) -> None:
+    with sync(Repository("my-app", URL, commit="a", rollout_ref=rollout), trigger="poll", namespace="prod"):
+        pass
+
+
+def test_kulta_gets_the_deployments_with_a_rollout_and_ahti_gets_all(emitted, start, kulta, tmp_path):
+    roll_out("my-app-rollout")
+    roll_out(None)
+    with sync(Repository("x", rollout_ref="r2")) as running:
+        running.fail("the cluster is gone", "apply_error")
+    exporter = start(
+        sinks=[
+            {"type": "file", "path": str(tmp_path / "all.jsonl")},
+            {
+                "type": "http",
+                "url": f"http://127.0.0.1:{kulta.server_port}/",
+                "types": ["dev.cdeventsx.alumiini-deployment.*"],
+                "content": {"rolloutRef": "*"},
+            },
+        ]
+    )
+    exporter.export(emitted())
+    everything = [event["data"] for event in exporter.received()]
+    wanted = [event for event in everything if event["subject"]["content"].get("rolloutRef")]
+    assert [event["subject"]["content"]["rolloutRef"] for event in wanted] == ["my-app-rollout"] * 2 + [
+        "r2"
+    ] * 2
+    assert sorted(kulta.events, key=str) == sorted(wanted, key=str)
+    assert len(everything) > len(wanted)
+
+
+def test_kulta_s_answers_join_the_chain_of_the_deployment(
+    emitted, start, kulta, tmp_path, official: Official
+):
+    registry = tmp_path / "kulta.yaml"
+    registry.write_text(KULTA)
+    roll_out("my-app-rollout")
+    exporter = start(
+        registry=[str(registry)],
+        sinks=[
+            {"type": "file", "path": str(tmp_path / "all.jsonl")},
+            {
+                "type": "http",
+                "url": f"http://127.0.0.1:{kulta.server_port}/",
+                "content": {"rolloutRef": "my-app-*"},
+            },
+        ],
+    )
+    exporter.export(emitted())
+    exporter.received()
+    # KULTA is another process with a trace of its own, and answers with the chain that it has received.
+    started = next(each for each in kulta.events if ".started." in each["context"]["type"])
+    values = {
+        "kulta.rollout": started["subject"]["content"]["rolloutRef"],
+        "assay.correlation_id": started["context"]["chainId"],
+    }
+    exporter.export(logs(("kulta.progressed", values), ("kulta.finished", values)))
+    answers = [event["data"] for event in exporter.received() if "kulta-" in event["type"]]
+    assert len(answers) == 2
+    for answer in answers:
+        assert answer["context"]["chainId"] == started["context"]["chainId"]
+        assert [link["from"]["contextId"] for link in answer["context"]["links"]] == [
+            started["context"]["id"]
+        ]
+        assert official.accepts(answer)
+        assert refusals(answer) == set()

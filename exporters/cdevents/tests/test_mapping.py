@@ -187,6 +187,7 @@ def test_timestamp():
         (CDEventRule("taskrun.finish", "x"), r"did you mean 'dev.cdevents.taskrun.finished"),
         (CDEventRule("taskrun.finished", "x", {"result": "y"}), r"has no 'result'; it has \["),
         (CDEventRule("dev.cdeventsx.tool.done.0.1.0", "x"), r"is not a custom type"),
+        (CDEventRule("build.queued", "x", legacy="build.made"), r"'build.made' is not a legacy type"),
     ],
 )
 def test_an_invalid_rule_is_refused_and_named(rule, message):

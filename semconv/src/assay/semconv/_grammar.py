@@ -115,6 +115,7 @@ CDEVENT = {
     "when": _MAPPING,
     "draft": _BOOL,
     "chain": _TEXT,
+    "legacy": _TEXT,
 }
 TOPIC = {"topic": _KEY, "message": _TEXT, "payload": _LIST, "constants": _MAPPING}
 RECORD = {

@@ -87,6 +87,8 @@ class CDEventRule:
         when: The values that attributes must have for the rule to apply, by attribute key.
         draft: The type belongs to the specification's next version; the exporter sends it only if enabled.
         chain: Template of the key that joins the events of one run into a chain.
+        legacy: A type that CDEvents does not define, such as `dev.cdevents.deployment.started`. If enabled,
+            the exporter sends the event with this type too.
     """
 
     type: str
@@ -95,6 +97,7 @@ class CDEventRule:
     when: Mapping[str, Scalar] = field(default_factory=dict[str, Scalar])
     draft: bool = False
     chain: str = ""
+    legacy: str = ""
 
 
 @dataclass(frozen=True, slots=True)

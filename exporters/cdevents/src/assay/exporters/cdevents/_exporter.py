@@ -69,6 +69,11 @@ class Settings(BaseModel, extra="forbid", hide_input_in_errors=True):
         description="Registry files with rules of your own; `ASSAY_REGISTRY` adds to them.",
     )
     draft_types: bool = Field(default=False, description="Also send types of the next version of CDEvents.")
+    legacy_types: bool = Field(
+        default=False,
+        description="Also send types that CDEvents does not define, as `dev.cdevents.deployment.started`,"
+        " for consumers that expect them.",
+    )
     retention: Retention = Retention()
 
 
@@ -94,7 +99,12 @@ class CDEventsExporter:
             raise CDEventsError(f"two sinks have the same name: {titles}; give each a `name`")
         catalogue = _catalogue(settings.registry)
         self._source = check_source(settings.source)
-        self._mapper = Mapper(catalogue, source=self._source, draft_types=settings.draft_types)
+        self._mapper = Mapper(
+            catalogue,
+            source=self._source,
+            draft_types=settings.draft_types,
+            legacy_types=settings.legacy_types,
+        )
         try:
             settings.outbox.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._outbox = DeliveryOutbox(settings.outbox, deployments=self._retention.deployments)
@@ -143,8 +153,8 @@ class CDEventsExporter:
     def _entries_of(self, event: MappedEvent, origins: Origins) -> Iterator[OutboxEntry]:
         """Yield one entry for each sink that accepts the event; for an invalid event one without a sink."""
         subject = event.document["subject"]["id"]
-        fault = _fault(cloudevents.envelope(event.document, event.traceparent))
-        names = [sink.title for sink in self._sinks if sink.accepts(event.type, subject)]
+        fault = _fault(cloudevents.envelope(event.checked_document, event.traceparent))
+        names = [sink.title for sink in self._sinks if sink.accepts(event.document)]
         for name in [""] if fault else names:
             linked = event.document if fault else event.linked_from(origins.of(event, name))
             envelope = cloudevents.envelope(linked, event.traceparent)

@@ -20,7 +20,7 @@ from assay.exporters.cdevents._records import SourceRecord
 from assay.exporters.cdevents._template import ABSENT, fill, text
 from assay.exporters.cdevents.errors import RuleError
 from assay.semconv import attributes
-from assay.semconv.catalogue import Catalogue, CDEventRule, Span
+from assay.semconv.catalogue import Catalogue, CDEventRule, Event, Span
 
 NAMESPACE: Final = UUID("0d8bb5d0-5b0f-5f39-9f4b-6f4f0a3c2f5e")
 """Namespace of the UUIDs of events and chains. A change of it changes every id."""
@@ -36,6 +36,8 @@ CHAIN_HEAD_TYPES: Final = (
 _CHAIN_VERSION = 4
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 _PLACEHOLDER = re.compile(r"\{([^{}]+)\}")
+_CUSTOM = "dev.cdeventsx."
+_LEGACY = re.compile(r"dev\.cdevents\.[a-zA-Z]+\.[a-zA-Z]+").fullmatch
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,11 +48,13 @@ class MappedEvent:
         document: The event as JSON values.
         traceparent: W3C trace context of the record, or empty.
         origin: Id of the event for the start of the span whose end this event reports; else empty.
+        checked_as: The type whose schema the event must satisfy: its own, unless that is a legacy type.
     """
 
     document: dict[str, Any]
     traceparent: str
     origin: str
+    checked_as: str
 
     @property
     def id(self) -> str:
@@ -67,6 +71,11 @@ class MappedEvent:
         """`context.chainId`, or empty."""
         return self.document["context"].get("chainId", "")
 
+    @property
+    def checked_document(self) -> dict[str, Any]:
+        """The document to validate, whose type the specification allows."""
+        return {**self.document, "context": {**self.document["context"], "type": self.checked_as}}
+
     def linked_from(self, origin: str) -> dict[str, Any]:
         """Return the document with a link from the event with the id `origin`; without one if it is empty."""
         if not origin:
@@ -80,11 +89,15 @@ class MappedEvent:
 class _CompiledRule:
     rule: CDEventRule
     type: str
-    standard: bool
+    checked_as: str
+
+    @property
+    def standard(self) -> bool:
+        return not self.checked_as.startswith(_CUSTOM)
 
     @property
     def reports_start(self) -> bool:
-        return self.type.split(".")[-4] in START_PREDICATES
+        return self.checked_as.split(".")[-4] in START_PREDICATES
 
 
 class Mapper:
@@ -94,21 +107,30 @@ class Mapper:
         catalogue: The catalogue with the rules.
         source: Template for `context.source`, filled with resource attributes.
         draft_types: Whether to apply the rules for the next version of CDEvents.
+        legacy_types: Whether to produce each event that has a legacy type with that type too.
 
     Raises:
         RuleError: A rule names a type or a member that CDEvents does not define.
     """
 
-    def __init__(self, catalogue: Catalogue, *, source: str, draft_types: bool = False) -> None:
+    def __init__(
+        self, catalogue: Catalogue, *, source: str, draft_types: bool = False, legacy_types: bool = False
+    ) -> None:
+        def compiled(records: Mapping[str, Event] | Mapping[str, Span]) -> dict[str, list[_CompiledRule]]:
+            return {
+                name: [
+                    made
+                    for rule in record.cdevents
+                    if draft_types or not rule.draft
+                    for made in _compiled(name, rule)
+                    if legacy_types or made.type == made.checked_as
+                ]
+                for name, record in records.items()
+            }
+
         self._source = source
-        self._events = {
-            name: [_compiled(name, rule) for rule in event.cdevents if draft_types or not rule.draft]
-            for name, event in catalogue.events.items()
-        }
-        self._spans = {
-            name: [_compiled(name, rule) for rule in span.cdevents if draft_types or not rule.draft]
-            for name, span in catalogue.spans.items()
-        }
+        self._events = compiled(catalogue.events)
+        self._spans = compiled(catalogue.spans)
         self._phases = dict(_phases(catalogue.spans))
         self._start_rules = dict(self._find_start_rules())
 
@@ -144,6 +166,7 @@ class Mapper:
             {"context": context, "subject": {"id": subject, "content": content}},
             record.traceparent,
             self._start_event_id(record, rule),
+            rule.checked_as,
         )
 
     def _id(self, record: SourceRecord, rule: _CompiledRule, subject: str, content: object) -> str:
@@ -259,15 +282,27 @@ def _phases(spans: Mapping[str, Span]) -> Iterator[tuple[str, tuple[str, str]]]:
             yield f"{name}.{phase}", (name, "end")
 
 
-def _compiled(name: str, rule: CDEventRule) -> _CompiledRule:
-    """Validate a rule as far as possible without an event."""
-    if rule.type.startswith("dev.cdeventsx."):
+def _compiled(name: str, rule: CDEventRule) -> Iterator[_CompiledRule]:
+    """Validate a rule as far as possible without an event, and yield it for its type and its legacy type."""
+    checked_as = _checked_type(name, rule)
+    yield _CompiledRule(rule, checked_as, checked_as)
+    if rule.legacy:
+        if not _LEGACY(rule.legacy) or rule.legacy in _vocabulary.TYPES.values():
+            raise RuleError(
+                f"{name}: {rule.legacy!r} is not a legacy type: dev.cdevents.<subject>.<predicate>"
+            )
+        yield _CompiledRule(rule, rule.legacy, checked_as)
+
+
+def _checked_type(name: str, rule: CDEventRule) -> str:
+    """Return the complete type of a rule's events, and check that their content can be valid."""
+    if rule.type.startswith(_CUSTOM):
         if not re.fullmatch(_model.CUSTOM_TYPE.removesuffix("$"), rule.type):
             raise RuleError(
                 f"{name}: {rule.type!r} is not a custom type:"
                 " dev.cdeventsx.<tool>-<subject>.<predicate>.<x.y.z>"
             )
-        return _CompiledRule(rule, rule.type, standard=False)
+        return rule.type
     if rule.type not in _vocabulary.TYPES:
         raise RuleError(f"{name}: {_vocabulary.unknown(f'dev.cdevents.{rule.type}')}")
     whole = _vocabulary.TYPES[rule.type]
@@ -275,4 +310,4 @@ def _compiled(name: str, rule: CDEventRule) -> _CompiledRule:
     wrong = sorted(set(rule.content) - known)
     if wrong:
         raise RuleError(f"{name}: the content of {rule.type} has no {wrong[0]!r}; it has {sorted(known)}")
-    return _CompiledRule(rule, whole, standard=True)
+    return whole

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from fnmatch import fnmatchcase
-from typing import Protocol
+from typing import Any, Protocol
 
 from pydantic import BaseModel, Field
 
@@ -40,6 +40,11 @@ class SinkSettings(BaseModel, extra="forbid", frozen=True):
     subjects: tuple[str, ...] = Field(
         default=("*",), description="Glob patterns, one of which must match the subject's id; by default all."
     )
+    content: Mapping[str, str] = Field(
+        default_factory=dict[str, str],
+        description="Members that the subject's content must have, each with a glob pattern for its text,"
+        ' such as `{rolloutRef: "*"}`; by default none.',
+    )
     retry: Retries = Retries()
 
     @property
@@ -47,11 +52,22 @@ class SinkSettings(BaseModel, extra="forbid", frozen=True):
         """The sink's name in the outbox, in logs and in metrics."""
         return self.name
 
-    def accepts(self, event_type: str, subject: str) -> bool:
-        """Return whether the sink accepts an event, by its type and its subject's id."""
-        return any(fnmatchcase(event_type, pattern) for pattern in self.types) and any(
-            fnmatchcase(subject, pattern) for pattern in self.subjects
+    def accepts(self, event: Mapping[str, Any]) -> bool:
+        """Return whether the sink accepts a CDEvent, by its type, its subject's id and its content."""
+        event_type, subject = event["context"]["type"], event["subject"]
+        return (
+            _matches(event_type, self.types)
+            and _matches(subject["id"], self.subjects)
+            and all(
+                isinstance(subject["content"].get(member), str)
+                and fnmatchcase(subject["content"][member], pattern)
+                for member, pattern in self.content.items()
+            )
         )
+
+
+def _matches(text: str, patterns: Sequence[str]) -> bool:
+    return any(fnmatchcase(text, pattern) for pattern in patterns)
 
 
 class Sink(Protocol):
