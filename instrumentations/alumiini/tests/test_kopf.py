@@ -1,7 +1,9 @@
 """kopf operators against a real API server."""
 
 import asyncio
+import contextlib
 import threading
+from itertools import count
 from types import SimpleNamespace
 
 import kopf
@@ -10,9 +12,10 @@ import pytest
 from opentelemetry.instrumentation.alumiini import git_operation
 from opentelemetry.instrumentation.alumiini.kopf import KopfInstrumentor
 
-from assay.instrumentation.testing import wait_until
+from assay.instrumentation.testing import CertificateAuthority, wait_until
 
 GROUP, PLURAL = "gitops.example.org", "repositories"
+WEBHOOKS = "webhooks.gitops.example.org"
 URL = "https://bob:s3cret@git.example/org/shop.git"
 SPEC = {
     "url": URL,
@@ -288,6 +291,57 @@ def test_objects_without_a_repository_and_other_handlers_are_not_syncs(observed,
     objects.delete_namespaced_custom_object(GROUP, "v1", "default", PLURAL, "plain")
 
     assert observed.spans("alumiini.sync") == []
+
+
+@pytest.fixture
+def webhook_server(objects, tmp_path):
+    """Return a server of kopf's that the API server trusts; its configurations are removed afterwards."""
+    authority = CertificateAuthority(tmp_path / "certificates")
+    issued = authority.issue("webhooks")
+    yield kopf.WebhookServer(
+        addr="127.0.0.1", cafile=authority.certificate, certfile=issued.certificate, pkeyfile=issued.key
+    )
+    admission = kubernetes.client.AdmissionregistrationV1Api(objects.api_client)
+    with contextlib.suppress(kubernetes.client.exceptions.ApiException):
+        admission.delete_validating_webhook_configuration(WEBHOOKS)
+
+
+def test_admission_handlers_are_syncs_with_the_trigger_webhook(
+    observed, operator, repository, objects, webhook_server
+):
+    @kopf.on.startup(registry=operator.registry)
+    def configure(settings, **_):
+        settings.admission.server = webhook_server
+        settings.admission.managed = WEBHOOKS
+
+    seen = []
+
+    @kopf.on.validate(GROUP, PLURAL, registry=operator.registry)
+    def check(spec, dryrun, **_):
+        seen.append((spec["branch"], dryrun))
+        if spec["branch"] == "forbidden":
+            raise kopf.AdmissionError("not this branch")
+
+    def is_asked(branch):
+        repository.change({"branch": branch})
+        return seen
+
+    with operator:
+        branches = (f"branch{number}" for number in count())
+        wait_until(lambda: is_asked(next(branches)))  # the API server has loaded the configuration
+        with pytest.raises(kubernetes.client.exceptions.ApiException, match="not this branch"):
+            repository.change({"branch": "forbidden"})
+        rehearsal = {"spec": {"branch": "rehearsal"}}
+        objects.patch_namespaced_custom_object(
+            GROUP, "v1", "default", PLURAL, repository.name, rehearsal, dry_run="All"
+        )
+
+    assert seen == [(seen[0][0], False), ("forbidden", False), ("rehearsal", True)]
+    (completed,) = logged(observed, "alumiini.sync_completed", repository)
+    (failed,) = logged(observed, "alumiini.sync_failed", repository)
+    assert completed["alumiini.sync.trigger"] == failed["alumiini.sync.trigger"] == "webhook"
+    assert (completed["alumiini.repo.branch"], failed["alumiini.repo.branch"]) == (seen[0][0], "forbidden")
+    assert failed["error.type"] == "permanent_error"
 
 
 def test_peering_is_a_worker(observed, api_server, objects):

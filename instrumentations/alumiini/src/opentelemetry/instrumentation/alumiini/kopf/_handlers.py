@@ -123,8 +123,10 @@ def _trigger(handler: Foreign, cause: Foreign) -> Trigger | None:
     """Return the trigger of a handler's call; None if the call is not a sync."""
     if type(handler).__name__ == _TIMER:
         return "reconcile"
+    if type(cause).__name__ == "WebhookCause":
+        return None if cause.dryrun else "webhook"
     if type(cause).__name__ != "ChangingCause":
-        return None  # raw events, indices, admission, and the operator's own activities
+        return None  # raw events, indices, and the operator's own activities
     return (
         "startup" if getattr(handler, "initial", None) and cause.initial else _TRIGGERS.get(str(cause.reason))
     )
