@@ -46,8 +46,8 @@ class Deployments:
     def classified(self, record: SourceRecord) -> SourceRecord:
         """Return a deployment with the attribute `alumiini.sync.change`, and any other record unchanged.
 
-        The attribute stays absent if the deployment changes nothing, as a sync of the current revision. It
-        also stays as it is if the application has set it.
+        The attribute stays absent if the revision is the current one or unknown. It stays as it is if the
+        application has set it.
         """
         if record.span or record.name != EVENT:
             return record
@@ -64,10 +64,12 @@ class Deployments:
         self, service: str, revision: str, time: int
     ) -> Literal["", "deployed", "upgraded", "rolledback"]:
         """Compare with the earlier deployments only, so that a repeated record gets the same result."""
+        if not revision:
+            return ""
         earlier = [known for at, known in self._history(service) if at < time]
         if not earlier:
             return "deployed"
-        if not revision or revision == earlier[-1]:
+        if revision == earlier[-1]:
             return ""
         return "rolledback" if revision in earlier else "upgraded"
 

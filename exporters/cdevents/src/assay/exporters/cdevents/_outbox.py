@@ -117,7 +117,7 @@ class Deployment:
     Args:
         service: Identifies the service in its environment.
         time: When it succeeded, in Unix nanoseconds.
-        revision: The deployed revision; empty if it is not known.
+        revision: The deployed revision.
     """
 
     service: str
