@@ -255,6 +255,38 @@ def test_timers_reconcile_and_are_workers_like_daemons(observed, operator, repos
     assert last["alumiini.memory_bytes"] > 1_000_000
 
 
+def test_a_restarted_operator_restarts_its_workers(observed, api_server, repository, objects):
+    def finalizers():
+        name = repository.name
+        found = objects.get_namespaced_custom_object(GROUP, "v1", "default", PLURAL, name)
+        return found["metadata"].get("finalizers")
+
+    async def poll(**_):
+        pass
+
+    async def watch(stopped, **_):
+        await stopped.wait()
+
+    expected = {f"default/{repository.name}/{handler}" for handler in ("poll", "watch")}
+    for run in (1, 2):
+        operator = Operator(api_server)
+        kopf.timer(GROUP, PLURAL, id="poll", interval=0.2, registry=operator.registry)(poll)
+        kopf.daemon(GROUP, PLURAL, id="watch", registry=operator.registry)(watch)
+        before = len(logged(observed, "alumiini.worker_started", repository))
+        with operator:
+            wait_until(
+                lambda before=before: (
+                    len(logged(observed, "alumiini.worker_started", repository)) >= before + 2
+                )
+            )
+            wait_until(finalizers)
+        restarted = [
+            each["alumiini.worker.id"] for each in logged(observed, "alumiini.worker.restart", repository)
+        ]
+        assert sorted(restarted) == ([] if run == 1 else sorted(expected))
+    assert observed.totals("alumiini.workers.restarts", "repo_name")[repository.name] == 2
+
+
 def test_subhandlers_are_syncs_and_their_parent_is_not_failed_while_they_wait(observed, operator, repository):
     @kopf.on.create(GROUP, PLURAL, registry=operator.registry)
     async def parent(**_):
@@ -364,8 +396,14 @@ def test_peering_is_a_worker(observed, api_server, objects):
 def test_uninstrumented_kopf_is_as_before():
     from kopf._core.actions import execution
     from kopf._core.engines import daemons, peering
+    from kopf._core.reactor.inventory import ResourceMemories
 
-    functions = [(execution, "invoke_handler"), (daemons, "_runner"), (peering, "keepalive")]
+    functions = [
+        (execution, "invoke_handler"),
+        (daemons, "_runner"),
+        (peering, "keepalive"),
+        (ResourceMemories, "recall"),
+    ]
     before = [getattr(module, name) for module, name in functions]
     KopfInstrumentor().instrument()
     assert all(

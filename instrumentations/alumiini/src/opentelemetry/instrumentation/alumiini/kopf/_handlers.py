@@ -14,6 +14,7 @@ from pathlib import Path
 from opentelemetry.instrumentation.alumiini import _scope
 from opentelemetry.instrumentation.alumiini.events import Trigger
 from opentelemetry.instrumentation.alumiini.kopf._objects import namespace_of, repository_of
+from opentelemetry.instrumentation.alumiini.kopf._restarts import is_restarted
 from opentelemetry.instrumentation.alumiini.repositories import Repository
 from opentelemetry.instrumentation.alumiini.syncs import Sync
 from opentelemetry.instrumentation.alumiini.workers import (
@@ -95,7 +96,10 @@ class Handlers:
     async def run_worker(self, call: AsyncCall) -> Foreign:
         """Wrap `_runner`: the life of a daemon or timer of one object."""
         handler, cause = call.argument("handler"), call.argument("cause")
-        with self._workers.running(_worker_id(handler, cause), _repository(cause)):
+        worker_id, about = _worker_id(handler, cause), _repository(cause)
+        if is_restarted(call):
+            worker_restarted(worker_id, repository=about)
+        with self._workers.running(worker_id, about):
             return await call()
 
     async def keep_alive(self, call: AsyncCall) -> Foreign:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from opentelemetry.instrumentation.alumiini.instrumentor import ALUMIINI
 from opentelemetry.instrumentation.alumiini.kopf._handlers import Handlers
+from opentelemetry.instrumentation.alumiini.kopf._restarts import recall
 
 from assay.instrumentation import Hooks, LibraryInstrumentor, Patches, Target
 
@@ -23,4 +24,5 @@ class KopfInstrumentor(LibraryInstrumentor):
         handlers = Handlers()
         patches.wrap(Target("kopf._core.actions.execution", "invoke_handler"), handlers.invoke)
         patches.wrap(Target("kopf._core.engines.daemons", "_runner"), handlers.run_worker)
+        patches.wrap(Target("kopf._core.reactor.inventory", "ResourceMemories.recall"), recall)
         patches.wrap(Target("kopf._core.engines.peering", "keepalive"), handlers.keep_alive)
