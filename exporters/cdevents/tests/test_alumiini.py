@@ -294,6 +294,13 @@ def test_a_batch_that_arrives_again_later_changes_nothing(emitted, start):
     assert services(exporter.received()) == ["deployed", "upgraded"]
 
 
+def test_a_deployment_of_any_time_is_accepted(start):
+    values = {"alumiini.repo.name": "my-app", "alumiini.repo.commit": "a", "k8s.namespace.name": "prod"}
+    exporter = start()
+    exporter.export(logs(("alumiini.sync_completed", values), at=2**64 - 1))
+    assert services(exporter.received()) == ["deployed"]
+
+
 def test_only_so_many_deployments_are_kept_as_the_settings_say(emitted, start):
     exporter = start(retention={"deployments": 2})
     for commit in ("a", "b", "c", "a", "c"):

@@ -24,6 +24,8 @@ _SERVICE: Final = (
     attributes.ALUMIINI_REPO_NAME,
 )
 """Together with the source they identify a service in an environment."""
+_LATEST: Final = 2**63 - 1
+"""SQLite's largest integer. OTLP's times are unsigned."""
 
 
 class Deployments:
@@ -53,11 +55,12 @@ class Deployments:
             return record
         service = self._service(record)
         revision = str(record.attributes.get(attributes.ALUMIINI_REPO_COMMIT, ""))
-        change = self._change(service, revision, record.end)
+        time = min(record.end, _LATEST)
+        change = self._change(service, revision, time)
         if not change:
             return record
-        insort(self._history(service), (record.end, revision))
-        self.new.append(Deployment(service, record.end, revision))
+        insort(self._history(service), (time, revision))
+        self.new.append(Deployment(service, time, revision))
         return replace(record, attributes={attributes.ALUMIINI_SYNC_CHANGE: change, **record.attributes})
 
     def _change(
