@@ -5,6 +5,7 @@ import io
 import json
 import os
 import pty
+import shutil
 import sqlite3
 import subprocess
 import sys
@@ -24,8 +25,14 @@ from assay.host import Batch
 
 @pytest.fixture
 def log(tmp_path):
-    sink = AuditSink(Settings(database=tmp_path / "log.db", origin="audit.test/log"))
-    for actor in ("alice", "bea", "\x1b[31mred"):
+    store(tmp_path, "alice", "bea", "\x1b[31mred")
+    return tmp_path
+
+
+def store(folder, *actors, **settings):
+    """Start the sink, store a record of each actor (bea's is invalid), and stop the sink."""
+    sink = AuditSink(Settings(database=folder / "log.db", origin="audit.test/log", **settings))
+    for actor in actors:
         record = AuditRecord(
             event_name="order.paid",
             action="PAY",
@@ -43,7 +50,6 @@ def log(tmp_path):
         payload = request.SerializeToString()
         sink.export(Batch("audit", request, payload, "protobuf", "collector", time.time_ns()))
     sink.shutdown()
-    return tmp_path
 
 
 def run(*arguments):
@@ -69,6 +75,25 @@ def test_a_log_verifies_and_a_changed_field_is_named(log):
     done = run(*arguments)
     assert done.exit_code == 1
     assert record_id in done.output
+
+
+def test_a_rotated_log_verifies_with_the_keys_of_both_times(log, tmp_path):
+    before = shutil.copy(log / "verifier.key", tmp_path / "before.key")
+    previous = (log / "signing.key").rename(log / "previous.key")
+    for settings in ({"previous_keys": (previous,)}, {}):
+        store(log, "carol", **settings)
+    verify = ("verify", "--db", log / "log.db", "--key")
+    done = run(*verify, log / "verifier.key", "--retired-key", before, "--signatures", "each")
+    assert done.exit_code == 0, done.output
+    assert "signed checkpoints of size 0 to 4\n" in done.output
+    assert "signed checkpoints of size 4 to 5\n" in done.output
+    for keys in ((before,), (log / "verifier.key",)):
+        done = run(*verify, *keys)
+        assert done.exit_code == 1
+        assert "was the key replaced?" in done.output
+    run("prove", "--leaf", "0", "--db", log / "log.db", "-o", tmp_path / "proof")
+    assert run("verify-proof", tmp_path / "proof", "--key", log / "verifier.key").exit_code == 0
+    assert run("verify-proof", tmp_path / "proof", "--key", before).exit_code == 1
 
 
 def test_a_proof_of_a_record_verifies_and_a_changed_one_does_not(log):

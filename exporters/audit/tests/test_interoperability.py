@@ -12,6 +12,8 @@ import pytest
 
 from assay.exporters.audit import consistency, export_tiles, prove
 
+from .conftest import make_batch, make_record
+
 SOURCES = Path(__file__).with_name("interoperability")
 pytestmark = pytest.mark.slow
 
@@ -56,6 +58,34 @@ def files(log, key, tmp_path):
 def test_go_verifies_tiles_consistency_and_proofs(check, files):
     done = check(*files)
     assert (done.returncode, done.stdout) == (0, "verified 43 proofs\n"), done.stderr
+
+
+@pytest.fixture
+def rotating(files, open_sink, log):
+    """Store one more record while the signing key is rotated."""
+    sink = open_sink(key=log.with_name("new.key"), previous_keys=(log.with_name("signing.key"),))
+    sink.export(make_batch(make_record()))
+    sink.shutdown()
+    export_tiles(log, files[1])
+
+
+@pytest.mark.usefixtures("rotating")
+def test_go_verifies_with_each_key_a_log_that_two_keys_sign(check, files, log, tmp_path):
+    (tmp_path / "44.tlog-proof").write_bytes(prove(log, 43))
+    for number, key in enumerate(log.with_name("verifier.key").read_text().splitlines(keepends=True)):
+        verifier = tmp_path / f"{number}.key"
+        verifier.write_text(key)
+        older = [files[2], files[3]] if number else both_signed(log, tmp_path)
+        done = check(verifier, files[1], *older, tmp_path / "44.tlog-proof")
+        assert (done.returncode, done.stdout) == (0, "verified 1 proofs\n"), done.stderr
+
+
+def both_signed(log, folder):
+    """Return a consistency proof of the newest checkpoint with itself, and that checkpoint."""
+    note = log.with_name("checkpoint").read_text()
+    (folder / "both").write_text(note)
+    (folder / "same").write_text(f"old 44\n\n{note}")
+    return [folder / "same", folder / "both"]
 
 
 @pytest.mark.parametrize("position", [1, 2, 4])

@@ -241,7 +241,7 @@ def test_two_logs_on_one_host_have_different_names(open_sink, tmp_path):
     names = set()
     for folder in ("a", "b"):
         sink = open_sink(origin="", database=tmp_path / folder / "log.db")
-        names.add(sink._log.verifier.name)
+        names.add(sink._log.verifiers.name)
     assert len(names) == 2
 
 

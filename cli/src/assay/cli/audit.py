@@ -8,6 +8,7 @@ import os
 import sys
 from collections.abc import Callable, Generator, Iterable
 from contextlib import contextmanager
+from functools import wraps
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -25,11 +26,12 @@ from assay.exporters.audit import (
     SCHEMA_VERSION,
     AuditLogError,
     Query,
+    TrustedKeys,
     VerificationError,
     Verified,
     consistency,
     export_tiles,
-    load_verifier,
+    load_trusted,
     migrate,
     named,
     newest_checkpoint,
@@ -64,8 +66,27 @@ def _db(command: _Command) -> _Command:
 
 
 def _key(command: _Command) -> _Command:
-    text = "File of the log's verifier key. Take it from a source that you trust."
+    text = "File of the log's verifier keys, one a line. Take it from a source that you trust."
     return click.option("--key", type=_File, required=True, help=text)(command)
+
+
+def _signatures(command: _Command) -> _Command:
+    text = "Whether any or each of several keys must have signed the newest checkpoint, or a proof's."
+    choice = click.Choice(["any", "each"])
+    return click.option("--signatures", type=choice, default="any", show_default=True, help=text)(command)
+
+
+def _trusted(command: Callable[..., None]) -> Callable[..., None]:
+    """Add the options of a log's keys to a command, which receives them as `keys`."""
+
+    @wraps(command)
+    def run(*, key: Path, signatures: Any, retired_key: Path | None, **rest: Any) -> None:  # noqa: ANN401  click's types
+        with _audit_errors():
+            keys = load_trusted(key, signatures, retired_key)
+        command(keys=keys, **rest)
+
+    text = "File of verifier keys that signed the log before. They verify older checkpoints only."
+    return _key(_signatures(click.option("--retired-key", type=_File, help=text)(run)))
 
 
 def _format(command: _Command) -> _Command:
@@ -175,7 +196,7 @@ def query_command(db: Path, form: str, fields: tuple[str, ...], **what: Any) -> 
 
 @command.command("verify")
 @_db
-@_key
+@_trusted
 @click.option(
     "--checkpoint",
     type=_File,
@@ -187,7 +208,7 @@ def query_command(db: Path, form: str, fields: tuple[str, ...], **what: Any) -> 
     type=_File,
     help="A checkpoint up to which you verified the log before: only later entries are read.",
 )
-def verify_command(db: Path, key: Path, checkpoint: Path | None, since: Path | None) -> None:
+def verify_command(db: Path, keys: TrustedKeys, checkpoint: Path | None, since: Path | None) -> None:
     """Recompute the whole log from its rows, and compare it with every signed checkpoint.
 
     The exit status is 1 if the log was changed, and the message names the first fault; 2 if the log could not
@@ -201,7 +222,7 @@ def verify_command(db: Path, key: Path, checkpoint: Path | None, since: Path | N
     with _audit_errors(), _progress_bar() as progress:
         found = verify(
             db,
-            load_verifier(key),
+            keys,
             checkpoint=None if kept is None else _read(kept),
             since=None if since is None else _read(since),
             progress=progress,
@@ -232,6 +253,10 @@ def _print_verified(found: Verified, kept: Path | None, *, beside: bool) -> None
     click.echo(printable(f"verified: {found.origin}, {compared}"))
     click.echo(f"  {found.records} records, {found.quarantined} in quarantine, root {found.root}")
     click.echo(f"  {found.checkpoints} checkpoints, the newest covers {found.covered} entries")
+    for signed in found.signers:
+        click.echo(
+            f"  key {signed.key.id.hex()} signed checkpoints of size {signed.first} to {signed.newest}"
+        )
     if found.first:
         click.echo(f"  entries before {found.first} were not read again, and chains were not checked")
     uncovered = found.records + found.quarantined - found.covered
@@ -275,7 +300,8 @@ def prove_command(db: Path, record_id: str | None, leaf: int | None, form: Any, 
 @command.command("verify-proof")
 @click.argument("proof", type=click.File("rb"))
 @_key
-def verify_proof_command(proof: Any, key: Path) -> None:  # noqa: ANN401  click.File
+@_signatures
+def verify_proof_command(proof: Any, key: Path, signatures: Any) -> None:  # noqa: ANN401  click's types
     """Verify a proof of either format; the log's public key suffices.
 
     \b
@@ -283,7 +309,7 @@ def verify_proof_command(proof: Any, key: Path) -> None:  # noqa: ANN401  click.
       assay audit verify-proof record.tlog-proof --key audit/verifier.key
     """
     with _audit_errors():
-        proven = verify_proof(proof.read(), load_verifier(key))
+        proven = verify_proof(proof.read(), load_trusted(key, signatures))
     checkpoint = proven.checkpoint
     entry = "quarantine entry of record" if proven.is_quarantined else "record"
     place = f"leaf {proven.index} of the log {checkpoint.origin} of size {checkpoint.size}"
@@ -292,10 +318,10 @@ def verify_proof_command(proof: Any, key: Path) -> None:  # noqa: ANN401  click.
 
 @command.command("consistency")
 @_db
-@_key
+@_trusted
 @click.argument("old", type=_File)
 @click.argument("new", type=_File)
-def consistency_command(db: Path, key: Path, old: Path, new: Path) -> None:
+def consistency_command(db: Path, keys: TrustedKeys, old: Path, new: Path) -> None:
     """Prove that the checkpoint in the file NEW extends that in the file OLD, and print the verified proof.
 
     The output has the form of a request to a C2SP witness (tlog-witness, add-checkpoint).
@@ -305,7 +331,7 @@ def consistency_command(db: Path, key: Path, old: Path, new: Path) -> None:
       assay audit consistency kept/checkpoint audit/checkpoint --db audit/log.db --key audit/verifier.key
     """
     with _audit_errors():
-        proof = consistency(db, _read(old), _read(new), load_verifier(key))
+        proof = consistency(db, _read(old), _read(new), keys)
     click.echo(proof, nl=False)
 
 

@@ -18,6 +18,7 @@ from assay.proof.errors import (
     VerificationError,
 )
 from assay.proof.note import Checkpoint, VerifierKey, open_checkpoint
+from assay.proof.trusted_keys import TrustedKeys
 from assay.proof.verification import Proven, verify_proof
 
 __all__ = [
@@ -28,6 +29,7 @@ __all__ = [
     "Proven",
     "SignatureError",
     "TreeMismatchError",
+    "TrustedKeys",
     "VerificationError",
     "VerifierKey",
     "open_checkpoint",

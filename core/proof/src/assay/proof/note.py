@@ -10,6 +10,7 @@ import base64
 import binascii
 import hashlib
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from cryptography.exceptions import InvalidSignature
@@ -129,11 +130,35 @@ class Checkpoint:
         return cls(origin, int(size), raw)
 
 
-def sign(checkpoint: Checkpoint, key: Ed25519PrivateKey) -> str:
-    """Return a checkpoint as a signed note."""
+def sign(checkpoint: Checkpoint, *keys: Ed25519PrivateKey) -> str:
+    """Return a checkpoint as a note that each of the keys has signed."""
     text = checkpoint.text()
-    verifier = VerifierKey(checkpoint.origin, key.public_key().public_bytes_raw())
-    return f"{text}\n{_SIGNATURE}{verifier.name} {_base64(verifier.id + key.sign(text.encode()))}\n"
+    return f"{text}\n" + "".join(_signature_line(text, checkpoint.origin, key) for key in keys)
+
+
+def signers(note: str, keys: Iterable[VerifierKey]) -> tuple[str, list[VerifierKey]]:
+    """Verify the signatures of some keys on a note. Those of other keys, such as witnesses', are ignored.
+
+    Returns:
+        The text, and those of the keys that signed it.
+
+    Raises:
+        SignatureError: The note is malformed, or has a wrong signature of one of the keys.
+    """
+    text, lines = _split(note)
+    known = {(key.name, key.id): key for key in keys}
+    signed: dict[VerifierKey, None] = {}
+    for line in lines:
+        name, signature = _signature(line)
+        key = known.get((name, signature[:_ID_LENGTH]))
+        if key is None:
+            continue
+        try:
+            Ed25519PublicKey.from_public_bytes(key.public).verify(signature[_ID_LENGTH:], text.encode())
+        except InvalidSignature as error:
+            raise SignatureError(f"the signature of {key.name} on the note is wrong") from error
+        signed[key] = None
+    return text, list(signed)
 
 
 def open_note(note: str, key: VerifierKey) -> str:
@@ -145,18 +170,8 @@ def open_note(note: str, key: VerifierKey) -> str:
     Raises:
         SignatureError: The note is malformed, lacks a signature of the key, or has a wrong one.
     """
-    text, lines = _split(note)
-    found = False
-    for line in lines:
-        name, signature = _signature(line)
-        if name != key.name or signature[:_ID_LENGTH] != key.id:
-            continue
-        try:
-            Ed25519PublicKey.from_public_bytes(key.public).verify(signature[_ID_LENGTH:], text.encode())
-        except InvalidSignature as error:
-            raise SignatureError(f"the signature of {key.name} on the note is wrong") from error
-        found = True
-    if not found:
+    text, signed = signers(note, [key])
+    if not signed:
         raise SignatureError(
             f"the note is not signed by {key.name} with key {key.id.hex()}: was the key replaced?"
         )
@@ -205,6 +220,11 @@ def _split(note: str) -> tuple[str, list[str]]:
     if _CONTROL.search(note) or any("\ud800" <= char <= "\udfff" for char in note):
         raise SignatureError("not a signed note: it must be UTF-8 without control characters")
     return text + "\n", lines
+
+
+def _signature_line(text: str, name: str, key: Ed25519PrivateKey) -> str:
+    verifier = VerifierKey(name, key.public_key().public_bytes_raw())
+    return f"{_SIGNATURE}{name} {_base64(verifier.id + key.sign(text.encode()))}\n"
 
 
 def _signature(line: str) -> tuple[str, bytes]:

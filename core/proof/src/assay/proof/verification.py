@@ -7,9 +7,10 @@ from typing import Any
 
 from assay.proof.errors import ProofError, VerificationError, named
 from assay.proof.json_proof import parse_json, parse_object
-from assay.proof.note import Checkpoint, VerifierKey, open_checkpoint
+from assay.proof.note import Checkpoint, VerifierKey
 from assay.proof.tlog_proof import TlogProof, parse
 from assay.proof.tree import leaf_hash, verify_inclusion
+from assay.proof.trusted_keys import TrustedKeys
 from assay.semconv import attributes as keys
 
 
@@ -35,16 +36,21 @@ class Proven:
         return "quarantine" in self.leaf
 
 
-def verify_proof(proof: bytes, key: VerifierKey) -> Proven:
-    """Verify a proof, a C2SP tlog-proof or a JSON object, with the log's public key alone.
+def verify_proof(proof: bytes, key: VerifierKey | TrustedKeys) -> Proven:
+    """Verify a proof, a C2SP tlog-proof or a JSON object, with the log's public keys alone.
+
+    Args:
+        proof: The proof.
+        key: The log's verifier key, or the keys that may or must have signed the proof's checkpoint. A
+            retired key does not suffice.
 
     Raises:
         ProofError: The proof is malformed.
-        SignatureError: The checkpoint is not signed by the key.
+        SignatureError: The checkpoint is not signed by the key, or by the keys that are required.
         TreeMismatchError: The entry is not in the tree that the checkpoint commits to.
     """
     parsed = parse_json(proof) if proof.lstrip()[:1] == b"{" else _parse_text(proof)
-    checkpoint = open_checkpoint(parsed.checkpoint, key)
+    checkpoint = TrustedKeys.of(key).open(parsed.checkpoint)
     leaf = parse_object(parsed.leaf)
     record_id = _record_id(leaf)
     try:

@@ -29,7 +29,7 @@ from assay.exporters.audit._errors import (
     VerificationError,
     named,
 )
-from assay.exporters.audit._keys import load_verifier
+from assay.exporters.audit._keys import load_trusted, load_verifier
 from assay.exporters.audit._migration import migrate
 from assay.exporters.audit._ocsf import ocsf_event
 from assay.exporters.audit._proof import prove
@@ -45,8 +45,8 @@ from assay.exporters.audit._schema import VERSION as SCHEMA_VERSION
 from assay.exporters.audit._sequence import ChainFault
 from assay.exporters.audit._sink import AuditSink, Settings
 from assay.exporters.audit._tiles import export_tiles
-from assay.exporters.audit._verify import Verified, verify
-from assay.proof import Proven, verify_proof
+from assay.exporters.audit._verify import Signed, Verified, verify
+from assay.proof import Proven, TrustedKeys, verify_proof
 from assay.proof.note import Checkpoint, VerifierKey, open_checkpoint
 
 __all__ = [
@@ -69,12 +69,15 @@ __all__ = [
     "SchemaMismatchError",
     "Settings",
     "SignatureError",
+    "Signed",
     "TreeMismatchError",
+    "TrustedKeys",
     "VerificationError",
     "Verified",
     "VerifierKey",
     "consistency",
     "export_tiles",
+    "load_trusted",
     "load_verifier",
     "migrate",
     "named",

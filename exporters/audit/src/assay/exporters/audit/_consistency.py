@@ -11,18 +11,19 @@ from pathlib import Path
 
 from assay.exporters.audit._errors import RollbackError, TreeMismatchError
 from assay.exporters.audit._storage import StoredTree, open_read_only, size
-from assay.proof.note import VerifierKey, open_checkpoint
+from assay.proof.note import VerifierKey
 from assay.proof.tree import consistency_proof, verify_consistency
+from assay.proof.trusted_keys import TrustedKeys
 
 
-def consistency(database: Path, old: str, new: str, key: VerifierKey) -> str:
+def consistency(database: Path, old: str, new: str, key: VerifierKey | TrustedKeys) -> str:
     """Return the proof that one checkpoint of a log extends another; the proof is verified.
 
     Args:
         database: The log's database, which contains the hashes.
         old: The older checkpoint, a signed note.
         new: The newer one.
-        key: The log's verifier key.
+        key: The log's verifier key, or several; a retired one suffices for the older checkpoint.
 
     Raises:
         SignatureError: A checkpoint is malformed, or not signed by the key.
@@ -30,7 +31,8 @@ def consistency(database: Path, old: str, new: str, key: VerifierKey) -> str:
         RollbackError: The log is shorter than the newer checkpoint.
         OpenError: The database cannot be read.
     """
-    before, after = open_checkpoint(old, key), open_checkpoint(new, key)
+    keys = TrustedKeys.of(key)
+    before, after = keys.open_earlier(old)[0], keys.open(new)
     if before.size > after.size:
         raise TreeMismatchError(f"the first checkpoint covers {before.size} entries, the second {after.size}")
     connection = open_read_only(database)

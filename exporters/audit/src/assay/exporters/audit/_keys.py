@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives.serialization import (
 
 from assay.exporters.audit._errors import KeyFormatError, OpenError
 from assay.proof.note import VerifierKey
+from assay.proof.trusted_keys import Required, TrustedKeys
 
 _GROUP_AND_OTHERS = 0o077
 
@@ -54,9 +55,33 @@ def load_verifier(path: Path) -> VerifierKey:
         OpenError: The file cannot be read.
     """
     try:
-        return VerifierKey.parse(path.read_text("utf-8"))
+        return VerifierKey.parse(_read(path))
     except KeyFormatError as error:
         raise KeyFormatError(f"{path}: {error}") from error
+
+
+def load_trusted(path: Path, required: Required = "any", retired: Path | None = None) -> TrustedKeys:
+    """Return the verifier keys in files, one key a line.
+
+    Args:
+        path: File of the keys that sign the log now.
+        required: Whether one or each of them must have signed the newest checkpoint.
+        retired: File of keys that signed the log before; they verify older checkpoints only.
+
+    Raises:
+        KeyFormatError: A line is not a verifier key, or the keys have different names.
+        OpenError: A file cannot be read.
+    """
+    try:
+        return TrustedKeys.parse(_read(path), required, "" if retired is None else _read(retired))
+    except KeyFormatError as error:
+        files = f"{path}" if retired is None else f"{path} and {retired}"
+        raise KeyFormatError(f"{files}: {error}") from error
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text("utf-8")
     except UnicodeDecodeError as error:
         raise KeyFormatError(f"{path} does not contain a verifier key: {error}") from error
     except OSError as error:

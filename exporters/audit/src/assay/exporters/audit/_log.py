@@ -35,8 +35,8 @@ from assay.exporters.audit._receipts import stored_receipt
 from assay.exporters.audit._signer import Signer, read_note, require_extends
 from assay.exporters.audit._writer_lock import writer_lock
 from assay.host.private_files import private_database, private_folder
-from assay.proof.note import VerifierKey
 from assay.proof.tree import frontier
+from assay.proof.trusted_keys import TrustedKeys
 
 logger = logging.getLogger(__name__)
 
@@ -56,7 +56,7 @@ class LogPaths(NamedTuple):
     """The files of a log."""
 
     database: Path
-    key: Path
+    keys: Sequence[Path]  # of signing keys, the new one first
     checkpoint: Path
     verifier: Path
 
@@ -95,16 +95,16 @@ class Log:
                 self._load()
                 self._check_seen()
                 self.checkpoint()
-                write_atomically(paths.verifier, f"{self.verifier}\n".encode())
+                self._record_keys()
                 self._publish()
             except (sqlite3.Error, OSError) as error:
                 raise OpenError(f"{paths.database}: the log cannot be opened: {error}") from error
             self._opened = opened.pop_all()
 
     @property
-    def verifier(self) -> VerifierKey:
-        """The log's verifier key; its name is the log's origin."""
-        return self._signer.verifier
+    def verifiers(self) -> TrustedKeys:
+        """The keys that verify the log's newest checkpoint; their name is the log's origin."""
+        return self._signer.verifiers
 
     @property
     def size(self) -> int:
@@ -294,15 +294,15 @@ class Log:
     def _identify(self, origin: str) -> Signer:
         """Check that the origin and the key are the log's; record them in a new log."""
         stored: dict[str, str] = dict(self._connection.execute("SELECT name, value FROM meta").fetchall())
-        if stored and not self.paths.key.exists():
-            raise OpenError(
-                f"{self.paths.key}: the log's signing key is missing: restore it, or start another log"
-            )
-        signer = Signer(self.paths.key, origin or stored.get("origin"), socket.gethostname())
-        ours = {"origin": signer.verifier.name, "verifier_key": str(signer.verifier)}
+        self._require_keys(new_log=not stored)
+        signer = Signer(self.paths.keys, origin or stored.get("origin"), socket.gethostname())
+        keys = signer.verifiers.keys
+        ours = {"origin": signer.verifiers.name, "verifier_key": str(keys[0])}
         if not stored:
             self._insert_meta(ours.items())
             return signer
+        if signer.last is not None or any(str(key) in stored.values() for key in keys):
+            del ours["verifier_key"]  # the key was rotated: `Signer` has verified the last checkpoint
         for name, value in ours.items():
             if stored.get(name) != value:
                 raise OpenError(
@@ -310,6 +310,27 @@ class Log:
                     f"use the origin and the signing key that it was created with, or start another log"
                 )
         return signer
+
+    def _require_keys(self, *, new_log: bool) -> None:
+        """Check that no signing key is missing, except one that this start creates."""
+        first, *previous = self.paths.keys
+        created = new_log or any(key.exists() for key in previous)
+        for key in previous if created else (first, *previous):
+            if not key.exists():
+                raise OpenError(f"{key}: the log's signing key is missing: restore it, or start another log")
+
+    def _record_keys(self) -> None:
+        """Record keys that are new in the log, and publish the verifier keys."""
+        stored: set[str] = {value for (value,) in self._connection.execute("SELECT value FROM meta")}
+        new = [key for key in self.verifiers.keys if str(key) not in stored]
+        self._insert_meta([(_schema.key_name(key.id), str(key)) for key in new])
+        write_atomically(self.paths.verifier, "".join(f"{key}\n" for key in self.verifiers.keys).encode())
+        for key in new:
+            logger.warning(
+                "the key %s signs the log %s beside the previous one: publish %s, and remove the previous key"
+                " from previous_keys when all auditors have the new one",
+                key.id.hex(), key.name, self.paths.verifier,
+            )  # fmt: skip
 
     def _insert_meta(self, items: Iterable[tuple[str, str]]) -> None:
         self._connection.execute("BEGIN IMMEDIATE")
@@ -326,14 +347,12 @@ class Log:
 
     def _check_seen(self) -> None:
         """Check that the log extends the checkpoints in its files: the signer's, and the newest copy."""
-        seen: list[tuple[str, str]] = []
-        if self._signer.last is not None:
-            seen.append((str(self._signer.path), self._signer.last))
+        seen = [(str(path), note) for path, note in self._signer.kept.items()]
         if self.paths.checkpoint.exists():
             seen.append((str(self.paths.checkpoint), read_note(self.paths.checkpoint)))
         if self._note is not None:
             seen.append((f"checkpoint {self._covered} in the database", self._note))
-        require_extends(self._tree.size, _storage.StoredTree(self._connection), seen, self.verifier)
+        require_extends(self._tree.size, _storage.StoredTree(self._connection), seen, self.verifiers)
         if self._signer.last is None and self._covered:
             raise OpenError(
                 f"{self._signer.path}: the last checkpoint that was signed is missing: restore it, or copy"

@@ -32,6 +32,7 @@ _EXISTS = {  # condition under which an INSERT would replace a row
 }
 _TABLES = ("audit_log", "quarantine", "nodes", "checkpoints", "meta", "ids")
 PAGE_BYTES = 8192
+_FIRST_KEY = "verifier_key"  # in `meta`: the key that the log was created with
 
 # SQLite keeps the text of each definition, comments included, and `check_definitions` compares it. A change
 # of this text is therefore a new version.
@@ -158,6 +159,16 @@ def create(connection: sqlite3.Connection) -> None:
         raise OpenError("the database is not an audit log, it has other tables: give the log its own file")
     definitions = _DEFINITIONS + _append_only()
     connection.executescript(f"BEGIN IMMEDIATE; {definitions} PRAGMA user_version = {VERSION}; COMMIT;")
+
+
+def key_name(key_id: bytes) -> str:
+    """Return the name in `meta` of a key that a rotation added to the log."""
+    return f"{_FIRST_KEY}.{key_id.hex()}"
+
+
+def is_key_name(name: str) -> bool:
+    """Return whether a name in `meta` is that of a verifier key."""
+    return name.partition(".")[0] == _FIRST_KEY
 
 
 def check_version(connection: sqlite3.Connection) -> None:

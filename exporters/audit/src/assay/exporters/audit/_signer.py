@@ -1,17 +1,20 @@
-"""The signer of a log's checkpoints. It keeps the last checkpoint that it signed beside its key.
+"""The signer of a log's checkpoints. It keeps the last checkpoint that it signed beside each of its keys.
 
 Whoever can write the database but not the key's folder can replace every row and every stored checkpoint.
 The signer therefore trusts the checkpoint in the key's folder, and signs only a tree that extends it.
+
+One of the keys must have signed the kept checkpoint. A key is therefore rotated in two steps: the new key
+signs beside the previous one, and then without it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from assay.exporters.audit._errors import OpenError, SignatureError
 from assay.exporters.audit._keys import load_or_create, write_atomically
-from assay.proof.note import Checkpoint, VerifierKey, open_checkpoint, sign
+from assay.proof.note import Checkpoint, VerifierKey, sign
 from assay.proof.tree import (
     EMPTY_ROOT,
     Frontier,
@@ -20,35 +23,42 @@ from assay.proof.tree import (
     frontier,
     verify_consistency,
 )
+from assay.proof.trusted_keys import TrustedKeys
 
 
 class Signer:
-    """The signing key of a log, and the last checkpoint that it signed.
+    """The signing keys of a log, and the last checkpoint that they signed.
 
     Args:
-        key: File of the signing key; it is created if it is missing.
+        keys: Files of the signing keys, the new one first; it is created if it is missing.
         name: Origin of the log. None: a name from `default_name` and the key.
         default_name: Such as the host's name.
 
     Raises:
         OpenError: A file cannot be read or written, or other users may read it.
         KeyFormatError: The key cannot be read, or the name cannot name a log.
-        SignatureError: The kept checkpoint is not signed by the key.
     """
 
-    def __init__(self, key: Path, name: str | None, default_name: str) -> None:
-        self._key = load_or_create(key)
-        public = self._key.public_key().public_bytes_raw()
-        self.verifier = VerifierKey.of(name or f"{default_name}/{VerifierKey.fingerprint(public)}", public)
-        self.path = kept_path(key)
-        self.last = self._load()
+    def __init__(self, keys: Sequence[Path], name: str | None, default_name: str) -> None:
+        self._keys = [load_or_create(key) for key in keys]
+        public = [key.public_key().public_bytes_raw() for key in self._keys]
+        name = name or f"{default_name}/{VerifierKey.fingerprint(public[0])}"
+        self.verifiers = TrustedKeys(tuple(VerifierKey.of(name, each) for each in public))
+        self._paths = [kept_path(key) for key in keys]
+        self.kept = self._load()
+        self.last = max(self.kept.values(), key=self._size, default=None)
+
+    @property
+    def path(self) -> Path:
+        """The file of the last checkpoint, beside the first key."""
+        return self._paths[0]
 
     @property
     def last_checkpoint(self) -> Checkpoint:
         """The last signed checkpoint; that of the empty tree if there is none."""
         if self.last is None:
-            return Checkpoint(self.verifier.name, 0, EMPTY_ROOT)
-        return open_checkpoint(self.last, self.verifier)
+            return Checkpoint(self.verifiers.name, 0, EMPTY_ROOT)
+        return self.verifiers.open(self.last)
 
     def sign(self, tree: Frontier, subtrees: Subtrees) -> str:
         """Return the signed checkpoint of a tree; it is kept on disk before it is returned.
@@ -69,20 +79,30 @@ class Signer:
             proof = consistency_proof(last.size, tree.size, subtrees) if last.size <= tree.size else []
             verify_consistency(last.size, tree.size, last.root, root, proof)
         if self.last is None or last.size != tree.size:
-            note = sign(Checkpoint(self.verifier.name, tree.size, root), self._key)
-            write_atomically(self.path, note.encode(), 0o600)
+            note = sign(Checkpoint(self.verifiers.name, tree.size, root), *self._keys)
+            for path in self._paths:
+                write_atomically(path, note.encode(), 0o600)
             self.last = note
         return self.last
 
-    def _load(self) -> str | None:
-        if not self.path.exists():
-            return None
-        note = read_note(self.path)
+    def _load(self) -> dict[Path, str]:
+        """Return the kept checkpoints. After a crash, those of some keys may be older."""
+        notes = {path: read_note(path) for path in self._paths if path.exists()}
+        for path, note in notes.items():
+            self._require_signed(path, note)
+        return notes
+
+    def _require_signed(self, path: Path, note: str) -> None:
         try:
-            open_checkpoint(note, self.verifier)
+            self.verifiers.open(note)
         except SignatureError as error:
-            raise OpenError(f"{self.path}: {error}. Restore the last checkpoint of this log") from error
-        return note
+            raise OpenError(
+                f"{path}: {error}. Restore the last checkpoint of this log, or name the key that signed it"
+                " in previous_keys until a checkpoint has both signatures"
+            ) from error
+
+    def _size(self, note: str) -> int:
+        return self.verifiers.open(note).size
 
 
 def kept_path(key: Path) -> Path:
@@ -105,7 +125,7 @@ def read_note(path: Path) -> str:
 
 
 def require_extends(
-    size: int, subtrees: Subtrees, checkpoints: Iterable[tuple[str, str]], key: VerifierKey
+    size: int, subtrees: Subtrees, checkpoints: Iterable[tuple[str, str]], keys: TrustedKeys
 ) -> None:
     """Check that a log of `size` entries extends each checkpoint that can be seen.
 
@@ -113,14 +133,14 @@ def require_extends(
         size: Number of the log's entries.
         subtrees: Its stored nodes.
         checkpoints: Each with the place where it was found, for the message.
-        key: The log's verifier key.
+        keys: The log's verifier keys.
 
     Raises:
         OpenError: A checkpoint is ahead of the log, contradicts it, or is not the log's.
     """
     for place, note in checkpoints:
         try:
-            seen = open_checkpoint(note, key)
+            seen = keys.open(note)
         except SignatureError as error:
             raise OpenError(f"{place}: {error}. Move it away if it belongs to another log") from error
         if seen.size > size:

@@ -54,13 +54,18 @@ class Settings(pydantic.BaseModel, extra="forbid"):
         default=None,
         description="Signing key, created at the first start. Default: signing.key beside the database.",
     )
+    previous_keys: tuple[Path, ...] = Field(
+        default=(),
+        description="Signing keys that `key` replaces. They sign every checkpoint too, until they are removed"
+        " here.",
+    )
     checkpoint: Path | None = Field(
         default=None,
         description="File of the newest checkpoint. Default: checkpoint beside the database.",
     )
     verifier_key: Path | None = Field(
         default=None,
-        description="File of the verifier key. Default: verifier.key beside the database.",
+        description="File of the verifier keys, one a line. Default: verifier.key beside the database.",
     )
     checkpoint_records: int = Field(
         default=1000, ge=1, description="Entries after which a checkpoint is signed."
@@ -98,7 +103,7 @@ class Settings(pydantic.BaseModel, extra="forbid"):
         folder = self.database.parent
         return LogPaths(
             self.database,
-            self.key or folder / "signing.key",
+            (self.key or folder / "signing.key", *self.previous_keys),
             self.checkpoint or folder / "checkpoint",
             self.verifier_key or folder / "verifier.key",
         )

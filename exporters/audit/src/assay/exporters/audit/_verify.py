@@ -30,8 +30,9 @@ from assay.exporters.audit._ids import IdSum
 from assay.exporters.audit._rows import QUARANTINE, RECORDS, RowChecker, title
 from assay.exporters.audit._sequence import ChainFault
 from assay.exporters.audit._storage import LEAF_COUNT, StoredTree, open_read_only, size
-from assay.proof.note import Checkpoint, VerifierKey, open_checkpoint
+from assay.proof.note import Checkpoint, VerifierKey
 from assay.proof.tree import STORED_LEVELS, Frontier, frontier
+from assay.proof.trusted_keys import TrustedKeys
 
 _NODE = "SELECT hash FROM nodes WHERE level = ? AND node_index = ?"
 _CHECKPOINTS = "SELECT size, note FROM checkpoints ORDER BY size"
@@ -43,6 +44,21 @@ _PROGRESS_EVERY = 10_000  # entries; a multiple of the entries that a stored nod
 _STORED_WITHIN = 2.0  # seconds in which a sink stores the checkpoint that its signer has kept
 
 Progress = Callable[[int, int], object]
+
+
+@dataclass(frozen=True, slots=True)
+class Signed:
+    """The checkpoints that a key signed.
+
+    Args:
+        key: The key.
+        first: Size of the first one.
+        newest: Size of the newest one.
+    """
+
+    key: VerifierKey
+    first: int
+    newest: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +74,8 @@ class Verified:
         root: Root hash of all entries, hexadecimal.
         kept: Size of the checkpoint kept elsewhere that the log was compared with; None without one.
         first: First entry that was read; the entries before it were compared by their stored hashes.
+        signers: The keys that signed the log, each with its first and its newest checkpoint, in the order of
+            the first.
         chains: The broken chains of producers. They do not concern the integrity of the log. Empty in a
             verification that did not start with the first entry.
     """
@@ -70,12 +88,13 @@ class Verified:
     root: str
     kept: int | None
     first: int
+    signers: tuple[Signed, ...]
     chains: tuple[ChainFault, ...]
 
 
 def verify(
     database: Path,
-    key: VerifierKey,
+    key: VerifierKey | TrustedKeys,
     *,
     checkpoint: str | None = None,
     since: str | None = None,
@@ -87,7 +106,8 @@ def verify(
 
     Args:
         database: The log's database; a sink may be writing to it.
-        key: The log's verifier key, from a trusted source.
+        key: The log's verifier key, from a trusted source; or several, if the log's key was rotated. Each
+            checkpoint must be signed by one of them, and the newest as they require.
         checkpoint: A signed checkpoint that was kept elsewhere; it reveals a log that was rolled back,
             truncated, or rewritten and signed again.
         since: A signed checkpoint up to which the log was verified before. The entries that it covers are not
@@ -98,13 +118,14 @@ def verify(
         VerificationError: Verification failed; the message names the first fault.
         OpenError: The database cannot be read.
     """
-    kept = None if checkpoint is None else open_checkpoint(checkpoint, key)
-    start = None if since is None else open_checkpoint(since, key)
+    keys = TrustedKeys.of(key)
+    kept = None if checkpoint is None else keys.open_earlier(checkpoint)[0]
+    start = None if since is None else keys.open_earlier(since)[0]
     connection = open_read_only(database)
     try:
         _await_stored(connection, kept)
         connection.execute("BEGIN")  # read one state of the log while a sink may write
-        return _Verification(connection, key, kept, start).run(progress or (lambda _done, _total: None))
+        return _Verification(connection, keys, kept, start).run(progress or (lambda _done, _total: None))
     except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
         raise VerificationError(f"{database}: the database is damaged: {error}") from error
     finally:
@@ -125,7 +146,7 @@ class _Verification:
 
     Args:
         connection: The log, within a transaction.
-        key: The log's verifier key.
+        keys: The log's verifier keys.
         kept: The checkpoint that was kept elsewhere.
         start: The checkpoint up to which the log was verified before.
     """
@@ -133,12 +154,13 @@ class _Verification:
     def __init__(
         self,
         connection: sqlite3.Connection,
-        key: VerifierKey,
+        keys: TrustedKeys,
         kept: Checkpoint | None,
         start: Checkpoint | None,
     ) -> None:
         self._connection = connection
-        self._key = key
+        self._keys = keys
+        self._signers: dict[VerifierKey, Signed] = {}
         self._kept = kept
         self._first = 0 if start is None else start.size
         self._tree = Frontier() if start is None else self._verified_before(start)
@@ -176,7 +198,7 @@ class _Verification:
         self._check_end()
         quarantined = self._quarantined()
         return Verified(
-            origin=self._key.name,
+            origin=self._keys.name,
             records=self._tree.size - quarantined,
             quarantined=quarantined,
             checkpoints=self._checkpoints,
@@ -184,6 +206,7 @@ class _Verification:
             root=self._tree.root().hex(),
             kept=None if self._kept is None else self._kept.size,
             first=self._first,
+            signers=tuple(self._signers.values()),
             chains=() if self._first else self._rows.chains.faults(),
         )
 
@@ -206,22 +229,31 @@ class _Verification:
 
     def _check_identity(self) -> None:
         stored = dict(self._connection.execute("SELECT name, value FROM meta").fetchall())
-        if stored != {"origin": self._key.name, "verifier_key": str(self._key)}:
+        keys = {value for name, value in stored.items() if _schema.is_key_name(name)}
+        names = {name for name in stored if not _schema.is_key_name(name)}
+        given = [str(key) for key in self._keys.all]
+        if names != {"origin"} or stored["origin"] != self._keys.name or keys.isdisjoint(given):
             raise SchemaMismatchError(
                 f"meta: the log has the origin {shortened(stored.get('origin'))} and the key "
-                f"{stored.get('verifier_key')!r}, the given key is {str(self._key)!r}: "
+                f"{stored.get('verifier_key')!r}, the given key is {' or '.join(map(repr, given))}: "
                 f"either is wrong, or the log's key was replaced"
             )
 
     def _stored_checkpoints(self) -> Iterator[Checkpoint]:
         """Yield the log's checkpoints by size, each with a verified signature."""
+        newest = self._connection.execute(_NEWEST).fetchone()[0]
         for number, text in self._connection.execute(_CHECKPOINTS):
             try:
-                checkpoint = open_checkpoint(text, self._key)
+                checkpoint, keys = self._keys.open_earlier(text)
+                if number == newest:
+                    self._keys.open(text)
             except SignatureError as error:
                 raise SignatureError(f"checkpoint {number}: {error}") from error
             if checkpoint.size != number:
                 raise SignatureError(f"checkpoint {number}: its signed size is {checkpoint.size}")
+            for key in keys:
+                first = self._signers[key].first if key in self._signers else number
+                self._signers[key] = Signed(key, first, number)
             yield checkpoint
 
     def _first_due(self, checkpoints: Iterator[Checkpoint]) -> Checkpoint | None:
