@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from assay.exporters.audit import consistency, export_tiles, prove
+from assay.exporters.audit import Witness, consistency, export_tiles, load_trusted, prove
 
 from .conftest import make_batch, make_record
 
@@ -86,6 +86,20 @@ def both_signed(log, folder):
     (folder / "both").write_text(note)
     (folder / "same").write_text(f"old 44\n\n{note}")
     return [folder / "same", folder / "both"]
+
+
+def test_go_verifies_a_cosignature(check, files, log, tmp_path):
+    trusted = load_trusted(log.with_name("verifier.key"))
+    witness = Witness("witness.test/w1", tmp_path / "witness.key", tmp_path / "witness.db", [trusted])
+    note = log.with_name("checkpoint").read_text()
+    (tmp_path / "witness.verifier").write_text(witness.verifier_key)
+    (tmp_path / "cosigned").write_text(note + witness.add_checkpoint(f"old 0\n\n{note}".encode()))
+    witness.close()
+    done = check("cosigned", files[0], tmp_path / "witness.verifier", tmp_path / "cosigned")
+    assert (done.returncode, done.stdout) == (0, "verified 2 signatures\n"), done.stderr
+    (tmp_path / "cosigned").write_text(note)
+    done = check("cosigned", files[0], tmp_path / "witness.verifier", tmp_path / "cosigned")
+    assert done.stdout == "verified 1 signatures\n"  # the test of the test
 
 
 @pytest.mark.parametrize("position", [1, 2, 4])

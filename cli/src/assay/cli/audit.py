@@ -19,6 +19,7 @@ from rich.table import Table
 from rich.text import Text
 
 from assay.cli._audit_flush import flush
+from assay.cli._audit_witness import witness
 from assay.cli._messages import safe
 from assay.endpoints import printable, printable_json
 from assay.exporters.audit import (
@@ -136,6 +137,7 @@ def command() -> None:
 
 
 command.add_command(flush)
+command.add_command(witness)
 
 
 @command.command("query")

@@ -1,6 +1,7 @@
 // Command check verifies a log's checkpoints, proofs, consistency proofs and tiles with Go's own libraries.
 //
 //	check <verifier key> <folder of tiles> <consistency proof> <older checkpoint> <proof>...
+//	check cosigned <verifier key> <verifier key of a witness> <checkpoint>
 package main
 
 import (
@@ -14,6 +15,7 @@ import (
 	"strings"
 
 	"github.com/transparency-dev/formats/log"
+	cosigned "github.com/transparency-dev/formats/note"
 	tlogproof "github.com/transparency-dev/formats/proof"
 	"github.com/transparency-dev/merkle/compact"
 	"github.com/transparency-dev/merkle/proof"
@@ -94,7 +96,21 @@ func checkProof(text []byte, verifier note.Verifier) {
 	must(proof.VerifyInclusion(rfc6962.DefaultHasher, parsed.Index, checkpoint.Size, leaf, path, checkpoint.Hash))
 }
 
+func checkCosigned(log, witness, checkpoint string) {
+	verifier, err := note.NewVerifier(strings.TrimSpace(string(read(log))))
+	must(err)
+	cosigner, err := cosigned.NewVerifierForCosignatureV1(strings.TrimSpace(string(read(witness))))
+	must(err)
+	opened, err := note.Open(read(checkpoint), note.VerifierList(verifier, cosigner))
+	must(err)
+	fmt.Println("verified", len(opened.Sigs), "signatures")
+}
+
 func main() {
+	if os.Args[1] == "cosigned" {
+		checkCosigned(os.Args[2], os.Args[3], os.Args[4])
+		return
+	}
 	verifier, err := note.NewVerifier(strings.TrimSpace(string(read(os.Args[1]))))
 	must(err)
 	checkTiles(os.Args[2], open(read(os.Args[2], "checkpoint"), verifier))

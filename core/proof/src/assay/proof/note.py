@@ -45,7 +45,7 @@ class VerifierKey:
     @property
     def id(self) -> bytes:
         """First four bytes of SHA-256 of name, newline, type and key."""
-        return hashlib.sha256(self.name.encode() + b"\n" + _ED25519 + self.public).digest()[:_ID_LENGTH]
+        return key_id(self.name, _ED25519, self.public)
 
     def __str__(self) -> str:
         return f"{self.name}+{self.id.hex()}+{_base64(_ED25519 + self.public)}"
@@ -190,6 +190,21 @@ def open_checkpoint(note: str, key: VerifierKey) -> Checkpoint:
     return checkpoint
 
 
+def key_id(name: str, kind: bytes, public: bytes) -> bytes:
+    """Return the id of a key: the first four bytes of SHA-256 of name, newline, type and key."""
+    return hashlib.sha256(name.encode() + b"\n" + kind + public).digest()[:_ID_LENGTH]
+
+
+def signature_line(name: str, signed: bytes) -> str:
+    """Return a signature line.
+
+    Args:
+        name: Name of the key.
+        signed: Id of the key, and the signature.
+    """
+    return f"{_SIGNATURE}{name} {_base64(signed)}\n"
+
+
 def check_name(name: str) -> str:
     """Return the name if it can name a key: not empty, no space, no plus.
 
@@ -224,7 +239,7 @@ def _split(note: str) -> tuple[str, list[str]]:
 
 def _signature_line(text: str, name: str, key: Ed25519PrivateKey) -> str:
     verifier = VerifierKey(name, key.public_key().public_bytes_raw())
-    return f"{_SIGNATURE}{name} {_base64(verifier.id + key.sign(text.encode()))}\n"
+    return signature_line(name, verifier.id + key.sign(text.encode()))
 
 
 def _signature(line: str) -> tuple[str, bytes]:

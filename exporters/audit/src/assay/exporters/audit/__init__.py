@@ -46,6 +46,8 @@ from assay.exporters.audit._sequence import ChainFault
 from assay.exporters.audit._sink import AuditSink, Settings
 from assay.exporters.audit._tiles import export_tiles
 from assay.exporters.audit._verify import Signed, Verified, verify
+from assay.exporters.audit._witness import Witness
+from assay.exporters.audit._witness_routes import witness_app
 from assay.proof import Proven, TrustedKeys, verify_proof
 from assay.proof.note import Checkpoint, VerifierKey, open_checkpoint
 
@@ -75,6 +77,7 @@ __all__ = [
     "VerificationError",
     "Verified",
     "VerifierKey",
+    "Witness",
     "consistency",
     "export_tiles",
     "load_trusted",
@@ -90,4 +93,5 @@ __all__ = [
     "query",
     "verify",
     "verify_proof",
+    "witness_app",
 ]
