@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
+import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -21,6 +23,7 @@ from referencing import Registry, Resource
 
 from assay.host import Batch
 
+GO_SDK = Path(__file__).with_name("go_sdk")
 SHARED = Path(__file__).parents[4] / "shared" / "cdevents" / "v0.5.1"
 TIME = 1_790_000_000_123_456_789
 TRACE = bytes(range(1, 17))
@@ -219,3 +222,27 @@ def endpoint() -> Iterator[Endpoint]:
     receiver = Endpoint()
     yield receiver
     receiver.close()
+
+
+@pytest.fixture(scope="session")
+def refusal(tmp_path_factory):
+    """Build the program that reads an event with the Go SDK; return a function that runs it.
+
+    The function returns why the SDK refuses an event, or an empty text.
+    """
+    if shutil.which("go") is None:
+        reason = "there is no Go compiler"
+        if os.environ.get("ASSAY_REQUIRE_SERVICES") == "1":
+            pytest.fail(f"ASSAY_REQUIRE_SERVICES=1, and {reason}")
+        pytest.skip(reason)
+    program = tmp_path_factory.mktemp("go") / "cdevents"
+    subprocess.run(["go", "build", "-mod=readonly", "-o", program, "."], cwd=GO_SDK, check=True)
+
+    def run(document: dict) -> str:
+        done = subprocess.run(
+            [program], input=json.dumps(document), capture_output=True, text=True, check=False, timeout=60
+        )
+        assert bool(done.returncode) == bool(done.stderr)
+        return done.stderr
+
+    return run

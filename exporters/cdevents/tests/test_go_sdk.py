@@ -5,12 +5,7 @@ It checks more than the schemas do, by the tags of its structs and by validators
 
 from __future__ import annotations
 
-import json
-import os
 import re
-import shutil
-import subprocess
-from pathlib import Path
 
 import pytest
 
@@ -24,7 +19,6 @@ from .conftest import logs
 
 pytestmark = pytest.mark.slow
 
-SOURCES = Path(__file__).with_name("go_sdk")
 STANDARD = re.compile(r"dev\.cdevents\.[a-z]+\.[a-z]+\.\d+\.\d+\.\d+")
 CUSTOM = re.compile(r"dev\.cdeventsx\.[a-z]+-[a-z]+\.[a-z]+\.\d+\.\d+\.\d+")
 VALUES = {"int": 3, "double": 1.5, "boolean": True}
@@ -53,30 +47,6 @@ WITHOUT_ARTIFACT = {
     ("snakepit.worker.restarted", "dev.cdevents.incident.resolved.0.3.0"),
 }
 """The crash of a worker and its end concern no artifact."""
-
-
-@pytest.fixture(scope="session")
-def refusal(tmp_path_factory):
-    """Build the program that reads an event with the Go SDK; return a function that runs it.
-
-    The function returns why the SDK refuses an event, or an empty text.
-    """
-    if shutil.which("go") is None:
-        reason = "there is no Go compiler"
-        if os.environ.get("ASSAY_REQUIRE_SERVICES") == "1":
-            pytest.fail(f"ASSAY_REQUIRE_SERVICES=1, and {reason}")
-        pytest.skip(reason)
-    program = tmp_path_factory.mktemp("go") / "cdevents"
-    subprocess.run(["go", "build", "-mod=readonly", "-o", program, "."], cwd=SOURCES, check=True)
-
-    def run(document: dict) -> str:
-        done = subprocess.run(
-            [program], input=json.dumps(document), capture_output=True, text=True, check=False, timeout=60
-        )
-        assert bool(done.returncode) == bool(done.stderr)
-        return done.stderr
-
-    return run
 
 
 def test_the_registry_sends_standard_and_custom_types():
