@@ -77,7 +77,8 @@ def run_workload(root: Path, log: Path, environment: Mapping[str, str]) -> Workl
     status = _run_instrumented(["drive", str(report)], log, variables)
     _run_instrumented(["approvals", "decide", str(pending)], log, variables)
     # The last processes may have ended before the log confirmed their records.
-    _run("assay audit flush", [sys.executable, "-m", "assay.cli", "audit", "flush"], log, variables)
+    flush = [sys.executable, "-m", "assay.cli", "audit", "flush"]
+    _run("assay audit flush", flush, log.with_name("flush.log"), variables)
     facts: dict[str, Any] = json.loads(report.read_text(encoding="utf-8"))
     return WorkloadResult(exit=status, **facts)
 
