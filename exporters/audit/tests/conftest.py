@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
+import sqlite3
 import threading
 import time
 import uuid
@@ -16,8 +18,11 @@ from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 from assay.audit.record import AuditRecord, to_log_record, to_pairs
 from assay.exporters.audit import AuditSink, Settings, VerifierKey, load_verifier
 from assay.host import Batch, Host, HostConfig
+from assay.proof.tree import Frontier, leaf_hash
 
 ORIGIN = "audit.test/log"
+LEAVES = """SELECT leaf_hash FROM (SELECT leaf_index, leaf_hash FROM audit_log
+            UNION ALL SELECT leaf_index, leaf_hash FROM quarantine) ORDER BY leaf_index"""
 
 
 def make_record(**change: Any) -> LogRecord:
@@ -123,3 +128,48 @@ def log(open_sink: Callable[..., AuditSink], database: Path) -> Path:
     )
     sink.shutdown()
     return database
+
+
+def change(database, *statements, keep_triggers=False):
+    connection = sqlite3.connect(database)
+    if not keep_triggers:
+        triggers = connection.execute("SELECT name, sql FROM sqlite_master WHERE type = 'trigger'").fetchall()
+        for name, _ in triggers:
+            connection.execute(f"DROP TRIGGER {name}")
+    for statement in statements:
+        connection.execute(*statement) if isinstance(statement, tuple) else connection.execute(statement)
+    if not keep_triggers:
+        for _, sql in triggers:
+            connection.execute(sql)
+    connection.commit()
+    connection.close()
+
+
+def rows(database, sql):
+    connection = sqlite3.connect(database)
+    try:
+        return connection.execute(sql).fetchall()
+    finally:
+        connection.close()
+
+
+def forge(log, actor):
+    """Rewrite the last record with all hashes, and remove the checkpoints that cover it."""
+    (leaf,) = rows(log, "SELECT leaf FROM audit_log ORDER BY leaf_index DESC LIMIT 1")[0]
+    index = rows(log, "SELECT max(leaf_index) FROM audit_log")[0][0]
+    forged = leaf.replace("alice@example.com", actor)
+    start = forged.index('"record":') + 9
+    digest = hashlib.sha256(forged[start : forged.rindex(',"resource":{"attributes"')].encode()).digest()
+    update = (
+        "UPDATE audit_log SET leaf = ?, leaf_hash = ?, actor_id = ?, integrity_hash = ? WHERE leaf_index = ?"
+    )
+    change(
+        log,
+        (update, (forged, leaf_hash(forged.encode()), actor, digest, index)),
+        f"DELETE FROM checkpoints WHERE size > {index}",
+    )
+    nodes = Frontier().extend([row[0] for row in rows(log, LEAVES)])
+    change(
+        log,
+        *(("UPDATE nodes SET hash = ? WHERE level = ? AND node_index = ?", (h, lv, i)) for lv, i, h in nodes),
+    )

@@ -18,7 +18,7 @@ from assay.exporters.audit import (
 )
 from assay.exporters.audit._keys import load_or_create
 
-from .test_verify import change, rows
+from .conftest import change, rows
 
 
 @pytest.fixture

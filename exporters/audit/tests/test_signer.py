@@ -11,7 +11,7 @@ from assay.exporters.audit import OpenError, verify
 from assay.host import Retry
 from assay.proof.note import open_checkpoint
 
-from .test_verify import change, forge, rows
+from .conftest import change, forge, rows
 
 KEPT = "signing.key.checkpoint"
 

@@ -23,6 +23,8 @@ from assay.exporters.audit._keys import load_or_create
 from assay.proof.note import Checkpoint, sign
 from assay.proof.tree import Frontier, leaf_hash
 
+from .conftest import LEAVES, change, forge, rows
+
 COLUMNS = {
     "audit_log": [
         "leaf_index",
@@ -41,31 +43,6 @@ COLUMNS = {
 }
 IDENTITY = {"nodes": "node_index", "recent_ids": "id"}  # tables without a rowid
 MIDDLE = "LIMIT 1 OFFSET (SELECT count(*) / 2 FROM {})"
-LEAVES = """SELECT leaf_hash FROM (SELECT leaf_index, leaf_hash FROM audit_log
-            UNION ALL SELECT leaf_index, leaf_hash FROM quarantine) ORDER BY leaf_index"""
-
-
-def change(database, *statements, keep_triggers=False):
-    connection = sqlite3.connect(database)
-    if not keep_triggers:
-        triggers = connection.execute("SELECT name, sql FROM sqlite_master WHERE type = 'trigger'").fetchall()
-        for name, _ in triggers:
-            connection.execute(f"DROP TRIGGER {name}")
-    for statement in statements:
-        connection.execute(*statement) if isinstance(statement, tuple) else connection.execute(statement)
-    if not keep_triggers:
-        for _, sql in triggers:
-            connection.execute(sql)
-    connection.commit()
-    connection.close()
-
-
-def rows(database, sql):
-    connection = sqlite3.connect(database)
-    try:
-        return connection.execute(sql).fetchall()
-    finally:
-        connection.close()
 
 
 def test_the_columns_above_are_complete(log):
@@ -346,28 +323,6 @@ def test_a_forgery_with_consistent_hashes_contradicts_the_signers_checkpoint(log
     assert (forged.kept, forged.covered) == (None, 30)  # nothing in the database contradicts it
     with pytest.raises(RollbackError, match="contradicts the checkpoint"):
         verify(log, key(), checkpoint=kept)
-
-
-def forge(log, actor):
-    """Rewrite the last record with all hashes, and remove the checkpoints that cover it."""
-    (leaf,) = rows(log, "SELECT leaf FROM audit_log ORDER BY leaf_index DESC LIMIT 1")[0]
-    index = rows(log, "SELECT max(leaf_index) FROM audit_log")[0][0]
-    forged = leaf.replace("alice@example.com", actor)
-    start = forged.index('"record":') + 9
-    digest = hashlib.sha256(forged[start : forged.rindex(',"resource":{"attributes"')].encode()).digest()
-    update = (
-        "UPDATE audit_log SET leaf = ?, leaf_hash = ?, actor_id = ?, integrity_hash = ? WHERE leaf_index = ?"
-    )
-    change(
-        log,
-        (update, (forged, leaf_hash(forged.encode()), actor, digest, index)),
-        f"DELETE FROM checkpoints WHERE size > {index}",
-    )
-    nodes = Frontier().extend([row[0] for row in rows(log, LEAVES)])
-    change(
-        log,
-        *(("UPDATE nodes SET hash = ? WHERE level = ? AND node_index = ?", (h, lv, i)) for lv, i, h in nodes),
-    )
 
 
 @pytest.mark.parametrize("size", [0, 7, 42, 43])

@@ -20,8 +20,7 @@ from assay.proof import Checkpoint, VerifierKey
 from assay.proof.note import sign
 from assay.proof.tree import EMPTY_ROOT
 
-from .conftest import ORIGIN
-from .test_verify import rows
+from .conftest import ORIGIN, rows
 
 NAME = "witness.test/w1"
 
