@@ -102,6 +102,7 @@ def test_a_child_that_raises_and_exits_fails_the_session(dagster_telemetry):
     assert session.attributes["error.type"].endswith("DagsterPipesExecutionError")
 
 
+@pytest.mark.slow  # needs the distro, which the package's own tests run without
 def test_a_child_under_opentelemetry_instrument_continues_the_trace(dagster_telemetry, tmp_path):
     script, seen = tmp_path / "child.py", tmp_path / "seen"
     script.write_text(JOINS, encoding="utf-8")
@@ -151,7 +152,8 @@ def test_dagster_s_variables_stay(dagster_telemetry):
             context, PipesTempFileContextInjector(), PipesTempFileMessageReader()
         ) as session:
             names.append(set(session.get_bootstrap_env_vars()) - {"TRACEPARENT", "BAGGAGE", "TRACESTATE"})
-            names.extend(set(each) for each in session.get_per_writer_bootstrap_env_vars())
+            if hasattr(session, "get_per_writer_bootstrap_env_vars"):  # not in Dagster 1.11
+                names.extend(set(each) for each in session.get_per_writer_bootstrap_env_vars())
             arguments.extend(session.get_bootstrap_cli_arguments())
         return MaterializeResult()
 
@@ -160,6 +162,7 @@ def test_dagster_s_variables_stay(dagster_telemetry):
 
     variables = {"DAGSTER_PIPES_CONTEXT", "DAGSTER_PIPES_MESSAGES", "ASSAY_CHILD", "ASSAY_CORRELATION_ID"}
     assert names[0] == variables
-    assert names[1] - {"TRACEPARENT", "BAGGAGE", "TRACESTATE"} == variables
-    assert "TRACEPARENT" in names[1]
+    for each in names[1:]:
+        assert each - {"TRACEPARENT", "BAGGAGE", "TRACESTATE"} == variables
+        assert "TRACEPARENT" in each
     assert sorted(arguments) == ["--dagster-pipes-context", "--dagster-pipes-messages"]
