@@ -119,6 +119,7 @@ def test_package_runs_alone_on_its_lowest_versions(distribution, find_python, tm
     run_quick_tests(python, REPOSITORY / distribution.folder)
 
 
+@pytest.mark.timeout(1800)
 @pytest.mark.parametrize("version", OTHER_PYTHONS)
 def test_locked_environment_runs_on_other_pythons(version, find_python, tmp_path):
     environment = tmp_path / "venv"
