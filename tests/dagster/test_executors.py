@@ -86,6 +86,7 @@ def spread(request, tmp_path_factory, deployed, python):
         daemon = deployment.start("dagster-daemon", "run", "-m", "spread", log="daemon.log")
         try:
             wait_until(lambda: deployment.statuses("spread")[:1] in (["SUCCESS"], ["FAILURE"]), timeout=500)
+            deployment.settle()  # a child of a Celery worker ends without sending its last measurements
         finally:
             deployment.exits = [deployment.interrupt(each) for each in (daemon, *workers)]
         deployment.settle()
