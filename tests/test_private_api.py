@@ -82,6 +82,14 @@ USES = (
         )
     ),
     *(
+        Use(
+            name,
+            ("core/distro",),
+            "a forked child has the locks of the SDK as its parent's threads left them",
+        )
+        for name in ("_export_lock", "_lock")
+    ),
+    *(
         Use(name, ("core/distro",), "a redacted copy of a span keeps its counts of dropped items")
         for name in (
             "_name",

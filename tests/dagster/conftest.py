@@ -26,7 +26,7 @@ from assay.cli._comparison import differences, read_arrived, read_recorded
 from assay.cli._demo.arrivals import scrape
 from assay.cli._folder import Folder
 from assay.cli._stack import Stack
-from assay.instrumentation.testing import clean_environment
+from assay.instrumentation.testing import clean_environment, wait_until
 from assay.semconv import attributes as keys
 
 REPOSITORY = Path(__file__).parents[2]
@@ -138,6 +138,16 @@ class Webserver:
         self.ask(BACKFILL, params=params)
 
 
+def is_group_running(group: int) -> bool:
+    """Return whether a process group has a process that has not ended (proc_pid_stat(5), fields 3 and 5)."""
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):
+            state, _, its_group = path.read_text(errors="replace").rpartition(")")[2].split()[:3]
+            if int(its_group) == group and state not in {"Z", "X"}:
+                return True
+    return False
+
+
 @dataclass
 class Deployment:
     """One deployment of Dagster, and the far end of everything that its processes emit.
@@ -203,10 +213,15 @@ class Deployment:
 
     @staticmethod
     def interrupt(process: subprocess.Popen[bytes]) -> int:
-        """Interrupt a program and its children as Ctrl-C in a terminal does; return its exit status."""
+        """Interrupt a program and its children as Ctrl-C in a terminal does; return its exit status.
+
+        A program may end before the children that finish their work.
+        """
         os.killpg(process.pid, signal.SIGINT)
         try:
-            return process.wait(60)
+            status = process.wait(60)
+            wait_until(lambda: not is_group_running(process.pid), timeout=60, interval=0.1)
+            return status
         finally:
             Deployment.kill(process)
 
@@ -327,9 +342,9 @@ def deployed(
             WAREHOUSE_MARKS=str(root / "marks"),
             PATH=os.pathsep.join([str(python.parent), os.environ["PATH"]]),
             OTEL_SERVICE_NAME="warehouse",
-            OTEL_METRIC_EXPORT_INTERVAL="500",  # a worker that a test kills loses what it has not sent
             PYTHONPATH=os.pathsep.join(filter(None, [str(PROJECTS), os.environ.get("PYTHONPATH")])),
-            **variables,
+            # A worker that a test kills loses what it has not sent.
+            **{"OTEL_METRIC_EXPORT_INTERVAL": "500", **variables},
         )
         # Created first: two processes that create a new home at once read each other's incomplete tables.
         subprocess.run([python, "-c", CREATE_HOME], env=environment, timeout=120, check=True)

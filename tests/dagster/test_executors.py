@@ -49,10 +49,15 @@ def celery(root, deployed, python):
     root.mkdir()
     settings = root / "celery.yaml"
     settings.write_text(f"execution: {{config: {{broker: '{url}', backend: '{url}'}}}}\n", encoding="utf-8")
+    variables = {
+        "SPREAD_EXECUTOR": "celery",
+        "SPREAD_BROKER": url,
+        "OTEL_METRIC_EXPORT_INTERVAL": "3600000",  # each process sends its metrics when it ends
+    }
     redis = ("redis-server", "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--dir", root)
     with (
         running(*redis, log=root / "redis.log"),
-        deployed(root, python=python, SPREAD_EXECUTOR="celery", SPREAD_BROKER=url) as deployment,
+        deployed(root, python=python, **variables) as deployment,
         deployment.start(
             "dagster-celery", "worker", "start", "-A", "dagster_celery.app", "-y", settings, log="worker.log"
         ) as worker,
@@ -86,7 +91,6 @@ def spread(request, tmp_path_factory, deployed, python):
         daemon = deployment.start("dagster-daemon", "run", "-m", "spread", log="daemon.log")
         try:
             wait_until(lambda: deployment.statuses("spread")[:1] in (["SUCCESS"], ["FAILURE"]), timeout=500)
-            deployment.settle()  # a child of a Celery worker ends without sending its last measurements
         finally:
             deployment.exits = [deployment.interrupt(each) for each in (daemon, *workers)]
         deployment.settle()

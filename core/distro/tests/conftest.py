@@ -46,13 +46,15 @@ REQUESTS = {
 class Receiver:
     """The decoded requests that arrived.
 
-    `answers` holds the response for a path (status, headers, body) where it is not an empty 200.
+    `answers` holds the response for a path (status, headers, body) where it is not an empty 200. The first
+    request for a path in `held` is answered when its event is set.
     """
 
     port: int = 0
     answers: dict[str, tuple[int, dict[str, str], bytes]] = field(default_factory=dict)
     requests: list[tuple[str, object]] = field(default_factory=list)
     raw: list[bytes] = field(default_factory=list)
+    held: dict[str, threading.Event] = field(default_factory=dict)
 
     @property
     def url(self) -> str:
@@ -120,6 +122,8 @@ def receiver() -> Iterator[Receiver]:
                 body = gzip.decompress(body)
             got.raw.append(body)
             got.requests.append((self.path, REQUESTS[self.path].FromString(body)))
+            if self.path in got.held and len(got.of(self.path)) == 1:
+                got.held[self.path].wait(30)
             status, headers, answer = got.answers.get(self.path, (200, {}, b""))
             self.send_response(status)
             for name, value in {

@@ -434,6 +434,42 @@ with span("flowstone.materialization", asset="parent", run_id="r"): pass
     assert len([one for one in receiver.spans() if one.name == "flowstone.materialization"]) == 2
 
 
+def test_a_child_that_is_forked_during_an_export_sends_its_metrics(instrumented, receiver):
+    """The parent's thread that sends holds locks, which no thread of the child would release."""
+    receiver.held["/v1/metrics"] = threading.Event()
+    program = """
+import os, sys, time, urllib.request
+from assay.telemetry import execute
+execute("flowstone.materialization.start", None, {"asset": "parent", "run_id": "r"})
+time.sleep(1)  # the parent sends now, for as long as it gets no answer
+child = os.fork()
+if child == 0:
+    execute("flowstone.materialization.start", None, {"asset": "child", "run_id": "r"})
+    time.sleep(1)
+    sys.exit()
+deadline = time.monotonic() + 20
+while os.waitpid(child, os.WNOHANG) == (0, 0):
+    if time.monotonic() > deadline:
+        os.kill(child, 9)
+        sys.exit("the child does not end")
+    time.sleep(0.1)
+os._exit(0)
+"""
+    done = instrumented(
+        program, env={"OTEL_METRIC_EXPORT_INTERVAL": "100", "OTEL_EXPORTER_OTLP_METRICS_TIMEOUT": "60"}
+    )
+    receiver.held["/v1/metrics"].set()
+    assert done.returncode == 0, done.stderr
+    labels = {
+        pair.value.string_value
+        for metric in receiver.metrics()
+        if metric.name == "flowstone.materialization.start.count"
+        for point in metric.sum.data_points
+        for pair in point.attributes
+    }
+    assert "child" in labels, {metric.name for metric in receiver.metrics()}
+
+
 def test_a_wrong_value_is_corrected_in_a_forked_child_too(instrumented, receiver):
     program = """
 import os, sys

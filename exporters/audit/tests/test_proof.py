@@ -99,7 +99,8 @@ def test_a_deeply_nested_proof_is_rejected(log, key, ids):
     proof = prove(log, ids[5], "json")
     deep = proof.replace(b'"record":{', b'"record":{"deep":' + b"[" * 800 + b"]" * 800 + b",")
     assert deep != proof
-    with pytest.raises(ProofError):
+    # Python 3.13 parses what earlier versions refuse to parse.
+    with pytest.raises((ProofError, TreeMismatchError)):
         verify_proof(deep, key())
 
 

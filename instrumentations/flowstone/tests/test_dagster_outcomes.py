@@ -23,6 +23,8 @@ from dagster import (
     reconstructable,
     resource,
 )
+from dagster._core.events import StepFailureData
+from dagster._core.execution.plan.objects import ErrorSource
 from dagster._core.execution.retries import RetryMode
 from opentelemetry.trace import StatusCode
 
@@ -226,7 +228,21 @@ def test_a_run_that_fails_by_itself_is_one_error(dagster_telemetry, tmp_path, ma
     assert (error["origin"], error["subject"], error["type"]) == expected
 
 
-def _kill(tmp_path, name):
+def _and_then(monkeypatch, instance, kind, act):
+    """Act once when an event of a kind is in the event log, before the process that stored it reports it."""
+    storage = instance.event_log_storage
+    store = storage.store_event
+
+    def storing(entry):
+        store(entry)
+        if entry.dagster_event and entry.dagster_event.event_type_value == kind:
+            monkeypatch.setattr(storage, "store_event", store)
+            act(entry)
+
+    monkeypatch.setattr(storage, "store_event", storing)
+
+
+def _kill(tmp_path, name, before_it_is_noticed=lambda instance: None):
     """Execute a job whose process is killed, mark its run as failed and return the run's id."""
     home = tmp_path / "home"
     home.mkdir()
@@ -237,6 +253,7 @@ def _kill(tmp_path, name):
         done = subprocess.run(command, cwd=PROJECTS, env=environment, capture_output=True, check=False)
         assert done.returncode == -signal.SIGKILL, done.stderr
         (run,) = instance.get_runs()
+        before_it_is_noticed(instance)
         instance.report_run_failed(run, "Detected run worker status FAILED")
     return run.run_id
 
@@ -278,6 +295,48 @@ def test_what_another_process_has_reported_as_failed_is_not_canceled_too(dagster
     assert dagster_telemetry.events("flowstone.materialization.canceled") == []
     (made,) = dagster_telemetry.named("flowstone.materialization")
     assert made.attributes["flowstone.status"] == "interrupted"
+
+
+@pytest.mark.slow
+def test_what_was_canceled_before_another_process_reports_the_run_as_failed_is_canceled(
+    dagster_telemetry, monkeypatch, tmp_path
+):
+    @asset
+    def interrupted(context):
+        raise KeyboardInterrupt
+
+    def fail_the_run(entry):
+        command = [sys.executable, "-c", FAIL, str(tmp_path), entry.run_id]
+        subprocess.run(command, capture_output=True, check=True)
+
+    (tmp_path / "dagster.yaml").write_text("telemetry:\n  enabled: false\n", encoding="utf-8")
+    with DagsterInstance.from_config(str(tmp_path)) as instance:
+        _and_then(monkeypatch, instance, "STEP_FAILURE", fail_the_run)
+        materialize([interrupted], instance=instance, raise_on_error=False)
+
+    # That process finds in the event log that the step has ended.
+    (canceled,) = dagster_telemetry.events("flowstone.materialization.canceled")
+    assert canceled["asset"] == "interrupted"
+
+
+@pytest.mark.slow
+def test_what_is_interrupted_after_the_run_has_failed_has_failed_with_it(
+    dagster_telemetry, monkeypatch, tmp_path
+):
+    def interrupt(instance):
+        def store_failure_of_step(entry):
+            data = StepFailureData(error=None, user_failure_data=None, error_source=ErrorSource.INTERRUPT)
+            event = DagsterEvent("STEP_FAILURE", "killed", step_key="dies", event_specific_data=data)
+            late = entry._replace(timestamp=entry.timestamp + 0.001, dagster_event=event, step_key="dies")
+            instance.event_log_storage.store_event(late)
+
+        _and_then(monkeypatch, instance, "PIPELINE_FAILURE", store_failure_of_step)
+
+    _kill(tmp_path, "killed", interrupt)
+
+    # The step's process finds in the event log that the run has ended before, and reports nothing.
+    (failed,) = dagster_telemetry.events("flowstone.materialization.exception")
+    assert failed["asset"] == "dies"
 
 
 @pytest.mark.slow

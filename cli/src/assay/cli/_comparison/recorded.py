@@ -140,14 +140,16 @@ class RunRecord:
     @staticmethod
     def _continue(attempt: Attempt, event: DagsterEvent) -> None:
         kind = event.event_type_value
-        if kind == "ASSET_MATERIALIZATION":
+        if kind in {*FAILURES, SUCCEEDED}:
+            attempt.finish(event)
+        elif attempt.end:
+            return  # its end has counted what it had not made by then
+        elif kind == "ASSET_MATERIALIZATION":
             attempt.made.add(_materialized(event))
         elif kind == "ASSET_OBSERVATION":
             attempt.observed.add(_key(event))
         elif kind == "ASSET_CHECK_EVALUATION":
             attempt.evaluated.add((_data(event).asset_key.to_user_string(), _data(event).check_name))
-        elif kind in {*FAILURES, SUCCEEDED}:
-            attempt.finish(event)
 
     def _end(self, end: str) -> None:
         """End the run, and with it the attempts whose processes did not end them.

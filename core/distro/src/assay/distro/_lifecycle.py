@@ -112,6 +112,7 @@ def set_up(settings: Settings) -> None:
     _shut_down_at_multiprocessing_exit()
     if hasattr(os, "register_at_fork"):
         os.register_at_fork(after_in_child=_shut_down_at_multiprocessing_exit)
+        os.register_at_fork(after_in_child=_shut_down_at_celery_exit)
 
 
 def update(settings: Settings) -> None:
@@ -164,3 +165,14 @@ def _register_finalizer(_: object) -> None:
     from multiprocessing import util  # noqa: PLC0415 - only in its children
 
     util.Finalize(None, shutdown, exitpriority=0)
+
+
+def _shut_down_at_celery_exit() -> None:
+    """Shut down in the children of a Celery worker, which end by `os._exit` after a signal of Celery's."""
+    signals: Any = sys.modules.get("celery.signals")
+    if signals is not None:
+        signals.worker_process_shutdown.connect(_end_celery_child, weak=False)
+
+
+def _end_celery_child(**_: object) -> None:
+    shutdown()

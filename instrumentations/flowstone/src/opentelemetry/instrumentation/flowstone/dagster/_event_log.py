@@ -7,8 +7,9 @@ run.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import takewhile
 from typing import Any, TypeAlias
 
 from opentelemetry.instrumentation.flowstone.dagster._launched import is_discarded
@@ -69,11 +70,36 @@ class Stored:
 
 def first_end_of(instance: Foreign, run_id: str) -> Foreign:
     """Return the first event log entry that ends a run; None if the run has not ended."""
+    found = instance.get_records_for_run(run_id, of_type=_types(RUN_ENDS), limit=1).records
+    return found[0].event_log_entry if found else None
+
+
+def before_end(instance: Foreign, run_id: str, kinds: Iterable[str]) -> Iterator[Foreign]:
+    """Yield a run's event log entries of these types that come before the first one that ends the run.
+
+    Two processes may end a run and one of its steps at the same time, and each reads afterwards what the
+    other has stored. The order of the entries is the same for both.
+    """
+    entries = instance.all_logs(run_id, of_type=_types({*kinds, *RUN_ENDS}))
+    return takewhile(lambda entry: entry.dagster_event.event_type_value not in RUN_ENDS, entries)
+
+
+def is_after_end(stored: Stored) -> bool:
+    """Return whether the run had ended when Dagster stored the event of a step.
+
+    The process that ended the run has reported what its steps left unfinished.
+    """
+    if first_end_of(stored.instance, stored.run_id) is None:
+        return False
+    place = stored.entry.timestamp, stored.event.step_key
+    earlier = before_end(stored.instance, stored.run_id, {stored.kind})
+    return all((entry.timestamp, entry.dagster_event.step_key) != place for entry in earlier)
+
+
+def _types(kinds: Iterable[str]) -> set[Any]:
     from dagster import DagsterEventType  # noqa: PLC0415 - Dagster is imported by then
 
-    ends = {DagsterEventType(kind) for kind in RUN_ENDS}
-    found = instance.get_records_for_run(run_id, of_type=ends, limit=1).records
-    return found[0].event_log_entry if found else None
+    return {DagsterEventType(kind) for kind in kinds}
 
 
 Report: TypeAlias = Callable[[Stored], object]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TypeAlias
 
+from opentelemetry.instrumentation.flowstone.dagster._event_log import before_end
 from opentelemetry.instrumentation.flowstone.dagster._names import asset_name
 
 from assay.instrumentation import Foreign
@@ -61,12 +62,9 @@ def unfinished(instance: Foreign, run_id: str, step_keys: set[str]) -> list[tupl
     Returns:
         Each step's key, and what it has not materialized.
     """
-    from dagster import DagsterEventType  # noqa: PLC0415 - Dagster is imported by then
-
-    kinds = {DagsterEventType(PLANNED), DagsterEventType(MATERIALIZED)}
     planned: list[tuple[str, Target]] = []
     made: set[tuple[str, Target]] = set()
-    for entry in instance.all_logs(run_id, of_type=kinds):
+    for entry in before_end(instance, run_id, {PLANNED, MATERIALIZED}):
         event = entry.dagster_event
         if event.step_key not in step_keys:
             continue
@@ -90,13 +88,10 @@ def unevaluated(instance: Foreign, run_id: str, step_keys: set[str]) -> list[tup
     Returns:
         Each step's key, and the asset and the name of the check.
     """
-    from dagster import DagsterEventType  # noqa: PLC0415 - Dagster is imported by then
-
-    kinds = {DagsterEventType(kind) for kind in (PLANNED, CHECK_PLANNED, CHECK_EVALUATED)}
     planned: list[tuple[str, tuple[str, str]]] = []
     done: set[tuple[str, tuple[str, str]]] = set()
     of_assets: set[str] = set()
-    for entry in instance.all_logs(run_id, of_type=kinds):
+    for entry in before_end(instance, run_id, {PLANNED, CHECK_PLANNED, CHECK_EVALUATED}):
         event = entry.dagster_event
         if event.event_type_value == PLANNED:
             of_assets.add(event.step_key)

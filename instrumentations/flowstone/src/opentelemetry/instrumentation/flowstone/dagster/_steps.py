@@ -22,7 +22,8 @@ from opentelemetry.instrumentation.flowstone.dagster._event_log import (
     Mark,
     Report,
     Stored,
-    first_end_of,
+    before_end,
+    is_after_end,
 )
 from opentelemetry.instrumentation.flowstone.dagster._failures import Failure, failure_of, failure_of_event
 from opentelemetry.instrumentation.flowstone.dagster._launched import is_discarded
@@ -322,15 +323,18 @@ class Steps:
         step = self.running(stored.run_id, stored.step_key)
         if step is not None:
             step.outcome = SUCCEEDED
-            _end_all(step, "skipped", stored)
+            if step.open or step.launched:
+                _end_all(step, "interrupted" if is_after_end(stored) else "skipped", stored)
 
     def _report_failure(self, stored: Stored) -> None:
         step = self.running(stored.run_id, stored.step_key)
+        if is_after_end(stored):
+            if step is not None:
+                _end_all(step, "interrupted", stored)
+            return
         if _is_interrupt(stored.event):
             if step is not None:
-                # A process that has ended the run has reported what the step leaves unfinished.
-                is_over = first_end_of(stored.instance, stored.run_id) is not None
-                _end_all(step, "interrupted" if is_over else "canceled", stored)
+                _end_all(step, "canceled", stored)
             return
         failure = (step and step.failure) or failure_of_event(stored.event)
         failure = failure.died_with(self._exit_codes.pop((stored.run_id, stored.step_key), None))
@@ -470,13 +474,14 @@ def _is_interrupt(event: Foreign) -> bool:
 
 
 def _attempts(stored: Stored) -> tuple[dict[str, int], set[str]]:
-    """Return when each step of a run last started, in ns since 1970, and the keys of those that ended."""
-    from dagster import DagsterEventType  # noqa: PLC0415 - Dagster is imported by then
+    """Return when each step of a run last started, in ns since 1970, and the keys of those that ended.
 
-    kinds = {DagsterEventType(kind) for kind in (STARTED, RESTARTED, SUCCEEDED, FAILED, UP_FOR_RETRY)}
+    Up to the end of the run: whoever ends the run reports what is open then.
+    """
+    kinds = {STARTED, RESTARTED, SUCCEEDED, FAILED, UP_FOR_RETRY}
     began: dict[str, int] = {}
     ended: set[str] = set()
-    for entry in stored.instance.all_logs(stored.run_id, of_type=kinds):
+    for entry in before_end(stored.instance, stored.run_id, kinds):
         event = entry.dagster_event
         if event.event_type_value in {STARTED, RESTARTED}:
             began[event.step_key] = int(entry.timestamp * NS_PER_SECOND)
