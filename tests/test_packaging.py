@@ -73,7 +73,7 @@ def run_quick_tests(python: Path, folder: Path, log: Path) -> None:
         ) as process,
     ):
         try:
-            status = process.wait(1200)
+            status = process.wait(540)
         except subprocess.TimeoutExpired:
             status = "it did not end"
         finally:
@@ -134,11 +134,20 @@ def test_package_runs_alone_on_its_lowest_versions(distribution, find_python, tm
     run_quick_tests(python, REPOSITORY / distribution.folder, tmp_path / "log")
 
 
-@pytest.mark.timeout(1500)
-def test_locked_environment_runs_on_the_newest_python(find_python, tmp_path):
-    environment, python = tmp_path / "venv", find_python(NEWEST_PYTHON)
+@pytest.fixture(scope="module")
+def newest_python(find_python, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the newest Python in the locked environment of the whole repository."""
+    environment, python = tmp_path_factory.mktemp("newest") / "venv", find_python(NEWEST_PYTHON)
     uv(
         *("sync", "--quiet", "--frozen", "--all-packages", "--all-groups", "--python", python),
         UV_PROJECT_ENVIRONMENT=str(environment),
     )
-    run_quick_tests(environment / "bin/python", REPOSITORY, tmp_path / "log")
+    return environment / "bin/python"
+
+
+def test_package_runs_in_the_locked_environment_on_the_newest_python(distribution, newest_python, tmp_path):
+    run_quick_tests(newest_python, REPOSITORY / distribution.folder, tmp_path / "log")
+
+
+def test_repository_runs_in_the_locked_environment_on_the_newest_python(newest_python, tmp_path):
+    run_quick_tests(newest_python, REPOSITORY / "tests", tmp_path / "log")
