@@ -6,7 +6,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 
-from assay.host._expansion import TooManyError, _Counter, check_json, check_protobuf
+from assay.host._expansion import (
+    TooManyError,
+    _Counter,
+    check_json,
+    check_protobuf,
+    memory,
+    most_memory,
+)
 
 from .conftest import deep, logs, traces
 
@@ -59,3 +66,11 @@ def test_a_json_body_has_at_most_the_values_that_pass(value, at_most):
     except TooManyError:
         return
     assert values(value) <= max(2 * at_most, at_most + 1)
+
+
+@given(
+    st.lists(st.sampled_from([b"\n\x00", b"x" * 40_000, b"{}"]), max_size=4).map(b"".join),
+    st.sampled_from(["protobuf", "json"]),
+)
+def test_a_request_takes_at_most_the_most_memory(payload, encoding):
+    assert memory(payload, 3, encoding) <= most_memory(payload, 3)

@@ -10,6 +10,7 @@ import requests
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2_grpc import LogsServiceStub
 
 from assay.host import Host, HostConfig, Rejected, StartError, _metrics
+from assay.host._expansion import memory, most_memory
 
 from .conftest import Broken, CapturingExporter, LogsOnly, TracesOnly, exporter, http, logs, running, traces
 
@@ -80,6 +81,25 @@ def test_a_hanging_exporter_delays_no_other_and_its_full_queue_refuses_batches(s
         host.exporter("hanging").gate.set()
         assert [future.result().status_code for future in waiting] == [200, 200]
     assert len(host.exporter("hanging").batches) == 2
+
+
+def test_a_queue_holds_the_bytes_that_its_batches_take_and_no_more(serve):
+    """The most that a batch may take is charged while that fits, and what it takes when it does not."""
+    request = logs(1000, "something.happened." * 10)
+    payload = request.SerializeToString()
+    taken, most = memory(payload, 1000, "protobuf"), most_memory(payload, 1000)
+    assert 2 * taken < most
+    host = serve(exporters={"all": exporter("all", queue={"bytes": most + 2 * taken})})
+    host.exporter("all").gate.clear()
+    with ThreadPoolExecutor(3) as pool:
+        waiting = []
+        for number in range(1, 4):
+            waiting.append(pool.submit(post, host, "all", request=request))
+            wait_for(lambda number=number: host.host._workers["all"].depth == number)
+        assert post(host, "all", request=request).status_code == 429
+        host.exporter("all").gate.set()
+        assert [future.result().status_code for future in waiting] == [200, 200, 200]
+    assert post(host, "all", request=request).status_code == 200
 
 
 def test_a_batch_leaves_the_queue_before_its_sender_gets_the_response(serve, monkeypatch):

@@ -14,7 +14,7 @@ from typing import Any
 from assay.host import _metrics
 from assay.host._admission import Admission, Reservation
 from assay.host._decoding import RequestBody, decode
-from assay.host._expansion import memory
+from assay.host._expansion import most_memory
 from assay.host._refusal import Refusal, Undecodable
 from assay.host._settings import LimitSettings
 from assay.host._worker import QueueFullError, Worker
@@ -123,7 +123,7 @@ class Intake:
             if origin.peer == "direct":
                 raise
             return Batch(body.signal, None, error.payload, body.encoding, origin.peer, received, error.reason)
-        size = memory(payload, _metrics.count_items(request), body.encoding)
+        size = most_memory(payload, _metrics.count_items(request))
         return Batch(body.signal, request, payload, body.encoding, origin.peer, received, memory=size)
 
     async def deliver(

@@ -8,8 +8,10 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
+from dataclasses import dataclass
 
 from assay.host import _metrics
+from assay.host._expansion import memory
 from assay.host._settings import ExporterSettings
 from assay.host.errors import Rejected, Retry, StartError
 from assay.host.escaping import escaped
@@ -24,6 +26,15 @@ class QueueFullError(Exception):
 
 class CrashedError(Exception):
     """The exporter raised an exception other than `Retry` and `Rejected`; the message is only its type."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Job:
+    """A batch in the queue, the bytes that it takes there, and the future of its result."""
+
+    batch: Batch
+    space: int
+    future: Future[Result]
 
 
 class Worker:
@@ -50,7 +61,7 @@ class Worker:
         self.last_error = ""
         self._selected_signals = settings.signals
         self._factory = factory
-        self._jobs: queue.SimpleQueue[tuple[Batch, Future[Result]] | None] = queue.SimpleQueue()
+        self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._lock = threading.Lock()
         self._batches = 0
         self._bytes = 0
@@ -69,9 +80,7 @@ class Worker:
 
     def has_room(self, batch: Batch) -> bool:
         """Return whether a batch fits. An empty queue has room for any batch."""
-        return not self._batches or (
-            self._batches < self.limits.batches and self._bytes + _size(batch) <= self.limits.bytes
-        )
+        return self._space(batch) is not None
 
     def start(self) -> None:
         """Start the thread and wait until it has created the exporter.
@@ -97,11 +106,12 @@ class Worker:
         """
         job: Future[Result] = Future()
         with self._lock:
-            if not self.has_room(batch):
+            space = self._space(batch)
+            if space is None:
                 raise QueueFullError(self.name)
             self._batches += 1
-            self._bytes += _size(batch)
-        self._jobs.put((batch, job))
+            self._bytes += space
+        self._jobs.put(_Job(batch, space, job))
         return job
 
     def stop(self) -> None:
@@ -112,6 +122,19 @@ class Worker:
         """Wait for the thread at most `seconds`, and return whether it has ended."""
         self._thread.join(seconds)
         return not self._thread.is_alive()
+
+    def _space(self, batch: Batch) -> int | None:
+        """Return the bytes of the queue that a batch takes; None if it does not fit.
+
+        Its messages are counted only if the most that they can take does not fit.
+        """
+        if self._batches and self._batches >= self.limits.batches:
+            return None
+        free = self.limits.bytes - self._bytes
+        space = batch.memory or len(batch.payload)
+        if space > free and batch.request is not None:
+            space = memory(batch.payload, _metrics.count_items(batch.request), batch.encoding)
+        return space if space <= free or not self._batches else None
 
     def _run(self) -> None:
         try:
@@ -128,22 +151,22 @@ class Worker:
 
     def _process_queue(self) -> None:
         while (job := self._jobs.get()) is not None:
-            batch, future = job
-            if future.set_running_or_notify_cancel():
-                self._export(batch, future)
+            if job.future.set_running_or_notify_cancel():
+                self._export(job)
             else:
-                self._leave_queue(batch)
+                self._leave_queue(job)
 
-    def _leave_queue(self, batch: Batch) -> None:
+    def _leave_queue(self, job: _Job) -> None:
         """Free the batch's place in the queue.
 
         Call this before the sender gets its answer: the sender may send the next batch at once.
         """
         with self._lock:
             self._batches -= 1
-            self._bytes -= _size(batch)
+            self._bytes -= job.space
 
-    def _export(self, batch: Batch, future: Future[Result]) -> None:
+    def _export(self, job: _Job) -> None:
+        batch, future = job.batch, job.future
         start = time.perf_counter()
         outcome = "accepted"
         try:
@@ -151,11 +174,11 @@ class Worker:
         except BaseException as error:  # noqa: BLE001  no exception, not even SystemExit, may end the thread
             outcome = self._report_failure(error)
             expected = isinstance(error, (Retry, Rejected))
-            self._leave_queue(batch)
+            self._leave_queue(job)
             future.set_exception(error if expected else CrashedError(type(error).__name__))
         else:
             self.last_error = ""
-            self._leave_queue(batch)
+            self._leave_queue(job)
             future.set_result(result)
         _metrics.exported(self.name, batch, outcome, time.perf_counter() - start)
 
@@ -176,7 +199,3 @@ class Worker:
         place = f"{frame.tb_frame.f_code.co_filename}:{frame.tb_lineno}" if frame else "unknown"
         logger.error("exporter %s: export failed with %s at %s", self.name, type(error).__name__, place)
         return "failed"
-
-
-def _size(batch: Batch) -> int:
-    return batch.memory or len(batch.payload)

@@ -29,7 +29,7 @@ class Batch:
         peer: The kind of sender: "collector", which drops a rejected batch, or "direct".
         received_unix_nano: When the host had received the whole request, in Unix nanoseconds.
         error: Why `request` is None; empty otherwise.
-        memory: About how many bytes the batch takes in memory; 0 stands for the length of the payload.
+        memory: The most bytes that the batch takes in memory; 0 stands for the length of the payload.
     """
 
     signal: Signal
