@@ -44,6 +44,10 @@ class SignatureError(VerificationError):
     """A checkpoint is malformed, or not signed by the key."""
 
 
+class QuorumError(SignatureError):
+    """A checkpoint lacks cosignatures of witnesses that a policy requires."""
+
+
 class TreeMismatchError(VerificationError):
     """The entries do not hash to a signed root: one was inserted, removed, swapped or rewritten."""
 

@@ -16,7 +16,8 @@ from assay.proof.errors import ProofError, shortened
 from assay.proof.tlog_proof import TlogProof
 
 TYPE = "assay.audit.proof/v1"
-_MEMBERS = {"type", "leafIndex", "leaf", "inclusionProof", "checkpoint"}
+_ENTRY = {"leafIndex", "leaf", "inclusionProof"}
+_MEMBERS = _ENTRY | {"type", "checkpoint"}
 
 
 def parse_object(text: bytes) -> dict[str, Any]:
@@ -45,12 +46,31 @@ def parse_json(proof: bytes) -> TlogProof:
         raise ProofError(f"not a proof: it must have exactly the members {', '.join(sorted(_MEMBERS))}")
     if content["type"] != TYPE:
         raise ProofError(f"the proof has the type {shortened(content['type'])}, this program supports {TYPE}")
-    index, leaf, signed = content["leafIndex"], content["leaf"], content["checkpoint"]
-    if type(index) is not int or not isinstance(leaf, dict) or not isinstance(signed, str):
-        raise ProofError("not a proof: leafIndex must be a number, leaf an object, checkpoint a string")
+    if not isinstance(content["checkpoint"], str):
+        raise ProofError("not a proof: checkpoint must be a string")
+    index, leaf, path = _entry(content)
+    return TlogProof(leaf, index, path, content["checkpoint"])
+
+
+def parse_entry(line: bytes) -> tuple[int, bytes, list[bytes]]:
+    """Return index, leaf and inclusion proof of an entry of an export.
+
+    Raises:
+        ProofError: It is malformed.
+    """
+    content = parse_object(line)
+    if content.keys() != _ENTRY:
+        raise ProofError(f"not a proof: it must have exactly the members {', '.join(sorted(_ENTRY))}")
+    return _entry(content)
+
+
+def _entry(content: dict[str, Any]) -> tuple[int, bytes, list[bytes]]:
+    index, leaf = content["leafIndex"], content["leaf"]
+    if type(index) is not int or not isinstance(leaf, dict):
+        raise ProofError("not a proof: leafIndex must be a number, leaf an object")
     try:
         path = [base64.b64decode(node, validate=True) for node in content["inclusionProof"]]
-        return TlogProof(rfc8785.dumps(_doubles(leaf)), index, path, signed)
+        return index, rfc8785.dumps(_doubles(leaf)), path
     except (ValueError, TypeError, RecursionError) as error:
         raise ProofError(f"not a proof: {error}") from error
 

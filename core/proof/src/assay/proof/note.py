@@ -145,11 +145,10 @@ def signers(note: str, keys: Iterable[VerifierKey]) -> tuple[str, list[VerifierK
     Raises:
         SignatureError: The note is malformed, or has a wrong signature of one of the keys.
     """
-    text, lines = _split(note)
+    text, signatures = split_note(note)
     known = {(key.name, key.id): key for key in keys}
     signed: dict[VerifierKey, None] = {}
-    for line in lines:
-        name, signature = _signature(line)
+    for name, signature in signatures:
         key = known.get((name, signature[:_ID_LENGTH]))
         if key is None:
             continue
@@ -224,8 +223,15 @@ def _is_name(name: str) -> bool:
     return bool(name) and "+" not in name and not any(char.isspace() for char in name)
 
 
-def _split(note: str) -> tuple[str, list[str]]:
-    """Return the text and the signature lines of a note."""
+def split_note(note: str) -> tuple[str, list[tuple[str, bytes]]]:
+    """Split a note into its text and its signatures, without a verification.
+
+    Returns:
+        The text, and for each signature line the name of the key, and the key's id followed by the signature.
+
+    Raises:
+        SignatureError: The note is malformed.
+    """
     text, separator, signatures = note.rpartition("\n\n")
     lines = signatures.split("\n")
     if not separator or lines.pop() or not 0 < len(lines) <= _SIGNATURES:
@@ -234,7 +240,7 @@ def _split(note: str) -> tuple[str, list[str]]:
         )
     if _CONTROL.search(note) or any("\ud800" <= char <= "\udfff" for char in note):
         raise SignatureError("not a signed note: it must be UTF-8 without control characters")
-    return text + "\n", lines
+    return text + "\n", [_signature(line) for line in lines]
 
 
 def _signature_line(text: str, name: str, key: Ed25519PrivateKey) -> str:

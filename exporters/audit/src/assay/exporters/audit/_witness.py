@@ -17,7 +17,7 @@ from pathlib import Path
 from assay.exporters.audit._errors import AuditLogError, OpenError, SignatureError, TreeMismatchError
 from assay.exporters.audit._keys import load_or_create
 from assay.host.private_files import private_database
-from assay.proof.cosignature import cosign, witness_key
+from assay.proof.cosignature import WitnessKey, cosign
 from assay.proof.note import Checkpoint, check_name
 from assay.proof.tree import EMPTY_ROOT, verify_consistency
 from assay.proof.trusted_keys import TrustedKeys
@@ -106,7 +106,7 @@ class Witness:
     @property
     def verifier_key(self) -> str:
         """The verifier key of the witness, which its clients trust."""
-        return witness_key(self._name, self._key.public_key().public_bytes_raw())
+        return str(WitnessKey(self._name, self._key.public_key().public_bytes_raw()))
 
     def add_checkpoint(self, body: bytes) -> str:
         """Cosign a checkpoint, as tlog-witness specifies for `add-checkpoint`.
@@ -191,7 +191,7 @@ def _require_consistent(request: _Request, size: int, root: bytes, checkpoint: C
     if size != request.old:
         raise OutdatedError(size)
     if request.old == checkpoint.size and root != checkpoint.root:
-        raise RefusedError(409, f"another checkpoint of size {checkpoint.size} is cosigned: the log forked")
+        raise RefusedError(422, f"another checkpoint of size {checkpoint.size} is cosigned: the log forked")
     if request.old in {0, checkpoint.size}:  # any tree extends the empty one
         if request.proof:
             raise RefusedError(422, "the consistency proof must be empty for these sizes")
