@@ -32,6 +32,7 @@ class CapturingExporter:
         self.gate = threading.Event()
         self.gate.set()
         self.error: BaseException | None = None
+        self.reported = ""
         self.closed = False
         type(self).made[settings.tag] = self
 
@@ -46,6 +47,9 @@ class CapturingExporter:
 
     def shutdown(self) -> None:
         self.closed = True
+
+    def problem(self) -> str:
+        return self.reported
 
     def routes(self) -> list[Route]:
         return [

@@ -158,6 +158,12 @@ def test_health_names_the_failing_exporter(serve):
     host.exporter("b").error = Rejected("the sender's mistake")
     assert post(host, "b").status_code == 400
     assert health("/health/detailed")[1]["status"] == "ok"
+    CapturingExporter.made["b"].reported = "a witness contradicts the log"
+    status, body = health("/health/ready")
+    assert (status, body["status"]) == (200, "warning")
+    assert [each["message"] for each in body["checks"] if each["name"] == "exporter b"] == [
+        "a witness contradicts the log"
+    ]
 
 
 def test_a_port_in_use_names_listener_and_port(serve):

@@ -69,6 +69,8 @@ def _state(worker: Worker) -> dict[str, str]:
             "status": "warning",
             "message": f"the last batch failed with {worker.last_error}: see the log",
         }
+    if problem := worker.problem():
+        return {"status": "warning", "message": problem}
     return {"status": "ok", "message": f"{worker.depth} batches waiting"}
 
 

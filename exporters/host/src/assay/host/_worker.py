@@ -78,6 +78,11 @@ class Worker:
         """Whether the thread is running."""
         return self._thread.is_alive()
 
+    def problem(self) -> str:
+        """Return what the exporter reports to an operator, empty if nothing."""
+        report: Callable[[], str] | None = getattr(self.exporter, "problem", None)
+        return "" if report is None else report()
+
     def has_room(self, batch: Batch) -> bool:
         """Return whether a batch fits. An empty queue has room for any batch."""
         return self._space(batch) is not None

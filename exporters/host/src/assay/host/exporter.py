@@ -68,6 +68,8 @@ class Exporter(Protocol):
       parsed.
     - `def routes(self) -> Sequence[starlette.routing.Route]`: routes that every HTTP listener serves, behind
       its authentication. They run on the event loop, not on the exporter's thread.
+    - `def problem(self) -> str`: what an operator must know although the exporter accepts batches, or an
+      empty string. The health endpoint shows it as a warning. It runs on the event loop and must not wait.
     """
 
     signals: ClassVar[frozenset[Signal]]
