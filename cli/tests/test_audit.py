@@ -101,6 +101,55 @@ def test_a_rotated_log_verifies_with_the_keys_of_both_times(log, tmp_path):
     assert run("verify-proof", tmp_path / "proof", "--key", before).exit_code == 1
 
 
+def test_the_keys_of_the_log_and_of_producers_are_listed(log, tmp_path):
+    previous = (log / "signing.key").rename(log / "previous.key")
+    for settings in ({"previous_keys": (previous,)}, {}):
+        store(log, "carol", **settings)
+    (tmp_path / "till.secret").write_text("s" * 40)
+    (tmp_path / "trust.yaml").write_text(
+        "keys:\n"
+        "  - {id: till, algorithm: HMAC-SHA256, secret: till.secret}\n"
+        "  - {id: old, algorithm: HMAC-SHA256, secret: till.secret, revoked: 2026-01-01T00:00:00Z}\n"
+    )
+    done = run("keys", "--db", log / "log.db", "--trust", tmp_path / "trust.yaml", "--format", "json")
+    keys = json.loads(done.output)
+    assert sorted(key["state"] for key in keys if key["use"] == "log") == ["signed before", "signs now"]
+    (now,) = [key["key"] for key in keys if key["state"] == "signs now"]
+    assert (log / "verifier.key").read_text() == f"{now}\n"
+    assert [key["state"] for key in keys[2:]] == ["valid", "key old was revoked at 2026-01-01T00:00:00+00:00"]
+    assert "s" * 40 not in done.output
+    assert run("keys").exit_code == 2
+    assert run("keys", "--trust", tmp_path / "missing.yaml").exit_code == 2
+
+
+def test_exported_files_verify_and_changed_ones_do_not(log, tmp_path):
+    tiles, export = tmp_path / "tiles", tmp_path / "export.jsonl"
+    key = ("--key", log / "verifier.key")
+    assert run("export", "--db", log / "log.db", "--tiles", tiles).exit_code == 0
+    assert run("export", "--db", log / "log.db", "--records", export).exit_code == 0
+    kept = log / "checkpoint"
+    for arguments in (("--tiles", tiles, "--checkpoint", kept), ("--export", export)):
+        done = run("verify", *arguments, *key)
+        assert done.exit_code == 0, done.output
+        assert "2 records, 1 in quarantine" in done.output
+    export.write_text(export.read_text().replace("alice", "mallory"))
+    (bundle,) = (tiles / "tile" / "entries").rglob("3")
+    bundle.write_bytes(bundle.read_bytes().replace(b"alice", b"malic"))
+    for arguments in (("--tiles", tiles), ("--export", export)):
+        assert run("verify", *arguments, *key).exit_code == 1
+    for arguments in (
+        ("--tiles", tmp_path / "missing"),
+        ("--export", tmp_path / "missing"),
+        ("--tiles", tiles, "--export", export),
+        ("--tiles", tiles, "--since", kept),
+        ("--export", export, "--checkpoint", kept),
+        (),
+    ):
+        assert run("verify", *arguments, *key).exit_code == 2
+    for arguments in ((), ("--tiles", tiles, "--records", export), ("--tiles", tiles, "--since", "1d")):
+        assert run("export", "--db", log / "log.db", *arguments).exit_code == 2
+
+
 def test_a_proof_of_a_record_verifies_and_a_changed_one_does_not(log):
     (found,) = json.loads(run("query", "--db", log / "log.db", "--actor", "alice", "--format", "json").output)
     proof = log / "proof.json"
@@ -171,8 +220,8 @@ def test_a_table_on_a_terminal_shows_a_record_unchanged(tmp_path):
     record = {"actor_id": "orders[north] [red]x[/red] [/] :smile:", "action": None}
     leader, follower = pty.openpty()
     code = (
-        "import json, sys; from assay.cli.audit import _print_table; "
-        "_print_table([json.loads(sys.argv[1])], tuple(sys.argv[2:]))"
+        "import json, sys; from assay.cli._audit_output import print_table; "
+        "print_table([json.loads(sys.argv[1])], tuple(sys.argv[2:]))"
     )
     subprocess.run(
         [sys.executable, "-c", code, json.dumps(record), *names],

@@ -5,17 +5,24 @@ from __future__ import annotations
 import base64
 import subprocess
 import sys
+import time
 import urllib.error
 import urllib.request
-from contextlib import contextmanager
+import uuid
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
+from opentelemetry.proto.logs.v1.logs_pb2 import ResourceLogs, ScopeLogs
 
+from assay.audit.record import AuditRecord, to_log_record
 from assay.cli.audit import command
-from assay.proof import Checkpoint, VerifierKey
+from assay.exporters.audit import AuditSink, Settings
+from assay.host import Batch
+from assay.proof import Checkpoint, VerifierKey, WitnessKey
 from assay.proof.note import sign
 from assay.proof.tree import node_hash
 
@@ -78,11 +85,69 @@ def test_a_witness_ends_on_sigterm(arguments):
         assert process.wait(30) == 0
 
 
+def test_a_sink_has_its_checkpoints_cosigned_and_the_auditor_requires_the_quorum(tmp_path):
+    settings = {"database": tmp_path / "log.db", "origin": ORIGIN}
+    AuditSink(Settings(**settings)).shutdown()
+    log, policy = ("--db", str(tmp_path / "log.db")), tmp_path / "policy"
+    with ExitStack() as witnesses:
+        lines = []
+        for name in ("w1", "w2"):
+            arguments = [
+                *("audit", "witness", "--name", f"witness.test/{name}", "--address", "127.0.0.1:0"),
+                *("--key", tmp_path / f"{name}.key", "--state", tmp_path / f"{name}.db"),
+                *("--log", tmp_path / "verifier.key"),
+            ]
+            _, key, url = witnesses.enter_context(running(arguments))
+            lines.append(f"witness {name} {key} {url.removesuffix('/add-checkpoint')}\n")
+        policy.write_text("".join(lines) + "group both all w1 w2\nquorum both\n")
+        sink = AuditSink(Settings(**settings, witness_policy=policy))
+        sink.export(batch())
+        sink.shutdown()  # has the last checkpoint cosigned
+    verify = ("verify", *log, "--key", str(tmp_path / "verifier.key"), "--policy", str(policy))
+    done = CliRunner().invoke(command, verify)
+    assert done.exit_code == 0, done.output
+    assert "witness witness.test/w1 (key " in done.output
+    assert "2 of 2 (witness.test/w1, witness.test/w2), covers 1 entries" in done.output
+    proof = str(tmp_path / "proof")
+    assert (
+        CliRunner().invoke(command, ["prove", "--leaf", "0", *log, "--cosigned", "-o", proof]).exit_code == 0
+    )
+    proven = ("verify-proof", proof, "--key", str(tmp_path / "verifier.key"), "--policy", str(policy))
+    done = CliRunner().invoke(command, proven)
+    assert done.exit_code == 0, done.output
+    assert done.output.count("cosigned by witness.test/w") == 2
+    policy.write_text(policy.read_text().replace("quorum both", "quorum w3").replace("w2 ", "w3 "))
+    done = CliRunner().invoke(command, verify)
+    assert (done.exit_code, "line " in done.output) == (2, True)  # the policy is malformed
+    other = WitnessKey("witness.test/w3", bytes(32))
+    policy.write_text(f"witness w3 {other}\nquorum w3\n")
+    for arguments in (verify, proven):
+        done = CliRunner().invoke(command, arguments)
+        assert (done.exit_code, "the policy requires" in done.output) == (1, True)
+
+
+def batch():
+    now = time.time_ns()
+    record = AuditRecord(
+        event_name="order.paid",
+        action="PAY",
+        outcome="success",
+        actor_id="alice",
+        actor_type="user",
+        time_unix_nano=now,
+        observed_time_unix_nano=now,
+        record_id=str(uuid.uuid4()),
+    )
+    logs = ResourceLogs(scope_logs=[ScopeLogs(log_records=[to_log_record(record)])])
+    request = ExportLogsServiceRequest(resource_logs=[logs])
+    return Batch("audit", request, request.SerializeToString(), "protobuf", "direct", now)
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [(("--address", "nowhere"), "expected host:port"), (("--name", "no spaces"), "cannot name")],
 )
 def test_a_wrong_option_is_named(arguments, change, message):
     done = CliRunner().invoke(command, [str(each) for each in (*arguments[1:], *change)])
-    assert done.exit_code == 1
+    assert done.exit_code == 2
     assert message in done.output

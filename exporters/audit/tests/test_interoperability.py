@@ -11,8 +11,10 @@ from pathlib import Path
 import pytest
 
 from assay.exporters.audit import Witness, consistency, export_tiles, load_trusted, prove
+from assay.exporters.audit._keys import load_or_create
 
 from .conftest import make_batch, make_record
+from .witnesses import free_port, serve
 
 SOURCES = Path(__file__).with_name("interoperability")
 pytestmark = pytest.mark.slow
@@ -100,6 +102,22 @@ def test_go_verifies_a_cosignature(check, files, log, tmp_path):
     (tmp_path / "cosigned").write_text(note)
     done = check("cosigned", files[0], tmp_path / "witness.verifier", tmp_path / "cosigned")
     assert done.stdout == "verified 1 signatures\n"  # the test of the test
+
+
+def test_go_verifies_the_checkpoint_that_the_sink_has_cosigned(check, files, open_sink, log, tmp_path):
+    url = f"http://127.0.0.1:{free_port()}"
+    state, key = tmp_path / "w1.db", tmp_path / "w1.key"
+    load_or_create(key)
+    with serve("witness.test/w1", key, state, files[0], url) as verifier:
+        (tmp_path / "witness.verifier").write_text(verifier)
+        (tmp_path / "policy").write_text(f"witness w1 {verifier} {url}\nquorum w1\n")
+        sink = open_sink(witness_policy=tmp_path / "policy")
+        sink.export(make_batch(make_record()))
+        sink.shutdown()
+    export_tiles(log, tmp_path / "cosigned", witnessed=True)
+    for checkpoint in (log.with_name("checkpoint"), tmp_path / "cosigned" / "checkpoint"):
+        done = check("cosigned", files[0], tmp_path / "witness.verifier", checkpoint)
+        assert (done.returncode, done.stdout) == (0, "verified 2 signatures\n"), done.stderr
 
 
 @pytest.mark.parametrize("position", [1, 2, 4])

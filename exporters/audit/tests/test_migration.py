@@ -23,16 +23,22 @@ from assay.exporters.audit import (
     verify_proof,
 )
 
-# A log of version 1: ten records, two quarantined records and a batch; checkpoints of sizes 0, 5, 10, 12, 13.
-VERSION_1 = Path(__file__).with_name("data") / "log-v1.sql"
+# A log of each earlier version, with ten records, two quarantined records and a batch; from version 1
+# checkpoints of sizes 0, 5, 10, 12, 13.
+DATA = Path(__file__).with_name("data")
 SEED = bytes.fromhex("55fcec21fc58c07f66ebf2980917871cf59151bde899601f5ada9f03c13cf1a0")
 
 
+@pytest.fixture(params=[1, 2])
+def version(request):
+    return request.param
+
+
 @pytest.fixture
-def old(database):
+def old(database, version):
     database.parent.mkdir()
     connection = sqlite3.connect(database)
-    connection.executescript(VERSION_1.read_text("utf-8"))
+    connection.executescript((DATA / f"log-v{version}.sql").read_text("utf-8"))
     connection.close()
     database.chmod(0o600)
     key = Ed25519PrivateKey.from_private_bytes(SEED)
@@ -50,17 +56,17 @@ def newest(database):
         connection.close()
 
 
-def test_an_older_log_is_neither_opened_nor_read_before_it_is_migrated(old, open_sink):
+def test_an_older_log_is_neither_opened_nor_read_before_it_is_migrated(old, version, open_sink):
     database, key = old
     for use in (open_sink, lambda: verify(database, key), lambda: list(query(database, Query()))):
-        with pytest.raises(OpenError, match=r"schema version 1.*run assay audit migrate"):
+        with pytest.raises(OpenError, match=rf"schema version {version}.*run assay audit migrate"):
             use()
 
 
-def test_a_migrated_log_verifies_against_its_old_checkpoint(old, open_sink, record, batch):
+def test_a_migrated_log_verifies_against_its_old_checkpoint(old, version, open_sink, record, batch):
     database, key = old
     before = newest(database)
-    assert migrate(database, database.with_name("signing.key")) == 1
+    assert migrate(database, database.with_name("signing.key")) == version
     found = verify(database, key, checkpoint=before)
     assert (found.records, found.quarantined, found.covered) == (10, 3, 13)
     assert quarantined_payload(database, list(quarantined(database))[-1]["leaf_index"]) == b"\xff\xff"
@@ -70,7 +76,7 @@ def test_a_migrated_log_verifies_against_its_old_checkpoint(old, open_sink, reco
     sink.export(batch(record()))
     sink.shutdown()
     assert verify(database, key, checkpoint=before).records == 11
-    assert database.with_name("log.db.v1").stat().st_mode & 0o077 == 0
+    assert database.with_name(f"log.db.v{version}").stat().st_mode & 0o077 == 0
 
 
 def test_a_record_that_was_migrated_is_known(old, open_sink, record, batch):
@@ -82,10 +88,10 @@ def test_a_record_that_was_migrated_is_known(old, open_sink, record, batch):
         sink.export(batch(record(record_id=known)))
 
 
-def test_a_migration_is_done_once_and_alone(old, open_sink):
+def test_a_migration_is_done_once_and_alone(old, version, open_sink):
     database, _ = old
     key = database.with_name("signing.key")
-    assert [migrate(database, key), migrate(database, key)] == [1, 2]
+    assert [migrate(database, key), migrate(database, key)] == [version, 3]
     open_sink()
     with pytest.raises(InUseError):
         migrate(database, key)

@@ -390,7 +390,9 @@ def test_the_counters_are_exported_as_0_before_the_first_record(database):
         [sys.executable, "-c", COUNTED, str(database), conftest], capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
+    faults = ("after_end", "fork", "gap", "mismatch", "number")
     assert sorted(done.stdout.splitlines()) == [
+        *(f"audit.sink.chain_faults {{'fault': '{fault}'}} 0" for fault in faults),
         "audit.sink.deviations {'recommendation': 'audit.action'} 0",
         "audit.sink.deviations {'recommendation': 'audit.record.id'} 0",
         "audit.sink.deviations {'recommendation': 'audit.source.type'} 0",

@@ -191,6 +191,37 @@ def test_a_checkpoint_kept_elsewhere_reveals_a_log_rewritten_with_its_own_key(lo
         verify(log, key(), checkpoint=forged)
 
 
+def test_a_tree_that_was_rewritten_and_signed_again_from_its_start_contradicts_a_kept_checkpoint(log, key):
+    """The owner of the log: the key, and every row, hash, node and checkpoint."""
+    kept = dict(rows(log, "SELECT size, note FROM checkpoints"))
+    (leaf,) = rows(log, "SELECT leaf FROM audit_log WHERE leaf_index = 7")[0]
+    forged = leaf.replace("alice@example.com", "bob@example.com!!")
+    start = forged.index('"record":') + 9
+    digest = hashlib.sha256(forged[start : forged.rindex(',"resource":{"attributes"')].encode()).digest()
+    update = (
+        "UPDATE audit_log SET leaf = ?, leaf_hash = ?, actor_id = ?, integrity_hash = ? WHERE leaf_index = 7"
+    )
+    change(log, (update, (forged, leaf_hash(forged.encode()), "bob@example.com!!", digest)))
+    leaves = [row[0] for row in rows(log, LEAVES)]
+    nodes = Frontier().extend(leaves)
+    signing = load_or_create(log.with_name("signing.key"))
+    resigned = []
+    for size in kept:
+        tree = Frontier()
+        tree.extend(leaves[:size])
+        resigned.append((sign(Checkpoint(key().name, size, tree.root()), signing), size))
+    change(
+        log,
+        *(("UPDATE nodes SET hash = ? WHERE level = ? AND node_index = ?", (h, lv, i)) for lv, i, h in nodes),
+        *(("UPDATE checkpoints SET note = ? WHERE size = ?", values) for values in resigned),
+    )
+    verify(log, key())  # nothing within the database contradicts it
+    verify(log, key(), checkpoint=kept[0])  # the change came later
+    for size in (10, 43):
+        with pytest.raises(RollbackError, match="rewritten"):
+            verify(log, key(), checkpoint=kept[size])
+
+
 def test_a_replaced_key_is_found(log, key, tmp_path):
     other = VerifierKey(key().name, load_or_create(tmp_path / "other.key").public_key().public_bytes_raw())
     with pytest.raises(VerificationError, match="replaced"):

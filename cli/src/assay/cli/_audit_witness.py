@@ -8,6 +8,7 @@ from pathlib import Path
 
 import click
 
+from assay.cli._audit_options import FILE, UncheckedError
 from assay.cli._messages import safe
 from assay.endpoints import EndpointError, parse_address, printable
 from assay.exporters.audit import AuditLogError, Witness, load_trusted, witness_app
@@ -15,17 +16,16 @@ from assay.host import HostError, LimitSettings
 from assay.host.http_server import listen
 
 _CONNECTIONS = 64
-_File = click.Path(path_type=Path, dir_okay=False)
 
 
 @click.command("witness")
 @click.option("--name", required=True, help="Permanent name of the witness, such as witness.example.com/w1.")
-@click.option("--key", type=_File, required=True, help="File of its signing key; the first start creates it.")
-@click.option("--state", type=_File, required=True, help="Its database; the first start creates it.")
+@click.option("--key", type=FILE, required=True, help="File of its signing key; the first start creates it.")
+@click.option("--state", type=FILE, required=True, help="Its database; the first start creates it.")
 @click.option(
     "--log",
     "logs",
-    type=_File,
+    type=FILE,
     multiple=True,
     required=True,
     help="File of a log's verifier keys, one a line. May be repeated, for each log that it cosigns.",
@@ -45,11 +45,11 @@ def witness(name: str, key: Path, state: Path, logs: tuple[Path, ...], address: 
         parse_address(address)
         opened = Witness(name, key, state, [load_trusted(log) for log in logs])
     except (AuditLogError, EndpointError) as error:
-        raise click.ClickException(safe(str(error))) from error
+        raise UncheckedError(safe(str(error))) from error
     try:
         asyncio.run(_serve(opened, address))
     except HostError as error:
-        raise click.ClickException(safe(str(error))) from error
+        raise UncheckedError(safe(str(error))) from error
     finally:
         opened.close()
 

@@ -2,97 +2,50 @@
 
 from __future__ import annotations
 
-import csv
-import json
-import os
 import sys
-from collections.abc import Callable, Generator, Iterable
-from contextlib import contextmanager
-from functools import wraps
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import click
-from rich.console import Console
-from rich.progress import Progress
-from rich.table import Table
-from rich.text import Text
 
 from assay.cli._audit_flush import flush
+from assay.cli._audit_options import (
+    FILE,
+    FORMATS,
+    audit_errors,
+    cosigned_option,
+    database_option,
+    format_option,
+    progress_bar,
+    read_checkpoint,
+    trusted_keys,
+)
+from assay.cli._audit_output import print_records
+from assay.cli._audit_verify import verify_command, verify_proof_command
 from assay.cli._audit_witness import witness
-from assay.cli._messages import safe
 from assay.endpoints import printable, printable_json
 from assay.exporters.audit import (
     FIELDS,
     SCHEMA_VERSION,
-    AuditLogError,
     Query,
     TrustedKeys,
-    VerificationError,
-    Verified,
     consistency,
+    export_records,
     export_tiles,
-    load_trusted,
+    log_keys,
     migrate,
-    named,
     newest_checkpoint,
     ocsf_event,
+    producer_keys,
     prove,
     quarantined,
     quarantined_payload,
     query,
-    verify,
-    verify_proof,
+    refusals,
 )
 
-_BROKEN_CHAINS = 3  # exit status
 _INTEGER = 2**63 - 1  # SQLite has no larger numbers
-# Characters that start a formula in a spreadsheet; some convert those of full width.
-_FORMULA = (*"=+-@", "\uff1d", "\uff0b", "\uff0d", "\uff20")
-FORMATS = ("table", "json", "jsonl", "csv")
-_File = click.Path(path_type=Path, dir_okay=False)
-_Command = TypeVar("_Command", bound=Callable[..., Any])
-
-
-class _Unchecked(click.ClickException):
-    """The log or a file could not be read, so nothing was verified."""
-
-    exit_code = 2
-
-
-def _db(command: _Command) -> _Command:
-    return click.option("--db", type=_File, required=True, help="The log's database, such as audit/log.db.")(
-        command
-    )
-
-
-def _key(command: _Command) -> _Command:
-    text = "File of the log's verifier keys, one a line. Take it from a source that you trust."
-    return click.option("--key", type=_File, required=True, help=text)(command)
-
-
-def _signatures(command: _Command) -> _Command:
-    text = "Whether any or each of several keys must have signed the newest checkpoint, or a proof's."
-    choice = click.Choice(["any", "each"])
-    return click.option("--signatures", type=choice, default="any", show_default=True, help=text)(command)
-
-
-def _trusted(command: Callable[..., None]) -> Callable[..., None]:
-    """Add the options of a log's keys to a command, which receives them as `keys`."""
-
-    @wraps(command)
-    def run(*, key: Path, signatures: Any, retired_key: Path | None, **rest: Any) -> None:  # noqa: ANN401  click's types
-        with _audit_errors():
-            keys = load_trusted(key, signatures, retired_key)
-        command(keys=keys, **rest)
-
-    text = "File of verifier keys that signed the log before. They verify older checkpoints only."
-    return _key(_signatures(click.option("--retired-key", type=_File, help=text)(run)))
-
-
-def _format(command: _Command) -> _Command:
-    option = click.option("--format", "form", type=click.Choice(FORMATS), default="table", show_default=True)
-    return option(command)
 
 
 def _pairs(_: object, parameter: click.Parameter, values: tuple[str, ...]) -> dict[str, str]:
@@ -113,16 +66,6 @@ def _names(_: object, parameter: click.Parameter, value: str | None) -> tuple[st
     return names
 
 
-@contextmanager
-def _audit_errors() -> Generator[None]:
-    """Print an error as a message. Exit with 1 if verification failed, and with 2 if it was not possible."""
-    try:
-        yield
-    except AuditLogError as error:
-        kind = click.ClickException if isinstance(error, VerificationError) else _Unchecked
-        raise kind(safe(str(error))) from error
-
-
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 def command() -> None:
     """Query and verify the audit log, and prove its records.
@@ -137,11 +80,13 @@ def command() -> None:
 
 
 command.add_command(flush)
+command.add_command(verify_command)
+command.add_command(verify_proof_command)
 command.add_command(witness)
 
 
 @command.command("query")
-@_db
+@database_option
 @click.option("--actor", help="Id of the actor.")
 @click.option("--action", help="Action, such as APPROVE.")
 @click.option("--target", help="Id of the target.")
@@ -186,90 +131,18 @@ def query_command(db: Path, form: str, fields: tuple[str, ...], **what: Any) -> 
       assay audit query --db audit/log.db --actor alice@example.com --since 7d --format jsonl
     """
     short = ("inserted_at", "event_type", "actor_id", "action", "outcome", "resource_id")
-    with _audit_errors():
+    with audit_errors():
         records = query(db, Query(**what))
         if form == "ocsf":
-            _print(map(ocsf_event, records), "jsonl", short=())
+            print_records(map(ocsf_event, records), "jsonl", short=())
             return
         if fields:
             records = ({name: record[name] for name in fields} for record in records)
-        _print(records, form, short=fields or short)
-
-
-@command.command("verify")
-@_db
-@_trusted
-@click.option(
-    "--checkpoint",
-    type=_File,
-    help="A checkpoint that was kept elsewhere; it reveals a log that was rolled back or rewritten. "
-    "Default: the last one of the signer, or else the file `checkpoint`, beside the database.",
-)
-@click.option(
-    "--since",
-    type=_File,
-    help="A checkpoint up to which you verified the log before: only later entries are read.",
-)
-def verify_command(db: Path, keys: TrustedKeys, checkpoint: Path | None, since: Path | None) -> None:
-    """Recompute the whole log from its rows, and compare it with every signed checkpoint.
-
-    The exit status is 1 if the log was changed, and the message names the first fault; 2 if the log could not
-    be verified; 3 if the log is unchanged and a producer's chain (audit.sequence.*) is broken.
-
-    \b
-    Example:
-      assay audit verify --db audit/log.db --key audit/verifier.key --checkpoint /media/safe/checkpoint
-    """
-    kept = checkpoint or _beside(db)
-    with _audit_errors(), _progress_bar() as progress:
-        found = verify(
-            db,
-            keys,
-            checkpoint=None if kept is None else _read(kept),
-            since=None if since is None else _read(since),
-            progress=progress,
-        )
-    _print_verified(found, kept, beside=checkpoint is None)
-    if found.chains:
-        click.echo(f"broken chains of producers: {len(found.chains)}", err=True)
-        for fault in found.chains:
-            click.echo(f"  {printable(str(fault))}", err=True)
-        sys.exit(_BROKEN_CHAINS)
-
-
-def _beside(db: Path) -> Path | None:
-    """Return the newest checkpoint beside the database that can be read, None without one."""
-    candidates = [db.with_name("signing.key.checkpoint"), db.with_name("checkpoint")]
-    return next((each for each in candidates if each.is_file() and os.access(each, os.R_OK)), None)
-
-
-def _print_verified(found: Verified, kept: Path | None, *, beside: bool) -> None:
-    if kept is None:
-        compared = (
-            "compared with no kept checkpoint: nothing shows whether the log was rolled back, or rewritten"
-            " after its newest checkpoint"
-        )
-    else:
-        place = "beside the database" if beside else "kept elsewhere"
-        compared = f"compared with the checkpoint in {kept} ({place}, size {found.kept})"
-    click.echo(printable(f"verified: {found.origin}, {compared}"))
-    click.echo(f"  {found.records} records, {found.quarantined} in quarantine, root {found.root}")
-    click.echo(f"  {found.checkpoints} checkpoints, the newest covers {found.covered} entries")
-    for signed in found.signers:
-        click.echo(
-            f"  key {signed.key.id.hex()} signed checkpoints of size {signed.first} to {signed.newest}"
-        )
-    if found.first:
-        click.echo(f"  entries before {found.first} were not read again, and chains were not checked")
-    uncovered = found.records + found.quarantined - found.covered
-    if uncovered:
-        click.echo(
-            f"  {uncovered} entries are newer than the newest checkpoint: no signature proves them yet"
-        )
+        print_records(records, form, short=fields or short)
 
 
 @command.command("prove")
-@_db
+@database_option
 @click.argument("record_id", required=False)
 @click.option("--leaf", type=click.IntRange(0, _INTEGER), help="Index of a leaf, instead of an id.")
 @click.option(
@@ -283,7 +156,15 @@ def _print_verified(found: Verified, kept: Path | None, *, beside: bool) -> None
 @click.option(
     "--output", "-o", type=click.File("wb"), default="-", help="Output file. Default: standard output."
 )
-def prove_command(db: Path, record_id: str | None, leaf: int | None, form: Any, output: Any) -> None:  # noqa: ANN401  click's types
+@cosigned_option
+def prove_command(  # noqa: PLR0913, PLR0917  one for each option
+    db: Path,
+    record_id: str | None,
+    leaf: int | None,
+    form: Any,  # noqa: ANN401  click's types
+    output: Any,  # noqa: ANN401
+    cosigned: bool,  # noqa: FBT001
+) -> None:
     """Write a proof of a record or quarantine entry: the entry, its inclusion proof, a signed checkpoint.
 
     \b
@@ -292,37 +173,19 @@ def prove_command(db: Path, record_id: str | None, leaf: int | None, form: Any, 
     """
     if (record_id is None) == (leaf is None):
         raise click.UsageError("give either the id of a record or --leaf")
-    with _audit_errors():
-        proof = prove(db, record_id if leaf is None else leaf, form)  # pyright: ignore[reportArgumentType]  one is given
+    with audit_errors():
+        entry: Any = record_id if leaf is None else leaf
+        proof = prove(db, entry, form, witnessed=cosigned)
     if form == "json":  # escaped, because the default output is a terminal; the JSON value is the same
         proof = printable_json(proof.decode()).encode()
     output.write(proof)
 
 
-@command.command("verify-proof")
-@click.argument("proof", type=click.File("rb"))
-@_key
-@_signatures
-def verify_proof_command(proof: Any, key: Path, signatures: Any) -> None:  # noqa: ANN401  click's types
-    """Verify a proof of either format; the log's public key suffices.
-
-    \b
-    Example:
-      assay audit verify-proof record.tlog-proof --key audit/verifier.key
-    """
-    with _audit_errors():
-        proven = verify_proof(proof.read(), load_trusted(key, signatures))
-    checkpoint = proven.checkpoint
-    entry = "quarantine entry of record" if proven.is_quarantined else "record"
-    place = f"leaf {proven.index} of the log {checkpoint.origin} of size {checkpoint.size}"
-    click.echo(printable(f"proven: {entry} {named(proven.record_id)} is in the log, {place}"))
-
-
 @command.command("consistency")
-@_db
-@_trusted
-@click.argument("old", type=_File)
-@click.argument("new", type=_File)
+@database_option
+@trusted_keys
+@click.argument("old", type=FILE)
+@click.argument("new", type=FILE)
 def consistency_command(db: Path, keys: TrustedKeys, old: Path, new: Path) -> None:
     """Prove that the checkpoint in the file NEW extends that in the file OLD, and print the verified proof.
 
@@ -332,50 +195,74 @@ def consistency_command(db: Path, keys: TrustedKeys, old: Path, new: Path) -> No
     Example:
       assay audit consistency kept/checkpoint audit/checkpoint --db audit/log.db --key audit/verifier.key
     """
-    with _audit_errors():
-        proof = consistency(db, _read(old), _read(new), keys)
+    with audit_errors():
+        proof = consistency(db, read_checkpoint(old), read_checkpoint(new), keys)
     click.echo(proof, nl=False)
 
 
 @command.command("export")
-@_db
+@database_option
 @click.option(
     "--tiles",
     type=click.Path(path_type=Path, file_okay=False),
-    required=True,
-    help="Folder for the tiles; it is created, or completed.",
+    help="Folder for the log as tiles; it is created, or completed.",
 )
-def export_command(db: Path, tiles: Path) -> None:
-    """Write the log as C2SP tlog-tiles: static files that any web server can serve and other programs read.
+@click.option("--records", type=FILE, help="File for the entries of a period, each with its proof.")
+@click.option("--since", metavar="TIME", help="Start of the period: 2026-11-21, or 90m, 24h, 7d (ago).")
+@click.option("--until", metavar="TIME", help="End of the period; this time is excluded.")
+@cosigned_option
+def export_command(  # noqa: PLR0913, PLR0917  one for each option
+    db: Path,
+    tiles: Path | None,
+    records: Path | None,
+    since: str | None,
+    until: str | None,
+    cosigned: bool,  # noqa: FBT001
+) -> None:
+    """Write the log as C2SP tlog-tiles, which any web server can serve, or a period with its proofs.
+
+    `assay audit verify` verifies both without the database.
 
     \b
     Example:
       assay audit export --db audit/log.db --tiles public/
+      assay audit export --db audit/log.db --records november.jsonl --since 2026-11-01 --until 2026-12-01
     """
-    with _audit_errors():
-        size = export_tiles(db, tiles)
-    click.echo(printable(f"{tiles}: tiles of {size} entries"))
+    if (tiles is None) == (records is None):
+        raise click.UsageError("give either --tiles or --records")
+    if tiles is not None:
+        if since or until:
+            raise click.UsageError("tiles contain the whole log: use --since and --until with --records")
+        with audit_errors():
+            size = export_tiles(db, tiles, witnessed=cosigned)
+        click.echo(printable(f"{tiles}: tiles of {size} entries"))
+        return
+    assert records is not None  # noqa: S101  checked above
+    with audit_errors(), progress_bar("exporting") as progress:
+        count = export_records(db, records, since=since, until=until, witnessed=cosigned, progress=progress)
+    click.echo(printable(f"{records}: {count} entries with their proofs"))
 
 
 @command.command("checkpoint")
-@_db
-def checkpoint_command(db: Path) -> None:
-    """Print the newest signed checkpoint. Keep it where the log's owner cannot change it.
+@database_option
+@cosigned_option
+def checkpoint_command(db: Path, cosigned: bool) -> None:  # noqa: FBT001
+    """Print the newest signed checkpoint, with its cosignatures. Keep it where the owner cannot change it.
 
     \b
     Example:
       assay audit checkpoint --db audit/log.db > /media/safe/checkpoint
     """
-    with _audit_errors():
-        note = newest_checkpoint(db)
+    with audit_errors():
+        note = newest_checkpoint(db, witnessed=cosigned)
     click.echo("\n".join(map(printable, note.split("\n"))), nl=False)
 
 
 @command.command("migrate")
-@_db
+@database_option
 @click.option(
     "--signing-key",
-    type=_File,
+    type=FILE,
     help="File of the log's signing key. Default: signing.key beside the database.",
 )
 def migrate_command(db: Path, signing_key: Path | None) -> None:
@@ -388,15 +275,15 @@ def migrate_command(db: Path, signing_key: Path | None) -> None:
     Example:
       assay audit migrate --db audit/log.db
     """
-    with _audit_errors():
+    with audit_errors():
         version = migrate(db, signing_key or db.with_name("signing.key"))
     done = "nothing to do" if version == SCHEMA_VERSION else f"the old log is {db.name}.v{version}"
     click.echo(printable(f"{db}: schema version {SCHEMA_VERSION}, {done}"))
 
 
 @command.command("quarantine")
-@_db
-@_format
+@database_option
+@format_option
 @click.option(
     "--payload",
     type=click.IntRange(0, _INTEGER),
@@ -411,70 +298,47 @@ def quarantine_command(db: Path, form: str, payload: int | None) -> None:
       assay audit quarantine --db audit/log.db
       assay audit quarantine --db audit/log.db --payload 17 > entry.bin
     """
-    with _audit_errors():
+    with audit_errors():
         if payload is not None:
             if sys.stdout.isatty():
                 raise click.UsageError("a payload is raw bytes: write it to a file with `> entry.bin`")
             sys.stdout.buffer.write(quarantined_payload(db, payload))
             return
-        _print(quarantined(db), form, short=("leaf_index", "inserted_at", "record_id", "reason"))
+        print_records(quarantined(db), form, short=("leaf_index", "inserted_at", "record_id", "reason"))
 
 
-def _print(records: Iterable[dict[str, Any]], form: str, *, short: tuple[str, ...]) -> None:
-    if form == "jsonl":
-        for record in records:
-            click.echo(printable_json(json.dumps(record, ensure_ascii=False)))
-    elif form == "json":
-        click.echo(printable_json(json.dumps(list(records), ensure_ascii=False, indent=2)))
-    elif form == "csv":
-        _print_csv(records)
-    else:
-        _print_table(records, short)
+@command.command("keys")
+@click.option("--db", type=FILE, help="The log's database: list the log's own keys.")
+@click.option("--trust", type=FILE, help="The sink's trust store: list the keys of producers.")
+@format_option
+def keys_command(db: Path | None, trust: Path | None, form: str) -> None:
+    """List the keys that sign a log, and those of producers that its sink trusts, each with its state.
+
+    The sink's settings `key` and `previous_keys` rotate a log's key. In the trust store, `not_after` ends a
+    producer's key, and `revoked` revokes it.
+
+    \b
+    Example:
+      assay audit keys --db audit/log.db --trust trust.yaml
+    """
+    if db is None and trust is None:
+        raise click.UsageError("give --db, --trust or both")
+    with audit_errors():
+        found = [] if db is None else log_keys(db)
+        found += [] if trust is None else producer_keys(trust)
+    print_records([asdict(each) for each in found], form, short=("id", "use", "state", "key"))
 
 
-def _print_csv(records: Iterable[dict[str, Any]]) -> None:
-    writer = csv.writer(sys.stdout)
-    for number, record in enumerate(records):
-        if not number:
-            writer.writerow(record)
-        writer.writerow(map(_csv_cell, record.values()))
+@command.command("refusals")
+@database_option
+@format_option
+def refusals_command(db: Path, form: str) -> None:
+    """List the answers of witnesses that contradict the log, each with the request: evidence of a fork.
 
-
-def _csv_cell(value: object) -> object:
-    """Return a cell that no spreadsheet takes for a formula: an apostrophe precedes what could start one."""
-    if isinstance(value, (dict, list)):
-        value = json.dumps(value, ensure_ascii=False)
-    if not isinstance(value, str):
-        return value
-    cell = printable(value)
-    return f"'{cell}" if cell.lstrip().startswith(_FORMULA) else cell
-
-
-def _print_table(records: Iterable[dict[str, Any]], names: tuple[str, ...]) -> None:
-    if not sys.stdout.isatty():
-        for record in records:
-            click.echo("\t".join(_cell(record[name]) for name in names))
-        return
-    table = Table(*names, box=None)
-    for record in records:
-        # As Text: "[north]" in a record is not markup.
-        table.add_row(*(Text(_cell(record[name])) for name in names))
-    Console().print(table)
-
-
-def _cell(value: object) -> str:
-    return "" if value is None else printable(str(value))
-
-
-@contextmanager
-def _progress_bar() -> Generator[Callable[[int, int], object]]:
-    with Progress(console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty()) as bar:
-        task = bar.add_task("verifying", total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total)
-
-
-def _read(path: Path) -> str:
-    try:
-        return path.read_text("utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise _Unchecked(safe(f"{path}: the checkpoint cannot be read: {error}")) from error
+    \b
+    Example:
+      assay audit refusals --db audit/log.db --format json
+    """
+    with audit_errors():
+        found = [asdict(each) for each in refusals(db)]
+    print_records(found, form, short=("refused_at", "witness", "size", "status", "answer"))

@@ -192,12 +192,26 @@ AUDIT_SEQUENCE_PREVIOUS_RECORD_ID: Final = "audit.sequence.previous_record_id"
 """Id of the preceding record; absent on the first."""
 AUDIT_SEQUENCE_STREAM_ID: Final = "audit.sequence.stream_id"
 """Id of the record's chain."""
+AUDIT_SINK_FAULT: Final = "audit.sink.fault"
+"""Fault of a producer's chain."""
+AUDIT_SINK_FAULT_GAP: Final = 'gap'
+AUDIT_SINK_FAULT_FORK: Final = 'fork'
+AUDIT_SINK_FAULT_AFTER_END: Final = 'after_end'
+AUDIT_SINK_FAULT_MISMATCH: Final = 'mismatch'
+AUDIT_SINK_FAULT_NUMBER: Final = 'number'
 AUDIT_SINK_KIND: Final = "audit.sink.kind"
 """Kind of a quarantined entry."""
 AUDIT_SINK_KIND_RECORD: Final = 'record'
 AUDIT_SINK_KIND_BATCH: Final = 'batch'
+AUDIT_SINK_OUTCOME: Final = "audit.sink.outcome"
+"""Outcome of a request to a witness."""
+AUDIT_SINK_OUTCOME_COSIGNED: Final = 'cosigned'
+AUDIT_SINK_OUTCOME_REFUSED: Final = 'refused'
+AUDIT_SINK_OUTCOME_FAILED: Final = 'failed'
 AUDIT_SINK_RECOMMENDATION: Final = "audit.sink.recommendation"
 """Attribute whose recommendation ("SHOULD") of the audit data model a valid record does not follow."""
+AUDIT_SINK_WITNESS: Final = "audit.sink.witness"
+"""Name of a witness in the sink's policy."""
 AUDIT_SOURCE_ID: Final = "audit.source.id"
 """Address from which the actor acted."""
 AUDIT_SOURCE_TYPE: Final = "audit.source.type"

@@ -13,6 +13,8 @@ For the auditor:
 """
 
 from assay.exporters.audit._consistency import consistency
+from assay.exporters.audit._cosigned import Refusal, refusals
+from assay.exporters.audit._cosigned_check import Cosigned
 from assay.exporters.audit._errors import (
     AuditLogError,
     InUseError,
@@ -20,6 +22,7 @@ from assay.exporters.audit._errors import (
     NotFoundError,
     OpenError,
     ProofError,
+    QuorumError,
     RecordIdConflictError,
     RecordMismatchError,
     RollbackError,
@@ -29,7 +32,9 @@ from assay.exporters.audit._errors import (
     VerificationError,
     named,
 )
-from assay.exporters.audit._keys import load_trusted, load_verifier
+from assay.exporters.audit._export import export_records, verify_export
+from assay.exporters.audit._key_list import ListedKey, log_keys, producer_keys
+from assay.exporters.audit._keys import load_trusted, load_verifier, read_policy
 from assay.exporters.audit._migration import migrate
 from assay.exporters.audit._ocsf import ocsf_event
 from assay.exporters.audit._proof import prove
@@ -46,9 +51,10 @@ from assay.exporters.audit._sequence import ChainFault
 from assay.exporters.audit._sink import AuditSink, Settings
 from assay.exporters.audit._tiles import export_tiles
 from assay.exporters.audit._verify import Signed, Verified, verify
+from assay.exporters.audit._verify_tiles import VerifiedTiles, verify_tiles
 from assay.exporters.audit._witness import Witness
 from assay.exporters.audit._witness_routes import witness_app
-from assay.proof import Proven, TrustedKeys, verify_proof
+from assay.proof import Policy, Proven, TrustedKeys, verify_proof
 from assay.proof.note import Checkpoint, VerifierKey, open_checkpoint
 
 __all__ = [
@@ -58,15 +64,20 @@ __all__ = [
     "AuditSink",
     "ChainFault",
     "Checkpoint",
+    "Cosigned",
     "InUseError",
     "KeyFormatError",
+    "ListedKey",
     "NotFoundError",
     "OpenError",
+    "Policy",
     "ProofError",
     "Proven",
     "Query",
+    "QuorumError",
     "RecordIdConflictError",
     "RecordMismatchError",
+    "Refusal",
     "RollbackError",
     "SchemaMismatchError",
     "Settings",
@@ -76,22 +87,30 @@ __all__ = [
     "TrustedKeys",
     "VerificationError",
     "Verified",
+    "VerifiedTiles",
     "VerifierKey",
     "Witness",
     "consistency",
+    "export_records",
     "export_tiles",
     "load_trusted",
     "load_verifier",
+    "log_keys",
     "migrate",
     "named",
     "newest_checkpoint",
     "ocsf_event",
     "open_checkpoint",
+    "producer_keys",
     "prove",
     "quarantined",
     "quarantined_payload",
     "query",
+    "read_policy",
+    "refusals",
     "verify",
+    "verify_export",
     "verify_proof",
+    "verify_tiles",
     "witness_app",
 ]

@@ -15,6 +15,7 @@ from assay.audit.canonical import Content, attributes, canonical_form, content, 
 from assay.audit.errors import RecordError
 from assay.audit.record import check, deviations
 from assay.exporters.audit._entry import QuarantineEntry, Row, columns, record_leaf, timestamp
+from assay.exporters.audit._sequence import Sequenced, sequenced
 from assay.exporters.audit._trust import SignedRecord, TrustStore
 from assay.host import Batch
 from assay.proof.tree import leaf_hash
@@ -76,6 +77,7 @@ class BatchEntries:
         unreadable: Why nothing of the batch can be stored as records; empty otherwise.
         too_long: Whether that is because its records are too long together.
         deviations: Number of valid records that do not follow a recommendation, by its attribute.
+        sequenced: The records that are links of a producer's chain, by record id.
     """
 
     batch: Batch
@@ -85,6 +87,7 @@ class BatchEntries:
     unreadable: str = ""
     too_long: bool = False
     deviations: Counter[str] = field(default_factory=Counter[str])
+    sequenced: dict[str, Sequenced] = field(default_factory=dict[str, Sequenced])
 
     def add_invalid(self, record: InvalidRecord) -> None:
         """Count an invalid record, and keep it if it is one of the first."""
@@ -151,6 +154,7 @@ def _read_part(part: ResourceLogs, entries: BatchEntries, rules: Rules, at_most:
             sink_time,
             timestamp(sink_time),
             entries.deviations,
+            entries.sequenced,
         )
     except RecordError as error:
         for scope, record in _records(part):
@@ -231,6 +235,7 @@ class _Context(NamedTuple):
     sink_time: int
     inserted_at: str
     deviations: Counter[str]
+    sequenced: dict[str, Sequenced]
 
 
 def _row(record: LogRecord, context: _Context) -> Row:
@@ -255,9 +260,13 @@ def _row(record: LogRecord, context: _Context) -> Row:
         )
     for name in deviations(members):
         context.deviations[name] += 1
+    digest = hashlib.sha256(canonical).digest()
+    link = sequenced(members, context.resource, digest)
+    if link is not None:
+        context.sequenced.setdefault(link.link.record_id, link)
     return (
         *columns(members, context.inserted_at),
-        hashlib.sha256(canonical).digest(),
+        digest,
         leaf.decode(),
         leaf_hash(leaf),
     )

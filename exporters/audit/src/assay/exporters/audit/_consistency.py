@@ -7,6 +7,7 @@ consistency proof (RFC 6962 section 2.1.2, base64), an empty line, and the newer
 from __future__ import annotations
 
 import base64
+from collections.abc import Iterable
 from pathlib import Path
 
 from assay.exporters.audit._errors import RollbackError, TreeMismatchError
@@ -44,5 +45,16 @@ def consistency(database: Path, old: str, new: str, key: VerifierKey | TrustedKe
         connection.close()
     if before.size:  # any tree extends the empty one
         verify_consistency(before.size, after.size, before.root, after.root, path)
+    return witness_request(before.size, path, new)
+
+
+def witness_request(old: int, path: Iterable[bytes], note: str) -> str:
+    """Return the body of a request to a witness.
+
+    Args:
+        old: Size of the older checkpoint.
+        path: The consistency proof.
+        note: The newer checkpoint.
+    """
     hashes = "".join(f"{base64.b64encode(node).decode()}\n" for node in path)
-    return f"old {before.size}\n{hashes}\n{new}"
+    return f"old {old}\n{hashes}\n{note}"

@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives.serialization import (
 
 from assay.exporters.audit._errors import KeyFormatError, OpenError
 from assay.proof.note import VerifierKey
+from assay.proof.policy import Policy
 from assay.proof.trusted_keys import Required, TrustedKeys
 
 _GROUP_AND_OTHERS = 0o077
@@ -77,6 +78,23 @@ def load_trusted(path: Path, required: Required = "any", retired: Path | None = 
     except KeyFormatError as error:
         files = f"{path}" if retired is None else f"{path} and {retired}"
         raise KeyFormatError(f"{files}: {error}") from error
+
+
+def read_policy(path: Path) -> Policy:
+    """Return the policy in a file, of witnesses.
+
+    Raises:
+        KeyFormatError: It is malformed.
+        OpenError: The file cannot be read.
+    """
+    try:
+        return Policy.parse(path.read_text("utf-8"))
+    except KeyFormatError as error:
+        raise KeyFormatError(f"{path}: {error}") from error
+    except UnicodeDecodeError as error:
+        raise KeyFormatError(f"{path}: the policy is not UTF-8") from error
+    except OSError as error:
+        raise OpenError(f"{path}: the policy cannot be read: {error.strerror}") from error
 
 
 def _read(path: Path) -> str:

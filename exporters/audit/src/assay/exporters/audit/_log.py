@@ -12,15 +12,16 @@ import socket
 import sqlite3
 import threading
 import time
-from collections.abc import Iterable, Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Generator, Iterable, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 
-from assay.exporters.audit import _schema, _storage
+from assay.exporters.audit import _cosigned, _schema, _storage
 from assay.exporters.audit._batch import BatchEntries, conflicting
+from assay.exporters.audit._cosigned import Refusal
 from assay.exporters.audit._entry import QuarantineEntry, Row
 from assay.exporters.audit._errors import (
     AuditLogError,
@@ -35,7 +36,9 @@ from assay.exporters.audit._receipts import stored_receipt
 from assay.exporters.audit._signer import Signer, read_note, require_extends
 from assay.exporters.audit._writer_lock import writer_lock
 from assay.host.private_files import private_database, private_folder
-from assay.proof.tree import frontier
+from assay.proof.cosignature import Cosignature
+from assay.proof.policy import Policy
+from assay.proof.tree import consistency_proof, frontier
 from assay.proof.trusted_keys import TrustedKeys
 
 logger = logging.getLogger(__name__)
@@ -47,6 +50,7 @@ _INSERT_NODE = "INSERT INTO nodes VALUES (?, ?, ?)"
 _INSERT_CHECKPOINT = "INSERT INTO checkpoints VALUES (?, ?)"
 _STORED_HASH = "SELECT integrity_hash FROM audit_log WHERE leaf_index = ?"
 _NEWEST = "SELECT size, note FROM checkpoints ORDER BY size DESC LIMIT 1"
+_NOTE = "SELECT note FROM checkpoints WHERE size = ?"
 _IN_QUARANTINE = "SELECT 1 FROM quarantine WHERE digest = ?"
 _CACHE_KIB = 65536
 _ID, _INTEGRITY_HASH = 0, len(_schema.COLUMNS)  # positions in a row without its index
@@ -59,6 +63,13 @@ class LogPaths(NamedTuple):
     keys: Sequence[Path]  # of signing keys, the new one first
     checkpoint: Path
     verifier: Path
+
+
+class Appended(NamedTuple):
+    """The entries of a batch that were not stored before."""
+
+    rows: Sequence[Row]
+    quarantined: Sequence[QuarantineEntry]
 
 
 class Log:
@@ -112,19 +123,26 @@ class Log:
         return self._tree.size
 
     @property
+    def covered(self) -> int:
+        """Number of entries that the newest checkpoint covers."""
+        return self._covered
+
+    @property
+    def witnessed(self) -> int:
+        """Number of entries that the newest checkpoint covers which had the quorum of a policy."""
+        return self._witnessed
+
+    @property
     def uncovered(self) -> int:
         """Number of entries that no checkpoint covers yet."""
         return self._tree.size - self._covered
 
-    def append(self, entries: BatchEntries, *, conflicts_to_quarantine: bool) -> list[QuarantineEntry]:
+    def append(self, entries: BatchEntries, *, conflicts_to_quarantine: bool) -> Appended:
         """Store all entries of a batch or none; entries that are already stored are skipped.
 
         Args:
             entries: The batch.
             conflicts_to_quarantine: Put a record whose id is stored with other content into quarantine.
-
-        Returns:
-            The entries that were put into quarantine.
 
         Raises:
             RecordIdConflictError: A record's id is stored with other content, and
@@ -135,14 +153,14 @@ class Log:
         with self._mutex:
             self._require_sound()
             try:
-                quarantined = entries.quarantine()
-                self._store(entries.rows, quarantined, entries.batch.received_unix_nano)
+                rows, quarantined = entries.rows, entries.quarantine()
+                self._store(rows, quarantined, entries.batch.received_unix_nano)
             except sqlite3.IntegrityError:  # an id is already in the database, or twice in the batch
                 rows, quarantined = self._new(entries, conflicts_to_quarantine=conflicts_to_quarantine)
                 self._store(rows, quarantined, entries.batch.received_unix_nano)
             if self._is_due():
                 self._try_checkpoint()
-        return quarantined
+        return Appended(rows, quarantined)
 
     def receipt(self, record_id: str) -> Mapping[str, Any] | None:
         """Return the receipt of a stored record, None if the log does not contain the record."""
@@ -162,6 +180,36 @@ class Log:
             if self._note is None or self.uncovered:
                 self._sign()
             self._publish()
+
+    def consistency(self, old: int, size: int) -> tuple[str, list[bytes]]:
+        """Return the log's own checkpoint of a size, and the proof that it extends the tree of size `old`."""
+        with self._mutex:
+            (note,) = self._connection.execute(_NOTE, (size,)).fetchone()
+            subtrees = _storage.StoredTree(self._connection)
+            return note, consistency_proof(old, size, subtrees) if 0 < old < size else []
+
+    def cosign(self, size: int, cosignature: Cosignature, policy: Policy) -> None:
+        """Store the cosignature of a witness on a checkpoint, and publish it with the newest one.
+
+        Raises:
+            sqlite3.Error: The database cannot be written.
+        """
+        with self._mutex:
+            with self._transaction():
+                _cosigned.add_cosignature(self._connection, size, cosignature, policy)
+            self._load_witnessed()
+            if size == self._covered:
+                self._load_note()
+                self._publish()
+
+    def refuse(self, refusal: Refusal) -> None:
+        """Store the answer of a witness that contradicts the log.
+
+        Raises:
+            sqlite3.Error: The database cannot be written.
+        """
+        with self._mutex, self._transaction():
+            _cosigned.add_refusal(self._connection, refusal)
 
     def close(self) -> None:
         """Sign a last checkpoint, move the write-ahead log into the database file, and close everything."""
@@ -190,6 +238,17 @@ class Log:
             self._load()  # a failed COMMIT may have taken effect or not: read the state again
             raise
         self._tree = tree
+
+    @contextmanager
+    def _transaction(self) -> Generator[None]:
+        self._connection.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+            self._connection.execute("COMMIT")
+        except BaseException:
+            if self._connection.in_transaction:
+                self._connection.execute("ROLLBACK")
+            raise
 
     def _insert(self, sql: str, rows: Sequence[Row]) -> None:
         """Insert rows; a trigger of another program may not swallow one."""
@@ -237,13 +296,10 @@ class Log:
             signed = self._signer.sign(self._tree, _storage.StoredTree(self._connection))
         except TreeMismatchError as error:
             raise self._broken(error) from error
-        self._connection.execute("BEGIN IMMEDIATE")
         try:
-            self._connection.execute(_INSERT_CHECKPOINT, (self._tree.size, signed))
-            self._connection.execute("COMMIT")
+            with self._transaction():
+                self._connection.execute(_INSERT_CHECKPOINT, (self._tree.size, signed))
         except BaseException:
-            if self._connection.in_transaction:
-                self._connection.execute("ROLLBACK")
             self._load()
             raise
         self._covered, self._signed_at, self._note = self._tree.size, time.monotonic(), signed
@@ -340,10 +396,20 @@ class Log:
     def _load(self) -> None:
         """Read the state from the database."""
         self._tree = frontier(_storage.size(self._connection), _storage.StoredTree(self._connection))
-        self._covered, self._note = self._connection.execute(_NEWEST).fetchone() or (0, None)
+        self._load_note()
+        self._load_witnessed()
         self._signed_at = time.monotonic()
         self._published: str | None = None
         self._ids.reload()
+
+    def _load_note(self) -> None:
+        """Read the newest checkpoint, with the cosignatures that it has so far."""
+        self._covered, self._note = self._connection.execute(_NEWEST).fetchone() or (0, None)
+        if self._note is not None:
+            self._note = _cosigned.cosigned_note(self._connection, self._covered, self._note)
+
+    def _load_witnessed(self) -> None:
+        self._witnessed = _cosigned.newest_witnessed(self._connection)
 
     def _check_seen(self) -> None:
         """Check that the log extends the checkpoints in its files: the signer's, and the newest copy."""

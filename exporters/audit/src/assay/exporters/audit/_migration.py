@@ -20,6 +20,7 @@ from assay.exporters.audit._signer import kept_path
 from assay.exporters.audit._writer_lock import writer_lock
 
 _UNCHANGED = ("meta", "audit_log", "nodes", "checkpoints")
+_SINCE_2 = ("quarantine", "ids", "recent_ids")  # tables that version 1 lacks, or has in another form
 _QUARANTINE = """SELECT leaf_index, digest, kind, record_id, reason, encoding, payload, inserted_at,
                  sink_time_unix_nano, leaf_hash FROM old.quarantine"""
 _INSERT_QUARANTINE = "INSERT INTO main.quarantine VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
@@ -75,7 +76,7 @@ def _replace(database: Path, version: int, key: Path) -> None:
         connection.create_function("id_key", 1, key_of, deterministic=True)
         connection.execute("ATTACH ? AS old", (str(database),))
         connection.execute("BEGIN")
-        _copy(connection)
+        _copy(connection, version)
         connection.execute("COMMIT")
         note = connection.execute(_NEWEST).fetchone()
     if note is not None and not kept_path(key).exists():
@@ -86,9 +87,14 @@ def _replace(database: Path, version: int, key: Path) -> None:
     new.replace(database)
 
 
-def _copy(connection: sqlite3.Connection) -> None:
-    for table in _UNCHANGED:
+def _copy(connection: sqlite3.Connection, version: int) -> None:
+    for table in _UNCHANGED if version == 1 else _UNCHANGED + _SINCE_2:
         connection.execute(f"INSERT INTO main.{table} SELECT * FROM old.{table}")  # noqa: S608  our names
+    if version == 1:
+        _copy_version_1(connection)
+
+
+def _copy_version_1(connection: sqlite3.Connection) -> None:
     for *columns, leaf_hash in connection.execute(_QUARANTINE):
         _, _, kind, record_id, reason, encoding, payload, _, sink_time = columns
         leaf = QuarantineEntry(kind, reason, encoding, payload, record_id).first_leaf(sink_time)

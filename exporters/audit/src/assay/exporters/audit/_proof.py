@@ -9,6 +9,7 @@ from typing import Literal
 
 import orjson
 
+from assay.exporters.audit._cosigned import newest_note, published_note
 from assay.exporters.audit._errors import NotFoundError, named
 from assay.exporters.audit._ids import find
 from assay.exporters.audit._storage import StoredTree, open_read_only
@@ -21,16 +22,16 @@ Format = Literal["tlog-proof", "json"]
 _LEAF = """SELECT leaf_index, leaf FROM audit_log WHERE leaf_index = ?1
            UNION ALL SELECT leaf_index, leaf FROM quarantine WHERE leaf_index = ?1"""
 _QUARANTINED = "SELECT leaf_index FROM quarantine WHERE record_id = ? ORDER BY leaf_index LIMIT 1"
-_CHECKPOINT = "SELECT note FROM checkpoints WHERE size > ? ORDER BY size DESC LIMIT 1"
 
 
-def prove(database: Path, entry: str | int, form: Format = "tlog-proof") -> bytes:
-    """Return the proof of an entry against the newest checkpoint.
+def prove(database: Path, entry: str | int, form: Format = "tlog-proof", *, witnessed: bool = False) -> bytes:
+    """Return the proof of an entry against the newest checkpoint, with its cosignatures.
 
     Args:
         database: The log's database.
         entry: Id of a record, in the log or in quarantine; or the index of a leaf.
         form: Format of the proof.
+        witnessed: Prove against the newest checkpoint that had its quorum of cosignatures, if there is one.
 
     Raises:
         NotFoundError: The log does not contain the entry, or no checkpoint covers it yet.
@@ -40,14 +41,14 @@ def prove(database: Path, entry: str | int, form: Format = "tlog-proof") -> byte
     try:
         connection.execute("BEGIN")
         index, leaf = _find(connection, entry, database)
-        row = connection.execute(_CHECKPOINT, (index,)).fetchone()
-        if row is None:
+        note = (published_note if witnessed else newest_note)(connection)
+        size = 0 if note is None else Checkpoint.parse(note.rpartition("\n\n")[0] + "\n").size
+        if note is None or index >= size:
             raise NotFoundError(f"no checkpoint covers leaf {index} yet: try again in a second")
-        size = Checkpoint.parse(row[0].rpartition("\n\n")[0] + "\n").size
         path = inclusion_proof(index, size, StoredTree(connection))
     finally:
         connection.close()
-    proof = TlogProof(leaf.encode(), index, path, row[0])
+    proof = TlogProof(leaf.encode(), index, path, note)
     return proof.text().encode() if form == "tlog-proof" else _json(proof)
 
 

@@ -15,6 +15,7 @@ import orjson
 
 from assay.audit.canonical import Content, unwrap
 from assay.exporters.audit import _schema
+from assay.exporters.audit._cosigned import newest_note, published_note
 from assay.exporters.audit._entry import timestamp, trace_uuid
 from assay.exporters.audit._errors import AuditLogError, OpenError, named
 from assay.exporters.audit._storage import open_read_only
@@ -37,7 +38,6 @@ _QUARANTINE = """SELECT leaf_index, kind, record_id, reason, encoding, length(pa
                  FROM quarantine ORDER BY leaf_index"""
 _QUARANTINE_COLUMNS = ("leaf_index", "kind", "record_id", "reason", "encoding", "bytes", "inserted_at")
 _PAYLOAD = "SELECT payload FROM quarantine WHERE leaf_index = ?"
-_CHECKPOINT = "SELECT note FROM checkpoints ORDER BY size DESC LIMIT 1"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -183,16 +183,27 @@ def quarantined_payload(database: Path, leaf_index: int) -> bytes:
     raise AuditLogError(f"quarantine does not contain an entry with leaf index {leaf_index}")
 
 
-def newest_checkpoint(database: Path) -> str:
-    """Return the newest signed checkpoint.
+def newest_checkpoint(database: Path, *, witnessed: bool = False) -> str:
+    """Return the newest signed checkpoint, with the cosignatures that it has so far.
+
+    Args:
+        database: The log's database.
+        witnessed: Return the newest one that had the quorum of the sink's policy, if there is one.
 
     Raises:
         OpenError: The database cannot be read.
         AuditLogError: The log has no checkpoint.
     """
-    for (note,) in _rows(database, _CHECKPOINT):
-        return note
-    raise AuditLogError(f"{database}: the log has no checkpoint")
+    connection = open_read_only(database)
+    try:
+        found = published_note(connection) if witnessed else newest_note(connection)
+    except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
+        raise _unreadable(database, error) from error
+    finally:
+        connection.close()
+    if found is None:
+        raise AuditLogError(f"{database}: the log has no checkpoint")
+    return found
 
 
 def _rows(database: Path, sql: str, *values: object) -> Iterator[tuple[Any, ...]]:
@@ -202,9 +213,13 @@ def _rows(database: Path, sql: str, *values: object) -> Iterator[tuple[Any, ...]
     except OverflowError as error:
         raise AuditLogError("a number is beyond 64 bits, the largest that a log can hold") from error
     except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
-        raise OpenError(f"{database}: cannot be read: {error}. Run `assay audit verify`") from error
+        raise _unreadable(database, error) from error
     finally:
         connection.close()
+
+
+def _unreadable(database: Path, error: Exception) -> OpenError:
+    return OpenError(f"{database}: cannot be read: {error}. Run `assay audit verify`")
 
 
 def moment(text: str) -> str:

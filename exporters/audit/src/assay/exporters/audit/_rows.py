@@ -23,7 +23,7 @@ QUARANTINE = """SELECT leaf_index, digest, kind, record_id, reason, encoding, pa
 _WIDTH = len(_schema.COLUMNS) + 4  # columns of `RECORDS`
 _RECORD, _INTEGRITY, _RESOURCE = b'{"record":', b'{"integrity":', b',"resource":'
 # Errors that the content of a forged row may cause in any check.
-_MALFORMED = (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, OSError)
+MALFORMED = (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, OSError)
 _DECODER = json.JSONDecoder()
 
 
@@ -51,7 +51,7 @@ class RowChecker:
                 self._check_record(row)
             else:
                 _check_quarantined(row)
-        except _MALFORMED as error:
+        except MALFORMED as error:
             raise RecordMismatchError(f"{title(row)}: its content is not a log entry") from error
 
     def _check_record(self, row: Row) -> None:
@@ -70,7 +70,7 @@ class RowChecker:
             raise RecordMismatchError(
                 f"{title(row)}: {column} is {shortened(found)}, the record says {shortened(logged)}"
             )
-        digest = hashlib.sha256(_canonical_record(leaf)).digest()
+        digest = hashlib.sha256(canonical_record(leaf)).digest()
         if digest != integrity_hash:
             raise RecordMismatchError(f"{title(row)}: integrity_hash is not the hash of its content")
         self.ids.add(key_of(row[1]), row[0])
@@ -95,7 +95,7 @@ def _check_quarantined(row: Row) -> None:
         raise RecordMismatchError(f"{title(row)}: its digest or inserted_at differs from its leaf")
 
 
-def _canonical_record(leaf: bytes) -> bytes:
+def canonical_record(leaf: bytes) -> bytes:
     """Return the record's canonical form, which is a part of the leaf."""
     # Inside a string the quotes would be escaped, so each match is an object key. If there is only one, it is
     # the key that follows the record.

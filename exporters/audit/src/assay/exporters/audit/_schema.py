@@ -29,8 +29,11 @@ _EXISTS = {  # condition under which an INSERT would replace a row
     "quarantine": "digest = NEW.digest OR leaf_index = NEW.leaf_index",
     "checkpoints": "size = NEW.size",
     "meta": "name = NEW.name",
+    "cosignatures": "size = NEW.size AND witness = NEW.witness",
+    "witnessed": "size = NEW.size",
+    "refusals": "number = NEW.number",
 }
-_TABLES = ("audit_log", "quarantine", "nodes", "checkpoints", "meta", "ids")
+_TABLES = (*_EXISTS, "audit_log", "nodes", "ids")
 PAGE_BYTES = 8192
 _FIRST_KEY = "verifier_key"  # in `meta`: the key that the log was created with
 
@@ -103,6 +106,27 @@ CREATE TABLE checkpoints (
     size INTEGER PRIMARY KEY,
     note TEXT NOT NULL             -- signed note, https://c2sp.org/tlog-checkpoint
 ) STRICT;
+
+CREATE TABLE cosignatures (        -- of witnesses, https://c2sp.org/tlog-cosignature
+    size INTEGER NOT NULL,         -- of the checkpoint
+    witness TEXT NOT NULL,         -- its name, +, the id of its key
+    line TEXT NOT NULL,            -- signature line
+    PRIMARY KEY (size, witness)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE witnessed (           -- checkpoints that had the quorum of the sink's policy
+    size INTEGER PRIMARY KEY
+) STRICT;
+
+CREATE TABLE refusals (            -- answers of witnesses that contradict the log: evidence of a fork
+    number INTEGER PRIMARY KEY,
+    witness TEXT NOT NULL,
+    size INTEGER NOT NULL,         -- of the checkpoint
+    status INTEGER NOT NULL,       -- of the HTTP answer
+    answer TEXT NOT NULL,
+    request TEXT NOT NULL,         -- with the checkpoint and the consistency proof
+    refused_at TEXT NOT NULL       -- RFC 3339, UTC, microseconds
+) STRICT;
 """
 
 
@@ -134,7 +158,7 @@ def _append_only() -> str:
     return "".join(guards)
 
 
-VERSION = 2
+VERSION = 3
 OLDEST_SQLITE = (3, 37)  # STRICT tables
 _STATISTICS = {f"table sqlite_stat{number}" for number in (1, 2, 3, 4)}  # ANALYZE creates them
 

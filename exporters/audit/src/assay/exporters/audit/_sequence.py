@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from assay.audit.canonical import Content, encode, unwrap
 from assay.exporters.audit._errors import named, shortened
@@ -17,6 +17,8 @@ from assay.semconv import attributes as keys
 
 _PREFIX = "audit.sequence."  # of every attribute of a sequence
 _EMPTY = hashlib.sha256().hexdigest()  # the first record may have it as its previous hash
+_LONGEST_REFERENCE = 128  # characters of a hash or id
+_LONGEST_NAME = 256  # characters of the name of a stream; a longer one is known by its hash
 WAITING = 10_000  # records of one stream that wait; beyond it, the missing record is reported
 
 
@@ -39,19 +41,78 @@ class ChainFault:
         return f"stream {shortened(self.stream)}: {self.reason}{more}"
 
 
-class _Link(NamedTuple):
+class Link(NamedTuple):
+    """A record of a stream, and what it says about the record before it.
+
+    A previous hash or id that cannot be one is an empty text, which equals none.
+    """
+
     record_id: str
     integrity_hash: str
-    previous_hash: Any
-    previous_id: Any
+    previous_hash: str | None
+    previous_id: str | None
     end: bool
+
+
+class Sequenced(NamedTuple):
+    """A record with a sequence number.
+
+    Args:
+        stream: Its stream id, else its `service.instance.id`, else its resource.
+        number: Its number, which must be an integer of 1 or more.
+        link: Its place in the chain.
+    """
+
+    stream: str
+    number: object
+    link: Link
+
+    def valid_number(self) -> int | None:
+        """Return the number if it is an integer of 1 or more."""
+        return self.number if type(self.number) is int and self.number >= 1 else None
+
+    def number_fault(self) -> str:
+        """Return what is wrong with an invalid number."""
+        return (
+            f"record {named(self.link.record_id)} has number {shortened(self.number)}, which must be an"
+            " integer of 1 or more"
+        )
+
+
+def sequenced(record: Content, resource: Content, integrity_hash: bytes) -> Sequenced | None:
+    """Return the place of a record in its producer's chain, None if it has no sequence number.
+
+    Args:
+        record: Content of the record.
+        resource: Attributes of its resource.
+        integrity_hash: SHA-256 of its canonical form.
+    """
+    attributes: dict[str, Content] = record["attributes"]
+    if keys.AUDIT_SEQUENCE_NUMBER not in attributes:
+        return None
+    values = {key: unwrap(value) for key, value in attributes.items() if key.startswith(_PREFIX)}
+    link = Link(
+        attributes[keys.AUDIT_RECORD_ID]["stringValue"],
+        integrity_hash.hex(),
+        _reference(values.get(keys.AUDIT_SEQUENCE_PREVIOUS_HASH)),
+        _reference(values.get(keys.AUDIT_SEQUENCE_PREVIOUS_RECORD_ID)),
+        values.get(keys.AUDIT_SEQUENCE_END) is True,
+    )
+    return Sequenced(_name(values, resource), values[keys.AUDIT_SEQUENCE_NUMBER], link)
+
+
+def _reference(value: object) -> str | None:
+    """Return a hash or id of a previous record, empty if it cannot be one: a link stays small."""
+    if value is None:
+        return None
+    return value if isinstance(value, str) and len(value) <= _LONGEST_REFERENCE else ""
 
 
 @dataclass(slots=True)
 class _Stream:
-    last: _Link | None = None
+    last: Link | None = None
     number: int = 0
-    waiting: dict[int, _Link] = field(default_factory=dict[int, _Link])
+    waiting: dict[int, Link] = field(default_factory=dict[int, Link])
     reason: str = ""
     faults: int = 0
 
@@ -68,29 +129,18 @@ class Chains:
 
     def add(self, record: Content, resource: Content, integrity_hash: bytes) -> None:
         """Add the next record of the log; a record without a sequence number is ignored."""
-        attributes: dict[str, Content] = record["attributes"]
-        if keys.AUDIT_SEQUENCE_NUMBER not in attributes:
+        found = sequenced(record, resource.get("attributes", {}), integrity_hash)
+        if found is None:
             return
-        record_id = attributes[keys.AUDIT_RECORD_ID]["stringValue"]
-        values = {key: unwrap(value) for key, value in attributes.items() if key.startswith(_PREFIX)}
-        number = values[keys.AUDIT_SEQUENCE_NUMBER]
-        stream = self._streams.setdefault(_name(values, resource), _Stream())
-        if type(number) is not int or number < 1:
-            stream.report(
-                f"record {named(record_id)} has number {shortened(number)}, which must be an integer of 1 or"
-                " more"
-            )
+        stream = self._streams.setdefault(found.stream, _Stream())
+        number, link = found.valid_number(), found.link
+        if number is None:
+            stream.report(found.number_fault())
             return
         if number <= stream.number or number in stream.waiting:
-            stream.report(f"record {named(record_id)}: the stream already has number {number}")
+            stream.report(f"record {named(link.record_id)}: the stream already has number {number}")
             return
-        stream.waiting[number] = _Link(
-            record_id,
-            integrity_hash.hex(),
-            values.get(keys.AUDIT_SEQUENCE_PREVIOUS_HASH),
-            values.get(keys.AUDIT_SEQUENCE_PREVIOUS_RECORD_ID),
-            values.get(keys.AUDIT_SEQUENCE_END) is True,
-        )
+        stream.waiting[number] = link
         _advance(stream)
         if len(stream.waiting) > WAITING:
             _drain(stream)
@@ -106,17 +156,21 @@ class Chains:
         )
 
 
-def _name(values: Content, resource: Content) -> str:
+def _name(values: Content, attributes: Content) -> str:
     """Return the stream that a record belongs to.
 
     Without a stream id it is the producer's instance: two instances number their records independently.
     """
     stream = values.get(keys.AUDIT_SEQUENCE_STREAM_ID)
-    if isinstance(stream, str) and stream:
-        return stream
-    attributes: dict[str, Content] = resource.get("attributes", {})
-    instance = unwrap(attributes.get(keys.SERVICE_INSTANCE_ID, {}))
-    return instance if isinstance(instance, str) and instance else encode(attributes).decode()
+    if not isinstance(stream, str) or not stream:
+        stream = unwrap(attributes.get(keys.SERVICE_INSTANCE_ID, {}))
+    if not isinstance(stream, str) or not stream:
+        stream = encode(attributes).decode()
+    return stream if len(stream) <= _LONGEST_NAME else f"sha256:{_sha256(stream)}"
+
+
+def _sha256(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _advance(stream: _Stream) -> None:
@@ -127,7 +181,7 @@ def _advance(stream: _Stream) -> None:
             stream.report(
                 f"record {named(link.record_id)}: the stream ended with record {named(before.record_id)}"
             )
-        elif not _is_next(link, before):
+        elif not is_next(link, before):
             stream.report(
                 f"record {named(link.record_id)} does not continue the stream: its previous_hash or"
                 " previous_record_id is not that of the record before it"
@@ -148,7 +202,7 @@ def _drain(stream: _Stream) -> None:
             _advance(stream)
 
 
-def _is_next(link: _Link, before: _Link | None) -> bool:
+def is_next(link: Link, before: Link | None) -> bool:
     """Return whether a record names the record before it; the previous id is optional, the hash is not."""
     if before is None:
         return link.previous_hash in (None, _EMPTY) and link.previous_id is None

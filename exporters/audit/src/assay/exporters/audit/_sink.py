@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import sqlite3
 import threading
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, get_args
@@ -15,16 +16,21 @@ from pydantic import Field
 from starlette.routing import Route
 
 from assay.audit.record import RECOMMENDED
+from assay.exporters.audit._arrivals import ArrivalFault, Arrivals
+from assay.exporters.audit._arrivals import Kind as FaultKind
 from assay.exporters.audit._batch import BatchEntries, Rules, read_batch
-from assay.exporters.audit._entry import Kind, QuarantineEntry
+from assay.exporters.audit._entry import Kind, QuarantineEntry, Row
 from assay.exporters.audit._errors import AuditLogError, RecordIdConflictError
 from assay.exporters.audit._log import Log, LogPaths
 from assay.exporters.audit._receipts import receipt_route, receipts_route
+from assay.exporters.audit._restored import restore
 from assay.exporters.audit._tile_routes import tiles_route
 from assay.exporters.audit._tiles import LONGEST_ENTRY
 from assay.exporters.audit._trust import TrustStore
+from assay.exporters.audit._witness_client import Outcome, WitnessClient, load_policy
 from assay.host import Batch, Rejected, Result, Retry, Signal
 from assay.host.escaping import escaped
+from assay.proof.policy import Policy
 from assay.semconv import metrics
 
 logger = logging.getLogger(__name__)
@@ -38,6 +44,17 @@ _quarantined = _meter.create_counter(
 )
 _deviations = _meter.create_counter(
     metrics.AUDIT_SINK_DEVIATIONS, "{record}", "Valid records that do not follow a recommendation"
+)
+_cosignatures = _meter.create_counter(
+    metrics.AUDIT_SINK_COSIGNATURES, "{request}", "Requests to witnesses for a cosignature, by their outcome"
+)
+_unwitnessed = _meter.create_gauge(
+    metrics.AUDIT_SINK_UNWITNESSED,
+    "{entry}",
+    "Entries that no checkpoint with its quorum of cosignatures covers",
+)
+_chain_faults = _meter.create_counter(
+    metrics.AUDIT_SINK_CHAIN_FAULTS, "{fault}", "Faults of producers' chains found at arrival; alert on any"
 )
 _ID = 0  # position of the record's id in a row
 
@@ -98,6 +115,28 @@ class Settings(pydantic.BaseModel, extra="forbid"):
         " invalid.",
     )
 
+    chain_seconds: float = Field(
+        default=60.0,
+        ge=0,
+        description="Seconds that a record of a producer's chain waits for the one before it, until a gap is"
+        " reported.",
+    )
+    witness_policy: Path | None = Field(
+        default=None,
+        description="Policy of witnesses, a file in the format of C2SP tlog-policy whose witnesses have URLs."
+        " The sink asks them to cosign each checkpoint. Over HTTP it publishes the newest checkpoint that has"
+        " its quorum.",
+    )
+    witness_authorities: Path | None = Field(
+        default=None,
+        description="PEM file of the authorities of the witnesses' certificates. Default: those of certifi.",
+    )
+    witness_seconds: float = Field(
+        default=60.0,
+        gt=0,
+        description="Seconds without a quorum of cosignatures after which the health endpoint warns.",
+    )
+
     def paths(self) -> LogPaths:
         """Return the files of the log."""
         folder = self.database.parent
@@ -117,7 +156,8 @@ class AuditSink:
 
     Raises:
         OpenError: The log cannot be opened, or another process has it open.
-        KeyFormatError: The signing key or the trust store cannot be read, or the origin cannot name a log.
+        KeyFormatError: The signing key, the trust store or the policy cannot be read, or the origin cannot
+            name a log.
     """
 
     signals: ClassVar[frozenset[Signal]] = frozenset({"audit"})
@@ -126,6 +166,7 @@ class AuditSink:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
+        policy = None if settings.witness_policy is None else load_policy(settings.witness_policy)
         self._rules = Rules(
             TrustStore(settings.trust), settings.record_bytes, settings.batch_bytes, settings.ahead_seconds
         )
@@ -135,7 +176,10 @@ class AuditSink:
             checkpoint_records=settings.checkpoint_records,
             checkpoint_seconds=settings.checkpoint_seconds,
         )
+        self._arrivals = Arrivals(settings.chain_seconds)
+        restore(self._arrivals, settings.database)
         _declare_counters()
+        self._witnesses = None if policy is None else self._ask_witnesses(policy)
         self._closed = threading.Event()
         self._ticker = threading.Thread(target=self._tick, name="assay-audit-checkpoints", daemon=True)
         self._ticker.start()
@@ -153,24 +197,48 @@ class AuditSink:
         if batch.peer == "direct":
             _require_valid(entries)
         try:
-            quarantined = self._log.append(entries, conflicts_to_quarantine=batch.peer == "collector")
+            appended = self._log.append(entries, conflicts_to_quarantine=batch.peer == "collector")
         except RecordIdConflictError as error:
             raise Rejected(f"{error}; no record of the batch is stored", status=409) from error
         except (sqlite3.Error, AuditLogError) as error:
             raise Retry(f"the audit log cannot be written: {error}") from error
-        self._count(entries, quarantined)
+        self._count(entries, appended.quarantined)
+        self._check_chains(entries, appended.rows)
         return Result(self._receipts(entries) if batch.peer == "direct" else ())
 
     def routes(self) -> Sequence[Route]:
         """Return the routes of receipts, of one record and of many, and that of the log as tiles."""
         database = self._settings.database
-        return [receipt_route(database), receipts_route(database), tiles_route(database)]
+        return [
+            receipt_route(database),
+            receipts_route(database),
+            tiles_route(database, witnessed=self._witnesses is not None),
+        ]
+
+    def problem(self) -> str:
+        """Return what an operator must know although batches are accepted; empty if there is nothing."""
+        return "" if self._witnesses is None else self._witnesses.problem()
 
     def shutdown(self) -> None:
-        """Sign a last checkpoint and close the log."""
+        """Sign a last checkpoint, have it cosigned, and close the log."""
         self._closed.set()
         self._ticker.join()
+        self._try_checkpoint()
+        if self._witnesses is not None:
+            self._witnesses.stop()
         self._log.close()
+
+    def _ask_witnesses(self, policy: Policy) -> WitnessClient:
+        for key in policy.keys:
+            for outcome in get_args(Outcome):
+                _cosignatures.add(0, {"witness": key.name, "outcome": outcome})
+        return WitnessClient(
+            self._log,
+            policy,
+            authorities=self._settings.witness_authorities,
+            grace=self._settings.witness_seconds,
+            count=_count_request,
+        )
 
     def _read(self, batch: Batch) -> BatchEntries:
         self._reload_trust()
@@ -187,6 +255,13 @@ class AuditSink:
     def _receipts(self, entries: BatchEntries) -> list[Mapping[str, Any]]:
         """Return a receipt for each record; a repeated record has the timestamp of its first delivery."""
         return [found for row in entries.rows if (found := self._log.receipt(row[_ID])) is not None]
+
+    def _check_chains(self, entries: BatchEntries, stored: Sequence[Row]) -> None:
+        """Report broken chains of the records that were stored; a repeated record is not checked again."""
+        for row in stored if entries.sequenced else ():
+            record = entries.sequenced.get(row[_ID])
+            if record is not None:
+                _report_faults(self._arrivals.add(record, entries.batch.received_unix_nano))
 
     def _reload_trust(self) -> None:
         """Read the trust store again if it has changed; if that fails, the keys stay as they were."""
@@ -207,10 +282,16 @@ class AuditSink:
 
     def _tick(self) -> None:
         while not self._closed.wait(self._settings.checkpoint_seconds):
-            try:
-                self._log.checkpoint()
-            except (sqlite3.Error, OSError, AuditLogError) as error:  # noqa: PERF203  at most once an interval
-                logger.warning("the checkpoint cannot be signed: %s", error)
+            self._try_checkpoint()
+            _report_faults(self._arrivals.overdue(time.time_ns()))
+            if self._witnesses is not None:
+                _unwitnessed.set(self._log.size - self._log.witnessed)
+
+    def _try_checkpoint(self) -> None:
+        try:
+            self._log.checkpoint()
+        except (sqlite3.Error, OSError, AuditLogError) as error:
+            logger.warning("the checkpoint cannot be signed: %s", error)
 
 
 def _require_valid(entries: BatchEntries) -> None:
@@ -225,6 +306,16 @@ def _require_valid(entries: BatchEntries) -> None:
         raise Rejected(f"record {name}: {escaped(first.reason)}; no record of the batch is stored")
 
 
+def _report_faults(faults: Sequence[ArrivalFault]) -> None:
+    for fault in faults:
+        _chain_faults.add(1, {"fault": fault.kind})
+        logger.error("security event: the chain of a producer is broken, %s", escaped(fault))
+
+
+def _count_request(witness: str, outcome: Outcome) -> None:
+    _cosignatures.add(1, {"witness": witness, "outcome": outcome})
+
+
 def _declare_counters() -> None:
     """Add 0 to each series: `increase()` sees a first record only if its series existed before."""
     _records.add(0)
@@ -232,3 +323,5 @@ def _declare_counters() -> None:
         _deviations.add(0, {"recommendation": name})
     for kind in get_args(Kind):
         _quarantined.add(0, {"kind": kind})
+    for fault in get_args(FaultKind):
+        _chain_faults.add(0, {"fault": fault})

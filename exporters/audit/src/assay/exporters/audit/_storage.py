@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Iterator
 from pathlib import Path
 
 from assay.exporters.audit import _schema
@@ -12,11 +13,23 @@ from assay.proof.tree import STORED_LEVELS, Frontier
 LEAF_COUNT = "SELECT (SELECT count(*) FROM audit_log) + (SELECT count(*) FROM quarantine)"
 _SIZE = """SELECT max(coalesce((SELECT max(leaf_index) FROM audit_log), -1),
                       coalesce((SELECT max(leaf_index) FROM quarantine), -1)) + 1"""
-_LEAVES = """SELECT leaf_hash FROM (
+_LEAF_HASHES = """SELECT leaf_hash FROM (
     SELECT leaf_index, leaf_hash FROM audit_log WHERE leaf_index >= ?1 AND leaf_index < ?2
     UNION ALL
     SELECT leaf_index, leaf_hash FROM quarantine WHERE leaf_index >= ?1 AND leaf_index < ?2
 ) ORDER BY leaf_index"""
+_RECORDS_FROM = "SELECT leaf, integrity_hash FROM audit_log WHERE leaf_index >= ? ORDER BY leaf_index"
+_LEAVES = """SELECT leaf FROM (
+    SELECT leaf_index, CAST(leaf AS BLOB) AS leaf FROM audit_log WHERE leaf_index >= ?1 AND leaf_index < ?2
+    UNION ALL
+    SELECT leaf_index, CAST(leaf AS BLOB) FROM quarantine WHERE leaf_index >= ?1 AND leaf_index < ?2
+) ORDER BY leaf_index"""
+_FIRST_SINCE = """SELECT min(leaf_index) FROM (
+    SELECT leaf_index FROM audit_log WHERE inserted_at >= ?1
+    UNION ALL SELECT leaf_index FROM quarantine WHERE inserted_at >= ?1)"""
+_LAST_UNTIL = """SELECT max(leaf_index) FROM (
+    SELECT leaf_index FROM audit_log WHERE inserted_at < ?1
+    UNION ALL SELECT leaf_index FROM quarantine WHERE inserted_at < ?1)"""
 _NODES = "SELECT hash FROM nodes WHERE level = ? AND node_index >= ? AND node_index < ? ORDER BY node_index"
 
 
@@ -68,6 +81,30 @@ def size(connection: sqlite3.Connection) -> int:
     return found
 
 
+def leaves(connection: sqlite3.Connection, start: int, end: int) -> list[bytes]:
+    """Return the leaves `start` to `end - 1`."""
+    return [row[0] for row in connection.execute(_LEAVES, (start, end))]
+
+
+def period(connection: sqlite3.Connection, since: str, until: str) -> tuple[int, int]:
+    """Return the first leaf of a period, and the one after its last.
+
+    Args:
+        connection: The log.
+        since: Start of the sink time, in the table's form.
+        until: End of the sink time, exclusive.
+    """
+    (first,) = connection.execute(_FIRST_SINCE, (since,)).fetchone()
+    (last,) = connection.execute(_LAST_UNTIL, (until,)).fetchone()
+    return (0, 0) if first is None or last is None else (first, last + 1)
+
+
+def newest_records(connection: sqlite3.Connection, at_most: int) -> tuple[int, Iterator[tuple[str, bytes]]]:
+    """Return the first leaf index that is read, and leaf and integrity hash of each record from there on."""
+    first = max(0, size(connection) - at_most)
+    return first, connection.execute(_RECORDS_FROM, (first,))
+
+
 class StoredTree:
     """The stored tree: leaf hashes are in the rows, every fourth level above them in `nodes`.
 
@@ -97,7 +134,7 @@ class StoredTree:
         if level:
             found = self._connection.execute(_NODES, (level, start, end)).fetchall()
         else:
-            found = self._connection.execute(_LEAVES, (start, end)).fetchall()
+            found = self._connection.execute(_LEAF_HASHES, (start, end)).fetchall()
         if len(found) != end - start:
             raise AuditLogError(
                 f"the log lacks a node of level {level} between {start} and {end}: run assay audit verify"

@@ -18,16 +18,17 @@ PREFIX = "/v1/audit/log"
 _IMMUTABLE = {"Cache-Control": "public, max-age=31536000, immutable"}
 
 
-def tiles_route(database: Path) -> Route:
+def tiles_route(database: Path, *, witnessed: bool) -> Route:
     """Return the route of the checkpoint and the tiles.
 
-    It answers 404 for a tile that the tree does not have, and 503 if the log cannot be read now.
+    With `witnessed`, the checkpoint is the newest one that has its quorum of cosignatures. The
+    route answers 404 for a tile that the tree does not have, and 503 if the log cannot be read now.
     """
 
     def answer(request: Request) -> Response:
         path: str = request.path_params["path"]
         try:
-            note = newest_checkpoint(database)
+            note = newest_checkpoint(database, witnessed=witnessed)
             if path == "checkpoint":
                 return PlainTextResponse(note, headers={"Cache-Control": "no-cache"})
             return Response(

@@ -16,21 +16,16 @@ from pathlib import Path
 from assay.exporters.audit._errors import AuditLogError, NotFoundError, OpenError
 from assay.exporters.audit._keys import write_atomically
 from assay.exporters.audit._query import newest_checkpoint
-from assay.exporters.audit._storage import StoredTree, open_read_only
+from assay.exporters.audit._storage import StoredTree, leaves, open_read_only
 from assay.proof.note import Checkpoint
 
 WIDTH = 256
 LONGEST_ENTRY = 0xFFFF
 _HEIGHT = 8  # levels of the tree in a tile
-_ENTRIES = -1  # level of an entry bundle, whose entries are counted as those of level 0
+ENTRIES = -1  # level of an entry bundle, whose entries are counted as those of level 0
 _PATH = re.compile(
     r"tile/(?P<level>entries|[0-9]|[1-5][0-9]|6[0-3])/(?P<index>(?:x[0-9]{3}/){0,6}[0-9]{3})(?:\.p/(?P<width>[1-9][0-9]{0,2}))?"
 ).fullmatch
-_LEAVES = """SELECT leaf FROM (
-    SELECT leaf_index, CAST(leaf AS BLOB) AS leaf FROM audit_log WHERE leaf_index >= ?1 AND leaf_index < ?2
-    UNION ALL
-    SELECT leaf_index, CAST(leaf AS BLOB) FROM quarantine WHERE leaf_index >= ?1 AND leaf_index < ?2
-) ORDER BY leaf_index"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +53,7 @@ class Tile:
         width = int(found["width"] or WIDTH) if found else 0
         if found is None or not 0 < width <= WIDTH or (found["width"] and width == WIDTH):
             raise NotFoundError(f"{path[:200]!r} is not the path of a tile")
-        level = _ENTRIES if found["level"] == "entries" else int(found["level"])
+        level = ENTRIES if found["level"] == "entries" else int(found["level"])
         tile = cls(level, int(found["index"].replace("x", "").replace("/", "")), width)
         if tile.path != path:  # a longer path than the index needs
             raise NotFoundError(f"{path[:200]!r} is not the path of a tile")
@@ -72,7 +67,7 @@ class Tile:
         while rest:
             groups.insert(0, f"x{rest % 1000:03d}")
             rest //= 1000
-        level = "entries" if self.level == _ENTRIES else str(self.level)
+        level = "entries" if self.level == ENTRIES else str(self.level)
         partial = "" if self.width == WIDTH else f".p/{self.width}"
         return f"tile/{level}/{'/'.join(groups)}{partial}"
 
@@ -89,7 +84,7 @@ def tiles_of(size: int) -> Iterator[Tile]:
             width = min(WIDTH, count - index)
             yield Tile(level, index // WIDTH, width)
             if level == 0:
-                yield Tile(_ENTRIES, index // WIDTH, width)
+                yield Tile(ENTRIES, index // WIDTH, width)
         level += 1
 
 
@@ -108,17 +103,22 @@ def read_tile(connection: sqlite3.Connection, tile: Tile, size: int) -> bytes:
     if tile.end() > size:
         raise NotFoundError(f"{tile.path}: the log has {size} entries, the tile needs {tile.end()}")
     first = tile.index * WIDTH
-    if tile.level == _ENTRIES:
-        leaves = [row[0] for row in connection.execute(_LEAVES, (first, first + tile.width))]
-        return b"".join(_prefixed(leaf, index) for index, leaf in enumerate(leaves, first))
+    if tile.level == ENTRIES:
+        found = enumerate(leaves(connection, first, first + tile.width), first)
+        return b"".join(_prefixed(leaf, index) for index, leaf in found)
     return b"".join(StoredTree(connection).hashes(_HEIGHT * tile.level, first, first + tile.width))
 
 
-def export_tiles(database: Path, folder: Path) -> int:
+def export_tiles(database: Path, folder: Path, *, witnessed: bool = False) -> int:
     """Write the log as static files, which any web server can serve.
 
     Tiles that exist are not written again. The checkpoint is written last, so a reader never sees one whose
     tiles are missing.
+
+    Args:
+        database: The log's database.
+        folder: Folder of the files; it is created, or completed.
+        witnessed: Export the newest checkpoint that had its quorum of cosignatures, if there is one.
 
     Returns:
         The size of the checkpoint.
@@ -127,10 +127,11 @@ def export_tiles(database: Path, folder: Path) -> int:
         OpenError: The database cannot be read, or a file cannot be written.
         AuditLogError: An entry is longer than a bundle can contain, or the log is damaged.
     """
-    note = newest_checkpoint(database)
+    note = newest_checkpoint(database, witnessed=witnessed)
     size = checkpoint_size(note)
     connection = open_read_only(database)
     try:
+        folder.mkdir(parents=True, exist_ok=True)
         for tile in tiles_of(size):
             path = folder / tile.path
             if not path.exists():

@@ -135,6 +135,15 @@ class TrustStore:
         except OSError as error:
             raise OpenError(f"{error.filename}: the trust store cannot be read: {error.strerror}") from error
 
+    def states(self, at: int) -> list[tuple[str, str, str]]:
+        """Return id, algorithm, and why it does not verify at a time (empty if it does), of each key.
+
+        Args:
+            at: The time, in ns since 1970.
+        """
+        moment = dt.datetime.fromtimestamp(at / 1e9, dt.timezone.utc)
+        return [(each.entry.id, each.entry.algorithm, each.refusal(moment)) for each in self._keys]
+
     def verify(self, record: SignedRecord, integrity: Content, resource: Content, at: int) -> str:
         """Verify the signature of a record.
 

@@ -16,6 +16,8 @@ from operator import itemgetter
 from pathlib import Path
 
 from assay.exporters.audit import _schema
+from assay.exporters.audit._cosigned import Refusal, read_refusals
+from assay.exporters.audit._cosigned_check import CosignatureChecker, Cosigned
 from assay.exporters.audit._entry import Row
 from assay.exporters.audit._errors import (
     RollbackError,
@@ -31,6 +33,7 @@ from assay.exporters.audit._rows import QUARANTINE, RECORDS, RowChecker, title
 from assay.exporters.audit._sequence import ChainFault
 from assay.exporters.audit._storage import LEAF_COUNT, StoredTree, open_read_only, size
 from assay.proof.note import Checkpoint, VerifierKey
+from assay.proof.policy import Policy
 from assay.proof.tree import STORED_LEVELS, Frontier, frontier
 from assay.proof.trusted_keys import TrustedKeys
 
@@ -78,6 +81,10 @@ class Verified:
             the first.
         chains: The broken chains of producers. They do not concern the integrity of the log. Empty in a
             verification that did not start with the first entry.
+        cosigners: The witnesses of the policy; empty without one.
+        witnessed: Number of entries that the newest checkpoint with the policy's quorum covers; 0 without a
+            policy.
+        refusals: The answers of witnesses that contradict the log: evidence of a fork, here or at a witness.
     """
 
     origin: str
@@ -90,14 +97,18 @@ class Verified:
     first: int
     signers: tuple[Signed, ...]
     chains: tuple[ChainFault, ...]
+    cosigners: tuple[Cosigned, ...] = ()
+    witnessed: int = 0
+    refusals: tuple[Refusal, ...] = ()
 
 
-def verify(
+def verify(  # noqa: PLR0913  one for each thing that an auditor has
     database: Path,
     key: VerifierKey | TrustedKeys,
     *,
     checkpoint: str | None = None,
     since: str | None = None,
+    policy: Policy | None = None,
     progress: Progress | None = None,
 ) -> Verified:
     """Verify a log offline; the log is not changed.
@@ -112,6 +123,7 @@ def verify(
             truncated, or rewritten and signed again.
         since: A signed checkpoint up to which the log was verified before. The entries that it covers are not
             read again; their stored hashes must lead to its root.
+        policy: The witnesses whose cosignatures are verified. At least one checkpoint must have the quorum.
         progress: Called from time to time with the number of verified entries and the number of all entries.
 
     Raises:
@@ -125,7 +137,10 @@ def verify(
     try:
         _await_stored(connection, kept)
         connection.execute("BEGIN")  # read one state of the log while a sink may write
-        return _Verification(connection, keys, kept, start).run(progress or (lambda _done, _total: None))
+        cosignatures = CosignatureChecker(connection, policy)
+        return _Verification(connection, keys, kept, start, cosignatures).run(
+            progress or (lambda _done, _total: None)
+        )
     except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
         raise VerificationError(f"{database}: the database is damaged: {error}") from error
     finally:
@@ -149,6 +164,7 @@ class _Verification:
         keys: The log's verifier keys.
         kept: The checkpoint that was kept elsewhere.
         start: The checkpoint up to which the log was verified before.
+        cosignatures: Checks the cosignatures of witnesses.
     """
 
     def __init__(
@@ -157,9 +173,11 @@ class _Verification:
         keys: TrustedKeys,
         kept: Checkpoint | None,
         start: Checkpoint | None,
+        cosignatures: CosignatureChecker,
     ) -> None:
         self._connection = connection
         self._keys = keys
+        self._cosignatures = cosignatures
         self._signers: dict[VerifierKey, Signed] = {}
         self._kept = kept
         self._first = 0 if start is None else start.size
@@ -208,6 +226,9 @@ class _Verification:
             first=self._first,
             signers=tuple(self._signers.values()),
             chains=() if self._first else self._rows.chains.faults(),
+            cosigners=self._cosignatures.cosigners(),
+            witnessed=self._cosignatures.witnessed(),
+            refusals=tuple(read_refusals(self._connection)),
         )
 
     def _verified_before(self, start: Checkpoint) -> Frontier:
@@ -251,6 +272,7 @@ class _Verification:
                 raise SignatureError(f"checkpoint {number}: {error}") from error
             if checkpoint.size != number:
                 raise SignatureError(f"checkpoint {number}: its signed size is {checkpoint.size}")
+            self._cosignatures.check(number, text)
             for key in keys:
                 first = self._signers[key].first if key in self._signers else number
                 self._signers[key] = Signed(key, first, number)

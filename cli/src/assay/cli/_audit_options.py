@@ -1,0 +1,111 @@
+"""Options and errors of the commands of `assay audit`."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from functools import wraps
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+from rich.console import Console
+from rich.progress import Progress
+
+from assay.cli._messages import safe
+from assay.exporters.audit import AuditLogError, VerificationError, load_trusted, read_policy
+
+FORMATS = ("table", "json", "jsonl", "csv")
+FILE = click.Path(path_type=Path, dir_okay=False)
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+class UncheckedError(click.ClickException):
+    """The command could not do its work, such as because a file cannot be read; nothing was verified."""
+
+    exit_code = 2
+
+
+def database_option(command: Command) -> Command:
+    """Add the option of the database."""
+    return click.option("--db", type=FILE, required=True, help="The log's database, such as audit/log.db.")(
+        command
+    )
+
+
+def key_option(command: Command) -> Command:
+    """Add the option of the log's keys."""
+    text = "File of the log's verifier keys, one a line. Take it from a source that you trust."
+    return click.option("--key", type=FILE, required=True, help=text)(command)
+
+
+def signatures_option(command: Command) -> Command:
+    """Add the option of how many keys must have signed."""
+    text = "Whether any or each of several keys must have signed the newest checkpoint, or a proof's."
+    choice = click.Choice(["any", "each"])
+    return click.option("--signatures", type=choice, default="any", show_default=True, help=text)(command)
+
+
+def trusted_keys(command: Callable[..., None]) -> Callable[..., None]:
+    """Add the options of a log's keys to a command, which receives them as `keys`."""
+
+    @wraps(command)
+    def run(*, key: Path, signatures: Any, retired_key: Path | None, **rest: Any) -> None:  # noqa: ANN401  click's types
+        with audit_errors():
+            keys = load_trusted(key, signatures, retired_key)
+        command(keys=keys, **rest)
+
+    text = "File of verifier keys that signed the log before. They verify older checkpoints only."
+    return key_option(signatures_option(click.option("--retired-key", type=FILE, help=text)(run)))
+
+
+def witness_policy(command: Callable[..., None]) -> Callable[..., None]:
+    """Add the option of a policy of witnesses to a command, which receives it as `policy`."""
+
+    @wraps(command)
+    def run(*, policy: Path | None, **rest: Any) -> None:  # noqa: ANN401  click's types
+        with audit_errors():
+            read = None if policy is None else read_policy(policy)
+        command(policy=read, **rest)
+
+    text = "Policy of witnesses (C2SP tlog-policy): cosignatures are verified, the quorum is required."
+    return click.option("--policy", type=FILE, help=text)(run)
+
+
+def cosigned_option(command: Command) -> Command:
+    """Add the option of a checkpoint with its quorum."""
+    text = "Take the newest checkpoint that had its quorum of cosignatures, if there is one."
+    return click.option("--cosigned", is_flag=True, help=text)(command)
+
+
+def format_option(command: Command) -> Command:
+    """Add the option of the output format."""
+    option = click.option("--format", "form", type=click.Choice(FORMATS), default="table", show_default=True)
+    return option(command)
+
+
+@contextmanager
+def audit_errors() -> Generator[None]:
+    """Print an error as a message. Exit with 1 if verification failed, and with 2 if it was not possible."""
+    try:
+        yield
+    except AuditLogError as error:
+        kind = click.ClickException if isinstance(error, VerificationError) else UncheckedError
+        raise kind(safe(str(error))) from error
+
+
+@contextmanager
+def progress_bar(title: str) -> Generator[Callable[[int, int], object]]:
+    """Show the progress on a terminal, and yield the function that reports it."""
+    with Progress(console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty()) as bar:
+        task = bar.add_task(title, total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+def read_checkpoint(path: Path) -> str:
+    """Return the text of a checkpoint's file."""
+    try:
+        return path.read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UncheckedError(safe(f"{path}: the checkpoint cannot be read: {error}")) from error

@@ -1,0 +1,104 @@
+"""Export the entries of a period, each with its inclusion proof; `assay.proof.export` has the format."""
+
+from __future__ import annotations
+
+import base64
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+
+import orjson
+
+from assay.exporters.audit._cosigned import newest_note, published_note
+from assay.exporters.audit._errors import AuditLogError, NotFoundError, OpenError
+from assay.exporters.audit._query import moment
+from assay.exporters.audit._storage import StoredTree, leaves, open_read_only, period
+from assay.exporters.audit._tiles import checkpoint_size
+from assay.proof.export import TYPE, VerifiedExport
+from assay.proof.export import verify_export as verify_lines
+from assay.proof.note import VerifierKey
+from assay.proof.policy import Policy
+from assay.proof.tree import inclusion_proof
+from assay.proof.trusted_keys import TrustedKeys
+
+_BATCH = 256  # entries that are read at once
+
+
+def export_records(  # noqa: PLR0913  one for each option
+    database: Path,
+    file: Path,
+    *,
+    since: str | None = None,
+    until: str | None = None,
+    witnessed: bool = False,
+    progress: Callable[[int, int], object] = lambda _done, _total: None,
+) -> int:
+    """Write the entries of a period, without a gap from the first to the last, each with its proof.
+
+    Args:
+        database: The log's database.
+        file: The file; it must not exist.
+        since: Start of the sink time, as in `Query`. None: the start of the log.
+        until: End of the sink time, exclusive. None: its end.
+        witnessed: Prove against the newest checkpoint that had its quorum of cosignatures, if there is one.
+        progress: Called from time to time with the number of written entries and the number of all entries.
+
+    Returns:
+        The number of entries.
+
+    Raises:
+        NotFoundError: The period has no entry that a checkpoint covers.
+        OpenError: The database cannot be read, or the file exists or cannot be written.
+        AuditLogError: A time cannot be parsed.
+    """
+    start, end = moment(since) if since else "", moment(until) if until else "~"  # after every digit
+    with closing(open_read_only(database)) as connection:
+        connection.execute("BEGIN")  # one state of the log
+        note = (published_note if witnessed else newest_note)(connection)
+        if note is None:
+            raise AuditLogError(f"{database}: the log has no checkpoint")
+        size = checkpoint_size(note)
+        first, last = period(connection, start, end)
+        last = min(last, size)
+        if first >= last:
+            raise NotFoundError("the period has no entry that a checkpoint covers")
+        try:
+            with file.open("xb") as output:
+                output.write(
+                    orjson.dumps({"type": TYPE, "checkpoint": note, "entries": last - first}) + b"\n"
+                )
+                for done, line in enumerate(_lines(connection, first, last, size), 1):
+                    output.write(line)
+                    if not done % _BATCH:
+                        progress(done, last - first)
+        except OSError as error:
+            raise OpenError(f"{file}: the export cannot be written: {error.strerror}") from error
+    return last - first
+
+
+def verify_export(file: Path, key: VerifierKey | TrustedKeys, policy: Policy | None = None) -> VerifiedExport:
+    """Verify a file that `export_records` wrote; see `assay.proof.export`.
+
+    Raises:
+        VerificationError: It does not verify.
+        OpenError: It cannot be read.
+    """
+    try:
+        with file.open("rb") as lines:
+            return verify_lines(lines, key, policy)
+    except OSError as error:
+        raise OpenError(f"{file}: cannot be read: {error.strerror}") from error
+
+
+def _lines(connection: sqlite3.Connection, first: int, last: int, size: int) -> Iterator[bytes]:
+    subtrees = StoredTree(connection)
+    for start in range(first, last, _BATCH):
+        for index, leaf in enumerate(leaves(connection, start, min(start + _BATCH, last)), start):
+            path = inclusion_proof(index, size, subtrees)
+            members = {
+                "leafIndex": index,
+                "leaf": orjson.Fragment(leaf),  # unchanged, as it was hashed
+                "inclusionProof": [base64.b64encode(node).decode() for node in path],
+            }
+            yield orjson.dumps(members) + b"\n"

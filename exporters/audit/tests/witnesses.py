@@ -1,0 +1,56 @@
+"""Witnesses that serve on this machine, for tests."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import threading
+import time
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from pathlib import Path
+
+from assay.exporters.audit import Witness, load_trusted, witness_app
+from assay.host import LimitSettings
+from assay.host.http_server import listen
+
+
+def free_port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return free.getsockname()[1]
+
+
+@contextmanager
+def serve(name: str, key: Path, state: Path, log: Path, url: str) -> Generator[str]:
+    """Serve a witness at a URL, on a thread; yield its verifier key."""
+    if not state.exists():  # the key was made for the policy; a state and its key exist both or not at all
+        kept = key.read_bytes()
+        key.unlink()
+        Witness(name, key, state, []).close()
+        key.write_bytes(kept)
+        key.chmod(0o600)
+    opened = Witness(name, key, state, [load_trusted(log)])
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever, daemon=True)
+    thread.start()
+    server = listen(
+        "witness", url.removeprefix("http://"), witness_app(opened), LimitSettings(stop_timeout=1)
+    )
+    asyncio.run_coroutine_threadsafe(server.start(), loop).result(30)
+    try:
+        yield opened.verifier_key
+    finally:
+        asyncio.run_coroutine_threadsafe(server.stop(), loop).result(30)
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join()
+        loop.close()
+        opened.close()
+
+
+def wait_until(arrived: Callable[[], object]) -> None:
+    """Poll until a background thread has done its work."""
+    deadline = time.monotonic() + 60
+    while not arrived():
+        assert time.monotonic() < deadline, "nothing arrived within a minute"
+        time.sleep(0.02)
