@@ -2,8 +2,8 @@
 
 Each peer is installed with the same version of Dagster into an environment of its own in a temporary folder.
 In each round every mode runs in a process of its own, the bare run among them; a ratio is that of two
-processes of one round. All modes send to batch processors whose exporters discard. The peers emit spans; ours
-emits spans, log events and series.
+processes of one round. Dagster's event log is on disk. All modes send to batch processors whose exporters
+discard. The peers emit spans; ours emits spans, log events and series.
 """
 
 from __future__ import annotations
