@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import socket
 import sqlite3
 import subprocess
 import sys
@@ -92,6 +93,39 @@ def test_auditors_page_runs_on_a_real_log(demo, tmp_path):
     assert len(script) > 4
     done = run_script(script, folder)
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.slow
+def test_operators_and_auditors_tutorials_run_from_an_empty_folder(tmp_path):
+    operator, auditor = "docs/tutorial/operate-an-audit-log.md", "docs/tutorial/check-an-audit-log.md"
+    ports = {port: free_port() for port in ("4321", "7381", "7382", "13135")}
+    write_titled(REPOSITORY / operator, tmp_path)
+    for file in (tmp_path / "host.yaml", tmp_path / "approve.py"):
+        file.write_text(with_ports(file.read_text(encoding="utf-8"), ports), encoding="utf-8")
+    script = [with_ports(line, ports) for line in commands(operator)]
+    done = run_script(["trap 'kill $(jobs -p) || true' EXIT", *script], tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "witness w1.example.com" in done.stdout
+    assert "refused" in done.stdout
+    write_titled(REPOSITORY / auditor, tmp_path / "for-the-auditor")
+    done = run_script(commands(auditor), tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "4 records, 0 in quarantine" in done.stdout
+    assert "leaves 0 to 3, none left out" in done.stdout
+    assert "4 records," in done.stdout
+    assert done.stdout.count("caught") == 2
+
+
+def free_port() -> str:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return str(free.getsockname()[1])
+
+
+def with_ports(text: str, ports: dict[str, str]) -> str:
+    for port, free in ports.items():
+        text = text.replace(f"127.0.0.1:{port}", f"127.0.0.1:{free}")
+    return text
 
 
 @contextmanager

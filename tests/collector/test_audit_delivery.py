@@ -9,6 +9,7 @@ import contextlib
 import json
 import os
 import random
+import resource
 import shutil
 import subprocess
 import sys
@@ -51,6 +52,7 @@ with open(settings["accepted"], "a", buffering=1) as accepted:
         accepted.write(receipt.record_id + "\\n")
 print(provider.shutdown(5))
 """
+DISK_BYTES = 512 * 1024
 HOST = """
 import asyncio, sys
 from assay.host import Host, load_config
@@ -176,6 +178,22 @@ def test_a_collector_that_loses_its_queue_loses_no_record(trail, soon):
     assert (recovered.confirmed, recovered.waiting, recovered.rejected) == (300, 0, [])
     assert trail.stored() == Counter(trail.accepted())
     assert trail.verify() == 300
+
+
+def test_a_collector_whose_disk_is_full_and_that_is_killed_loses_no_record(trail, soon):
+    """A limit on the size of its files is a full disk to the Collector: it can write no more to its queue."""
+    trail.collector.start()  # and no host: the Collector's queue has to keep every record
+    resource.prlimit(trail.collector.pid, resource.RLIMIT_FSIZE, (DISK_BYTES, DISK_BYTES))
+    application = trail.start_application(3000)
+    assert application.communicate(timeout=120)[0] == "False\n"  # the Collector did not take all
+    assert len(trail.accepted()) == 3000
+    assert "file too large" in trail.collector.log.read_text()  # the test of the test
+    trail.collector.kill()
+    trail.collector.start()
+    trail.start_host()
+    trail.tools.eventually(lambda: not trail.recover(timeout=60).waiting, 300)
+    assert trail.stored() == Counter(trail.accepted())
+    assert trail.verify() == 3000
 
 
 def test_records_of_a_process_that_was_killed_before_it_sent_them_arrive(trail, soon):
