@@ -53,6 +53,8 @@ from assay.host._decoding import decode as decode_request
 from assay.host._grpc_connections import parse_peer
 from assay.host._refusal import Refusal, Undecodable
 from assay.host._settings import AuthSettings
+from assay.proof import Policy, WitnessKey, verify_export
+from assay.proof.cosignature import cosignatures
 from assay.semconv import CATALOGUE
 from assay.semconv.registry import RegistryError, load
 from assay.telemetry import redaction
@@ -62,6 +64,7 @@ REQUESTS = (ExportTraceServiceRequest, ExportMetricsServiceRequest, ExportLogsSe
 KEY = VerifierKey(
     "fuzz.test/log", Ed25519PrivateKey.from_private_bytes(b"\1" * 32).public_key().public_bytes_raw()
 )
+WITNESS = WitnessKey("fuzz.test/witness", KEY.public)
 DEPTH = 32
 LIMITS = LimitSettings(body_bytes=1 << 20, buffered_bytes=1 << 21, messages=1000, depth=DEPTH)
 RULES = Rules(TrustStore(None), record_bytes=1 << 16, batch_bytes=1 << 18, ahead_seconds=5)
@@ -142,23 +145,30 @@ def audit_batch(data: bytes) -> None:
 
 
 def note(data: bytes) -> None:
-    """Parse a signed checkpoint and a verifier key."""
+    """Parse a signed checkpoint, its cosignatures, verifier keys, and a policy of witnesses."""
     text = data.decode("utf-8", "surrogateescape")
     with contextlib.suppress(AuditLogError):
         open_checkpoint(text, KEY)
     with contextlib.suppress(AuditLogError):
-        assert VerifierKey.parse(text).name
+        assert not cosignatures(text, [WITNESS])
+    for parse in (VerifierKey.parse, WitnessKey.parse):
+        with contextlib.suppress(AuditLogError):
+            assert parse(text).name
+    with contextlib.suppress(AuditLogError):
+        policy = Policy.parse(text)
+        assert policy.quorum is None or not policy.is_met([])
 
 
 def proof(data: bytes) -> None:
-    """Verify a proof; nothing that was not signed verifies."""
-    try:
-        verify_proof(data, KEY)
-    except AuditLogError as error:
-        message = str(error)
-    else:
-        raise AssertionError("a proof that nobody signed verifies")
-    assert message.isprintable()
+    """Verify a proof and an export; nothing that was not signed verifies."""
+    for verify in (verify_proof, lambda content, key: verify_export(content.splitlines(), key)):
+        try:
+            verify(data, KEY)
+        except AuditLogError as error:
+            message = str(error)
+        else:
+            raise AssertionError("a proof that nobody signed verifies")
+        assert message.isprintable()
 
 
 def trust_store(data: bytes) -> None:

@@ -26,17 +26,21 @@ from assay.exporters.audit import (
     Query,
     Settings,
     consistency,
+    export_records,
     load_verifier,
     prove,
     quarantined,
     query,
 )
 from assay.host import Batch
+from assay.proof import Policy, VerifierKey, WitnessKey, verify_export
+from assay.proof.cosignature import cosign
 
 REPOSITORY = Path(__file__).parents[3]
 VECTORS = REPOSITORY / "tests" / "vectors" / "audit-log.json"
 PAGE = REPOSITORY / "docs" / "reference" / "audit-log.md"
 ORIGIN = "audit.example.com/vectors"
+COSIGNED_AT = 1_700_000_000  # POSIX time of the cosignature
 
 
 def build(seed: str, batches: list[dict[str, Any]], folder: Path) -> dict[str, Any]:
@@ -64,6 +68,10 @@ def build(seed: str, batches: list[dict[str, Any]], folder: Path) -> dict[str, A
     verifier = load_verifier(folder / "verifier.key")
     names = ("leaf_index", "id", "integrity_hash", "leaf", "leaf_hash")
     records = [{name: found[name] for name in names} for found in query(database, Query())][::-1]
+    exported = folder / "export.jsonl"
+    export_records(database, exported)
+    witness = WitnessKey("witness.example.com/vectors", key.public_key().public_bytes_raw())
+    text = notes[-1].rpartition("\n\n")[0] + "\n"
     leaves = [found["leaf_index"] for found in (*records, *quarantined(database))]
     return {
         "verifier_key": str(verifier),
@@ -71,6 +79,9 @@ def build(seed: str, batches: list[dict[str, Any]], folder: Path) -> dict[str, A
         "checkpoints": notes,
         "proofs": [prove(database, leaf).decode() for leaf in sorted(leaves)],
         "consistency": consistency(database, notes[0], notes[-1], verifier),
+        "export": exported.read_text("utf-8"),
+        "witness_key": str(witness),
+        "cosigned": notes[-1] + cosign(text, witness.name, key, COSIGNED_AT),
     }
 
 
@@ -125,6 +136,14 @@ def test_the_integrity_hash_is_that_of_the_canonical_form(vectors):
     }
     for each in vectors["log"]["records"]:
         assert sum(text in each["leaf"] for text in canonical) == 1
+
+
+def test_the_export_and_the_cosigned_checkpoint_verify(vectors):
+    log = vectors["log"]
+    found = verify_export(log["export"].encode().splitlines(), VerifierKey.parse(log["verifier_key"]))
+    assert found.count == len(log["proofs"])
+    policy = Policy.parse(f"witness w {log['witness_key']}\nquorum w\n")
+    assert [each.seconds for each in policy.verify(log["cosigned"])] == [COSIGNED_AT]
 
 
 if __name__ == "__main__":
