@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import re
 import sqlite3
 from contextlib import closing
@@ -28,7 +29,7 @@ from assay.proof.cosignature import cosignatures
 from assay.proof.note import sign
 
 from .conftest import ORIGIN, change, rows
-from .witnesses import free_port, serve, wait_until
+from .witnesses import answering, free_port, serve, wait_until
 
 pytestmark = pytest.mark.timeout(180)
 
@@ -210,6 +211,34 @@ def test_a_witness_that_does_not_answer_is_a_problem_after_the_grace(
     with witness(1), witness(2):
         wait_until(lambda: not sink.problem())
         sink.shutdown()
+
+
+FOREIGN = "\u2014 witness.test/other " + base64.b64encode(bytes(76)).decode() + "\n"
+
+
+@pytest.mark.parametrize(
+    ("status", "kind", "chunks", "failure"),
+    [
+        (500, "text/plain", [b"broken\x1b[2J"], r"answered 500: broken\\x1b"),
+        (403, "text/plain", [b"unknown key"], "answered 403: unknown key"),
+        (302, "text/plain", [b""], "answered 302"),
+        (200, "text/plain", [b""], "its answer has no cosignature|must be a text"),
+        (200, "text/plain", [b"\xff\xfe\n"], "signature line|base64"),
+        (200, "text/plain", [FOREIGN.encode()[:9], FOREIGN.encode()[9:]], "no cosignature of its key"),
+        (200, "text/plain", [b"x" * 60_000] * 3, "longer than 65536 bytes"),
+        (409, "text/x.tlog.size", [b"0\n"], "changes with each request"),
+    ],
+)
+def test_an_answer_that_is_none_is_a_failure_and_not_evidence(  # noqa: PLR0913, PLR0917  fixtures
+    open_sink, database, record, batch, policy, status, kind, chunks, failure
+):
+    with answering(re.findall(r"http\S+", policy.read_text())[0], status, kind, chunks):
+        sink = open_sink(witness_policy=policy, checkpoint_records=1, witness_seconds=0.01)
+        sink.export(batch(record()))
+        wait_until(lambda: re.search(f"w0: [^;]*({failure})", sink.problem()))
+        sink.shutdown()
+    assert not refusals(database)
+    assert rows(database, "SELECT count(*) FROM cosignatures") == [(0,)]
 
 
 @pytest.mark.parametrize(

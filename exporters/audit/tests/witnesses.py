@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import http.server
 import socket
 import threading
 import time
@@ -46,6 +47,37 @@ def serve(name: str, key: Path, state: Path, log: Path, url: str) -> Generator[s
         thread.join()
         loop.close()
         opened.close()
+
+
+@contextmanager
+def answering(url: str, status: int, kind: str, chunks: list[bytes]) -> Generator[None]:
+    """Give every request at a URL the same answer, in chunks, as a broken witness would."""
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers["Content-Length"]))
+            self.send_response(status)
+            self.send_header("Content-Type", kind)
+            self.send_header("Transfer-Encoding", "chunked")
+            self.end_headers()
+            for chunk in (*filter(None, chunks), b""):
+                self.wfile.write(b"%x\r\n%s\r\n" % (len(chunk), chunk))
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    host, _, port = url.removeprefix("http://").partition(":")
+    server = http.server.ThreadingHTTPServer((host, int(port)), Handler)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
 
 
 def wait_until(arrived: Callable[[], object]) -> None:

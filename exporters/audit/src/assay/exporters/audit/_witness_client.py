@@ -36,6 +36,7 @@ logger = logging.getLogger(__name__)
 _OK, _CONFLICT, _UNPROCESSABLE = 200, 409, 422
 _SIZE_TYPE = "text/x.tlog.size"
 _ANSWER_BYTES = 64 << 10
+_CHUNK_BYTES = 8 << 10
 _EXCERPT = 200  # characters of an answer in a message
 _KEPT_ANSWER = 4096  # characters of an answer in a refusal
 _ROUNDS = 3  # requests of one attempt
@@ -243,7 +244,7 @@ class _Asker:
             with self._session.post(
                 self._url, data=request.encode(), timeout=_TIMEOUT, allow_redirects=False, stream=True
             ) as response:
-                body = next(response.iter_content(_ANSWER_BYTES), b"")
+                body = _body(response)
                 media_type = response.headers.get("Content-Type", "").partition(";")[0].strip()
         except (requests.RequestException, OSError) as error:
             raise UnavailableError(f"it did not answer: {type(error).__name__}") from error
@@ -254,3 +255,17 @@ class _Asker:
         if failure != self.failure:
             logger.warning("the witness %s did not cosign: %s", self.name, failure)
         self.failure = failure
+
+
+def _body(response: requests.Response) -> bytes:
+    """Return the body of an answer.
+
+    Raises:
+        UnavailableError: It is longer than an answer of a witness.
+    """
+    body = bytearray()
+    for chunk in response.iter_content(_CHUNK_BYTES):
+        body += chunk
+        if len(body) > _ANSWER_BYTES:
+            raise UnavailableError(f"its answer is longer than {_ANSWER_BYTES} bytes")
+    return bytes(body)
