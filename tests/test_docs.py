@@ -69,7 +69,7 @@ def commands(page: str, start: str = "", end: str = r"\Z") -> list[str]:
     return [line.removeprefix("$ ") for block in lines for line in block.splitlines()]
 
 
-def run_script(script: list[str], folder: Path) -> subprocess.CompletedProcess[str]:
+def run_script(script: list[str], folder: Path, timeout: float = 180) -> subprocess.CompletedProcess[str]:
     """Run commands as a user types them, with this environment's programs first."""
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     return subprocess.run(
@@ -79,7 +79,7 @@ def run_script(script: list[str], folder: Path) -> subprocess.CompletedProcess[s
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
-        timeout=180,
+        timeout=timeout,
         check=False,
     )
 
@@ -103,7 +103,8 @@ def test_operators_and_auditors_tutorials_run_from_an_empty_folder(tmp_path):
     for file in (tmp_path / "host.yaml", tmp_path / "approve.py"):
         file.write_text(with_ports(file.read_text(encoding="utf-8"), ports), encoding="utf-8")
     script = [with_ports(line, ports) for line in commands(operator)]
-    done = run_script(["trap 'kill $(jobs -p) || true' EXIT", *script], tmp_path)
+    # Some twenty commands, each of which starts an interpreter.
+    done = run_script(["trap 'kill $(jobs -p) || true' EXIT", *script], tmp_path, timeout=450)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "witness w1.example.com" in done.stdout
     assert "refused" in done.stdout

@@ -197,7 +197,28 @@ def test_a_changed_cosignature_is_found(  # noqa: PLR0913, PLR0917  fixtures
         SignatureError, match=r"checkpoint 1: the cosignature of the witness witness\.test/w0"
     ):
         verify(database, key(), policy=parsed)
-    verify(database, key())  # without a policy nothing is claimed about them
+    verify(database, key())  # without a policy nothing is claimed about them, except their form
+    change(database, "UPDATE cosignatures SET line = 'no signature'")
+    with pytest.raises(SignatureError, match="checkpoint 1"):
+        verify(database, key())
+
+
+def test_a_quorum_that_the_database_only_states_is_none(  # noqa: PLR0913, PLR0917  fixtures
+    open_sink, database, record, batch, policy, witness
+):
+    sink = open_sink()
+    sink.export(batch(record()))
+    sink.shutdown()
+    change(database, "INSERT INTO witnessed VALUES (1)", "INSERT INTO witnessed VALUES (9)")
+    for settings in ({}, {"witness_seconds": 0.1}):
+        sink = open_sink(witness_policy=policy, **settings)
+        if settings:
+            wait_until(lambda sink=sink: "lack their quorum" in sink.problem())
+            with witness(0), witness(1):
+                wait_until(lambda sink=sink: not sink.problem())
+        sink.shutdown()
+    sink = open_sink(witness_policy=policy, witness_seconds=0.01)  # the quorum was met before the restart
+    assert sink._witnesses.witnessed == 1
 
 
 def test_a_witness_that_does_not_answer_is_a_problem_after_the_grace(

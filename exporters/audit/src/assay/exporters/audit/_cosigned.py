@@ -16,7 +16,8 @@ _IS_COSIGNED = "SELECT 1 FROM cosignatures WHERE size = ? AND witness = ?"
 _INSERT = "INSERT INTO cosignatures VALUES (?, ?, ?)"
 _IS_WITNESSED = "SELECT 1 FROM witnessed WHERE size = ?"
 _INSERT_WITNESSED = "INSERT INTO witnessed VALUES (?)"
-_NEWEST_WITNESSED = "SELECT coalesce(max(size), 0) FROM witnessed"
+_NEWEST_WITNESSED = """SELECT witnessed.size FROM witnessed JOIN checkpoints USING (size)
+                       ORDER BY witnessed.size DESC LIMIT 1"""
 _NEWEST = "SELECT size, note FROM checkpoints ORDER BY size DESC LIMIT 1"
 _NOTE = "SELECT note FROM checkpoints WHERE size = ?"
 _REFUSALS = "SELECT witness, size, status, answer, request, refused_at FROM refusals ORDER BY number"
@@ -57,7 +58,8 @@ def cosigned_note(connection: sqlite3.Connection, size: int, note: str) -> str:
 
 def newest_witnessed(connection: sqlite3.Connection) -> int:
     """Return the size of the newest checkpoint that had the quorum of the sink's policy; 0 without one."""
-    size: int = connection.execute(_NEWEST_WITNESSED).fetchone()[0]
+    size: int
+    (size,) = connection.execute(_NEWEST_WITNESSED).fetchone() or (0,)
     return size
 
 
@@ -76,16 +78,33 @@ def published_note(connection: sqlite3.Connection) -> str | None:
 
 def add_cosignature(
     connection: sqlite3.Connection, size: int, cosignature: Cosignature, policy: Policy
-) -> None:
-    """Store a cosignature, and that the checkpoint has its quorum if it has; call it within a transaction."""
+) -> bool:
+    """Store a cosignature, and return whether the checkpoint has its quorum; call it within a transaction."""
     execute = connection.execute
     name = witness_name(cosignature.key)
     if execute(_IS_COSIGNED, (size, name)).fetchone() is None:
         execute(_INSERT, (size, name, cosignature.line))
-    (note,) = execute(_NOTE, (size,)).fetchone()
-    cosigned = [each.key for each in cosignatures(cosigned_note(connection, size, note), policy.keys)]
-    if policy.is_met(cosigned) and execute(_IS_WITNESSED, (size,)).fetchone() is None:
+    has_quorum = _has_quorum(connection, size, policy)
+    if has_quorum and execute(_IS_WITNESSED, (size,)).fetchone() is None:
         execute(_INSERT_WITNESSED, (size,))
+    return has_quorum
+
+
+def verified_witnessed(connection: sqlite3.Connection, policy: Policy) -> int:
+    """Return the size of the newest checkpoint that is stored as having its quorum; 0 if it has not.
+
+    The table only says so. Whoever can write it could hide that cosignatures are missing.
+    """
+    size = newest_witnessed(connection)
+    return size if size and _has_quorum(connection, size, policy) else 0
+
+
+def _has_quorum(connection: sqlite3.Connection, size: int, policy: Policy) -> bool:
+    found = connection.execute(_NOTE, (size,)).fetchone()
+    if found is None:
+        return False
+    cosigned = cosignatures(cosigned_note(connection, size, found[0]), policy.keys)
+    return policy.is_met([each.key for each in cosigned])
 
 
 def add_refusal(connection: sqlite3.Connection, refusal: Refusal) -> None:

@@ -31,7 +31,7 @@ class CosignatureChecker:
 
     Args:
         connection: The log, within a transaction.
-        policy: The witnesses. None: cosignatures are not checked.
+        policy: The witnesses. None: only the form of the cosignatures is checked.
     """
 
     def __init__(self, connection: sqlite3.Connection, policy: Policy | None) -> None:
@@ -44,17 +44,15 @@ class CosignatureChecker:
         """Verify the cosignatures of the next checkpoint; those of other witnesses are ignored.
 
         Raises:
-            SignatureError: One of them is wrong.
+            SignatureError: One of them is wrong, or not a signature line.
         """
-        if self._policy is None:
-            return
         try:
-            found = cosignatures(cosigned_note(self._connection, size, note), self._policy.keys)
+            found = cosignatures(cosigned_note(self._connection, size, note), self._cosigned)
         except SignatureError as error:
             raise SignatureError(f"checkpoint {size}: {error}") from error
         for each in found:
             self._cosigned[each.key] = Cosigned(each.key, self._cosigned[each.key].count + 1, size)
-        if self._policy.is_met([each.key for each in found]):
+        if self._policy is not None and self._policy.is_met([each.key for each in found]):
             self._witnessed = size
 
     def cosigners(self) -> tuple[Cosigned, ...]:

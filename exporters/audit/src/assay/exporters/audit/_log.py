@@ -128,11 +128,6 @@ class Log:
         return self._covered
 
     @property
-    def witnessed(self) -> int:
-        """Number of entries that the newest checkpoint covers which had the quorum of a policy."""
-        return self._witnessed
-
-    @property
     def uncovered(self) -> int:
         """Number of entries that no checkpoint covers yet."""
         return self._tree.size - self._covered
@@ -188,19 +183,32 @@ class Log:
             subtrees = _storage.StoredTree(self._connection)
             return note, consistency_proof(old, size, subtrees) if 0 < old < size else []
 
-    def cosign(self, size: int, cosignature: Cosignature, policy: Policy) -> None:
-        """Store the cosignature of a witness on a checkpoint, and publish it with the newest one.
+    def witnessed(self, policy: Policy) -> int:
+        """Return how many entries the newest checkpoint with the quorum of a policy covers.
 
         Raises:
+            SignatureError: A cosignature on it is wrong.
+            sqlite3.Error: The database cannot be read.
+        """
+        with self._mutex:
+            return _cosigned.verified_witnessed(self._connection, policy)
+
+    def cosign(self, size: int, cosignature: Cosignature, policy: Policy) -> bool:
+        """Store the cosignature of a witness on a checkpoint; return whether the checkpoint has its quorum.
+
+        The cosignature on the newest checkpoint is published with it.
+
+        Raises:
+            SignatureError: Another cosignature on the checkpoint is wrong.
             sqlite3.Error: The database cannot be written.
         """
         with self._mutex:
             with self._transaction():
-                _cosigned.add_cosignature(self._connection, size, cosignature, policy)
-            self._load_witnessed()
+                has_quorum = _cosigned.add_cosignature(self._connection, size, cosignature, policy)
             if size == self._covered:
                 self._load_note()
                 self._publish()
+            return has_quorum
 
     def refuse(self, refusal: Refusal) -> None:
         """Store the answer of a witness that contradicts the log.
@@ -397,7 +405,6 @@ class Log:
         """Read the state from the database."""
         self._tree = frontier(_storage.size(self._connection), _storage.StoredTree(self._connection))
         self._load_note()
-        self._load_witnessed()
         self._signed_at = time.monotonic()
         self._published: str | None = None
         self._ids.reload()
@@ -407,9 +414,6 @@ class Log:
         self._covered, self._note = self._connection.execute(_NEWEST).fetchone() or (0, None)
         if self._note is not None:
             self._note = _cosigned.cosigned_note(self._connection, self._covered, self._note)
-
-    def _load_witnessed(self) -> None:
-        self._witnessed = _cosigned.newest_witnessed(self._connection)
 
     def _check_seen(self) -> None:
         """Check that the log extends the checkpoints in its files: the signer's, and the newest copy."""

@@ -285,7 +285,7 @@ class AuditSink:
             self._try_checkpoint()
             _report_faults(self._arrivals.overdue(time.time_ns()))
             if self._witnesses is not None:
-                _unwitnessed.set(self._log.size - self._log.witnessed)
+                _unwitnessed.set(self._log.size - self._witnesses.witnessed)
 
     def _try_checkpoint(self) -> None:
         try:

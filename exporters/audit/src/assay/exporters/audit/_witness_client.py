@@ -28,7 +28,7 @@ from assay.exporters.audit._errors import AuditLogError, KeyFormatError
 from assay.exporters.audit._keys import read_policy
 from assay.exporters.audit._log import Log
 from assay.host.escaping import escaped
-from assay.proof.cosignature import cosignatures
+from assay.proof.cosignature import Cosignature, cosignatures
 from assay.proof.policy import Policy, PolicyWitness
 
 logger = logging.getLogger(__name__)
@@ -105,14 +105,31 @@ class WitnessClient:
         self._log, self._policy, self._grace = log, policy, grace
         self._closed = threading.Event()
         self._mutex = threading.Lock()
+        self._witnessed = _restored(log, policy)
         self._pending: tuple[int, float] | None = None  # witnessed size, and since when entries are beyond it
-        self._askers = [_Asker(log, policy, each, authorities, count) for each in policy.witnesses]
+        self._askers = [_Asker(self, log, each, authorities, count) for each in policy.witnesses]
         self._threads = [
             threading.Thread(target=self._run, args=(each,), name="assay-audit-witness", daemon=True)
             for each in self._askers
         ]
         for thread in self._threads:
             thread.start()
+
+    @property
+    def witnessed(self) -> int:
+        """Number of entries that the newest checkpoint with its quorum covers."""
+        return self._witnessed
+
+    def keep(self, size: int, cosignature: Cosignature) -> None:
+        """Store a cosignature.
+
+        Raises:
+            SignatureError: Another cosignature on the checkpoint is wrong.
+            sqlite3.Error: The database cannot be written.
+        """
+        if self._log.cosign(size, cosignature, self._policy):
+            with self._mutex:
+                self._witnessed = max(self._witnessed, size)
 
     def problem(self) -> str:
         """Return what an operator must know, empty if the newest checkpoint has its quorum or may get it."""
@@ -134,8 +151,9 @@ class WitnessClient:
 
     def _waited(self) -> float:
         """Return for how many seconds no checkpoint has got its quorum although entries wait for it."""
-        now, witnessed = time.monotonic(), self._log.witnessed
+        now = time.monotonic()
         with self._mutex:
+            witnessed = self._witnessed
             if self._log.covered <= witnessed:
                 self._pending = None
             elif self._pending is None or self._pending[0] != witnessed:
@@ -161,12 +179,17 @@ class _Asker:
     """
 
     def __init__(
-        self, log: Log, policy: Policy, witness: PolicyWitness, authorities: Path | None, count: Count
+        self,
+        client: WitnessClient,
+        log: Log,
+        witness: PolicyWitness,
+        authorities: Path | None,
+        count: Count,
     ) -> None:
         self.name = witness.key.name
         self.refused = False
         self.failure = ""
-        self._log, self._policy, self._witness, self._count = log, policy, witness, count
+        self._client, self._log, self._witness, self._count = client, log, witness, count
         self._url = f"{witness.url.rstrip('/')}/add-checkpoint"
         self._cosigned = 0  # size of the newest checkpoint that it cosigned, as far as this process knows
         self._refused_size = -1
@@ -222,7 +245,7 @@ class _Asker:
         found = cosignatures(note + answer.text, [self._witness.key])
         if not found:
             raise UnavailableError("its answer has no cosignature of its key in the policy")
-        self._log.cosign(size, found[0], self._policy)
+        self._client.keep(size, found[0])
         self._cosigned = size
 
     def _refuse(self, size: int, request: str, answer: _Answer) -> None:
@@ -255,6 +278,15 @@ class _Asker:
         if failure != self.failure:
             logger.warning("the witness %s did not cosign: %s", self.name, failure)
         self.failure = failure
+
+
+def _restored(log: Log, policy: Policy) -> int:
+    """Return the witnessed size as the database has it. If it was changed, witnesses are asked again."""
+    try:
+        return log.witnessed(policy)
+    except (AuditLogError, sqlite3.Error) as error:
+        logger.warning("the stored cosignatures are not known: %s", error)
+        return 0
 
 
 def _body(response: requests.Response) -> bytes:
