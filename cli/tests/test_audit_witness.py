@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import base64
+import sqlite3
 import subprocess
 import sys
 import time
 import urllib.error
 import urllib.request
 import uuid
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 
 import pytest
@@ -102,7 +103,11 @@ def test_a_sink_has_its_checkpoints_cosigned_and_the_auditor_requires_the_quorum
         policy.write_text("".join(lines) + "group both all w1 w2\nquorum both\n")
         sink = AuditSink(Settings(**settings, witness_policy=policy))
         sink.export(batch())
-        sink.shutdown()  # has the last checkpoint cosigned
+        deadline = time.monotonic() + 60
+        while not is_cosigned(tmp_path / "log.db"):
+            assert time.monotonic() < deadline, "no quorum within a minute"
+            time.sleep(0.05)
+        sink.shutdown()
     verify = ("verify", *log, "--key", str(tmp_path / "verifier.key"), "--policy", str(policy))
     done = CliRunner().invoke(command, verify)
     assert done.exit_code == 0, done.output
@@ -124,6 +129,11 @@ def test_a_sink_has_its_checkpoints_cosigned_and_the_auditor_requires_the_quorum
     for arguments in (verify, proven):
         done = CliRunner().invoke(command, arguments)
         assert (done.exit_code, "the policy requires" in done.output) == (1, True)
+
+
+def is_cosigned(database):
+    with closing(sqlite3.connect(database)) as connection:
+        return connection.execute("SELECT 1 FROM witnessed").fetchone() is not None
 
 
 def batch():

@@ -13,8 +13,8 @@ import pytest
 from assay.exporters.audit import Witness, consistency, export_tiles, load_trusted, prove
 from assay.exporters.audit._keys import load_or_create
 
-from .conftest import make_batch, make_record
-from .witnesses import free_port, serve
+from .conftest import make_batch, make_record, rows
+from .witnesses import free_port, serve, wait_until
 
 SOURCES = Path(__file__).with_name("interoperability")
 pytestmark = pytest.mark.slow
@@ -113,6 +113,7 @@ def test_go_verifies_the_checkpoint_that_the_sink_has_cosigned(check, files, ope
         (tmp_path / "policy").write_text(f"witness w1 {verifier} {url}\nquorum w1\n")
         sink = open_sink(witness_policy=tmp_path / "policy")
         sink.export(make_batch(make_record()))
+        wait_until(lambda: rows(log, "SELECT 1 FROM witnessed WHERE size = 44"))
         sink.shutdown()
     export_tiles(log, tmp_path / "cosigned", witnessed=True)
     for checkpoint in (log.with_name("checkpoint"), tmp_path / "cosigned" / "checkpoint"):

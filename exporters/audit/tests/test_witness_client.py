@@ -104,7 +104,8 @@ def test_the_newest_checkpoint_is_published_with_its_cosignatures(  # noqa: PLR0
     sink = open_sink(witness_policy=policy, checkpoint_records=1)
     with witness(0), witness(1), witness(2):
         sink.export(batch(record()))
-        sink.shutdown()  # waits for the cosignatures of the last checkpoint
+        wait_until(lambda: rows(database, "SELECT count(*) FROM cosignatures") == [(3,)])
+        sink.shutdown()
     note = database.with_name("checkpoint").read_text()
     assert note == newest_checkpoint(database)
     assert len(cosignatures(note, Policy.parse(policy.read_text()).keys)) == 3
@@ -186,6 +187,7 @@ def test_a_changed_cosignature_is_found(  # noqa: PLR0913, PLR0917  fixtures
     sink = open_sink(witness_policy=policy, checkpoint_records=1)
     with witness(0), witness(1):
         sink.export(batch(record()))
+        wait_until(lambda: witnessed(database) == 1)
         sink.shutdown()
     parsed = Policy.parse(policy.read_text())
     assert verify(database, key(), policy=parsed).witnessed == 1
