@@ -1,5 +1,8 @@
 """A process's OpenTelemetry in memory, with Snakepit's events instrumented."""
 
+import gc
+import signal
+
 import pytest
 from opentelemetry.instrumentation.snakepit import SnakepitInstrumentor
 from opentelemetry.instrumentation.snakepit._pools import POOLS
@@ -15,3 +18,17 @@ def telemetry():
         SnakepitInstrumentor().instrument(**sdk.providers)
         yield sdk
         SnakepitInstrumentor().uninstrument()
+
+
+@pytest.fixture(autouse=True)
+def _children_end_with_sigterm():
+    """Restore the default action, by which pools end their workers: another library may have replaced it."""
+    before = signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGTERM, before)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _no_foreign_garbage():
+    """Collect the garbage of other packages' tests, which a forked child must not finalize."""
+    gc.collect()

@@ -27,6 +27,7 @@ that of the batch processor's queue. Counters need no lock.
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -377,3 +378,13 @@ def _describe_events() -> None:
     for bridge in _attached:
         catalogue = catalogue.merged(bridge._catalogue)  # noqa: SLF001 # pyright: ignore[reportPrivateUsage] - this module's own class
     _pipeline.describe(exempt_events(catalogue), span_of_phases(catalogue), start_events(catalogue))
+
+
+def _reset_after_fork() -> None:
+    """Replace the lock, which another thread of the parent may have held when the process forked."""
+    global _lock  # noqa: PLW0603 - the child's own
+    _lock = threading.RLock()
+
+
+if hasattr(os, "register_at_fork"):  # not on Windows
+    os.register_at_fork(after_in_child=_reset_after_fork)

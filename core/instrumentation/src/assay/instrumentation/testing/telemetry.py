@@ -1,20 +1,52 @@
-"""OpenTelemetry's SDK with exporters that keep everything in memory."""
+"""OpenTelemetry's SDK with exporters that keep everything in memory.
+
+The exporters are not those of the SDK, which take a lock: a child that is forked while another thread has it
+could never export.
+"""
 
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from types import TracebackType
 from typing import Any
 
 from opentelemetry.sdk._logs import LoggerProvider, ReadableLogRecord
-from opentelemetry.sdk._logs.export import InMemoryLogRecordExporter, SimpleLogRecordProcessor
+from opentelemetry.sdk._logs.export import (
+    LogRecordExporter,
+    LogRecordExportResult,
+    SimpleLogRecordProcessor,
+)
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
-from opentelemetry.sdk.trace.export import SimpleSpanProcessor
-from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor, SpanExporter, SpanExportResult
 
 from assay.semconv import attributes as registry
+
+
+class _SpanList(SpanExporter):
+    def __init__(self) -> None:
+        self.spans: list[ReadableSpan] = []
+
+    def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
+        self.spans.extend(spans)
+        return SpanExportResult.SUCCESS
+
+
+class _LogList(LogRecordExporter):
+    def __init__(self) -> None:
+        self.records: list[ReadableLogRecord] = []
+
+    def export(self, batch: Sequence[ReadableLogRecord]) -> LogRecordExportResult:
+        self.records.extend(batch)
+        return LogRecordExportResult.SUCCESS
+
+    def force_flush(self, timeout_millis: int = 30_000) -> bool:  # noqa: ARG002 - nothing waits
+        return True
+
+    def shutdown(self) -> None:
+        pass
 
 
 class InMemoryTelemetry:
@@ -27,8 +59,8 @@ class InMemoryTelemetry:
     """
 
     def __init__(self) -> None:
-        self._spans = InMemorySpanExporter()
-        self._logs = InMemoryLogRecordExporter()
+        self._spans = _SpanList()
+        self._logs = _LogList()
         self._reader = InMemoryMetricReader()
         self.tracer_provider = TracerProvider(shutdown_on_exit=False)
         self.tracer_provider.add_span_processor(SimpleSpanProcessor(self._spans))
@@ -68,7 +100,7 @@ class InMemoryTelemetry:
         """
         return [
             span
-            for span in self._spans.get_finished_spans()
+            for span in list(self._spans.spans)
             if name is None or name in (span.name, (span.attributes or {}).get(registry.ASSAY_SPAN_EVENT))
         ]
 
@@ -78,8 +110,7 @@ class InMemoryTelemetry:
         Args:
             name: Only the log events of this name.
         """
-        found = self._logs.get_finished_logs()
-        return [record for record in found if name in {None, record.log_record.event_name}]
+        return [record for record in list(self._logs.records) if name in {None, record.log_record.event_name}]
 
     def points(self, metric: str) -> list[Any]:
         """Return the data points of an instrument."""
