@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import multiprocessing
 import sys
-from multiprocessing.pool import MaybeEncodingError, ThreadPool
+from multiprocessing.pool import MaybeEncodingError, Pool, ThreadPool
 from pathlib import Path
 
 import pytest
@@ -101,6 +101,29 @@ def test_a_killed_worker_is_a_crash_that_the_pool_mends(instrumented):
     assert instrumented.totals("snakepit.requests", "status") == {"success": 1, "error": 1}
     errors = {span.attributes.get("error.type", "") for span in instrumented.spans("snakepit.request")}
     assert any(each.endswith("WorkerLostError") for each in errors)
+
+
+def test_a_worker_that_ends_while_the_pool_looks_for_ended_workers_is_reported(telemetry, monkeypatch):
+    """The pool takes out a worker that was alive a moment before."""
+    original, begun = Pool._join_exited_workers, []
+
+    def kill_first(workers):
+        if pools and not begun:
+            begun.append(pools[0].apply_async(commands.kill_worker))
+            workers[0].join(60)
+        return original(workers)
+
+    monkeypatch.setattr(Pool, "_join_exited_workers", staticmethod(kill_first))
+    MultiprocessingPoolInstrumentor().instrument()
+    pools = []
+    try:
+        with fork() as pool:
+            pools.append(pool)
+            # Its result wakes up the thread that looks for ended workers.
+            pool.apply(commands.double, (1,))
+            wait_until(lambda: telemetry.logs("snakepit.worker.crash"))
+    finally:
+        MultiprocessingPoolInstrumentor().uninstrument()
 
 
 def test_recycled_workers_are_counted(instrumented):

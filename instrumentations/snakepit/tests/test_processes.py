@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import signal
 import sys
 import threading
 from concurrent.futures import ProcessPoolExecutor
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 from opentelemetry.instrumentation.snakepit.futures import FuturesInstrumentor
 
+from assay.instrumentation.testing import wait_until
 from assay.telemetry import correlation
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -113,6 +115,37 @@ def test_a_killed_worker_is_a_crash_and_a_new_pool_mends_it(instrumented):
         assert restarted.log_record.attributes[key] == attributes[key]
     assert instrumented.totals("snakepit.requests", "status") == {"success": 2, "error": 2}
     assert instrumented.totals("snakepit.worker.recycled", "reason") == {"test": 1}
+
+
+def test_a_worker_that_is_killed_while_idle_is_a_crash(instrumented):
+    with pool() as executor:
+        os.kill(executor.submit(commands.process_id).result(), signal.SIGKILL)
+
+        def is_refused():
+            try:
+                executor.submit(commands.double, 1).exception()
+            except BrokenProcessPool:
+                return True
+            return False
+
+        wait_until(is_refused)
+    (crash,) = instrumented.logs("snakepit.worker.crash")
+    assert crash.log_record.attributes["snakepit.reason"] == "SIGKILL"
+
+
+def test_a_worker_that_is_killed_while_the_executor_stops_the_others_is_a_crash_too(instrumented):
+    meeting = multiprocessing.get_context("fork").Barrier(2)
+    with pool("fork", 2, initializer=commands.prepare_to_meet, initargs=(meeting,)) as executor:
+        first, second = [each.result() for each in [executor.submit(commands.meet) for _ in range(2)]]
+        working = executor.submit(commands.sleep, 60)
+        os.kill(first, signal.SIGKILL)
+        with pytest.raises(BrokenProcessPool):
+            working.result(60)
+        os.kill(second, signal.SIGKILL)
+    crashes = [each.log_record.attributes for each in instrumented.logs("snakepit.worker.crash")]
+    assert [each["snakepit.reason"] for each in crashes] == ["SIGKILL"] * 2
+    workers = [f"ProcessPoolExecutor-{process}" for process in (first, second)]
+    assert [each["snakepit.worker_id"] for each in crashes] == workers
 
 
 @pytest.mark.skipif(sys.version_info < (3, 11), reason="from Python 3.11")

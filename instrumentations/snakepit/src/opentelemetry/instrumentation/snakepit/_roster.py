@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from multiprocessing.connection import wait
 from typing import TYPE_CHECKING
 
@@ -31,6 +31,7 @@ class Roster:
         self._pool = pool
         self._workers: dict[int, Foreign] = {}
         self._recycled: set[int] = set()
+        self._crashed: set[int] = set()  # a broken pool still lists them
 
     def __len__(self) -> int:
         """Return the number of workers that were seen last."""
@@ -44,7 +45,8 @@ class Roster:
         """
         if processes.keys() == self._workers.keys():
             return
-        current = dict(processes)  # the library changes it in another thread
+        # The library changes it in another thread.
+        current = {key: process for key, process in dict(processes).items() if key not in self._crashed}
         for process_id in current.keys() - self._workers.keys():
             pool_worker("spawned", self._pool.name, self._worker_id(process_id))
         self._recycled &= current.keys()
@@ -56,19 +58,23 @@ class Roster:
         worker_changed("recycled", self._pool.name, self._worker_id(process_id), reason="max_tasks")
 
     @guarded
-    def report_crashes(self, error: BaseException | None) -> None:
-        """Emit which workers have crashed. The pool has not stopped the others yet.
+    def report_crashes(self, error: BaseException | None, planned: Collection[int] = ()) -> None:
+        """Emit which workers have crashed.
 
         Args:
             error: The error that the pool raises for it.
+            planned: The exit codes of workers that the pool stops; none while it has not stopped any.
         """
         by_sentinel = {process.sentinel: process for process in self._workers.values()}
         for sentinel in wait(list(by_sentinel), timeout=0):
             process = by_sentinel[sentinel]
             process.join(EXIT_TIMEOUT)
-            if process.pid not in self._recycled:
-                report_crash(self._pool.name, self._worker_id(process.pid), process.exitcode, error)
-            self._workers.pop(process.pid, None)
+            if process.pid in self._recycled or process.exitcode in planned:
+                continue
+            if self._workers.pop(process.pid, None) is None:
+                continue  # another thread has reported it
+            self._crashed.add(process.pid)
+            report_crash(self._pool.name, self._worker_id(process.pid), process.exitcode, error)
 
     @guarded
     def dismiss(self) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from concurrent.futures import process
+import signal
+from collections.abc import Collection
+from concurrent.futures import BrokenExecutor, process
 from types import TracebackType
 from typing import Any
 
@@ -11,9 +13,18 @@ from opentelemetry.instrumentation.snakepit._commands import command_of, exclude
 from opentelemetry.instrumentation.snakepit._pending import Pending
 from opentelemetry.instrumentation.snakepit._pools import POOLS, Pool
 from opentelemetry.instrumentation.snakepit._submission import submit
+from opentelemetry.instrumentation.snakepit._tasks import CarryError
 
 from assay.instrumentation import Call, Foreign, Hooks, LibraryInstrumentor, guarded
 from assay.telemetry import correlation
+
+STOPPED = frozenset({0, -signal.SIGTERM})
+"""The exit codes of the workers that `ProcessPoolExecutor` stops."""
+
+
+def carry(error: BaseException, trace_back: TracebackType | None) -> object:
+    """Return what the library itself sends for an exception, so that it arrives as it would without us."""
+    return process._ExceptionWithTraceback(error, trace_back)  # type: ignore[arg-type] # noqa: SLF001 # pyright: ignore[reportPrivateUsage, reportArgumentType]
 
 
 class ProcessPools:
@@ -22,12 +33,21 @@ class ProcessPools:
     Args:
         instrumentor: Instruments the children too.
         hooks: The user's hooks.
+        carry: The library's own way to send an exception.
+        planned: The exit codes of the workers that the executor stops.
     """
 
-    def __init__(self, instrumentor: LibraryInstrumentor, hooks: Hooks) -> None:
+    def __init__(
+        self,
+        instrumentor: LibraryInstrumentor,
+        hooks: Hooks,
+        carry: CarryError = carry,
+        planned: Collection[int] = STOPPED,
+    ) -> None:
         self._hooks = hooks
         self._excluded = excluded_commands()
         self._tasks = ChildTasks(instrumentor, carry)
+        self._planned = planned
 
     def submit(self, call: Call) -> Foreign:
         """Wrap `submit(fn, /, *args, **kwargs)`."""
@@ -41,7 +61,11 @@ class ProcessPools:
         pending = Pending(pool, command, self._hooks, function, call.args[1:])
         with pending.submission():
             call.args = (self._tasks.make(pending, function), *call.args[1:])
-            future = submit(call, pending, self._report_break)
+            try:
+                future = submit(call, pending, self._report_break)
+            except BrokenExecutor as error:
+                self._report_refusal(pending, error)
+                raise
         _update(pool, executor)
         return future
 
@@ -53,18 +77,24 @@ class ProcessPools:
         _update(pool, call.instance)
         result = call()
         pool.is_closed = True
+        # Workers that crashed while the executor was stopping the others.
+        pool.roster.report_crashes(None, self._planned)
         pool.roster.dismiss()
         return result
 
-    @staticmethod
-    def _report_break(pending: Pending, error: BaseException) -> None:
+    def _report_break(self, pending: Pending, error: BaseException) -> None:
+        """Emit which workers have crashed; the executor has not stopped the others yet."""
         with correlation(pending.correlation_id):
             pending.pool.roster.report_crashes(error)
 
-
-def carry(error: BaseException, trace_back: TracebackType | None) -> object:
-    """Return what the library itself sends for an exception, so that it arrives as it would without us."""
-    return process._ExceptionWithTraceback(error, trace_back)  # type: ignore[arg-type] # noqa: SLF001 # pyright: ignore[reportPrivateUsage, reportArgumentType]
+    @guarded
+    def _report_refusal(self, pending: Pending, error: BaseException) -> None:
+        """Emit which workers have crashed, unless a request that was open then has reported it."""
+        if pending.pool.is_broken:
+            return
+        pending.pool.is_broken = True
+        with correlation(pending.correlation_id):
+            pending.pool.roster.report_crashes(error, self._planned)
 
 
 @guarded

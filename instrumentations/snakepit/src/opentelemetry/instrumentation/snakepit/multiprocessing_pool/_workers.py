@@ -27,12 +27,14 @@ def update(owner: Foreign) -> None:
 
 def join_exited(call: Call) -> Foreign:
     """Wrap `_join_exited_workers(pool)`, which takes the ended workers out of the pool's list."""
-    owner = _owner_of(call.args[0])
-    ended = [(worker.pid, worker.exitcode) for worker in call.args[0] if worker.exitcode is not None]
+    workers = call.args[0]
+    owner, before = _owner_of(workers), list(workers)
     result = call()
     if owner is not None:
-        for process_id, exit_code in ended:
-            _report_end(pool_of(owner), process_id, exit_code, owner._maxtasksperchild)  # noqa: SLF001 - as above
+        # Those that were taken out: a worker may end at any moment, also just before the library looks.
+        for worker in before:
+            if worker not in workers:
+                _report_end(pool_of(owner), worker.pid, worker.exitcode, owner._maxtasksperchild)  # noqa: SLF001 - as above
     return result
 
 
