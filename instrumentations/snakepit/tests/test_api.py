@@ -38,7 +38,7 @@ def use_the_whole_api():
         with grpc_call(
             "snakepit.BridgeService/ExecuteTool", server_address="127.0.0.1", server_port=5
         ) as call:
-            call.metadata["rpc.response.status_code"] = "OK"
+            call.metadata["rpc_response_status_code"] = "OK"
     request_completed("r-2", "predict", pool_name="default", success=True, duration_ms=4, queue_time_ms=1)
     for phase in ("init_started", "init_complete", "initialized"):
         pool_started("default", phase)
@@ -96,6 +96,20 @@ def test_a_request_beside_its_span_is_counted_once(telemetry):
     assert telemetry.totals("snakepit.requests", "status") == {"success": 1, "error": 1}
     assert telemetry.totals("snakepit.request.duration", "command") == {"predict": 2}
     assert telemetry.totals("snakepit.request.queue_time", "pool_name") == {"default": 1}
+
+
+def test_a_grpc_call_has_the_attributes_and_labels_of_opentelemetrys_conventions(used):
+    expected = {
+        "rpc.system.name": "grpc",
+        "rpc.method": "snakepit.BridgeService/ExecuteTool",
+        "rpc.response.status_code": "OK",
+        "server.address": "127.0.0.1",
+        "server.port": 5,
+    }
+    (span,) = used.spans("snakepit.grpc.call")
+    assert expected.items() <= dict(span.attributes).items()
+    (point,) = used.points("rpc.client.call.duration")
+    assert dict(point.attributes) == expected
 
 
 def test_the_scope_is_this_package(telemetry):

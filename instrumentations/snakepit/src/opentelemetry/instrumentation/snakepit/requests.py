@@ -103,7 +103,7 @@ def grpc_call(
 ) -> Span:
     """Return the span of a gRPC call to a worker; a context manager and a decorator.
 
-    Inside, set `metadata["rpc.response.status_code"]` to the code's name, such as `OK`.
+    Inside, set `metadata["rpc_response_status_code"]` to the code's name, such as `OK`.
 
     Args:
         method: The method with its service, such as `snakepit.BridgeService/ExecuteTool`.
@@ -111,5 +111,9 @@ def grpc_call(
         server_port: Port of the server.
         worker_id: The worker.
     """
-    target = described(**{"server.address": server_address, "server.port": server_port})
-    return span("snakepit.grpc.call", **described(method=method, worker_id=worker_id), **target)
+    return span(
+        "snakepit.grpc.call",
+        **described(
+            method=method, worker_id=worker_id, server_address=server_address, server_port=server_port
+        ),
+    )
