@@ -26,8 +26,8 @@ _CHUNK_RUNNERS = frozenset({"_process_chunk", "mapstar", "starmapstar"})
 def command_of(function: Callable[..., Any], args: tuple[Any, ...] = ()) -> str:
     """Return the qualified name of the function that a task calls, such as `shop.model.predict`.
 
-    Partial functions, the chunks of `map`, `Context.run` and asyncio's `to_thread` are looked through. An
-    object that can be called has the name of its class.
+    Partial functions, the chunks of `map`, the batches of joblib, `Context.run` and asyncio's `to_thread` are
+    looked through. An object that can be called has the name of its class.
 
     Args:
         function: What the pool calls.
@@ -38,6 +38,8 @@ def command_of(function: Callable[..., Any], args: tuple[Any, ...] = ()) -> str:
             function, args = function.func, (*function.args, *args)  # pyright: ignore[reportUnknownVariableType, reportUnknownMemberType]
         elif args and _passes_on(function):
             function, args = args[0], args[1:]
+        elif type(function).__module__.startswith("joblib."):
+            function = _of_joblib(function)
         else:
             break
     named = function if hasattr(function, "__qualname__") else type(function)
@@ -60,6 +62,12 @@ def _passes_on(function: Callable[..., Any]) -> bool:
         isinstance(getattr(function, "__self__", None), Context)
         or getattr(function, "__name__", "") in _CHUNK_RUNNERS
     )
+
+
+def _of_joblib(runner: Any) -> Callable[..., Any]:  # noqa: ANN401 - a class of joblib
+    """Return the function that an object of joblib calls: the first one of a batch."""
+    items = getattr(runner, "items", None)
+    return items[0][0] if items else getattr(runner, "func", type(runner))
 
 
 def sanitise(function: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> str:
