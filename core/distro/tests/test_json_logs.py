@@ -110,3 +110,23 @@ print(text.getvalue().split())
     assert [json.loads(line)["message"] for line in (first, second)] == ["json", "json again"]
     assert last == "['plain|', 'mine:x']"
     assert (tmp_path / "app.log").read_text() == "plain|\njson|\njson again|\nx|\n"
+
+
+def test_a_record_is_plain_when_structured_logging_breaks(instrumented):
+    program = """
+import logging, sys
+from assay.distro import _json_logs
+
+def broken():
+    raise RuntimeError("broken")
+
+logging.basicConfig(stream=sys.stdout, format="%(message)s")
+logging.error("json")
+usual, _json_logs.context = _json_logs.context, broken
+logging.error("plain")
+_json_logs.context = usual
+logging.error("json again")
+"""
+    first, plain, last = instrumented(program, env={"ASSAY_LOGS": "json"}).stdout.splitlines()
+    assert [json.loads(line)["message"] for line in (first, last)] == ["json", "json again"]
+    assert plain == "plain"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import threading
 import urllib.error
 import urllib.request
@@ -12,13 +13,14 @@ from wsgiref.util import setup_testing_defaults
 from wsgiref.validate import validator
 
 import pytest
+from opentelemetry.instrumentation.snakepit import SnakepitInstrumentor
 from opentelemetry.instrumentation.snakepit.errors import ConfigurationError
 from opentelemetry.instrumentation.snakepit.event_bus import EventBus
 from opentelemetry.instrumentation.snakepit.futures import FuturesInstrumentor
 from opentelemetry.instrumentation.snakepit.health import Criteria, HealthCheck, asgi_app, serve, wsgi_app
 from opentelemetry.instrumentation.snakepit.metrics import Metrics
 
-from assay.instrumentation.testing import wait_until
+from assay.instrumentation.testing import free_port, wait_until
 from assay.telemetry import detach, sampling
 
 REQUESTS = {
@@ -210,3 +212,25 @@ def test_own_port(busy_pool, path, code):
         server.shutdown()
         server.server_close()
     assert found == code
+
+
+def test_a_variable_serves_the_health_of_this_process_only(monkeypatch):
+    port = free_port()
+    monkeypatch.setenv("ASSAY_SNAKEPIT_HEALTH_PORT", str(port))
+    SnakepitInstrumentor().instrument()
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=30) as answer:
+            assert json.load(answer)["status"] == "ok"
+        assert "ASSAY_SNAKEPIT_HEALTH_PORT" not in os.environ
+    finally:
+        SnakepitInstrumentor().uninstrument()
+    with pytest.raises(urllib.error.URLError):
+        urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=30)
+
+
+@pytest.mark.parametrize("port", ["web", "99999", "-1"])
+def test_a_wrong_port_is_logged(monkeypatch, caplog, port):
+    monkeypatch.setenv("ASSAY_SNAKEPIT_HEALTH_PORT", port)
+    SnakepitInstrumentor().instrument()
+    SnakepitInstrumentor().uninstrument()
+    assert "the health of the pools is not served" in caplog.text

@@ -18,6 +18,7 @@ import os
 import sys
 import traceback
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import datetime, timezone
 from typing import Any, Final, TypeAlias, cast
 from weakref import ReferenceType
@@ -68,6 +69,8 @@ class JsonFormatter(logging.Formatter):
 class _FormatterByStream(logging.Formatter):
     """Formats as JSON while a handler's stream is standard output or error, else as the handler did before.
 
+    A record that cannot be formatted as JSON is formatted as the handler did before, too.
+
     Args:
         handler: The handler whose formatter this is.
         usual: The formatter that it had; None: the default of `logging`.
@@ -79,8 +82,10 @@ class _FormatterByStream(logging.Formatter):
         self._usual = usual or _DEFAULT
 
     def format(self, record: logging.LogRecord) -> str:
-        formatter = _JSON if _is_standard(self._handler.stream) else self._usual
-        return formatter.format(record)
+        if _is_standard(self._handler.stream):
+            with suppress(Exception):  # the record must not be lost
+                return _JSON.format(record)
+        return self._usual.format(record)
 
 
 _JSON = JsonFormatter()
