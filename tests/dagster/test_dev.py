@@ -6,6 +6,8 @@ from assay.instrumentation.testing import free_port, wait_until
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
+PARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+
 
 @pytest.fixture(scope="module")
 def dev(tmp_path_factory, deployed):
@@ -18,7 +20,7 @@ def dev(tmp_path_factory, deployed):
             try:
                 web = deployment.webserver(port)
                 wait_until(web.has_jobs, timeout=240, interval=0.2)
-                web.launch("plain")
+                deployment.launched = web.launch("plain", {"traceparent": PARENT})
                 wait_until(lambda: has_ended(deployment, "plain", "sensed", "scheduled"), timeout=240)
                 web.launch("canceled")
                 wait_until((deployment.marks / "canceled.pid").exists, timeout=240)
@@ -37,6 +39,10 @@ def has_ended(deployment, *jobs):
 def test_runs_arrive_as_dagster_recorded_them(dev):
     assert dev.statuses("plain") == ["SUCCESS"]
     dev.check()
+
+
+def test_a_run_that_is_launched_with_a_parent_is_in_its_trace(dev):
+    assert dev.traces(dev.launched) == {PARENT.split("-")[1]}
 
 
 def test_ctrl_c_ends_it_as_without_us(dev):
