@@ -22,6 +22,7 @@ from opentelemetry.instrumentation.alumiini.errors import (
 from opentelemetry.instrumentation.alumiini.events import Outcome, Trigger, described, emit
 from opentelemetry.instrumentation.alumiini.repositories import Repository
 
+from assay.instrumentation import Hook, Operation
 from assay.telemetry import Span
 
 
@@ -37,19 +38,25 @@ class Sync:
         trigger: Trigger.
         namespace: Namespace that is synced; None: as for `AlumiiniEvent`.
         cluster_id: Id of the cluster; None: as for `AlumiiniEvent`.
+        details: Objects for the hooks of an adapter.
+        request_hook: Called when the span has started.
+        response_hook: Called before it ends.
         metadata: Further metadata of the span.
 
     Raises:
         EventError: The trigger is not one of the seed's.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - the event and the adapters have these values
         self,
         repository: Repository | str,
         *,
         trigger: Trigger = "manual",
         namespace: str | None = None,
         cluster_id: str | None = None,
+        details: tuple[object, ...] = (),
+        request_hook: Hook | None = None,
+        response_hook: Hook | None = None,
         **metadata: object,
     ) -> None:
         if trigger not in get_args(Trigger):
@@ -60,7 +67,10 @@ class Sync:
             cluster_id or _scope.process_cluster(),
             trigger,
         )
-        self._metadata = metadata
+        self._span = Span("alumiini.sync", **{**self._values(), **metadata})
+        self._operation = Operation(
+            self._span, *details, request_hook=request_hook, response_hook=response_hook
+        )
         self._failure: Failure | None = None
         self._is_unfinished = False
 
@@ -99,13 +109,16 @@ class Sync:
         """End the sync without an outcome, whatever leaves the block: it will be continued later."""
         self._is_unfinished = True
 
+    def respond(self, result: object) -> None:
+        """Set the result for the response hook."""
+        self._operation.result = result
+
     def __enter__(self) -> Sync:  # noqa: PYI034 - typing.Self is not in 3.10
         """Emit `alumiini.sync.start` and `alumiini.sync_started`."""
         self._begun = monotonic_ns()
         self._outer = _scope.current.get()
         _scope.current.set(self._scope)
-        self._span = Span("alumiini.sync", **{**self._values(), **self._metadata})
-        self._span.__enter__()
+        self._operation.__enter__()
         emit("sync_started", **self._rollout())
         return self
 
@@ -129,7 +142,7 @@ class Sync:
             self._span.measurements["resources_applied"] = self._scope.resources_applied
             self._span.metadata.update(described(self.repository))
         finally:
-            self._span.__exit__(exception_type, exception, trace)
+            self._operation.__exit__(exception_type, exception, trace)
             self._scope.failures.clear()  # their tracebacks keep the frames of the sync alive
             _scope.current.set(self._outer)
 

@@ -24,7 +24,7 @@ from opentelemetry.instrumentation.alumiini.workers import (
     workers_active,
 )
 
-from assay.instrumentation import AsyncCall, Foreign, guarded
+from assay.instrumentation import AsyncCall, Foreign, Hook, guarded
 
 _TRIGGERS: dict[str, Trigger] = {
     "create": "manual",
@@ -39,10 +39,16 @@ _PAGE = os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else 0
 
 
 class Workers:
-    """The workers that run in this process."""
+    """The workers that run in this process.
+
+    Their memory is what the process has gained since its first worker started: the interpreter and the
+    libraries take the same memory however many repositories there are.
+    """
 
     def __init__(self) -> None:
         self._running = 0
+        self._before: int | None = None
+        """Resident memory of the process before its first worker."""
 
     @contextmanager
     def running(self, worker_id: str, repository: Repository | None) -> Iterator[None]:
@@ -52,6 +58,8 @@ class Workers:
             worker_id: Identifies the worker.
             repository: Its repository.
         """
+        if self._before is None:
+            self._before = _resident_bytes()
         self._running += 1
         worker_started(worker_id, repository=repository)
         self.sample()
@@ -64,14 +72,24 @@ class Workers:
 
     @guarded
     def sample(self) -> None:
-        """Emit how many workers run, and the memory of this process."""
-        workers_active(self._running, memory_bytes=_resident_bytes())
+        """Emit how many workers run, and their memory."""
+        workers_active(self._running, memory_bytes=self._memory())
+
+    def _memory(self) -> int | None:
+        now = _resident_bytes()
+        return None if now is None or self._before is None else max(0, now - self._before)
 
 
 class Handlers:
-    """The wrappers."""
+    """The wrappers.
 
-    def __init__(self) -> None:
+    Args:
+        request_hook: The user's request hook.
+        response_hook: The user's response hook.
+    """
+
+    def __init__(self, request_hook: Hook, response_hook: Hook) -> None:
+        self._request_hook, self._response_hook = request_hook, response_hook
         self._workers = Workers()
 
     async def invoke(self, call: AsyncCall) -> Foreign:
@@ -88,7 +106,15 @@ class Handlers:
         if about is None or trigger is None:
             return await call()
         try:
-            with Sync(about, trigger=trigger, namespace=namespace_of(cause.body), retry=retry) as running:
+            with Sync(
+                about,
+                trigger=trigger,
+                namespace=namespace_of(cause.body),
+                details=(str(handler.id), cause.body),
+                request_hook=self._request_hook,
+                response_hook=self._response_hook,
+                retry=retry,
+            ) as running:
                 return await self._call(call, running)
         finally:
             self._workers.sample()
@@ -109,11 +135,13 @@ class Handlers:
 
     async def _call(self, call: AsyncCall, running: Sync) -> Foreign:
         try:
-            return await call()
+            result = await call()
         except Exception as raised:
             if type(raised).__name__ == _CHILDREN_RETRY:
                 running.leave_unfinished()
             raise
+        running.respond(result)
+        return result
 
 
 @guarded
