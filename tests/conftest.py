@@ -126,7 +126,7 @@ def run_assay(*arguments: str) -> subprocess.CompletedProcess[str]:
         capture_output=True,
         text=True,
         stdin=subprocess.DEVNULL,
-        timeout=300,
+        timeout=500,
         check=False,
     )
 

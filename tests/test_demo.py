@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from assay.instrumentation.testing.kubernetes import cached_binary
+
 pytestmark = pytest.mark.slow
 
 
@@ -32,6 +34,16 @@ def test_object_reports_that_every_check_passed(demo):
     assert facts["cdevents"]["invalid"] == 0
 
 
+def test_every_name_of_the_designs_arrives_of_the_parts_that_can_run_here(demo):
+    _, facts = demo
+    subsystems = facts["subsystems"]
+    assert subsystems["flowstone"]["not_run"] == subsystems["snakepit"]["not_run"] == []
+    has_cluster = shutil.which("etcd") is not None and cached_binary().is_file()
+    assert (subsystems["alumiini"]["not_run"] == []) == has_cluster
+    for name, found in subsystems.items():
+        assert (found["missing"] == []) == (found["not_run"] == []), name
+
+
 def test_object_has_the_agreed_shape(demo):
     _, facts = demo
     assert {key: set(value) for key, value in facts.items() if isinstance(value, dict)} == {
@@ -42,7 +54,10 @@ def test_object_has_the_agreed_shape(demo):
         "logs": {"count"},
         "audit": {"accepted", "stored", "quarantined", "verified", "tamper_detected", "origin"},
         "cdevents": {"sent", "invalid", "types"},
+        "subsystems": {"flowstone", "alumiini", "snakepit"},
     }
+    for found in facts["subsystems"].values():
+        assert found.keys() == {"events", "series", "missing", "not_run"}
     assert isinstance(facts["seconds"], float)
 
 
@@ -137,6 +152,7 @@ def test_demo_without_a_collector_and_prometheus_runs_and_reports_that(assay, tm
     assert "No Collector" in lines[0]
     assert any("No Collector" in line for line in lines[-3:])
     assert any("the increase between two scrapes" in line for line in lines)
+    assert any("not run: git syncs: git is not on PATH" in line for line in lines)
     assert not (tmp_path / "kept" / "prometheus").exists()
 
 

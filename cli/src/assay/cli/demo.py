@@ -33,11 +33,13 @@ from assay.cli._progress import print_progress
 )
 @collector_option
 def command(directory: Path | None, mode: Mode, *, as_json: bool) -> None:
-    """Run a real Dagster project, instrumented, and check the data that arrives.
+    """Run real programs, instrumented, and check the data that arrives.
 
-    Dagster runs under opentelemetry-instrument. Its spans, series and logs go through an OpenTelemetry
-    Collector, its approvals and runs into an audit log, and CDEvents are sent. Every figure is counted where
-    the data arrives and compared with Dagster's own count. The exit status is 0 only if every check passes.
+    A Dagster project, git syncs, a GitOps controller on Kubernetes (if an API server is cached) and a process
+    pool run under opentelemetry-instrument. Their spans, series and logs go through an OpenTelemetry
+    Collector, approvals, runs, syncs and applies into an audit log, and CDEvents are sent. Every figure is
+    counted where the data arrives and compared with the libraries' own counts. The exit status is 0 only if
+    every check passes.
 
     \b
     Example:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -13,14 +12,16 @@ from pathlib import Path
 from typing import Any
 
 from assay.cli._demo.errors import DemoError
+from assay.cli._demo.launcher import instrumented
 
 WORKLOAD = "assay.cli._demo.workload"
+SERVICE = "demo-shop"
 SECONDS = 300
 
 # Dagster sends no usage statistics, and its default log, which is not JSON, is limited to errors.
 DAGSTER_YAML = "telemetry:\n  enabled: false\npython_logs:\n  python_log_level: ERROR\n"
 
-CHECKPOINTS = {"requested": 2, "approved": 1, "rejected": 1}
+CHECKPOINTS = {"requested": 3, "approved": 1, "rejected": 1, "timeout": 1}
 _OUTPUT_CHARACTERS = 2000  # of a failed script, in an error
 
 
@@ -63,41 +64,50 @@ def run_workload(root: Path, log: Path, environment: Mapping[str, str]) -> Workl
         folder.mkdir(parents=True, exist_ok=True)
     (home / "dagster.yaml").write_text(DAGSTER_YAML, encoding="utf-8")
     variables = {
-        **os.environ,
-        **environment,
-        "ASSAY_AUDIT_QUEUE_DIRECTORY": str(root / "audit-queue"),
+        **variables_for(SERVICE, root, environment),
         "DAGSTER_HOME": str(home),
         "DEMO_STORE": str(store),
-        "OTEL_SERVICE_NAME": "demo-shop",
-        "ASSAY_LOGS": "json",
-        "PYTHONWARNINGS": "ignore",
     }
     pending = root / "pending.json"
-    _run_instrumented(["approvals", "request", str(pending)], log, variables)
-    status = _run_instrumented(["drive", str(report)], log, variables)
-    _run_instrumented(["approvals", "decide", str(pending)], log, variables)
+    run_script("approvals", "request", str(pending), log=log, variables=variables)
+    status = run_script("drive", str(report), log=log, variables=variables)
+    run_script("approvals", "decide", str(pending), log=log, variables=variables)
     # The last processes may have ended before the log confirmed their records.
     flush = [sys.executable, "-m", "assay.cli", "audit", "flush"]
-    _run("assay audit flush", flush, log.with_name("flush.log"), variables)
+    run("assay audit flush", flush, log.with_name("flush.log"), variables)
     facts: dict[str, Any] = json.loads(report.read_text(encoding="utf-8"))
     return WorkloadResult(exit=status, **facts)
 
 
-def _run_instrumented(arguments: list[str], log: Path, environment: Mapping[str, str]) -> int:
-    """Run one script of the workload, as users run theirs, and return its exit status.
+def variables_for(service: str, root: Path, environment: Mapping[str, str]) -> dict[str, str]:
+    """Return the variables of one of the demo's services.
+
+    Args:
+        service: Its name.
+        root: Folder of the demo's files.
+        environment: The variables that set where telemetry and audit records go.
+    """
+    return {
+        **os.environ,
+        **environment,
+        "ASSAY_AUDIT_QUEUE_DIRECTORY": str(root / "audit-queue"),
+        "OTEL_SERVICE_NAME": service,
+        "ASSAY_LOGS": "json",
+        "PYTHONWARNINGS": "ignore",
+    }
+
+
+def run_script(script: str, *arguments: str, log: Path, variables: Mapping[str, str]) -> int:
+    """Run one script of the workload under `opentelemetry-instrument`, and return its exit status.
 
     Raises:
         DemoError: The script failed.
     """
-    beside = Path(sys.executable).with_name("opentelemetry-instrument")
-    launcher = str(beside) if beside.exists() else shutil.which("opentelemetry-instrument")
-    if launcher is None:
-        raise DemoError("opentelemetry-instrument is not installed beside this Python: reinstall `assay`")
-    script, *rest = arguments
-    return _run(script, [launcher, sys.executable, "-m", f"{WORKLOAD}.{script}", *rest], log, environment)
+    command = instrumented(sys.executable, "-m", f"{WORKLOAD}.{script}", *arguments)
+    return run(script, command, log, variables)
 
 
-def _run(name: str, command: list[str], log: Path, environment: Mapping[str, str]) -> int:
+def run(name: str, command: list[str], log: Path, environment: Mapping[str, str]) -> int:
     """Run a program whose output goes to the log, and return its exit status.
 
     Raises:

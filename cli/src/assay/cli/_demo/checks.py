@@ -7,6 +7,8 @@ from collections.abc import Iterator, Mapping
 
 from assay.cli._demo.application import CHECKPOINTS, WorkloadResult
 from assay.cli._demo.arrivals import Series, Spans
+from assay.cli._demo.programs import POOL_SERVICE, ProgramResults
+from assay.semconv import CATALOGUE
 
 RUN_SUCCEEDED = "SUCCESS"
 
@@ -55,10 +57,7 @@ def _expected_totals(workload: WorkloadResult) -> Iterator[tuple[str, int]]:
     yield "flowstone_io_load_duration_milliseconds_count", workload.total("loaded")
     for decision, count in CHECKPOINTS.items():
         yield f"flowstone_checkpoint_{decision}_count_total", count
-    yield (
-        "flowstone_checkpoint_approval_time_seconds_count",
-        CHECKPOINTS["approved"] + CHECKPOINTS["rejected"],
-    )
+    yield "flowstone_checkpoint_approval_time_seconds_count", CHECKPOINTS["requested"]
 
 
 def span_mismatches(workload: WorkloadResult, spans: Spans) -> list[str]:
@@ -86,6 +85,39 @@ def span_mismatches(workload: WorkloadResult, spans: Spans) -> list[str]:
 def expected_records(workload: WorkloadResult) -> int:
     """Return the number of audit records that the work must cause: two a run, triggers, and decisions."""
     return 2 * len(workload.runs) + workload.sensor["triggers"] + sum(CHECKPOINTS.values())
+
+
+def program_mismatches(results: ProgramResults, series: Series) -> list[str]:
+    """Return a line for each series that differs from what git, the API server and the pool have recorded."""
+    expected = {
+        "alumiini_git_operations_total": ("operation", results.git),
+        "alumiini_resources_applied_total": ("resource_kind", results.applies),
+    }
+    lines = [
+        f"{name}{{{label}={value!r}}}: recorded {counts[value]}, arrived {series.by(name, label)[value]}"
+        for name, (label, counts) in expected.items()
+        for value in sorted(counts.keys() | series.by(name, label).keys())
+        if counts[value] != series.by(name, label)[value]
+    ]
+    tasks = series.by("snakepit_requests_total", "job")[POOL_SERVICE]
+    return (
+        lines
+        if tasks == results.tasks
+        else [*lines, f"snakepit_requests_total: submitted {results.tasks}, arrived {tasks}"]
+    )
+
+
+def stored_mismatches(stored: Mapping[tuple[str, str], int], logs: Counter[str]) -> list[str]:
+    """Return a line for each audited event with another number of audit records than of log events."""
+    by_name: Counter[str] = Counter()
+    for (name, _), count in stored.items():
+        by_name[name] += count
+    audited = [name for name, event in CATALOGUE.events.items() if event.audit is not None]
+    return [
+        f"audit {name}: {logs[name]} log events, {by_name[name]} records"
+        for name in audited
+        if by_name[name] != logs[name]
+    ]
 
 
 def accepted_mismatches(workload: WorkloadResult, accepted: int) -> list[str]:

@@ -25,6 +25,8 @@ class IncreaseReader(Protocol):
     def read(self, prefixes: tuple[str, ...]) -> Series:
         """Return the increase of each series whose name starts with one of `prefixes`.
 
+        The families are those of all reads: a gauge disappears some time after its process has ended.
+
         Raises:
             OSError: The series cannot be read.
         """
@@ -44,6 +46,7 @@ class PrometheusReader:
     def __init__(self, prometheus: Prometheus, page: str) -> None:
         self._prometheus = prometheus
         self._page = page
+        self._families: set[str] = set()
 
     def read(self, prefixes: tuple[str, ...]) -> Series:
         """Return the increase of each series whose name starts with one of `prefixes`."""
@@ -52,7 +55,8 @@ class PrometheusReader:
             for name in self._prometheus.names()
             if name.startswith(prefixes) and name.endswith(_CUMULATIVE)
         }
-        return Series(read_series(scrape(self._page), prefixes).families, samples)
+        self._families.update(read_series(scrape(self._page), prefixes).families)
+        return Series(sorted(self._families), samples)
 
 
 class ScrapeReader:
@@ -67,6 +71,7 @@ class ScrapeReader:
     def __init__(self, page: str) -> None:
         self._page = page
         self._first: dict[tuple[str, tuple[tuple[str, str], ...]], float] = {}
+        self._families: set[str] = set()
 
     def read(self, prefixes: tuple[str, ...]) -> Series:
         """Return the increase of each series whose name starts with one of `prefixes`."""
@@ -76,7 +81,8 @@ class ScrapeReader:
             for name, found in now.samples.items()
             if name.endswith(_CUMULATIVE)
         }
-        return Series(now.families, samples)
+        self._families.update(now.families)
+        return Series(sorted(self._families), samples)
 
     def _first_value(self, name: str, labels: Mapping[str, str], value: float) -> float:
         return self._first.setdefault((name, tuple(sorted(labels.items()))), value)

@@ -11,6 +11,7 @@ from rich.markup import escape
 
 from assay.cli._demo.checks import RUN_SUCCEEDED
 from assay.cli._demo.run import Outcome
+from assay.cli._demo.subsystems import Subsystem
 from assay.cli._folder import Folder
 
 _NO_COLLECTOR = (
@@ -58,13 +59,21 @@ def _stages(outcome: Outcome) -> list[tuple[str, str]]:
         ("audit log", f"{records}; {verdict}"),
         ("tampering", f"one letter changed in a copy, {detected}"),
         ("CDEvents", f"{sent}, {len(outcome.cdevents)} types"),
+        *((name, _arrived(found)) for name, found in outcome.subsystems.items()),
     ]
+
+
+def _arrived(found: Subsystem) -> str:
+    text = f"{found.events} events and {found.series} series of its design"
+    missing = f"; missing: {', '.join(found.missing)}" if found.missing else ""
+    not_run = "".join(f"; not run: {reason}" for reason in found.not_run)
+    return f"{text}{missing}{not_run}"
 
 
 def _show_checks(outcome: Outcome, console: Console) -> None:
     if outcome.passed:
         console.print(
-            f"\n[green]Every figure equals Dagster's own count[/green] ({outcome.seconds:.0f} s)",
+            f"\n[green]Every figure equals the count of the library itself[/green] ({outcome.seconds:.0f} s)",
             highlight=False,
         )
         return

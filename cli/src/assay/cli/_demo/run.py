@@ -13,7 +13,7 @@ from assay.cli._addresses import StackAddresses
 from assay.cli._collector.binary import CollectorBinary, validate
 from assay.cli._collector.files import COMPOSITIONS
 from assay.cli._demo import audit_log, checks, conformance
-from assay.cli._demo.application import WorkloadResult, run_workload
+from assay.cli._demo.application import SERVICE, WorkloadResult, run_workload
 from assay.cli._demo.arrivals import (
     Series,
     Spans,
@@ -24,6 +24,8 @@ from assay.cli._demo.arrivals import (
 )
 from assay.cli._demo.errors import DemoError
 from assay.cli._demo.increases import IncreaseReader, increase_reader
+from assay.cli._demo.programs import ProgramResults, run_programs
+from assay.cli._demo.subsystems import Subsystem, find_arrived
 from assay.cli._folder import Folder
 from assay.cli._progress import ReportProgress
 from assay.cli._stack import Stack
@@ -35,7 +37,7 @@ COLLECTOR_SETTINGS = {
     "ASSAY_COLLECTOR_TRACES_WAIT_AFTER_ROOT": "1s",
 }
 ARRIVAL_SECONDS = 30
-PREFIXES = ("flowstone_", "audit_records_")
+PREFIXES = ("flowstone_", "alumiini_", "snakepit_", "audit_records_")
 
 
 @dataclass
@@ -50,6 +52,7 @@ class Outcome:
         logs: The log events that arrived, by name.
         cdevents: The CDEvents that were sent, by type.
         audit: The audit log, counted and verified.
+        programs: The counts of git, of the API server and of the pool itself.
         invalid_cdevents: Number of invalid CDEvents in the file, plus those that the exporter did not send.
         mismatches: A line for each difference from the application's counts.
         collector: The member `collector` of the JSON object.
@@ -63,6 +66,7 @@ class Outcome:
     logs: Counter[str] = field(default_factory=Counter[str])
     cdevents: Counter[str] = field(default_factory=Counter[str])
     audit: audit_log.AuditLog = field(default_factory=audit_log.AuditLog)
+    programs: ProgramResults = field(default_factory=ProgramResults)
     invalid_cdevents: int = 0
     mismatches: list[str] = field(default_factory=list[str])
     collector: dict[str, Any] = field(default_factory=dict[str, Any])
@@ -75,10 +79,21 @@ class Outcome:
 
     @property
     def accepted(self) -> int:
-        """Number of audit records that the application's queue accepted, by the application's counters."""
-        return self.series.total("audit_records_emitted_total") - self.series.total(
-            "audit_records_dropped_total"
-        )
+        """Number of audit records that the applications' queues accepted, by the applications' counters."""
+        return self.accepted_from.total()
+
+    @property
+    def accepted_from(self) -> Counter[str]:
+        """The number of accepted audit records by service."""
+        accepted = self.series.by("audit_records_emitted_total", "job")
+        accepted.subtract(self.series.by("audit_records_dropped_total", "job"))
+        return accepted
+
+    @property
+    def subsystems(self) -> dict[str, Subsystem]:
+        """The names of each subsystem's seed that have arrived, and those that have not."""
+        events = self.spans.events.keys() | self.logs.keys()
+        return find_arrived(events, self.series.families, self.programs.not_run)
 
     @property
     def failures(self) -> list[str]:
@@ -127,6 +142,7 @@ class Outcome:
                 "invalid": self.invalid_cdevents,
                 "types": sorted(self.cdevents),
             },
+            "subsystems": {name: found.as_json() for name, found in self.subsystems.items()},
             "seconds": round(self.seconds, 1),
         }
 
@@ -157,10 +173,12 @@ def run_demo(root: Path, binary: CollectorBinary | None, report: ReportProgress)
         stack.running(),
         increase_reader(folder, stack.host.metrics, stack.host.prometheus_url) as increases,
     ):
+        environment = stack.application_environment()
+        programs = run_programs(root, environment, report, lambda: increases.read(PREFIXES))
         report("running the Dagster project under opentelemetry-instrument")
-        workload = run_workload(root, root / "app.log", stack.application_environment())
-        report("the application has ended; waiting for its telemetry")
-        outcome = _wait_for_arrivals(folder, stack, increases, workload)
+        workload = run_workload(root, root / "app.log", environment)
+        report("the applications have ended; waiting for their telemetry")
+        outcome = _wait_for_arrivals(folder, stack, increases, Outcome(workload, programs=programs))
     # After the stop, because the log signs its last checkpoint when it closes.
     outcome.audit = audit_log.examine(folder)
     outcome.invalid_cdevents = conformance.count_invalid(folder)
@@ -174,36 +192,40 @@ def run_demo(root: Path, binary: CollectorBinary | None, report: ReportProgress)
     return outcome
 
 
-def _wait_for_arrivals(
-    folder: Folder, stack: Stack, increases: IncreaseReader, workload: WorkloadResult
-) -> Outcome:
-    """Read the arrived data until it matches the application's counts, or time is up."""
+def _wait_for_arrivals(folder: Folder, stack: Stack, increases: IncreaseReader, outcome: Outcome) -> Outcome:
+    """Read the arrived data until it matches the applications' counts, or time is up.
+
+    Args:
+        folder: Folder of the demo's files.
+        stack: The services.
+        increases: Reads the series.
+        outcome: What the applications have counted.
+    """
     deadline = time.monotonic() + ARRIVAL_SECONDS
     while True:
-        outcome = _read_arrivals(folder, stack, increases, workload)
+        _read_arrivals(folder, stack, increases, outcome)
         if not _mismatches(outcome) or time.monotonic() > deadline:
             return outcome
         time.sleep(0.5)
 
 
-def _read_arrivals(
-    folder: Folder, stack: Stack, increases: IncreaseReader, workload: WorkloadResult
-) -> Outcome:
-    outcome = Outcome(workload, increase_source=increases.source)
+def _read_arrivals(folder: Folder, stack: Stack, increases: IncreaseReader, outcome: Outcome) -> None:
+    outcome.increase_source = increases.source
     folder.page.write_text(scrape(stack.host.prometheus_url), encoding="utf-8")
     outcome.series = increases.read(PREFIXES)
     outcome.spans = read_spans(folder.traces)
     outcome.logs = read_log_events(folder.logs)
     outcome.cdevents = Counter(event["type"] for event in read_cdevents(folder.cdevents))
     outcome.audit = audit_log.count(folder)
-    return outcome
 
 
 def _mismatches(outcome: Outcome) -> list[str]:
     workload = outcome.workload
     lines = checks.series_mismatches(workload, outcome.series)
-    lines += checks.accepted_mismatches(workload, outcome.accepted)
+    lines += checks.accepted_mismatches(workload, outcome.accepted_from[SERVICE])
     lines += checks.span_mismatches(workload, outcome.spans)
     lines += checks.audit_mismatches(workload, outcome.audit.by_target)
     lines += checks.cdevent_mismatches(workload, outcome.cdevents)
-    return lines
+    lines += checks.program_mismatches(outcome.programs, outcome.series)
+    lines += checks.stored_mismatches(outcome.audit.by_target, outcome.logs)
+    return [*lines, *(line for found in outcome.subsystems.values() for line in found.mismatches)]

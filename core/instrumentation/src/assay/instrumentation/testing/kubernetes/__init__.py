@@ -11,8 +11,9 @@ with ApiServer(find_api_server(), folder) as server:
 from assay.instrumentation.testing.kubernetes.build import (
     ApiServerNotFoundError,
     build_api_server,
+    cached_binary,
     find_api_server,
 )
 from assay.instrumentation.testing.kubernetes.server import ApiServer
 
-__all__ = ["ApiServer", "ApiServerNotFoundError", "build_api_server", "find_api_server"]
+__all__ = ["ApiServer", "ApiServerNotFoundError", "build_api_server", "cached_binary", "find_api_server"]
