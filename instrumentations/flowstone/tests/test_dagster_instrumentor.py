@@ -61,13 +61,14 @@ def test_it_can_be_instrumented_again(telemetry):
 
 
 def test_a_failing_adapter_does_not_fail_dagster(telemetry, monkeypatch):
-    from opentelemetry.instrumentation.flowstone.dagster import _io, _runs, _steps
+    from opentelemetry.instrumentation.flowstone.dagster import _io, _materializations, _runs, _step_span
 
     def fails(*_args, **_kwargs):
         raise RuntimeError("adapter")
 
     for module, names in (
-        (_steps, ("span", "planned_by")),
+        (_step_span, ("span", "planned_by")),
+        (_materializations, ("span", "details_of")),
         (_runs, ("run",)),
         (_io, ("io_load", "io_store", "paths_of", "size_on_disk")),
     ):

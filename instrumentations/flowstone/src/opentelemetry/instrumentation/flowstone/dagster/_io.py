@@ -9,7 +9,8 @@ from typing import Any
 
 from opentelemetry.instrumentation.flowstone.dagster._names import name_of_input, name_of_output, partition_of
 from opentelemetry.instrumentation.flowstone.dagster._sizes import paths_of, size_of_value, size_on_disk
-from opentelemetry.instrumentation.flowstone.dagster._steps import Step, Steps
+from opentelemetry.instrumentation.flowstone.dagster._step_span import Step
+from opentelemetry.instrumentation.flowstone.dagster._steps import Steps
 from opentelemetry.instrumentation.flowstone.io import io_load, io_store
 
 from assay.instrumentation import Call, Foreign, follow, guarded

@@ -26,9 +26,9 @@ from opentelemetry.instrumentation.flowstone.dagster._event_log import (
     first_end_of,
 )
 from opentelemetry.instrumentation.flowstone.dagster._failures import is_failure_of_run, type_of_failure
+from opentelemetry.instrumentation.flowstone.dagster._lost_steps import abandon
 from opentelemetry.instrumentation.flowstone.dagster._names import SENSOR_TAG
 from opentelemetry.instrumentation.flowstone.dagster._requester import ACTOR_TAG, requester
-from opentelemetry.instrumentation.flowstone.dagster._steps import Steps
 from opentelemetry.instrumentation.flowstone.dagster._trace import (
     REEXECUTION_OF,
     RETRY_OF,
@@ -146,12 +146,10 @@ class Runs:
 
     Args:
         hooks: The user's hooks.
-        steps: Reports what a run that died leaves unfinished.
     """
 
-    def __init__(self, hooks: Hooks, steps: Steps) -> None:
+    def __init__(self, hooks: Hooks) -> None:
         self._hooks = hooks
-        self._steps = steps
         self._creating = threading.local()
         self._executed: dict[str, Run] = {}
 
@@ -273,7 +271,7 @@ class Runs:
             return
         with joined(tags):
             if executed is None:
-                self._steps.abandon(stored)
+                abandon(stored)
             _emit_end(stored)
             if executed is None and stored.kind == RUN_FAILED:
                 _emit_run_error(stored)

@@ -115,7 +115,7 @@ def wire(instrumentor: LibraryInstrumentor, patches: Patches, hooks: Hooks) -> N
     """
     steps = _steps.Steps(hooks)
     transfers = _io.Transfers(steps)
-    runs = _runs.Runs(hooks, steps)
+    runs = _runs.Runs(hooks)
     checks, ticks = _checks.Checks(steps), _automation.Ticks()
     reports = {
         **runs.reports(),
