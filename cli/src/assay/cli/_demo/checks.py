@@ -89,22 +89,24 @@ def expected_records(workload: WorkloadResult) -> int:
 
 def program_mismatches(results: ProgramResults, series: Series) -> list[str]:
     """Return a line for each series that differs from what git, the API server and the pool have recorded."""
-    expected = {
-        "alumiini_git_operations_total": ("operation", results.git),
-        "alumiini_resources_applied_total": ("resource_kind", results.applies),
-    }
-    lines = [
-        f"{name}{{{label}={value!r}}}: recorded {counts[value]}, arrived {series.by(name, label)[value]}"
-        for name, (label, counts) in expected.items()
-        for value in sorted(counts.keys() | series.by(name, label).keys())
-        if counts[value] != series.by(name, label)[value]
-    ]
-    tasks = series.by("snakepit_requests_total", "job")[POOL_SERVICE]
-    return (
-        lines
-        if tasks == results.tasks
-        else [*lines, f"snakepit_requests_total: submitted {results.tasks}, arrived {tasks}"]
+    requests = series.by("snakepit_requests_total", "job")[POOL_SERVICE]
+    git = series.by("alumiini_git_operations_total", "operation")
+    applies = series.by("alumiini_resources_applied_total", "resource_kind")
+    counts = (
+        ("alumiini_git_operations_total", results.git, git),
+        ("alumiini_resources_applied_total", results.applies, applies),
+        (
+            "snakepit_requests_total",
+            Counter({POOL_SERVICE: results.tasks}),
+            Counter({POOL_SERVICE: requests}),
+        ),
     )
+    return [
+        f"{name} of {key}: recorded {recorded[key]}, arrived {arrived[key]}"
+        for name, recorded, arrived in counts
+        for key in sorted(recorded.keys() | arrived.keys())
+        if recorded[key] != arrived[key]
+    ]
 
 
 def stored_mismatches(stored: Mapping[tuple[str, str], int], logs: Counter[str]) -> list[str]:

@@ -204,7 +204,8 @@ def _wait_for_arrivals(folder: Folder, stack: Stack, increases: IncreaseReader, 
     deadline = time.monotonic() + ARRIVAL_SECONDS
     while True:
         _read_arrivals(folder, stack, increases, outcome)
-        if not _mismatches(outcome) or time.monotonic() > deadline:
+        is_complete = not _mismatches(outcome) and outcome.audit.stored == outcome.accepted
+        if is_complete or time.monotonic() > deadline:
             return outcome
         time.sleep(0.5)
 
