@@ -17,6 +17,7 @@ from benchmarks.row import Row
 SUBJECTS = (
     "bus",
     "operation",
+    "pools",
     "dagster_run",
     "dagster_peers",
     "startup",

@@ -122,7 +122,7 @@ class _Logs(LogRecordProcessor):
 @contextmanager
 def _both(sampler: Sampler) -> Generator[tuple[Callable[[int], None], Callable[[int], None]]]:
     """Yield the operation by hand and through the bus, on separate providers; compare their counts."""
-    hand, bus = _Providers(sampler), _Providers(sampler)
+    hand, bus = Providers(sampler), Providers(sampler)
     bridge = Bridge(
         CATALOGUE, tracer_provider=bus.tracer, meter_provider=bus.meter, logger_provider=bus.logger
     )
@@ -139,7 +139,7 @@ def _both(sampler: Sampler) -> Generator[tuple[Callable[[int], None], Callable[[
     bus.shutdown()
 
 
-class _Providers:
+class Providers:
     """The providers of one SDK."""
 
     def __init__(self, sampler: Sampler) -> None:
@@ -168,7 +168,7 @@ def _by_bus(number: int) -> None:
         pass
 
 
-def _by_hand(providers: _Providers) -> Callable[[int], None]:
+def _by_hand(providers: Providers) -> Callable[[int], None]:
     """Return the operation written as in OpenTelemetry's documentation."""
     tracer = providers.tracer.get_tracer("assay.benchmark", "1")
     meter = providers.meter.get_meter("assay.benchmark", "1")
