@@ -1,5 +1,7 @@
 """For all tests: limits on memory and open files, and nothing left in the process or in the user's folders.
 
+The fixture `postgresql_server` starts a database server for the tests that request it.
+
 Each process of a test, the test's own included, may use 1 GiB of memory for data and open 1,024 files. A Go
 toolchain that builds a service for the tests has no limit on its memory.
 """
@@ -8,14 +10,22 @@ from __future__ import annotations
 
 import os
 import resource
+import shutil
 import signal
+import socket
+import subprocess
+import tempfile
+import time
 from collections.abc import Callable, Generator, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 
 MEMORY = 1 << 30
 FILES = 1024
+START_SECONDS = 120
 
 
 def pytest_configure() -> None:
@@ -67,3 +77,63 @@ def pytest_runtest_protocol() -> Generator[None, object, object]:
         return (yield)
     finally:
         signal.signal(signal.SIGTERM, before)
+
+
+@dataclass(frozen=True)
+class PostgreSQLServer:
+    """A PostgreSQL server; its role `owner` is a superuser without a password on the Unix socket."""
+
+    folder: Path  # of the Unix socket
+    port: int  # on 127.0.0.1 too, with passwords
+    process: subprocess.Popen[bytes]
+
+
+@pytest.fixture(scope="session")
+def postgresql_server() -> Iterator[PostgreSQLServer]:
+    """Start the server of Debian's package in a folder of its own, as a user that is not root."""
+    folders = [Path(found).resolve().parent for found in [shutil.which("initdb")] if found]
+    folders += sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)
+    programs = next((folder for folder in folders if (folder / "postgres").exists()), None)
+    if programs is None:
+        reason = "PostgreSQL is not installed: scripts/setup --tests installs it"
+        if os.environ.get("ASSAY_REQUIRE_SERVICES") == "1":
+            pytest.fail(f"ASSAY_REQUIRE_SERVICES=1, and {reason}")
+        pytest.skip(reason)
+    # The path of a Unix socket has at most 107 characters, and other users cannot enter pytest's folders.
+    folder = Path(tempfile.mkdtemp(prefix="assay-postgresql-", dir="/tmp"))
+    user = "postgres" if os.geteuid() == 0 else None
+    if user is not None:
+        shutil.chown(folder, user)
+    try:
+        initialize = ["--no-sync", "--username=owner", "--auth-local=trust", "--auth-host=scram-sha-256"]
+        initialize += ["--encoding=UTF8", "--locale=C.UTF-8", f"--pgdata={folder / 'data'}"]
+        command = [programs / "initdb", *initialize]
+        subprocess.run(command, cwd=folder, user=user, check=True, capture_output=True)
+        with _postgresql(programs, folder, user) as server:
+            yield server
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def _postgresql(programs: Path, folder: Path, user: str | None) -> Iterator[PostgreSQLServer]:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    settings = [f"-k{folder}", "-h127.0.0.1", f"-p{port}", "-cfsync=off", "-cshared_buffers=32MB"]
+    settings += ["-cmax_connections=60", "-cunix_socket_permissions=0700"]
+    with (folder / "log").open("wb") as log:
+        process = subprocess.Popen(
+            [programs / "postgres", f"-D{folder / 'data'}", *settings],
+            cwd=folder, user=user, stdout=log, stderr=subprocess.STDOUT,
+        )  # fmt: skip
+    try:
+        ready = [programs / "pg_isready", f"-h{folder}", f"-p{port}", "-q"]
+        deadline = time.monotonic() + START_SECONDS
+        while subprocess.run(ready, check=False).returncode:
+            if process.poll() is not None or time.monotonic() > deadline:
+                pytest.fail(f"PostgreSQL does not start: {(folder / 'log').read_text()}")
+            time.sleep(0.1)
+        yield PostgreSQLServer(folder, port, process)
+    finally:
+        process.send_signal(signal.SIGINT)  # fast shutdown
+        process.wait(START_SECONDS)

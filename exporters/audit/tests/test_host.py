@@ -18,6 +18,10 @@ from assay.audit import (
 )
 from assay.exporters.audit import quarantined, verify
 
+from .conftest import settings_of
+
+pytestmark = pytest.mark.stores("sqlite", "postgresql")
+
 DIRECT = {"name": "direct", "peer": "direct", "auth": {"bearer": "direct-token"}}
 COLLECTOR = {"name": "collector", "peer": "collector", "auth": {"bearer": "hop-token"}}
 
@@ -25,7 +29,7 @@ COLLECTOR = {"name": "collector", "peer": "collector", "auth": {"bearer": "hop-t
 @pytest.fixture
 def host(run_host, database):
     where = {"protocol": "http", "address": "127.0.0.1:0"}
-    return run_host({**DIRECT, **where}, {**COLLECTOR, **where}, database=str(database))
+    return run_host({**DIRECT, **where}, {**COLLECTOR, **where}, **settings_of(database))
 
 
 def url(host, listener, path="/v1/audit"):

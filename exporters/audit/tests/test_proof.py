@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import sqlite3
 
 import orjson
 import pytest
@@ -26,6 +25,10 @@ from assay.exporters.audit import (
 from assay.exporters.audit._keys import load_or_create
 from assay.proof.note import Checkpoint, sign
 
+from .conftest import rows
+
+pytestmark = pytest.mark.stores("sqlite", "postgresql")
+
 
 @pytest.fixture
 def ids(log):
@@ -46,6 +49,7 @@ def test_a_record_with_any_double_can_be_proven(open_sink, database, record, bat
     verify_proof(prove(database, found["id"]), key())
 
 
+@pytest.mark.stores("sqlite")
 @pytest.mark.parametrize(
     ("change", "error"),
     [
@@ -73,6 +77,7 @@ def test_a_changed_proof_does_not_verify(log, key, ids, change, error):
         verify_proof(orjson.dumps(proof), key())
 
 
+@pytest.mark.stores("sqlite")
 @pytest.mark.parametrize("inside", [b'"leaf": {', b'"stringValue":"alice@example.com"', b'"type": '])
 def test_a_proof_with_a_key_twice_is_rejected(log, key, ids, inside):
     """A reader that takes the first value would show a record that was never logged."""
@@ -88,6 +93,7 @@ def test_a_proof_with_a_key_twice_is_rejected(log, key, ids, inside):
         verify_proof(changed, key())
 
 
+@pytest.mark.stores("sqlite")
 @pytest.mark.parametrize("number", [b"NaN", b"Infinity", b"1e999"])
 def test_a_proof_with_a_number_that_json_lacks_is_rejected(log, key, ids, number):
     proof = prove(log, ids[5], "json").replace(b'{"doubleValue":1}', b'{"doubleValue":%b}' % number)
@@ -95,6 +101,7 @@ def test_a_proof_with_a_number_that_json_lacks_is_rejected(log, key, ids, number
         verify_proof(proof, key())
 
 
+@pytest.mark.stores("sqlite")
 def test_a_deeply_nested_proof_is_rejected(log, key, ids):
     proof = prove(log, ids[5], "json")
     deep = proof.replace(b'"record":{', b'"record":{"deep":' + b"[" * 800 + b"]" * 800 + b",")
@@ -104,12 +111,14 @@ def test_a_deeply_nested_proof_is_rejected(log, key, ids):
         verify_proof(deep, key())
 
 
+@pytest.mark.stores("sqlite")
 @pytest.mark.parametrize("proof", [b"", b"[]", b"null", b"\xff", b"{}"])
 def test_a_malformed_proof_is_rejected(proof, log, key):
     with pytest.raises(ProofError):
         verify_proof(proof, key())
 
 
+@pytest.mark.stores("sqlite")
 def test_another_key_does_not_verify_a_proof(log, key, ids, tmp_path):
     other = VerifierKey(key().name, load_or_create(tmp_path / "k").public_key().public_bytes_raw())
     with pytest.raises(SignatureError):
@@ -149,6 +158,7 @@ def test_a_quarantine_entry_can_be_proven(log, key):
     assert verify_proof(prove(log, entries[0]["record_id"]), key()).record_id == entries[0]["record_id"]
 
 
+@pytest.mark.stores("sqlite")
 @pytest.mark.parametrize(
     "change",
     [
@@ -176,6 +186,7 @@ def test_a_changed_tlog_proof_does_not_verify(log, key, ids, change):
         verify_proof(change(text).encode(), key())
 
 
+@pytest.mark.stores("sqlite")
 def test_each_byte_of_a_tlog_proof_counts(log, key, ids):
     proof = prove(log, ids[0])
     signed = proof.index(b"\n\n") + 2
@@ -187,9 +198,7 @@ def test_each_byte_of_a_tlog_proof_counts(log, key, ids):
 
 
 def test_a_consistency_proof_is_a_request_to_a_witness(log, key):
-    connection = sqlite3.connect(log)
-    notes = dict(connection.execute("SELECT size, note FROM checkpoints"))
-    connection.close()
+    notes = dict(rows(log, "SELECT size, note FROM checkpoints"))
     for old, note in notes.items():
         text = consistency(log, note, notes[43], key())
         head, _, checkpoint = text.partition("\n\n")

@@ -8,6 +8,8 @@ import pytest
 from assay.exporters.audit import FIELDS, AuditLogError, Query, newest_checkpoint, quarantined_payload, query
 from assay.exporters.audit._query import moment
 
+pytestmark = pytest.mark.stores("sqlite", "postgresql")
+
 
 def test_each_field_of_a_query_restricts_the_records(open_sink, database, record, batch):
     sink = open_sink()
@@ -61,6 +63,7 @@ def test_the_leaf_hash_follows_from_the_json_of_a_record(log):
         assert hashlib.sha256(b"\x00" + found["leaf"].encode()).hexdigest() == found["leaf_hash"]
 
 
+@pytest.mark.stores("sqlite")
 @pytest.mark.parametrize(
     ("fields", "number"),
     [
@@ -95,6 +98,7 @@ def test_times_are_converted_to_utc():
             moment(text)
 
 
+@pytest.mark.stores("sqlite")
 def test_a_damaged_database_is_reported(log):
     data = bytearray(log.read_bytes())
     for place in range(8192, len(data), 8192):

@@ -13,6 +13,8 @@ from assay.proof.note import open_checkpoint
 
 from .conftest import change, forge, rows
 
+pytestmark = pytest.mark.stores("sqlite", "postgresql")
+
 KEPT = "signing.key.checkpoint"
 
 
@@ -23,6 +25,7 @@ def test_the_signer_keeps_its_last_checkpoint_beside_the_key(log, key):
     assert open_checkpoint(kept.read_text(), key()).size == 43
 
 
+@pytest.mark.stores("sqlite")
 def test_an_older_database_beside_newer_checkpoints_is_refused(open_sink, log, record, batch, tmp_path):
     backup = tmp_path / "backup.db"
     shutil.copy(log, backup)
@@ -40,6 +43,7 @@ def test_an_older_database_beside_newer_checkpoints_is_refused(open_sink, log, r
             log.with_name(each).write_bytes(content)
 
 
+@pytest.mark.stores("sqlite")
 def test_a_removed_database_beside_its_checkpoint_is_refused(open_sink, log):
     log.unlink()
     with pytest.raises(OpenError, match="43 entries, the log has 0"):
@@ -65,7 +69,7 @@ def test_a_signer_without_its_last_checkpoint_does_not_start(open_sink, log):
 
 
 def test_a_checkpoint_of_another_log_is_refused(open_sink, log, tmp_path):
-    open_sink(database=tmp_path / "other" / "log.db").shutdown()
+    open_sink(database=tmp_path / "other" / "log.db", password_file=None, folder=None).shutdown()
     shutil.copy(tmp_path / "other" / "checkpoint", log.with_name("checkpoint"))
     with pytest.raises(OpenError, match="Move it away"):
         open_sink()
@@ -94,6 +98,7 @@ def test_a_log_that_is_changed_while_the_sink_runs_is_not_signed(open_sink, data
     assert database.with_name(KEPT).read_text() == before
 
 
+@pytest.mark.stores("sqlite")
 def test_a_trigger_that_swallows_records_stops_the_sink(open_sink, database, record, batch):
     trigger = """CREATE TRIGGER quiet BEFORE INSERT ON audit_log WHEN NEW.actor_id = 'mallory'
                  BEGIN SELECT RAISE(IGNORE); END"""

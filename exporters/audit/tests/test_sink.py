@@ -28,17 +28,13 @@ from assay.exporters.audit import (
 from assay.exporters.audit._keys import load_or_create
 from assay.host import Batch, Rejected, Retry
 
+from .conftest import rows
+
+pytestmark = pytest.mark.stores("sqlite", "postgresql")
+
 
 def id_of(record):
     return next(pair.value.string_value for pair in record.attributes if pair.key == "audit.record.id")
-
-
-def rows(database, sql):
-    connection = sqlite3.connect(database)
-    try:
-        return connection.execute(sql).fetchall()
-    finally:
-        connection.close()
 
 
 def test_a_record_is_stored_in_the_seeds_columns(open_sink, database, record, batch):
@@ -66,6 +62,7 @@ def test_a_record_is_stored_in_the_seeds_columns(open_sink, database, record, ba
     }
 
 
+@pytest.mark.stores("sqlite")
 def test_the_view_has_exactly_the_seeds_columns(log):
     columns = [row[1] for row in rows(log, "PRAGMA table_info(flowstone_audit_log)")]
     assert tuple(columns) == _schema.COLUMNS
@@ -183,6 +180,7 @@ def test_records_that_the_data_model_allows_are_stored(open_sink, database, reco
     assert verify(database, key()).records == len(ids)
 
 
+@pytest.mark.stores("sqlite")
 def test_the_log_is_append_only(log):
     connection = sqlite3.connect(log)
     for table in ("audit_log", "quarantine", "nodes", "checkpoints", "meta"):
@@ -193,6 +191,7 @@ def test_the_log_is_append_only(log):
     connection.close()
 
 
+@pytest.mark.stores("sqlite")
 def test_a_log_has_one_sink(open_sink, database, record, batch):
     first = open_sink()
     with pytest.raises(InUseError, match=str(os.getpid())):
@@ -237,6 +236,7 @@ def test_a_log_keeps_its_name_when_the_host_is_renamed(open_sink, key, monkeypat
     assert name.startswith("one/")
 
 
+@pytest.mark.stores("sqlite")
 def test_two_logs_on_one_host_have_different_names(open_sink, tmp_path):
     names = set()
     for folder in ("a", "b"):
@@ -245,6 +245,7 @@ def test_two_logs_on_one_host_have_different_names(open_sink, tmp_path):
     assert len(names) == 2
 
 
+@pytest.mark.stores("sqlite")
 def test_a_file_that_is_not_a_log_is_rejected(open_sink, database):
     database.parent.mkdir()
     connection = sqlite3.connect(database)
@@ -258,6 +259,7 @@ def test_a_file_that_is_not_a_log_is_rejected(open_sink, database):
         open_sink()
 
 
+@pytest.mark.stores("sqlite")
 def test_a_newer_schema_is_rejected(log, open_sink):
     connection = sqlite3.connect(log)
     connection.execute("PRAGMA user_version = 99")
@@ -278,6 +280,7 @@ def test_checkpoints_are_signed_by_number_and_by_time(open_sink, database, recor
     assert verify(database, key()).covered == 11  # while the sink is open
 
 
+@pytest.mark.stores("sqlite")
 def test_a_full_database_asks_for_a_retry_and_stores_nothing(open_sink, database, record, batch, key):
     sink = open_sink()
     sink.export(batch(record()))
@@ -316,6 +319,7 @@ sink.shutdown()
 """
 
 
+@pytest.mark.stores("sqlite")
 def test_a_file_that_cannot_grow_asks_for_a_retry(database, key):
     conftest = str(Path(__file__).with_name("conftest.py"))
     done = subprocess.run(
@@ -340,6 +344,7 @@ while True:
 """
 
 
+@pytest.mark.stores("sqlite")
 @pytest.mark.slow
 def test_kill_9_loses_no_accepted_record(database, key, open_sink, batch, record):
     accepted = 0
@@ -383,6 +388,7 @@ sink.shutdown()
 """
 
 
+@pytest.mark.stores("sqlite")
 def test_the_counters_are_exported_as_0_before_the_first_record(database):
     """Prometheus' `increase()` sees the first record only if the series exists before it."""
     conftest = str(Path(__file__).with_name("conftest.py"))

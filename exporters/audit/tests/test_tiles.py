@@ -12,6 +12,10 @@ from assay.exporters.audit._tiles import Tile, _prefixed, tiles_of
 from assay.proof.note import open_checkpoint
 from assay.proof.tree import Frontier, leaf_hash
 
+from .conftest import settings_of
+
+pytestmark = pytest.mark.stores("sqlite", "postgresql")
+
 
 @pytest.mark.parametrize(
     ("size", "expected"),
@@ -117,7 +121,7 @@ def test_a_long_leaf_is_not_in_an_entry_bundle():
 
 def test_the_host_serves_the_tiles_read_only(run_host, database, record, batch, key):
     listener = {"name": "direct", "protocol": "http", "address": "127.0.0.1:0", "auth": {"bearer": "token"}}
-    host = run_host(listener, database=str(database), checkpoint_records=1)
+    host = run_host(listener, **settings_of(database), checkpoint_records=1)
     name, port = host.addresses["direct"]
     session = requests.Session()
     session.headers["Authorization"] = "Bearer token"

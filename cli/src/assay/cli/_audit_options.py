@@ -14,7 +14,15 @@ from rich.console import Console
 from rich.progress import Progress
 
 from assay.cli._messages import safe
-from assay.exporters.audit import AuditLogError, VerificationError, load_trusted, read_policy
+from assay.exporters.audit import (
+    AuditLogError,
+    Location,
+    OpenError,
+    PostgreSQL,
+    VerificationError,
+    load_trusted,
+    read_policy,
+)
 
 FORMATS = ("table", "json", "jsonl", "csv")
 FILE = click.Path(path_type=Path, dir_okay=False)
@@ -27,11 +35,31 @@ class UncheckedError(click.ClickException):
     exit_code = 2
 
 
+class _Database(click.ParamType[Location]):
+    """The file of an SQLite database, or the address of a PostgreSQL database."""
+
+    name = "database"
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> Location:
+        """Return the file or the address."""
+        if not PostgreSQL.is_address(value):
+            return FILE.convert(value, param, ctx)
+        try:
+            return PostgreSQL(value)
+        except OpenError as error:
+            self.fail(str(error), param, ctx)
+
+
+DATABASE = _Database()
+DATABASE_HELP = (
+    "The log's database: a file such as audit/log.db, or postgresql://user@host/database, whose password"
+    " PGPASSFILE or ~/.pgpass contains."
+)
+
+
 def database_option(command: Command) -> Command:
     """Add the option of the database."""
-    return click.option("--db", type=FILE, required=True, help="The log's database, such as audit/log.db.")(
-        command
-    )
+    return click.option("--db", type=DATABASE, metavar="DATABASE", required=True, help=DATABASE_HELP)(command)
 
 
 def key_option(command: Command) -> Command:

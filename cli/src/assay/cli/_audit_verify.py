@@ -10,6 +10,8 @@ from typing import Any
 import click
 
 from assay.cli._audit_options import (
+    DATABASE,
+    DATABASE_HELP,
     FILE,
     audit_errors,
     key_option,
@@ -23,6 +25,7 @@ from assay.cli._audit_output import utc
 from assay.endpoints import printable
 from assay.exporters.audit import (
     ChainFault,
+    Location,
     Policy,
     Refusal,
     TrustedKeys,
@@ -41,7 +44,7 @@ _SHOWN_REFUSALS = 10
 
 
 @click.command("verify")
-@click.option("--db", type=FILE, help="The log's database, such as audit/log.db.")
+@click.option("--db", type=DATABASE, metavar="DATABASE", help=DATABASE_HELP)
 @click.option(
     "--tiles",
     type=click.Path(path_type=Path, file_okay=False),
@@ -62,7 +65,7 @@ _SHOWN_REFUSALS = 10
 )
 @witness_policy
 def verify_command(  # noqa: PLR0913, PLR0917  one for each option
-    db: Path | None,
+    db: Location | None,
     tiles: Path | None,
     export: Path | None,
     keys: TrustedKeys,
@@ -96,9 +99,9 @@ def verify_command(  # noqa: PLR0913, PLR0917  one for each option
 
 
 def _verify_database(
-    db: Path, keys: TrustedKeys, checkpoint: Path | None, since: Path | None, policy: Policy | None
+    db: Location, keys: TrustedKeys, checkpoint: Path | None, since: Path | None, policy: Policy | None
 ) -> None:
-    kept = checkpoint or _beside(db)
+    kept = checkpoint or (_beside(db) if isinstance(db, Path) else None)
     with audit_errors(), progress_bar("verifying") as progress:
         found = verify(
             db,

@@ -11,6 +11,7 @@ import click
 
 from assay.cli._audit_flush import flush
 from assay.cli._audit_options import (
+    DATABASE,
     FILE,
     FORMATS,
     audit_errors,
@@ -28,6 +29,8 @@ from assay.endpoints import printable, printable_json
 from assay.exporters.audit import (
     FIELDS,
     SCHEMA_VERSION,
+    Location,
+    PostgreSQL,
     Query,
     TrustedKeys,
     consistency,
@@ -70,7 +73,7 @@ def _names(_: object, parameter: click.Parameter, value: str | None) -> tuple[st
 def command() -> None:
     """Query and verify the audit log, and prove its records.
 
-    All commands work offline and need only the database file. The sink may be writing to it. The exit status
+    All commands work offline and need only the database. The sink may be writing to it. The exit status
     is 0, 1 if something does not verify, 2 if it could not be verified or read.
 
     \b
@@ -123,7 +126,7 @@ command.add_command(witness)
     show_default=True,
     help="ocsf: events of OCSF 1.9 (API Activity), one a line.",
 )
-def query_command(db: Path, form: str, fields: tuple[str, ...], **what: Any) -> None:  # noqa: ANN401  the options of Query
+def query_command(db: Location, form: str, fields: tuple[str, ...], **what: Any) -> None:  # noqa: ANN401  the options of Query
     """Print the matching records, the newest first.
 
     \b
@@ -158,7 +161,7 @@ def query_command(db: Path, form: str, fields: tuple[str, ...], **what: Any) -> 
 )
 @cosigned_option
 def prove_command(  # noqa: PLR0913, PLR0917  one for each option
-    db: Path,
+    db: Location,
     record_id: str | None,
     leaf: int | None,
     form: Any,  # noqa: ANN401  click's types
@@ -186,7 +189,7 @@ def prove_command(  # noqa: PLR0913, PLR0917  one for each option
 @trusted_keys
 @click.argument("old", type=FILE)
 @click.argument("new", type=FILE)
-def consistency_command(db: Path, keys: TrustedKeys, old: Path, new: Path) -> None:
+def consistency_command(db: Location, keys: TrustedKeys, old: Path, new: Path) -> None:
     """Prove that the checkpoint in the file NEW extends that in the file OLD, and print the verified proof.
 
     The output has the form of a request to a C2SP witness (tlog-witness, add-checkpoint).
@@ -212,7 +215,7 @@ def consistency_command(db: Path, keys: TrustedKeys, old: Path, new: Path) -> No
 @click.option("--until", metavar="TIME", help="End of the period; this time is excluded.")
 @cosigned_option
 def export_command(  # noqa: PLR0913, PLR0917  one for each option
-    db: Path,
+    db: Location,
     tiles: Path | None,
     records: Path | None,
     since: str | None,
@@ -246,7 +249,7 @@ def export_command(  # noqa: PLR0913, PLR0917  one for each option
 @command.command("checkpoint")
 @database_option
 @cosigned_option
-def checkpoint_command(db: Path, cosigned: bool) -> None:  # noqa: FBT001
+def checkpoint_command(db: Location, cosigned: bool) -> None:  # noqa: FBT001
     """Print the newest signed checkpoint, with its cosignatures. Keep it where the owner cannot change it.
 
     \b
@@ -265,18 +268,25 @@ def checkpoint_command(db: Path, cosigned: bool) -> None:  # noqa: FBT001
     type=FILE,
     help="File of the log's signing key. Default: signing.key beside the database.",
 )
-def migrate_command(db: Path, signing_key: Path | None) -> None:
+def migrate_command(db: Location, signing_key: Path | None) -> None:
     """Bring a log of an earlier version to this one. Stop the sink, and verify the log first.
 
     The old file stays beside the new one. All leaves and checkpoints stay the same, so that every proof and
     every checkpoint that was kept still verifies.
 
+    In a PostgreSQL database the command creates the tables, which the role of the address then owns, and the
+    roles assay_audit_writer, for sinks, and assay_audit_reader, for auditors.
+
     \b
     Example:
       assay audit migrate --db audit/log.db
+      assay audit migrate --db postgresql://owner@db.example.com/audit
     """
     with audit_errors():
-        version = migrate(db, signing_key or db.with_name("signing.key"))
+        version = migrate(db, signing_key)
+    if isinstance(db, PostgreSQL):
+        click.echo(printable(f"{db}: " + ("the tables exist" if version else "the tables are created")))
+        return
     done = "nothing to do" if version == SCHEMA_VERSION else f"the old log is {db.name}.v{version}"
     click.echo(printable(f"{db}: schema version {SCHEMA_VERSION}, {done}"))
 
@@ -290,7 +300,7 @@ def migrate_command(db: Path, signing_key: Path | None) -> None:
     metavar="LEAF",
     help="Write the payload of the entry with this leaf index instead.",
 )
-def quarantine_command(db: Path, form: str, payload: int | None) -> None:
+def quarantine_command(db: Location, form: str, payload: int | None) -> None:
     """List the invalid records and batches that came through a Collector, with the reasons.
 
     \b
@@ -308,10 +318,10 @@ def quarantine_command(db: Path, form: str, payload: int | None) -> None:
 
 
 @command.command("keys")
-@click.option("--db", type=FILE, help="The log's database: list the log's own keys.")
+@click.option("--db", type=DATABASE, metavar="DATABASE", help="The log's database: list the log's own keys.")
 @click.option("--trust", type=FILE, help="The sink's trust store: list the keys of producers.")
 @format_option
-def keys_command(db: Path | None, trust: Path | None, form: str) -> None:
+def keys_command(db: Location | None, trust: Path | None, form: str) -> None:
     """List the keys that sign a log, and those of producers that its sink trusts, each with its state.
 
     The sink's settings `key` and `previous_keys` rotate a log's key. In the trust store, `not_after` ends a
@@ -332,7 +342,7 @@ def keys_command(db: Path | None, trust: Path | None, form: str) -> None:
 @command.command("refusals")
 @database_option
 @format_option
-def refusals_command(db: Path, form: str) -> None:
+def refusals_command(db: Location, form: str) -> None:
     """List the answers of witnesses that contradict the log, each with the request: evidence of a fork.
 
     \b

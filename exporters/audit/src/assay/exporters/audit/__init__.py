@@ -17,6 +17,7 @@ from assay.exporters.audit._cosigned import Refusal, refusals
 from assay.exporters.audit._cosigned_check import Cosigned
 from assay.exporters.audit._errors import (
     AuditLogError,
+    DatabaseError,
     InUseError,
     KeyFormatError,
     NotFoundError,
@@ -37,6 +38,7 @@ from assay.exporters.audit._key_list import ListedKey, log_keys, producer_keys
 from assay.exporters.audit._keys import load_trusted, load_verifier, read_policy
 from assay.exporters.audit._migration import migrate
 from assay.exporters.audit._ocsf import ocsf_event
+from assay.exporters.audit._postgresql_address import Location, PostgreSQL
 from assay.exporters.audit._proof import prove
 from assay.exporters.audit._query import (
     FIELDS,
@@ -65,12 +67,15 @@ __all__ = [
     "ChainFault",
     "Checkpoint",
     "Cosigned",
+    "DatabaseError",
     "InUseError",
     "KeyFormatError",
     "ListedKey",
+    "Location",
     "NotFoundError",
     "OpenError",
     "Policy",
+    "PostgreSQL",
     "ProofError",
     "Proven",
     "Query",

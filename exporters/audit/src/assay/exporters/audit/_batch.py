@@ -14,7 +14,7 @@ from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord, ResourceLogs, ScopeL
 from assay.audit.canonical import Content, attributes, canonical_form, content, encode
 from assay.audit.errors import RecordError
 from assay.audit.record import check, deviations
-from assay.exporters.audit._entry import QuarantineEntry, Row, columns, record_leaf, timestamp
+from assay.exporters.audit._entry import QuarantineEntry, Row, columns, record_leaf, timestamp, without_nul
 from assay.exporters.audit._sequence import Sequenced, sequenced
 from assay.exporters.audit._trust import SignedRecord, TrustStore
 from assay.host import Batch
@@ -44,7 +44,7 @@ class InvalidRecord(NamedTuple):
         """The `audit.record.id`, None if there is none."""
         pairs = self.record.attributes
         ids = (pair.value.string_value for pair in pairs if pair.key == keys.AUDIT_RECORD_ID)
-        return next(ids, None) or None
+        return without_nul(next(ids, "")) or None
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,6 +216,7 @@ def _single_bytes(invalid: Sequence[InvalidRecord]) -> int:
 
 
 def _shorten(text: str) -> str:
+    text = without_nul(text)
     return text if len(text) <= _REASON_CHARACTERS else f"{text[:_REASON_CHARACTERS]}…"
 
 

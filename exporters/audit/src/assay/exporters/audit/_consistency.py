@@ -8,16 +8,16 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Iterable
-from pathlib import Path
 
 from assay.exporters.audit._errors import RollbackError, TreeMismatchError
+from assay.exporters.audit._postgresql_address import Location
 from assay.exporters.audit._storage import StoredTree, open_read_only, size
 from assay.proof.note import VerifierKey
 from assay.proof.tree import consistency_proof, verify_consistency
 from assay.proof.trusted_keys import TrustedKeys
 
 
-def consistency(database: Path, old: str, new: str, key: VerifierKey | TrustedKeys) -> str:
+def consistency(database: Location, old: str, new: str, key: VerifierKey | TrustedKeys) -> str:
     """Return the proof that one checkpoint of a log extends another; the proof is verified.
 
     Args:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
-from assay.exporters.audit._storage import open_read_only
+from assay.exporters.audit._postgresql_address import Location
+from assay.exporters.audit._storage import Reader, open_read_only
 from assay.proof.cosignature import Cosignature, WitnessKey, cosignatures
 from assay.proof.policy import Policy
 
@@ -51,34 +50,32 @@ def witness_name(key: WitnessKey) -> str:
     return f"{key.name}+{key.id.hex()}"
 
 
-def cosigned_note(connection: sqlite3.Connection, size: int, note: str) -> str:
+def cosigned_note(connection: Reader, size: int, note: str) -> str:
     """Return a checkpoint with the cosignatures that it has so far."""
     return note + "".join(line for (line,) in connection.execute(_LINES, (size,)))
 
 
-def newest_witnessed(connection: sqlite3.Connection) -> int:
+def newest_witnessed(connection: Reader) -> int:
     """Return the size of the newest checkpoint that had the quorum of the sink's policy; 0 without one."""
     size: int
     (size,) = connection.execute(_NEWEST_WITNESSED).fetchone() or (0,)
     return size
 
 
-def newest_note(connection: sqlite3.Connection) -> str | None:
+def newest_note(connection: Reader) -> str | None:
     """Return the newest checkpoint with its cosignatures; None if the log has none."""
     found = connection.execute(_NEWEST).fetchone()
     return None if found is None else cosigned_note(connection, *found)
 
 
-def published_note(connection: sqlite3.Connection) -> str | None:
+def published_note(connection: Reader) -> str | None:
     """Return the newest checkpoint that had its quorum; the newest of all if none had it."""
     size = newest_witnessed(connection)
     found = connection.execute(_NOTE, (size,)).fetchone() if size else None
     return newest_note(connection) if found is None else cosigned_note(connection, size, found[0])
 
 
-def add_cosignature(
-    connection: sqlite3.Connection, size: int, cosignature: Cosignature, policy: Policy
-) -> bool:
+def add_cosignature(connection: Reader, size: int, cosignature: Cosignature, policy: Policy) -> bool:
     """Store a cosignature, and return whether the checkpoint has its quorum; call it within a transaction."""
     execute = connection.execute
     name = witness_name(cosignature.key)
@@ -90,7 +87,7 @@ def add_cosignature(
     return has_quorum
 
 
-def verified_witnessed(connection: sqlite3.Connection, policy: Policy) -> int:
+def verified_witnessed(connection: Reader, policy: Policy) -> int:
     """Return the size of the newest checkpoint that is stored as having its quorum; 0 if it has not.
 
     The table only says so. Whoever can write it could hide that cosignatures are missing.
@@ -99,7 +96,7 @@ def verified_witnessed(connection: sqlite3.Connection, policy: Policy) -> int:
     return size if size and _has_quorum(connection, size, policy) else 0
 
 
-def _has_quorum(connection: sqlite3.Connection, size: int, policy: Policy) -> bool:
+def _has_quorum(connection: Reader, size: int, policy: Policy) -> bool:
     found = connection.execute(_NOTE, (size,)).fetchone()
     if found is None:
         return False
@@ -107,7 +104,7 @@ def _has_quorum(connection: sqlite3.Connection, size: int, policy: Policy) -> bo
     return policy.is_met([each.key for each in cosigned])
 
 
-def add_refusal(connection: sqlite3.Connection, refusal: Refusal) -> None:
+def add_refusal(connection: Reader, refusal: Refusal) -> None:
     """Store a refusal; call it within a transaction."""
     connection.execute(
         _INSERT_REFUSAL,
@@ -122,13 +119,13 @@ def add_refusal(connection: sqlite3.Connection, refusal: Refusal) -> None:
     )
 
 
-def read_refusals(connection: sqlite3.Connection) -> Iterator[Refusal]:
+def read_refusals(connection: Reader) -> Iterator[Refusal]:
     """Yield the refusals in their order."""
     for row in connection.execute(_REFUSALS):
         yield Refusal(*row)
 
 
-def refusals(database: Path) -> list[Refusal]:
+def refusals(database: Location) -> list[Refusal]:
     """Return the answers of witnesses that contradict a log, the oldest first.
 
     Raises:

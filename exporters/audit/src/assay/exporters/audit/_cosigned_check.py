@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import sqlite3
 from dataclasses import dataclass
 
 from assay.exporters.audit._cosigned import cosigned_note
 from assay.exporters.audit._errors import QuorumError, SignatureError
+from assay.exporters.audit._storage import Reader
 from assay.proof.cosignature import WitnessKey, cosignatures
 from assay.proof.policy import Policy
 
@@ -34,7 +34,7 @@ class CosignatureChecker:
         policy: The witnesses. None: only the form of the cosignatures is checked.
     """
 
-    def __init__(self, connection: sqlite3.Connection, policy: Policy | None) -> None:
+    def __init__(self, connection: Reader, policy: Policy | None) -> None:
         self._connection = connection
         self._policy = policy
         self._cosigned = {key: Cosigned(key, 0, 0) for key in policy.keys} if policy else {}

@@ -163,6 +163,11 @@ def timestamp(sink_time: int) -> str:
     return f"{moment:%Y-%m-%dT%H:%M:%S}.{nanos // 1000:06d}Z"
 
 
+def without_nul(text: str) -> str:
+    """Return a text with U+2400 in the place of each NUL, which PostgreSQL cannot store."""
+    return text.replace("\0", "\u2400")
+
+
 def trace_uuid(trace_id: str) -> str:
     """Return a trace id of 32 hexadecimal digits in the form of a UUID, the type of the seed's column."""
     return f"{trace_id[:8]}-{trace_id[8:12]}-{trace_id[12:16]}-{trace_id[16:20]}-{trace_id[20:]}"

@@ -16,6 +16,8 @@ from assay.proof.errors import (
 
 __all__ = [
     "AuditLogError",
+    "DatabaseError",
+    "DuplicateError",
     "InUseError",
     "KeyFormatError",
     "NotFoundError",
@@ -40,6 +42,14 @@ class OpenError(AuditLogError):
 
 class InUseError(OpenError):
     """Another process has the log open for writing; a log has one writer."""
+
+
+class DatabaseError(OpenError):
+    """A database server cannot be reached, or did not execute a statement."""
+
+
+class DuplicateError(DatabaseError):
+    """A row with the same key is already in the table."""
 
 
 class RecordIdConflictError(AuditLogError):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
@@ -12,8 +11,9 @@ import orjson
 
 from assay.exporters.audit._cosigned import newest_note, published_note
 from assay.exporters.audit._errors import AuditLogError, NotFoundError, OpenError
+from assay.exporters.audit._postgresql_address import Location
 from assay.exporters.audit._query import moment
-from assay.exporters.audit._storage import StoredTree, leaves, open_read_only, period
+from assay.exporters.audit._storage import Reader, StoredTree, leaves, open_read_only, period
 from assay.exporters.audit._tiles import checkpoint_size
 from assay.proof.export import TYPE, VerifiedExport
 from assay.proof.export import verify_export as verify_lines
@@ -26,7 +26,7 @@ _BATCH = 256  # entries that are read at once
 
 
 def export_records(  # noqa: PLR0913  one for each option
-    database: Path,
+    database: Location,
     file: Path,
     *,
     since: str | None = None,
@@ -52,7 +52,7 @@ def export_records(  # noqa: PLR0913  one for each option
         OpenError: The database cannot be read, or the file exists or cannot be written.
         AuditLogError: A time cannot be parsed.
     """
-    start, end = moment(since) if since else "", moment(until) if until else "~"  # after every digit
+    start, end = moment(since or "0001-01-01"), moment(until or "9999-12-31T23:59:59.999999")
     with closing(open_read_only(database)) as connection:
         connection.execute("BEGIN")  # one state of the log
         note = (published_note if witnessed else newest_note)(connection)
@@ -91,7 +91,7 @@ def verify_export(file: Path, key: VerifierKey | TrustedKeys, policy: Policy | N
         raise OpenError(f"{file}: cannot be read: {error.strerror}") from error
 
 
-def _lines(connection: sqlite3.Connection, first: int, last: int, size: int) -> Iterator[bytes]:
+def _lines(connection: Reader, first: int, last: int, size: int) -> Iterator[bytes]:
     subtrees = StoredTree(connection)
     for start in range(first, last, _BATCH):
         for index, leaf in enumerate(leaves(connection, start, min(start + _BATCH, last)), start):

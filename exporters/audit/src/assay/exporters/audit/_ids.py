@@ -22,8 +22,9 @@ _STAGE = "INSERT INTO staged_ids VALUES (?, ?)"
 _KNOWN = "SELECT 1 FROM staged_ids CROSS JOIN ids USING (id) LIMIT 1"
 _ADD = "INSERT INTO main.recent_ids SELECT id, leaf_index FROM staged_ids"
 _MERGE = "INSERT INTO main.ids SELECT id, leaf_index FROM main.recent_ids"
-_ALL = """SELECT id, leaf_index FROM recent_ids WHERE leaf_index >= ?1
+ALL = """SELECT id, leaf_index FROM recent_ids WHERE leaf_index >= ?1
           UNION ALL SELECT id, leaf_index FROM ids WHERE leaf_index >= ?1"""
+COUNT = "SELECT (SELECT count(*) FROM ids) + (SELECT count(*) FROM recent_ids)"
 _FIND = """SELECT leaf_index FROM recent_ids WHERE id = ?1
            UNION ALL SELECT leaf_index FROM ids WHERE id = ?1"""
 
@@ -92,9 +93,9 @@ class IdSum:
         self.value += hash(_SALT + repr((record_id, index)).encode())
 
     @classmethod
-    def of_index(cls, connection: sqlite3.Connection, first: int) -> IdSum:
-        """Return the sum over the ids of the leaves from `first`, as the index has them."""
+    def of(cls, ids: Iterable[tuple[Key, int]]) -> IdSum:
+        """Return the sum over ids and their leaf indexes, as an index has them."""
         found = cls()
-        for record_id, index in connection.execute(_ALL, (first,)):
+        for record_id, index in ids:
             found.add(record_id, index)
         return found

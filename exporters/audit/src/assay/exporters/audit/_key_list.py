@@ -10,6 +10,7 @@ from pathlib import Path
 
 from assay.exporters.audit._cosigned import newest_note
 from assay.exporters.audit._errors import AuditLogError, OpenError
+from assay.exporters.audit._postgresql_address import Location
 from assay.exporters.audit._schema import is_key_name
 from assay.exporters.audit._storage import open_read_only
 from assay.exporters.audit._trust import TrustStore
@@ -33,7 +34,7 @@ class ListedKey:
     key: str
 
 
-def log_keys(database: Path) -> list[ListedKey]:
+def log_keys(database: Location) -> list[ListedKey]:
     """Return the keys that a log states to be its own. An auditor takes them from another source.
 
     Raises:

@@ -1,8 +1,8 @@
-"""The log for its one writer: SQLite, sequencer, checkpoints.
+"""The log for a writer: sequencer, checkpoints.
 
 One transaction stores a batch: its rows, their ids, and the tree nodes that they complete. The transaction is
-on disk when `append` returns (WAL, `synchronous=FULL`). A checkpoint is signed after that: the signer signs
-only what is on disk, and keeps the checkpoint before the log stores it.
+on disk when `append` returns. A checkpoint is signed after that: the signer signs only what is on disk, and
+keeps the checkpoint before the log stores it.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import socket
 import sqlite3
 import threading
 import time
-from collections.abc import Generator, Iterable, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -29,51 +29,49 @@ from assay.exporters.audit._errors import (
     RecordIdConflictError,
     SchemaMismatchError,
     TreeMismatchError,
+    VerificationError,
 )
-from assay.exporters.audit._ids import IdIndex, find
 from assay.exporters.audit._keys import write_atomically
+from assay.exporters.audit._postgresql_address import Location
 from assay.exporters.audit._receipts import stored_receipt
 from assay.exporters.audit._signer import Signer, read_note, require_extends
-from assay.exporters.audit._writer_lock import writer_lock
-from assay.host.private_files import private_database, private_folder
 from assay.proof.cosignature import Cosignature
 from assay.proof.policy import Policy
-from assay.proof.tree import consistency_proof, frontier
+from assay.proof.tree import Frontier, consistency_proof, frontier
 from assay.proof.trusted_keys import TrustedKeys
 
 logger = logging.getLogger(__name__)
 
-_WIDTH = len(_schema.COLUMNS) + 4
-_INSERT_RECORD = f"INSERT INTO audit_log VALUES ({', '.join('?' * _WIDTH)})"  # noqa: S608  question marks only
-_INSERT_QUARANTINE = "INSERT INTO quarantine VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
-_INSERT_NODE = "INSERT INTO nodes VALUES (?, ?, ?)"
-_INSERT_CHECKPOINT = "INSERT INTO checkpoints VALUES (?, ?)"
 _STORED_HASH = "SELECT integrity_hash FROM audit_log WHERE leaf_index = ?"
 _NEWEST = "SELECT size, note FROM checkpoints ORDER BY size DESC LIMIT 1"
 _NOTE = "SELECT note FROM checkpoints WHERE size = ?"
 _IN_QUARANTINE = "SELECT 1 FROM quarantine WHERE digest = ?"
-_CACHE_KIB = 65536
 _ID, _INTEGRITY_HASH = 0, len(_schema.COLUMNS)  # positions in a row without its index
 
 
 class LogPaths(NamedTuple):
-    """The files of a log."""
+    """The database of a log, and its files."""
 
-    database: Path
+    database: Location
     keys: Sequence[Path]  # of signing keys, the new one first
     checkpoint: Path
     verifier: Path
 
 
 class Appended(NamedTuple):
-    """The entries of a batch that were not stored before."""
+    """The entries of a batch that were new in the log.
+
+    Args:
+        rows: Rows of records, without their index.
+        quarantined: Entries that were put into quarantine.
+    """
 
     rows: Sequence[Row]
     quarantined: Sequence[QuarantineEntry]
 
 
 class Log:
-    """A log that this process has open for writing, exclusively.
+    """A log that this process has open for writing; an SQLite log exclusively.
 
     Args:
         paths: Its files; missing files are created.
@@ -96,13 +94,10 @@ class Log:
         self._mutex = threading.RLock()
         self._fault: AuditLogError | None = None
         with ExitStack() as opened:
-            opened.enter_context(writer_lock(paths.database))
             try:
-                self._connection = _open(paths.database)
-                opened.callback(self._connection.close)
-                self._signer = self._identify(origin)
-                self._ids = IdIndex(self._connection)
-                self._schema_version = self._read_schema_version()
+                self._connection = opened.enter_context(_storage.open_writer(paths.database))
+                with self._connection.transaction():
+                    self._signer = self._identify(origin)
                 self._load()
                 self._check_seen()
                 self.checkpoint()
@@ -148,14 +143,12 @@ class Log:
         with self._mutex:
             self._require_sound()
             try:
-                rows, quarantined = entries.rows, entries.quarantine()
-                self._store(rows, quarantined, entries.batch.received_unix_nano)
-            except sqlite3.IntegrityError:  # an id is already in the database, or twice in the batch
-                rows, quarantined = self._new(entries, conflicts_to_quarantine=conflicts_to_quarantine)
-                self._store(rows, quarantined, entries.batch.received_unix_nano)
+                appended = self._store(entries)
+            except _storage.DUPLICATE:  # an id is already in the database, or twice in the batch
+                appended = self._store_new(entries, conflicts_to_quarantine=conflicts_to_quarantine)
             if self._is_due():
                 self._try_checkpoint()
-        return Appended(rows, quarantined)
+        return appended
 
     def receipt(self, record_id: str) -> Mapping[str, Any] | None:
         """Return the receipt of a stored record, None if the log does not contain the record."""
@@ -165,6 +158,8 @@ class Log:
     def checkpoint(self) -> None:
         """Sign a checkpoint over all entries, unless the newest checkpoint already covers them.
 
+        If another writer signs the checkpoints, its newest one is compared with the log instead, and kept.
+
         Raises:
             AuditLogError: The log does not extend the last signed checkpoint.
             OSError: A file cannot be written.
@@ -172,7 +167,10 @@ class Log:
         """
         with self._mutex:
             self._require_sound()
-            if self._note is None or self.uncovered:
+            self._follow()
+            if not self._connection.leads():
+                self._follow_signer()
+            elif self._note is None or self.uncovered:
                 self._sign()
             self._publish()
 
@@ -201,6 +199,7 @@ class Log:
         Raises:
             SignatureError: Another cosignature on the checkpoint is wrong.
             sqlite3.Error: The database cannot be written.
+            DatabaseError: As above, in PostgreSQL.
         """
         with self._mutex:
             with self._transaction():
@@ -215,52 +214,61 @@ class Log:
 
         Raises:
             sqlite3.Error: The database cannot be written.
+            DatabaseError: As above, in PostgreSQL.
         """
         with self._mutex, self._transaction():
             _cosigned.add_refusal(self._connection, refusal)
 
     def close(self) -> None:
-        """Sign a last checkpoint, move the write-ahead log into the database file, and close everything."""
+        """Sign a last checkpoint, and close everything."""
         with self._mutex, self._opened:
             if self._fault is None:
                 self.checkpoint()
-            self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
-    def _store(self, rows: Sequence[Row], quarantine: Sequence[QuarantineEntry], sink_time: int) -> None:
-        tree = self._tree.copy()
-        first = tree.size + len(rows)
-        quarantined = [entry.row(index, sink_time) for index, entry in enumerate(quarantine, first)]
-        execute = self._connection.execute
-        execute("BEGIN IMMEDIATE")
-        try:
-            self._require_unchanged_schema()
-            self._insert(_INSERT_RECORD, [(index, *row) for index, row in enumerate(rows, tree.size)])
-            self._insert(_INSERT_QUARANTINE, quarantined)
-            self._ids.add((row[_ID], index) for index, row in enumerate(rows, tree.size))
-            nodes = tree.extend([row[-1] for row in rows] + [row[-1] for row in quarantined])
-            self._insert(_INSERT_NODE, nodes)
-            execute("COMMIT")
-        except BaseException:
-            if self._connection.in_transaction:
-                execute("ROLLBACK")
-            self._load()  # a failed COMMIT may have taken effect or not: read the state again
-            raise
+    def _store(self, entries: BatchEntries) -> Appended:
+        new = Appended(entries.rows, entries.quarantine())
+        with self._transaction():
+            tree = self._write(new, entries.batch.received_unix_nano)
         self._tree = tree
+        return new
+
+    def _store_new(self, entries: BatchEntries, *, conflicts_to_quarantine: bool) -> Appended:
+        """Store the entries of a batch that are not stored yet."""
+        with self._transaction():
+            new = self._new(entries, conflicts_to_quarantine=conflicts_to_quarantine)
+            tree = self._write(new, entries.batch.received_unix_nano)
+        self._tree = tree
+        return new
 
     @contextmanager
     def _transaction(self) -> Generator[None]:
-        self._connection.execute("BEGIN IMMEDIATE")
+        """Commit the block to the disk; before it, read what other writers did."""
         try:
-            yield
-            self._connection.execute("COMMIT")
+            with self._connection.transaction():
+                self._require_unchanged_schema()
+                self._follow()
+                yield
+        except RecordIdConflictError:  # raised before anything was written
+            raise
         except BaseException:
-            if self._connection.in_transaction:
-                self._connection.execute("ROLLBACK")
+            self._stale = True  # a failed COMMIT may have taken effect or not
             raise
 
-    def _insert(self, sql: str, rows: Sequence[Row]) -> None:
+    def _write(self, new: Appended, sink_time: int) -> Frontier:
+        """Insert entries, and return the tree with them."""
+        tree, rows = self._tree.copy(), new.rows
+        first = tree.size + len(rows)
+        quarantined = [entry.row(index, sink_time) for index, entry in enumerate(new.quarantined, first)]
+        self._insert("audit_log", [(index, *row) for index, row in enumerate(rows, tree.size)])
+        self._insert("quarantine", quarantined)
+        self._connection.add_ids((row[_ID], index) for index, row in enumerate(rows, tree.size))
+        nodes = tree.extend([row[-1] for row in rows] + [row[-1] for row in quarantined])
+        self._insert("nodes", nodes)
+        return tree
+
+    def _insert(self, table: str, rows: Sequence[Row]) -> None:
         """Insert rows; a trigger of another program may not swallow one."""
-        if rows and self._connection.executemany(sql, rows).rowcount != len(rows):
+        if rows and self._connection.insert(table, rows) != len(rows):
             raise self._broken(SchemaMismatchError("the database did not store every row"))
 
     def _require_sound(self) -> None:
@@ -269,17 +277,10 @@ class Log:
 
     def _require_unchanged_schema(self) -> None:
         """Check the definitions again if they may have changed since the log was opened."""
-        version = self._read_schema_version()
-        if version != self._schema_version:
-            try:
-                _schema.check_definitions(self._connection)
-            except SchemaMismatchError as error:
-                raise self._broken(error) from error
-            self._schema_version = version
-
-    def _read_schema_version(self) -> int:
-        version: int = self._connection.execute("PRAGMA main.schema_version").fetchone()[0]
-        return version
+        try:
+            self._connection.check_unchanged()
+        except SchemaMismatchError as error:
+            raise self._broken(error) from error
 
     def _broken(self, error: AuditLogError) -> AuditLogError:
         """Return the error with which the log stops: nothing is accepted into a log that was changed."""
@@ -304,13 +305,19 @@ class Log:
             signed = self._signer.sign(self._tree, _storage.StoredTree(self._connection))
         except TreeMismatchError as error:
             raise self._broken(error) from error
-        try:
-            with self._transaction():
-                self._connection.execute(_INSERT_CHECKPOINT, (self._tree.size, signed))
-        except BaseException:
-            self._load()
-            raise
-        self._covered, self._signed_at, self._note = self._tree.size, time.monotonic(), signed
+        size = self._tree.size
+        with self._transaction():
+            self._insert("checkpoints", [(size, signed)])
+        self._covered, self._signed_at = size, time.monotonic()
+        self._signed = self._note = signed
+
+    def _follow_signer(self) -> None:
+        self._load_note()
+        if self._signed is not None:
+            try:
+                self._signer.follow(self._signed, _storage.StoredTree(self._connection))
+            except VerificationError as error:
+                raise self._broken(error) from error
 
     def _publish(self) -> None:
         """Write the newest checkpoint to its file, from where it can be copied elsewhere."""
@@ -323,9 +330,7 @@ class Log:
         else:
             self._published = self._note
 
-    def _new(
-        self, entries: BatchEntries, *, conflicts_to_quarantine: bool
-    ) -> tuple[list[Row], list[QuarantineEntry]]:
+    def _new(self, entries: BatchEntries, *, conflicts_to_quarantine: bool) -> Appended:
         """Return the rows and quarantine entries of a batch that are not stored yet."""
         rows: dict[str, Row] = {}
         conflicts: dict[bytes, str] = {}
@@ -343,11 +348,13 @@ class Log:
             for record in conflicting(entries.batch.request, conflicts):
                 entries.add_invalid(record)
         quarantine = {entry.digest: entry for entry in entries.quarantine()}
-        return list(rows.values()), [each for each in quarantine.values() if not self._in_quarantine(each)]
+        return Appended(
+            list(rows.values()), [each for each in quarantine.values() if not self._in_quarantine(each)]
+        )
 
     def _known_hash(self, record_id: str, rows: Mapping[str, Row]) -> bytes | None:
         """Return the integrity hash of a record that is stored or in `rows`, else None."""
-        index = find(self._connection, record_id)
+        index = self._connection.leaf_of(record_id)
         if index is not None:
             return self._connection.execute(_STORED_HASH, (index,)).fetchone()[0]
         return rows[record_id][_INTEGRITY_HASH] if record_id in rows else None
@@ -363,7 +370,7 @@ class Log:
         keys = signer.verifiers.keys
         ours = {"origin": signer.verifiers.name, "verifier_key": str(keys[0])}
         if not stored:
-            self._insert_meta(ours.items())
+            self._connection.insert("meta", list(ours.items()))
             return signer
         if signer.last is not None or any(str(key) in stored.values() for key in keys):
             del ours["verifier_key"]  # the key was rotated: `Signer` has verified the last checkpoint
@@ -387,7 +394,9 @@ class Log:
         """Record keys that are new in the log, and publish the verifier keys."""
         stored: set[str] = {value for (value,) in self._connection.execute("SELECT value FROM meta")}
         new = [key for key in self.verifiers.keys if str(key) not in stored]
-        self._insert_meta([(_schema.key_name(key.id), str(key)) for key in new])
+        if new:
+            with self._connection.transaction():
+                self._connection.insert("meta", [(_schema.key_name(key.id), str(key)) for key in new])
         write_atomically(self.paths.verifier, "".join(f"{key}\n" for key in self.verifiers.keys).encode())
         for key in new:
             logger.warning(
@@ -396,10 +405,10 @@ class Log:
                 key.id.hex(), key.name, self.paths.verifier,
             )  # fmt: skip
 
-    def _insert_meta(self, items: Iterable[tuple[str, str]]) -> None:
-        self._connection.execute("BEGIN IMMEDIATE")
-        self._connection.executemany("INSERT INTO meta VALUES (?, ?)", items)
-        self._connection.execute("COMMIT")
+    def _follow(self) -> None:
+        """Read the state again if it may have changed."""
+        if self._stale or self._connection.others_wrote(self._tree.size, self._covered):
+            self._load()
 
     def _load(self) -> None:
         """Read the state from the database."""
@@ -407,13 +416,12 @@ class Log:
         self._load_note()
         self._signed_at = time.monotonic()
         self._published: str | None = None
-        self._ids.reload()
+        self._stale = False
 
     def _load_note(self) -> None:
         """Read the newest checkpoint, with the cosignatures that it has so far."""
-        self._covered, self._note = self._connection.execute(_NEWEST).fetchone() or (0, None)
-        if self._note is not None:
-            self._note = _cosigned.cosigned_note(self._connection, self._covered, self._note)
+        self._covered, self._signed = self._connection.execute(_NEWEST).fetchone() or (0, None)
+        self._note = self._signed and _cosigned.cosigned_note(self._connection, self._covered, self._signed)
 
     def _check_seen(self) -> None:
         """Check that the log extends the checkpoints in its files: the signer's, and the newest copy."""
@@ -429,20 +437,3 @@ class Log:
                 f" there the newest checkpoint that was kept elsewhere. The log's own newest one covers"
                 f" {self._covered} entries, and nothing shows that it was the last"
             )
-
-
-def _open(database: Path) -> sqlite3.Connection:
-    private_folder(database.parent)
-    private_database(database)
-    connection = sqlite3.connect(database, isolation_level=None, check_same_thread=False, timeout=10)
-    try:
-        connection.execute(f"PRAGMA page_size = {_schema.PAGE_BYTES}")  # has an effect in a new file only
-        connection.execute("PRAGMA journal_mode = WAL")
-        connection.execute("PRAGMA synchronous = FULL")
-        connection.execute("PRAGMA recursive_triggers = ON")  # REPLACE fires the DELETE trigger
-        connection.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
-        _schema.create(connection)
-    except BaseException:
-        connection.close()
-        raise
-    return connection

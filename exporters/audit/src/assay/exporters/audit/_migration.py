@@ -16,7 +16,9 @@ from assay.exporters.audit._entry import QuarantineEntry
 from assay.exporters.audit._errors import OpenError
 from assay.exporters.audit._ids import key_of
 from assay.exporters.audit._keys import write_atomically
+from assay.exporters.audit._postgresql_address import Location
 from assay.exporters.audit._signer import kept_path
+from assay.exporters.audit._storage import postgresql
 from assay.exporters.audit._writer_lock import writer_lock
 
 _UNCHANGED = ("meta", "audit_log", "nodes", "checkpoints")
@@ -27,20 +29,27 @@ _INSERT_QUARANTINE = "INSERT INTO main.quarantine VALUES (?, ?, ?, ?, ?, ?, ?, ?
 _NEWEST = "SELECT note FROM main.checkpoints ORDER BY size DESC LIMIT 1"
 
 
-def migrate(database: Path, key: Path) -> int:
+def migrate(database: Location, key: Path | None = None) -> int:
     """Migrate a log to the schema version of this program. No sink may be running. Verify the log first.
 
+    In a PostgreSQL database it also creates the tables, and the roles `assay_audit_writer` and
+    `assay_audit_reader`. The role of the address then owns the tables.
+
     Args:
-        database: The log's database. The old file becomes `<name>.v<version>`.
+        database: The log's database. The old file of an SQLite log becomes `<name>.v<version>`.
         key: The log's signing key. The signer's last checkpoint is created beside it from the log's newest
-            one if it is missing, as version 1 kept none.
+            one if it is missing, as version 1 kept none. Default: signing.key beside the SQLite file.
 
     Returns:
-        The version that the log had; that of this program if nothing was to be done.
+        The version that the log had; that of this program if nothing was to be done; 0 for an empty
+        PostgreSQL database.
 
     Raises:
         OpenError: The log cannot be read or written, is in use, or is newer than this program.
     """
+    if not isinstance(database, Path):
+        return postgresql().migrate(database)
+    key = key or database.with_name("signing.key")
     if not database.is_file():
         raise OpenError(f"{database}: no such file")
     try:

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import base64
-import sqlite3
-from pathlib import Path
 from typing import Literal
 
 import orjson
 
 from assay.exporters.audit._cosigned import newest_note, published_note
+from assay.exporters.audit._entry import without_nul
 from assay.exporters.audit._errors import NotFoundError, named
-from assay.exporters.audit._ids import find
-from assay.exporters.audit._storage import StoredTree, open_read_only
+from assay.exporters.audit._postgresql_address import Location
+from assay.exporters.audit._storage import Reader, StoredTree, open_read_only
 from assay.proof.json_proof import TYPE
 from assay.proof.note import Checkpoint
 from assay.proof.tlog_proof import TlogProof
@@ -24,7 +23,9 @@ _LEAF = """SELECT leaf_index, leaf FROM audit_log WHERE leaf_index = ?1
 _QUARANTINED = "SELECT leaf_index FROM quarantine WHERE record_id = ? ORDER BY leaf_index LIMIT 1"
 
 
-def prove(database: Path, entry: str | int, form: Format = "tlog-proof", *, witnessed: bool = False) -> bytes:
+def prove(
+    database: Location, entry: str | int, form: Format = "tlog-proof", *, witnessed: bool = False
+) -> bytes:
     """Return the proof of an entry against the newest checkpoint, with its cosignatures.
 
     Args:
@@ -52,11 +53,11 @@ def prove(database: Path, entry: str | int, form: Format = "tlog-proof", *, witn
     return proof.text().encode() if form == "tlog-proof" else _json(proof)
 
 
-def _find(connection: sqlite3.Connection, entry: str | int, database: Path) -> tuple[int, str]:
+def _find(connection: Reader, entry: str | int, database: Location) -> tuple[int, str]:
     """Return index and content of a leaf."""
-    index = entry if isinstance(entry, int) else find(connection, entry)
-    if index is None:
-        (index,) = connection.execute(_QUARANTINED, (entry,)).fetchone() or (None,)
+    index = entry if isinstance(entry, int) else connection.leaf_of(entry)
+    if index is None and isinstance(entry, str):
+        (index,) = connection.execute(_QUARANTINED, (without_nul(entry),)).fetchone() or (None,)
     found = None if index is None else connection.execute(_LEAF, (index,)).fetchone()
     if found is None:
         name = f"leaf {entry}" if isinstance(entry, int) else f"record {named(entry)}"

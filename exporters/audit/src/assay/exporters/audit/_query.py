@@ -6,9 +6,8 @@ import datetime as dt
 import itertools
 import re
 import sqlite3
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import orjson
@@ -18,7 +17,8 @@ from assay.exporters.audit import _schema
 from assay.exporters.audit._cosigned import newest_note, published_note
 from assay.exporters.audit._entry import timestamp, trace_uuid
 from assay.exporters.audit._errors import AuditLogError, OpenError, named
-from assay.exporters.audit._storage import open_read_only
+from assay.exporters.audit._postgresql_address import Location
+from assay.exporters.audit._storage import Reader, open_read_only
 from assay.semconv import attributes as keys
 
 _READ = (*_schema.COLUMNS, "leaf_index", "integrity_hash", "leaf_hash", "leaf")
@@ -26,13 +26,15 @@ _TRACE_ID = re.compile(r"[0-9a-f]{32}").fullmatch
 _AGO = re.compile(r"(\d+)([smhd])").fullmatch
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 _CONDITIONS = {  # field of Query → SQL condition
-    "actor": "actor_id = ?",
-    "action": "action = ?",
-    "target": "resource_id = ?",
-    "event": "event_type = ?",
-    "correlation_id": "correlation_id = ?",
-    "since": "inserted_at >= ?",
-    "until": "inserted_at < ?",
+    "action": "action = {}",
+    "since": "inserted_at >= {}",
+    "until": "inserted_at < {}",
+}
+_INDEXED = {  # field of Query → column that the seed has an index of
+    "actor": "actor_id",
+    "target": "resource_id",
+    "event": "event_type",
+    "correlation_id": "correlation_id",
 }
 _QUARANTINE = """SELECT leaf_index, kind, record_id, reason, encoding, length(payload), inserted_at
                  FROM quarantine ORDER BY leaf_index"""
@@ -93,7 +95,7 @@ FIELDS = (
 """The members of a record that `query` returns."""
 
 
-def query(database: Path, criteria: Query) -> Iterator[dict[str, Any]]:
+def query(database: Location, criteria: Query) -> Iterator[dict[str, Any]]:
     """Yield the matching records, the newest first, each with all `FIELDS`.
 
     `details`, `attributes` and `resource` are JSON values. `leaf` is the text of the record's leaf: the
@@ -103,17 +105,29 @@ def query(database: Path, criteria: Query) -> Iterator[dict[str, Any]]:
         OpenError: The database cannot be read.
         AuditLogError: A time cannot be parsed, or a record is damaged.
     """
-    given = {name: getattr(criteria, name) for name in _CONDITIONS if getattr(criteria, name) is not None}
+    names = (*_INDEXED, *_CONDITIONS)
+    given = {name: getattr(criteria, name) for name in names if getattr(criteria, name) is not None}
     for name in ("since", "until"):
         if name in given:
             given[name] = moment(given[name])
     if "correlation_id" in given:
         given["correlation_id"] = _correlation_id(given["correlation_id"])
-    where = " AND ".join(_CONDITIONS[name] for name in given) or "1"
-    sql = f"SELECT {', '.join(_READ)} FROM audit_log WHERE {where} ORDER BY leaf_index DESC"  # noqa: S608  the conditions are constants, the values are bound
     is_match = _matcher(criteria)
-    records = map(_record, _rows(database, sql, *given.values()))
+    values = tuple(given.values())
+    records = map(_record, _rows(database, lambda log: log.stream(_select(log, given), values)))
     return itertools.islice(filter(is_match, records), criteria.limit)
+
+
+def _select(log: Reader, given: Iterable[str]) -> str:
+    """Return the statement with a condition for each given field, whose value is a parameter."""
+    conditions = [
+        log.equals(_INDEXED[name], f"?{number}")
+        if name in _INDEXED
+        else _CONDITIONS[name].format(f"?{number}")
+        for number, name in enumerate(given, 1)
+    ]
+    where = " AND ".join(conditions) or "TRUE"
+    return f"SELECT {', '.join(_READ)} FROM audit_log WHERE {where} ORDER BY leaf_index DESC"  # noqa: S608  the conditions are constants, the values are bound
 
 
 def _record(row: tuple[Any, ...]) -> dict[str, Any]:
@@ -161,29 +175,29 @@ def _matcher(criteria: Query) -> Callable[[dict[str, Any]], bool]:
     return is_match
 
 
-def quarantined(database: Path) -> Iterator[dict[str, Any]]:
+def quarantined(database: Location) -> Iterator[dict[str, Any]]:
     """Yield the quarantine entries in their order of arrival, without their payloads.
 
     Raises:
         OpenError: The database cannot be read.
     """
-    for row in _rows(database, _QUARANTINE):
+    for row in _rows(database, lambda log: log.stream(_QUARANTINE)):
         yield dict(zip(_QUARANTINE_COLUMNS, row, strict=True))
 
 
-def quarantined_payload(database: Path, leaf_index: int) -> bytes:
+def quarantined_payload(database: Location, leaf_index: int) -> bytes:
     """Return the payload of a quarantine entry.
 
     Raises:
         OpenError: The database cannot be read.
         AuditLogError: Quarantine does not contain the entry.
     """
-    for (payload,) in _rows(database, _PAYLOAD, leaf_index):
+    for (payload,) in _rows(database, lambda log: iter(log.execute(_PAYLOAD, (leaf_index,)))):
         return payload
     raise AuditLogError(f"quarantine does not contain an entry with leaf index {leaf_index}")
 
 
-def newest_checkpoint(database: Path, *, witnessed: bool = False) -> str:
+def newest_checkpoint(database: Location, *, witnessed: bool = False) -> str:
     """Return the newest signed checkpoint, with the cosignatures that it has so far.
 
     Args:
@@ -206,10 +220,10 @@ def newest_checkpoint(database: Path, *, witnessed: bool = False) -> str:
     return found
 
 
-def _rows(database: Path, sql: str, *values: object) -> Iterator[tuple[Any, ...]]:
+def _rows(database: Location, read: Callable[[Reader], Iterator[Any]]) -> Iterator[tuple[Any, ...]]:
     connection = open_read_only(database)
     try:
-        yield from connection.execute(sql, values)
+        yield from read(connection)
     except OverflowError as error:
         raise AuditLogError("a number is beyond 64 bits, the largest that a log can hold") from error
     except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
@@ -218,7 +232,7 @@ def _rows(database: Path, sql: str, *values: object) -> Iterator[tuple[Any, ...]
         connection.close()
 
 
-def _unreadable(database: Path, error: Exception) -> OpenError:
+def _unreadable(database: Location, error: Exception) -> OpenError:
     return OpenError(f"{database}: cannot be read: {error}. Run `assay audit verify`")
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any, cast
 
 import orjson
@@ -17,34 +16,50 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
+from assay.exporters.audit._entry import Row, without_nul
 from assay.exporters.audit._errors import AuditLogError
-from assay.exporters.audit._ids import find
-from assay.exporters.audit._storage import open_read_only
+from assay.exporters.audit._postgresql_address import Location
+from assay.exporters.audit._schema import COLUMNS
+from assay.exporters.audit._storage import Reader, open_read_only
 
-_STORED = "SELECT id, integrity_hash, leaf FROM audit_log WHERE leaf_index = ?"
+_STORED = "SELECT integrity_hash, leaf FROM audit_log WHERE leaf_index = ?"
 MOST_IDS = 1000
 """Records that one request may ask for."""
 _LONGEST_BODY = 1 << 20
 _QUARANTINED = "SELECT reason FROM quarantine WHERE record_id = ? ORDER BY leaf_index"
 
 
-def stored_receipt(connection: sqlite3.Connection, record_id: str) -> Mapping[str, Any] | None:
+def new_receipt(row: Row, sink_time: int) -> Mapping[str, Any]:
+    """Return the receipt of a record that was just stored.
+
+    Args:
+        row: Its row, without the index.
+        sink_time: When the sink received it, in ns since 1970.
+    """
+    return {
+        "record_id": row[0],
+        "integrity_hash": row[len(COLUMNS)].hex(),
+        "sink_timestamp": str(sink_time),
+    }
+
+
+def stored_receipt(connection: Reader, record_id: str) -> Mapping[str, Any] | None:
     """Return the receipt of a stored record, None if the log does not contain the record.
 
     The timestamp, in ns since 1970, is a string: a JSON number cannot hold it exactly.
     """
-    found = connection.execute(_STORED, (find(connection, record_id),)).fetchone()
+    found = connection.execute(_STORED, (connection.leaf_of(record_id),)).fetchone()
     if found is None:
         return None
-    stored_id, integrity_hash, leaf = found
+    integrity_hash, leaf = found
     return {
-        "record_id": stored_id,
+        "record_id": record_id,
         "integrity_hash": integrity_hash.hex(),
         "sink_timestamp": orjson.loads(leaf)["sinkTimeUnixNano"],
     }
 
 
-def receipt_route(database: Path) -> Route:
+def receipt_route(database: Location) -> Route:
     """Return the route for receipts.
 
     It answers 200 with the receipt, 404 for an unknown record, and 409 for a record in quarantine.
@@ -56,21 +71,21 @@ def receipt_route(database: Path) -> Route:
             connection = open_read_only(database)
             try:
                 found = stored_receipt(connection, record_id)
-                reasons = [row[0] for row in connection.execute(_QUARANTINED, (record_id,))]
+                reason = _quarantined(connection, record_id)
             finally:
                 connection.close()
         except (AuditLogError, sqlite3.Error):
             return _unavailable()
         if found is not None:
             return JSONResponse(dict(found))
-        if reasons:
-            return JSONResponse({"error": "the record is in quarantine", "reason": reasons[0]}, 409)
+        if reason is not None:
+            return JSONResponse({"error": "the record is in quarantine", "reason": reason}, 409)
         return JSONResponse({"error": "no such record"}, 404)
 
     return Route("/v1/audit/receipts/{record_id}", answer, methods=["GET"])
 
 
-def receipts_route(database: Path) -> Route:
+def receipts_route(database: Location) -> Route:
     """Return the route for receipts of many records.
 
     It answers 200 with `receipts` and `quarantined`, each in the order of the request. A record that is in
@@ -111,7 +126,7 @@ def _record_ids(body: bytes) -> list[str] | None:
     return texts if len(texts) == len(cast("list[Any]", record_ids)) else None
 
 
-def _find(database: Path, record_ids: list[str]) -> dict[str, list[Mapping[str, Any]]]:
+def _find(database: Location, record_ids: list[str]) -> dict[str, list[Mapping[str, Any]]]:
     stored: list[Mapping[str, Any]] = []
     quarantined: list[Mapping[str, Any]] = []
     connection = open_read_only(database)
@@ -119,12 +134,18 @@ def _find(database: Path, record_ids: list[str]) -> dict[str, list[Mapping[str, 
         for record_id in record_ids:
             found = stored_receipt(connection, record_id)
             if found is not None:
-                stored.append({**found, "record_id": record_id})
-            elif (reason := connection.execute(_QUARANTINED, (record_id,)).fetchone()) is not None:
-                quarantined.append({"record_id": record_id, "reason": reason[0]})
+                stored.append(found)
+            elif (reason := _quarantined(connection, record_id)) is not None:
+                quarantined.append({"record_id": record_id, "reason": reason})
     finally:
         connection.close()
     return {"receipts": stored, "quarantined": quarantined}
+
+
+def _quarantined(connection: Reader, record_id: str) -> str | None:
+    """Return why a record is in quarantine, None if it is not."""
+    found = connection.execute(_QUARANTINED, (without_nul(record_id),)).fetchone()
+    return None if found is None else found[0]
 
 
 def _unavailable() -> JSONResponse:

@@ -7,12 +7,12 @@ import sqlite3
 import time
 from collections.abc import Iterator
 from contextlib import closing, suppress
-from pathlib import Path
 
 import orjson
 
 from assay.exporters.audit._arrivals import Arrivals
 from assay.exporters.audit._errors import AuditLogError
+from assay.exporters.audit._postgresql_address import Location
 from assay.exporters.audit._sequence import Sequenced, sequenced
 from assay.exporters.audit._storage import newest_records, open_read_only
 
@@ -21,7 +21,7 @@ logger = logging.getLogger(__name__)
 _RECORDS = 20_000  # of the end of the log, which are read in a fraction of a second
 
 
-def restore(arrivals: Arrivals, database: Path) -> None:
+def restore(arrivals: Arrivals, database: Location) -> None:
     """Read the newest records of a log into the state of the chains.
 
     It raises nothing: `assay audit verify` finds a damaged record, and the sink must accept others.

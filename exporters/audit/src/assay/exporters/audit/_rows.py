@@ -11,8 +11,9 @@ import orjson
 from assay.exporters.audit import _schema
 from assay.exporters.audit._entry import QuarantineEntry, Row, columns, timestamp
 from assay.exporters.audit._errors import RecordMismatchError, named, shortened
-from assay.exporters.audit._ids import IdSum, key_of
+from assay.exporters.audit._ids import IdSum
 from assay.exporters.audit._sequence import Chains
+from assay.exporters.audit._storage import Reader
 from assay.proof.tree import leaf_hash
 
 RECORDS = f"""SELECT leaf_index, {", ".join(_schema.COLUMNS)}, integrity_hash, CAST(leaf AS BLOB), leaf_hash
@@ -30,12 +31,16 @@ _DECODER = json.JSONDecoder()
 class RowChecker:
     """Checks rows of `RECORDS` and `QUARANTINE`, and collects what concerns several of them.
 
+    Args:
+        log: The log that the rows are from.
+
     Attributes:
         ids: Sum over the ids of the checked records.
         chains: The producers' chains of the checked records.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, log: Reader) -> None:
+        self._log = log
         self.ids = IdSum()
         self.chains = Chains()
         self._sink_time = self._inserted_at = ""  # of the previous record
@@ -62,19 +67,23 @@ class RowChecker:
         record, sink_time = content["record"], content["sinkTimeUnixNano"]
         if sink_time != self._sink_time:  # records of one batch share it
             self._sink_time, self._inserted_at = sink_time, timestamp(int(sink_time))
-        stored, expected = row[1:-3], columns(record, self._inserted_at)
-        if stored != expected:
-            column, found, logged = next(
+        logged = columns(record, self._inserted_at)
+        stored, expected = row[1:-3], logged
+        if stored != expected and stored != (expected := self._as_stored(logged)):
+            column, found, said = next(
                 each for each in zip(_schema.COLUMNS, stored, expected, strict=True) if each[1] != each[2]
             )
             raise RecordMismatchError(
-                f"{title(row)}: {column} is {shortened(found)}, the record says {shortened(logged)}"
+                f"{title(row)}: {column} is {shortened(found)}, the record says {shortened(said)}"
             )
         digest = hashlib.sha256(canonical_record(leaf)).digest()
         if digest != integrity_hash:
             raise RecordMismatchError(f"{title(row)}: integrity_hash is not the hash of its content")
-        self.ids.add(key_of(row[1]), row[0])
+        self.ids.add(self._log.key_of(logged[0]), row[0])
         self.chains.add(record, content["resource"], digest)
+
+    def _as_stored(self, values: Row) -> Row:
+        return tuple(self._log.text(value) if isinstance(value, str) else value for value in values)
 
 
 def title(row: Row) -> str:

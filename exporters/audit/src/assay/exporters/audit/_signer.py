@@ -80,10 +80,34 @@ class Signer:
             verify_consistency(last.size, tree.size, last.root, root, proof)
         if self.last is None or last.size != tree.size:
             note = sign(Checkpoint(self.verifiers.name, tree.size, root), *self._keys)
-            for path in self._paths:
-                write_atomically(path, note.encode(), 0o600)
-            self.last = note
+            self._keep(note)
+            return note
         return self.last
+
+    def follow(self, note: str, subtrees: Subtrees) -> None:
+        """Keep a checkpoint that another process signed with the same keys, unless it is an older one.
+
+        Args:
+            note: The newest checkpoint of the log.
+            subtrees: The log's stored nodes.
+
+        Raises:
+            TreeMismatchError: The checkpoint does not extend the last one.
+            SignatureError: The keys did not sign it.
+            OSError: It cannot be kept.
+        """
+        newest, last = self.verifiers.open(note), self.last_checkpoint
+        if self.last is not None and newest.size <= last.size:
+            return
+        if last.size:
+            proof = consistency_proof(last.size, newest.size, subtrees)
+            verify_consistency(last.size, newest.size, last.root, newest.root, proof)
+        self._keep(note)
+
+    def _keep(self, note: str) -> None:
+        for path in self._paths:
+            write_atomically(path, note.encode(), 0o600)
+        self.last = note
 
     def _load(self) -> dict[Path, str]:
         """Return the kept checkpoints. After a crash, those of some keys may be older."""

@@ -7,8 +7,9 @@ import sqlite3
 import threading
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, ClassVar, get_args
+from typing import Annotated, Any, ClassVar, get_args
 
 import pydantic
 from opentelemetry.metrics import get_meter
@@ -20,9 +21,10 @@ from assay.exporters.audit._arrivals import ArrivalFault, Arrivals
 from assay.exporters.audit._arrivals import Kind as FaultKind
 from assay.exporters.audit._batch import BatchEntries, Rules, read_batch
 from assay.exporters.audit._entry import Kind, QuarantineEntry, Row
-from assay.exporters.audit._errors import AuditLogError, RecordIdConflictError
-from assay.exporters.audit._log import Log, LogPaths
-from assay.exporters.audit._receipts import receipt_route, receipts_route
+from assay.exporters.audit._errors import AuditLogError, OpenError, RecordIdConflictError
+from assay.exporters.audit._log import Appended, Log, LogPaths
+from assay.exporters.audit._postgresql_address import Location, PostgreSQL
+from assay.exporters.audit._receipts import new_receipt, receipt_route, receipts_route
 from assay.exporters.audit._restored import restore
 from assay.exporters.audit._tile_routes import tiles_route
 from assay.exporters.audit._tiles import LONGEST_ENTRY
@@ -30,6 +32,7 @@ from assay.exporters.audit._trust import TrustStore
 from assay.exporters.audit._witness_client import Outcome, WitnessClient, load_policy
 from assay.host import Batch, Rejected, Result, Retry, Signal
 from assay.host.escaping import escaped
+from assay.host.private_files import private_folder
 from assay.proof.policy import Policy
 from assay.semconv import metrics
 
@@ -59,17 +62,38 @@ _chain_faults = _meter.create_counter(
 _ID = 0  # position of the record's id in a row
 
 
+def _address(database: Any) -> Any:  # noqa: ANN401  as the configuration has it
+    if isinstance(database, str) and PostgreSQL.is_address(database):
+        try:
+            return PostgreSQL(database)
+        except OpenError as error:
+            raise ValueError(str(error)) from None
+    return database
+
+
 class Settings(pydantic.BaseModel, extra="forbid"):
     """The exporter's section of the host's configuration."""
 
-    database: Path = Field(description="The log's database; its folder is created when it is missing.")
+    database: Annotated[Location, pydantic.BeforeValidator(_address)] = Field(
+        description="The log's database: an SQLite file, whose folder is created when it is missing; or a"
+        " PostgreSQL database, as postgresql://user@host/database without a password."
+    )
+    password_file: Path | None = Field(
+        default=None,
+        description="File of the password for PostgreSQL. Default: libpq's PGPASSFILE or ~/.pgpass.",
+    )
+    folder: Path | None = Field(
+        default=None,
+        description="Folder of the log's keys and checkpoints, one for each exporter host. Default: that of"
+        " the SQLite file.",
+    )
     origin: str = Field(
         default="",
         description="Permanent name of the log, such as audit.example.com/log. Default: from the host name.",
     )
     key: Path | None = Field(
         default=None,
-        description="Signing key, created at the first start. Default: signing.key beside the database.",
+        description="Signing key, created at the first start. Default: signing.key in the folder.",
     )
     previous_keys: tuple[Path, ...] = Field(
         default=(),
@@ -78,11 +102,11 @@ class Settings(pydantic.BaseModel, extra="forbid"):
     )
     checkpoint: Path | None = Field(
         default=None,
-        description="File of the newest checkpoint. Default: checkpoint beside the database.",
+        description="File of the newest checkpoint. Default: checkpoint in the folder.",
     )
     verifier_key: Path | None = Field(
         default=None,
-        description="File of the verifier keys, one a line. Default: verifier.key beside the database.",
+        description="File of the verifier keys, one a line. Default: verifier.key in the folder.",
     )
     checkpoint_records: int = Field(
         default=1000, ge=1, description="Entries after which a checkpoint is signed."
@@ -137,9 +161,19 @@ class Settings(pydantic.BaseModel, extra="forbid"):
         description="Seconds without a quorum of cosignatures after which the health endpoint warns.",
     )
 
+    @pydantic.model_validator(mode="after")
+    def _complete(self) -> Settings:
+        if isinstance(self.database, PostgreSQL):
+            if self.folder is None:
+                raise ValueError("a log in PostgreSQL needs the setting folder, for its keys and checkpoints")
+            self.database = replace(self.database, password_file=self.password_file)
+        elif self.password_file is not None:
+            raise ValueError("password_file is for PostgreSQL, and database is an SQLite file")
+        return self
+
     def paths(self) -> LogPaths:
-        """Return the files of the log."""
-        folder = self.database.parent
+        """Return the database and the files of the log."""
+        folder = self.folder or (self.database.parent if isinstance(self.database, Path) else Path())
         return LogPaths(
             self.database,
             (self.key or folder / "signing.key", *self.previous_keys),
@@ -166,6 +200,8 @@ class AuditSink:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
+        if settings.folder is not None:
+            _create(settings.folder)
         policy = None if settings.witness_policy is None else load_policy(settings.witness_policy)
         self._rules = Rules(
             TrustStore(settings.trust), settings.record_bytes, settings.batch_bytes, settings.ahead_seconds
@@ -204,7 +240,7 @@ class AuditSink:
             raise Retry(f"the audit log cannot be written: {error}") from error
         self._count(entries, appended.quarantined)
         self._check_chains(entries, appended.rows)
-        return Result(self._receipts(entries) if batch.peer == "direct" else ())
+        return Result(self._receipts(entries, appended) if batch.peer == "direct" else ())
 
     def routes(self) -> Sequence[Route]:
         """Return the routes of receipts, of one record and of many, and that of the log as tiles."""
@@ -252,9 +288,12 @@ class AuditSink:
             logger.error("a batch goes to quarantine: %s", reason)  # noqa: TRY400  a traceback may show payload
             return BatchEntries(batch, unreadable=reason)
 
-    def _receipts(self, entries: BatchEntries) -> list[Mapping[str, Any]]:
+    def _receipts(self, entries: BatchEntries, appended: Appended) -> list[Mapping[str, Any]]:
         """Return a receipt for each record; a repeated record has the timestamp of its first delivery."""
-        return [found for row in entries.rows if (found := self._log.receipt(row[_ID])) is not None]
+        sink_time = entries.batch.received_unix_nano
+        new = {row[_ID]: new_receipt(row, sink_time) for row in appended.rows}
+        found = (new.get(row[_ID]) or self._log.receipt(row[_ID]) for row in entries.rows)
+        return [receipt for receipt in found if receipt is not None]
 
     def _check_chains(self, entries: BatchEntries, stored: Sequence[Row]) -> None:
         """Report broken chains of the records that were stored; a repeated record is not checked again."""
@@ -292,6 +331,13 @@ class AuditSink:
             self._log.checkpoint()
         except (sqlite3.Error, OSError, AuditLogError) as error:
             logger.warning("the checkpoint cannot be signed: %s", error)
+
+
+def _create(folder: Path) -> None:
+    try:
+        private_folder(folder)
+    except OSError as error:
+        raise OpenError(f"{folder}: the folder cannot be created: {error.strerror}") from error
 
 
 def _require_valid(entries: BatchEntries) -> None:

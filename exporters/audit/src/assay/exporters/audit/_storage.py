@@ -1,92 +1,210 @@
-"""Read a log's database: read-only connections, leaf hashes, subtrees."""
+"""The interface of a log's storage, and what it needs of every store: leaf hashes, subtrees.
+
+The stores have the same tables with the same columns, so most statements serve both. They are written with
+the parameters `?` and `?1`. The interface has a method for whatever differs.
+"""
 
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from importlib import import_module
 from pathlib import Path
+from types import ModuleType
+from typing import Any, Protocol
 
-from assay.exporters.audit import _schema
-from assay.exporters.audit._errors import AuditLogError, OpenError
+from assay.exporters.audit import _sqlite
+from assay.exporters.audit._entry import Row
+from assay.exporters.audit._errors import AuditLogError, DuplicateError, OpenError
+from assay.exporters.audit._ids import Key
+from assay.exporters.audit._postgresql_address import Location
 from assay.proof.tree import STORED_LEVELS, Frontier
 
+DUPLICATE = (sqlite3.IntegrityError, DuplicateError)
+"""A row with the same key is already in the table."""
 LEAF_COUNT = "SELECT (SELECT count(*) FROM audit_log) + (SELECT count(*) FROM quarantine)"
-_SIZE = """SELECT max(coalesce((SELECT max(leaf_index) FROM audit_log), -1),
-                      coalesce((SELECT max(leaf_index) FROM quarantine), -1)) + 1"""
+_SIZE = """SELECT coalesce(max(newest), -1) + 1 FROM (
+    SELECT max(leaf_index) AS newest FROM audit_log UNION ALL SELECT max(leaf_index) FROM quarantine
+) AS ends"""
 _LEAF_HASHES = """SELECT leaf_hash FROM (
     SELECT leaf_index, leaf_hash FROM audit_log WHERE leaf_index >= ?1 AND leaf_index < ?2
     UNION ALL
     SELECT leaf_index, leaf_hash FROM quarantine WHERE leaf_index >= ?1 AND leaf_index < ?2
-) ORDER BY leaf_index"""
+) AS entries ORDER BY leaf_index"""
 _RECORDS_FROM = "SELECT leaf, integrity_hash FROM audit_log WHERE leaf_index >= ? ORDER BY leaf_index"
 _LEAVES = """SELECT leaf FROM (
     SELECT leaf_index, CAST(leaf AS BLOB) AS leaf FROM audit_log WHERE leaf_index >= ?1 AND leaf_index < ?2
     UNION ALL
     SELECT leaf_index, CAST(leaf AS BLOB) FROM quarantine WHERE leaf_index >= ?1 AND leaf_index < ?2
-) ORDER BY leaf_index"""
+) AS entries ORDER BY leaf_index"""
 _FIRST_SINCE = """SELECT min(leaf_index) FROM (
     SELECT leaf_index FROM audit_log WHERE inserted_at >= ?1
-    UNION ALL SELECT leaf_index FROM quarantine WHERE inserted_at >= ?1)"""
+    UNION ALL SELECT leaf_index FROM quarantine WHERE inserted_at >= ?1) AS entries"""
 _LAST_UNTIL = """SELECT max(leaf_index) FROM (
     SELECT leaf_index FROM audit_log WHERE inserted_at < ?1
-    UNION ALL SELECT leaf_index FROM quarantine WHERE inserted_at < ?1)"""
+    UNION ALL SELECT leaf_index FROM quarantine WHERE inserted_at < ?1) AS entries"""
 _NODES = "SELECT hash FROM nodes WHERE level = ? AND node_index >= ? AND node_index < ? ORDER BY node_index"
 
 
-def open_read_only(path: Path) -> sqlite3.Connection:
-    """Open a log for reading. A sink may be writing to it; the folder may be read-only.
+class Cursor(Protocol):
+    """The result of a statement."""
+
+    def fetchone(self) -> Any:  # noqa: ANN401  the statement determines the row
+        """Return the next row, None after the last."""
+        ...
+
+    def fetchall(self) -> list[Any]:
+        """Return the rows that remain."""
+        ...
+
+    def __iter__(self) -> Iterator[Any]: ...
+
+
+class Reader(Protocol):
+    """A connection that reads a log."""
+
+    def execute(self, sql: str, values: Sequence[Any] = (), /) -> Cursor:
+        """Execute a statement. `BEGIN` starts a transaction that sees one state of the log."""
+        ...
+
+    def stream(self, sql: str, values: Sequence[Any] = (), at_once: int = 100) -> Iterator[Any]:
+        """Return the rows of a long result; at most `at_once` rows are in memory."""
+        ...
+
+    def equals(self, column: str, parameter: str) -> str:
+        """Return the condition that a column equals a parameter such as `?1`; an index may serve it."""
+        ...
+
+    def key_of(self, record_id: str) -> Key:
+        """Return the key of a record id in the index of ids."""
+        ...
+
+    def text(self, value: str) -> str:
+        """Return a text as the store keeps it in a column."""
+        ...
+
+    def leaf_of(self, record_id: str) -> int | None:
+        """Return the leaf index of a record, None if the log does not contain the record."""
+        ...
+
+    def ids(self, first: int) -> Iterator[tuple[Key, int]]:
+        """Return the keys and leaf indexes of the index of ids, for the leaves from `first`."""
+        ...
+
+    def id_count(self) -> int:
+        """Return the number of ids in the index."""
+        ...
+
+    def check_indexes(self) -> None:
+        """Check the other indexes against their rows, where the store can.
+
+        Raises:
+            SchemaMismatchError: They differ.
+        """
+        ...
+
+    def check_definitions(self) -> None:
+        """Check that tables, indexes, triggers and the view equal those of the schema version.
+
+        Raises:
+            SchemaMismatchError: One is missing, changed, or additional.
+        """
+        ...
+
+    def close(self) -> None:
+        """Close the connection."""
+        ...
+
+
+class Writer(Reader, Protocol):
+    """A connection that writes a log. It inserts rows and changes none."""
+
+    def transaction(self) -> AbstractContextManager[None]:
+        """Commit the statements of the block to the disk, or none of them; no other writer is in one."""
+        ...
+
+    def insert(self, table: str, rows: Sequence[Row]) -> int:
+        """Insert whole rows into a table, and return how many were stored."""
+        ...
+
+    def add_ids(self, leaves: Iterable[tuple[str, int]]) -> None:
+        """Add record ids and their leaf indexes to the index of ids, which makes an id unique."""
+        ...
+
+    def check_unchanged(self) -> None:
+        """Check the definitions again if they may have changed.
+
+        Raises:
+            SchemaMismatchError: They differ from those of the schema version.
+        """
+        ...
+
+    def others_wrote(self, size: int, covered: int) -> bool:
+        """Return whether another writer has changed the log.
+
+        Args:
+            size: Number of entries that this writer knows of.
+            covered: Size of the newest checkpoint that it knows of.
+        """
+        ...
+
+    def leads(self) -> bool:
+        """Return whether this writer signs the checkpoints; it tries to become the one that does."""
+        ...
+
+
+def open_writer(database: Location) -> AbstractContextManager[Writer]:
+    """Open a log for writing. The file of an SQLite log is created if it is missing.
 
     Raises:
-        OpenError: The file is missing, cannot be read, or is not an audit log.
+        InUseError: Another process has the SQLite log open for writing.
+        OpenError: The database cannot be used, or is not a log of this version.
+        sqlite3.Error: The file cannot be read or written.
+        OSError: The file or its folder cannot be created.
+    """
+    if isinstance(database, Path):
+        return _sqlite.open_writer(database)
+    return postgresql().open_writer(database)
+
+
+def open_read_only(database: Location) -> Reader:
+    """Open a log for reading. A sink may be writing to it.
+
+    Raises:
+        OpenError: The database cannot be read, or is not a log of this version.
+    """
+    if isinstance(database, Path):
+        return _sqlite.open_read_only(database)
+    return postgresql().PostgreSQLReader(database)
+
+
+def postgresql() -> ModuleType:
+    """Return the module of logs in PostgreSQL.
+
+    Raises:
+        OpenError: Its driver is not installed.
     """
     try:
-        if not path.is_file():
-            raise OpenError(f"{path}: no such file")
-        path.open("rb").close()  # SQLite does not say that a file must not be read
-    except OSError as error:
-        raise OpenError(f"{path}: cannot be read: {error.strerror}") from error
-    uri = f"{path.resolve().as_uri()}?mode=ro"
-    try:
-        try:
-            return _connect(uri)
-        except sqlite3.OperationalError as error:
-            # SQLite cannot create its files beside the database. It does not need them when the write-ahead
-            # log is empty.
-            write_ahead = path.with_name(f"{path.name}-wal")
-            if write_ahead.exists() and write_ahead.stat().st_size:
-                raise OpenError(
-                    f"cannot be read ({error}), and {write_ahead.name} holds entries (a sink is writing, or"
-                    " was killed): copy both files to a folder that you can write to, and read them there"
-                ) from error
-            return _connect(f"{uri}&immutable=1")
-    except (sqlite3.Error, OSError) as error:
-        raise OpenError(f"{path}: cannot be read as an audit log: {error}") from error
-    except OpenError as error:
-        raise OpenError(f"{path}: {error}") from error
+        return import_module("assay.exporters.audit._postgresql")
+    except ImportError as error:
+        raise OpenError(
+            f"a log in PostgreSQL needs its driver ({error}): pip install 'assay-exporter-audit[postgresql]'"
+        ) from error
 
 
-def _connect(uri: str) -> sqlite3.Connection:
-    connection = sqlite3.connect(uri, uri=True, isolation_level=None, timeout=10)
-    try:
-        _schema.check_version(connection)
-    except BaseException:
-        connection.close()
-        raise
-    return connection
-
-
-def size(connection: sqlite3.Connection) -> int:
+def size(connection: Reader) -> int:
     """Return the number of leaves."""
     found: int = connection.execute(_SIZE).fetchone()[0]
     return found
 
 
-def leaves(connection: sqlite3.Connection, start: int, end: int) -> list[bytes]:
+def leaves(connection: Reader, start: int, end: int) -> list[bytes]:
     """Return the leaves `start` to `end - 1`."""
     return [row[0] for row in connection.execute(_LEAVES, (start, end))]
 
 
-def period(connection: sqlite3.Connection, since: str, until: str) -> tuple[int, int]:
+def period(connection: Reader, since: str, until: str) -> tuple[int, int]:
     """Return the first leaf of a period, and the one after its last.
 
     Args:
@@ -99,10 +217,10 @@ def period(connection: sqlite3.Connection, since: str, until: str) -> tuple[int,
     return (0, 0) if first is None or last is None else (first, last + 1)
 
 
-def newest_records(connection: sqlite3.Connection, at_most: int) -> tuple[int, Iterator[tuple[str, bytes]]]:
+def newest_records(connection: Reader, at_most: int) -> tuple[int, Iterator[tuple[str, bytes]]]:
     """Return the first leaf index that is read, and leaf and integrity hash of each record from there on."""
     first = max(0, size(connection) - at_most)
-    return first, connection.execute(_RECORDS_FROM, (first,))
+    return first, connection.stream(_RECORDS_FROM, (first,))
 
 
 class StoredTree:
@@ -111,7 +229,7 @@ class StoredTree:
     A call returns the root of a complete subtree and computes at most 15 hashes.
     """
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
+    def __init__(self, connection: Reader) -> None:
         self._connection = connection
 
     def __call__(self, level: int, index: int) -> bytes:

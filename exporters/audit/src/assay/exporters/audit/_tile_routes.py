@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import sqlite3
-from pathlib import Path
 
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from assay.exporters.audit._errors import AuditLogError, NotFoundError, OpenError
+from assay.exporters.audit._postgresql_address import Location
 from assay.exporters.audit._query import newest_checkpoint
 from assay.exporters.audit._storage import open_read_only
 from assay.exporters.audit._tiles import Tile, checkpoint_size, read_tile
@@ -18,7 +18,7 @@ PREFIX = "/v1/audit/log"
 _IMMUTABLE = {"Cache-Control": "public, max-age=31536000, immutable"}
 
 
-def tiles_route(database: Path, *, witnessed: bool) -> Route:
+def tiles_route(database: Location, *, witnessed: bool) -> Route:
     """Return the route of the checkpoint and the tiles.
 
     With `witnessed`, the checkpoint is the newest one that has its quorum of cosignatures. The
@@ -46,7 +46,7 @@ def tiles_route(database: Path, *, witnessed: bool) -> Route:
     return Route(f"{PREFIX}/{{path:path}}", answer, methods=["GET"])
 
 
-def _read(database: Path, tile: Tile, size: int) -> bytes:
+def _read(database: Location, tile: Tile, size: int) -> bytes:
     connection = open_read_only(database)
     try:
         return read_tile(connection, tile, size)

@@ -8,15 +8,15 @@
 from __future__ import annotations
 
 import re
-import sqlite3
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from assay.exporters.audit._errors import AuditLogError, NotFoundError, OpenError
 from assay.exporters.audit._keys import write_atomically
+from assay.exporters.audit._postgresql_address import Location
 from assay.exporters.audit._query import newest_checkpoint
-from assay.exporters.audit._storage import StoredTree, leaves, open_read_only
+from assay.exporters.audit._storage import Reader, StoredTree, leaves, open_read_only
 from assay.proof.note import Checkpoint
 
 WIDTH = 256
@@ -88,7 +88,7 @@ def tiles_of(size: int) -> Iterator[Tile]:
         level += 1
 
 
-def read_tile(connection: sqlite3.Connection, tile: Tile, size: int) -> bytes:
+def read_tile(connection: Reader, tile: Tile, size: int) -> bytes:
     """Return the content of a tile.
 
     Args:
@@ -109,7 +109,7 @@ def read_tile(connection: sqlite3.Connection, tile: Tile, size: int) -> bytes:
     return b"".join(StoredTree(connection).hashes(_HEIGHT * tile.level, first, first + tile.width))
 
 
-def export_tiles(database: Path, folder: Path, *, witnessed: bool = False) -> int:
+def export_tiles(database: Location, folder: Path, *, witnessed: bool = False) -> int:
     """Write the log as static files, which any web server can serve.
 
     Tiles that exist are not written again. The checkpoint is written last, so a reader never sees one whose

@@ -13,7 +13,6 @@ from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from operator import itemgetter
-from pathlib import Path
 
 from assay.exporters.audit import _schema
 from assay.exporters.audit._cosigned import Refusal, read_refusals
@@ -29,9 +28,10 @@ from assay.exporters.audit._errors import (
     shortened,
 )
 from assay.exporters.audit._ids import IdSum
+from assay.exporters.audit._postgresql_address import Location
 from assay.exporters.audit._rows import QUARANTINE, RECORDS, RowChecker, title
 from assay.exporters.audit._sequence import ChainFault
-from assay.exporters.audit._storage import LEAF_COUNT, StoredTree, open_read_only, size
+from assay.exporters.audit._storage import LEAF_COUNT, Reader, StoredTree, open_read_only, size
 from assay.proof.note import Checkpoint, VerifierKey
 from assay.proof.policy import Policy
 from assay.proof.tree import STORED_LEVELS, Frontier, frontier
@@ -41,7 +41,6 @@ _NODE = "SELECT hash FROM nodes WHERE level = ? AND node_index = ?"
 _CHECKPOINTS = "SELECT size, note FROM checkpoints ORDER BY size"
 _NEWEST = "SELECT max(size) FROM checkpoints"
 _BEYOND_END = "SELECT id FROM audit_log WHERE leaf_index >= ? ORDER BY leaf_index LIMIT 1"
-_IDS = "SELECT (SELECT count(*) FROM ids) + (SELECT count(*) FROM recent_ids)"
 _QUARANTINED = "SELECT count(*) FROM quarantine"
 _PROGRESS_EVERY = 10_000  # entries; a multiple of the entries that a stored node covers
 _STORED_WITHIN = 2.0  # seconds in which a sink stores the checkpoint that its signer has kept
@@ -103,7 +102,7 @@ class Verified:
 
 
 def verify(  # noqa: PLR0913  one for each thing that an auditor has
-    database: Path,
+    database: Location,
     key: VerifierKey | TrustedKeys,
     *,
     checkpoint: str | None = None,
@@ -147,7 +146,7 @@ def verify(  # noqa: PLR0913  one for each thing that an auditor has
         connection.close()
 
 
-def _await_stored(connection: sqlite3.Connection, kept: Checkpoint | None) -> None:
+def _await_stored(connection: Reader, kept: Checkpoint | None) -> None:
     """Wait for the log to store a checkpoint that its signer has just kept; a missing one is found later."""
     deadline = time.monotonic() + _STORED_WITHIN
     while kept is not None and kept.size > (connection.execute(_NEWEST).fetchone()[0] or 0):
@@ -169,7 +168,7 @@ class _Verification:
 
     def __init__(
         self,
-        connection: sqlite3.Connection,
+        connection: Reader,
         keys: TrustedKeys,
         kept: Checkpoint | None,
         start: Checkpoint | None,
@@ -182,7 +181,7 @@ class _Verification:
         self._kept = kept
         self._first = 0 if start is None else start.size
         self._tree = Frontier() if start is None else self._verified_before(start)
-        self._rows = RowChecker()
+        self._rows = RowChecker(connection)
         self._checkpoints = 0  # number verified so far
         self._covered = 0
         self._kept_found = kept is not None and kept.size < self._first and self._extends(kept)
@@ -263,7 +262,7 @@ class _Verification:
     def _stored_checkpoints(self) -> Iterator[Checkpoint]:
         """Yield the log's checkpoints by size, each with a verified signature."""
         newest = self._connection.execute(_NEWEST).fetchone()[0]
-        for number, text in self._connection.execute(_CHECKPOINTS):
+        for number, text in self._connection.stream(_CHECKPOINTS):
             try:
                 checkpoint, keys = self._keys.open_earlier(text)
                 if number == newest:
@@ -296,9 +295,9 @@ class _Verification:
 
     def _entries(self) -> Generator[Row]:
         """Return the rows of all entries to read, in the order of their leaves."""
-        execute = self._connection.execute
+        stream = self._connection.stream
         return heapq.merge(
-            execute(RECORDS, (self._first,)), execute(QUARANTINE, (self._first,)), key=itemgetter(0)
+            stream(RECORDS, (self._first,)), stream(QUARANTINE, (self._first,), 1), key=itemgetter(0)
         )
 
     def _next_stop(self, due: Checkpoint | None) -> int:
@@ -370,13 +369,9 @@ class _Verification:
         if nodes != expected:
             raise TreeMismatchError(f"the log stores {nodes} tree nodes, its entries make {expected}")
         self._check_ids()
-        for (fault,) in self._connection.execute("PRAGMA integrity_check(quarantine)"):
-            if fault != "ok":
-                raise SchemaMismatchError(
-                    f"the index of quarantine differs from its rows: {shortened(fault)}"
-                )
+        self._connection.check_indexes()
         # Last: a changed record implies a dropped trigger, and the message must name the record.
-        _schema.check_definitions(self._connection)
+        self._connection.check_definitions()
 
     def _quarantined(self) -> int:
         """Return the number of quarantine entries, those that were verified before included."""
@@ -385,11 +380,10 @@ class _Verification:
 
     def _check_ids(self) -> None:
         """Check that the index of ids leads to each record, and to nothing else."""
-        execute = self._connection.execute
-        ids, records = execute(_IDS).fetchone()[0], self._tree.size - self._quarantined()
+        ids, records = self._connection.id_count(), self._tree.size - self._quarantined()
         if ids != records:
             raise SchemaMismatchError(f"the index of ids has {ids} ids, the log has {records} records")
-        if IdSum.of_index(self._connection, self._first).value != self._rows.ids.value:
+        if IdSum.of(self._connection.ids(self._first)).value != self._rows.ids.value:
             raise SchemaMismatchError(
                 "the index of ids differs from the records: a record would not be found, or another one"
             )

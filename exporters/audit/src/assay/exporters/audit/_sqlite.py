@@ -1,0 +1,212 @@
+"""A log in an SQLite file: the connections of its readers, and that of its one writer."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any
+
+from assay.exporters.audit import _ids, _schema
+from assay.exporters.audit._entry import Row
+from assay.exporters.audit._errors import OpenError, SchemaMismatchError, shortened
+from assay.exporters.audit._writer_lock import writer_lock
+from assay.host.private_files import private_database, private_folder
+
+_CACHE_KIB = 65536
+_INSERT = {
+    table: f"INSERT INTO {table} VALUES ({', '.join('?' * columns)})"  # noqa: S608  names of this module
+    for table, columns in {
+        "audit_log": len(_schema.COLUMNS) + 4,
+        "quarantine": 11,
+        "nodes": 3,
+        "checkpoints": 2,
+        "meta": 2,
+    }.items()
+}
+
+
+class SQLiteReader(sqlite3.Connection):
+    """A connection that reads a log; see `assay.exporters.audit._storage.Reader`."""
+
+    def stream(self, sql: str, values: Sequence[Any] = (), at_once: int = 1) -> Iterator[Any]:  # noqa: ARG002  as the interface has it
+        """Return the rows of a long result, which SQLite reads one by one."""
+        return self.execute(sql, values)
+
+    def equals(self, column: str, parameter: str) -> str:
+        """Return the condition that a column equals a parameter."""
+        return f"{column} = {parameter}"
+
+    def key_of(self, record_id: str) -> _ids.Key:
+        """Return the key of a record id in the index of ids."""
+        return _ids.key_of(record_id)
+
+    def text(self, value: str) -> str:
+        """Return a text as the store keeps it: unchanged."""
+        return value
+
+    def leaf_of(self, record_id: str) -> int | None:
+        """Return the leaf index of a record, None if the log does not contain the record."""
+        return _ids.find(self, record_id)
+
+    def ids(self, first: int) -> Iterator[tuple[_ids.Key, int]]:
+        """Return the keys and leaf indexes of the index of ids, for the leaves from `first`."""
+        return self.execute(_ids.ALL, (first,))
+
+    def id_count(self) -> int:
+        """Return the number of ids in the index."""
+        return self.execute(_ids.COUNT).fetchone()[0]
+
+    def check_indexes(self) -> None:
+        """Check the index of quarantine against its rows.
+
+        Raises:
+            SchemaMismatchError: They differ.
+        """
+        for (fault,) in self.execute("PRAGMA integrity_check(quarantine)"):
+            if fault != "ok":
+                raise SchemaMismatchError(
+                    f"the index of quarantine differs from its rows: {shortened(fault)}"
+                )
+
+    def check_definitions(self) -> None:
+        """Check that tables, indexes, triggers and the view equal those of the schema version.
+
+        Raises:
+            SchemaMismatchError: One is missing, changed, or additional.
+        """
+        _schema.check_definitions(self)
+
+
+class SQLiteWriter(SQLiteReader):
+    """The connection of a log's one writer; see `assay.exporters.audit._storage.Writer`."""
+
+    def prepare(self) -> None:
+        """Set up the connection; create the tables in an empty database.
+
+        Raises:
+            OpenError: The database has another version or other tables, or its definitions are changed.
+        """
+        self.execute(f"PRAGMA page_size = {_schema.PAGE_BYTES}")  # has an effect in a new file only
+        self.execute("PRAGMA journal_mode = WAL")
+        self.execute("PRAGMA synchronous = FULL")
+        self.execute("PRAGMA recursive_triggers = ON")  # REPLACE fires the DELETE trigger
+        self.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
+        _schema.create(self)
+        self._ids = _ids.IdIndex(self)
+        self._schema_version = self._read_schema_version()
+
+    @contextmanager
+    def transaction(self) -> Generator[None]:
+        """Commit the statements of the block to the disk, or none of them."""
+        self.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+            self.execute("COMMIT")
+        except BaseException:
+            if self.in_transaction:
+                self.execute("ROLLBACK")
+            self._ids.reload()
+            raise
+
+    def insert(self, table: str, rows: Sequence[Row]) -> int:
+        """Insert whole rows into a table, and return how many were stored."""
+        return self.executemany(_INSERT[table], rows).rowcount
+
+    def add_ids(self, leaves: Iterable[tuple[str, int]]) -> None:
+        """Add record ids and their leaf indexes to the index of ids.
+
+        Raises:
+            sqlite3.IntegrityError: An id is in the index, or twice in `leaves`.
+        """
+        self._ids.add(leaves)
+
+    def check_unchanged(self) -> None:
+        """Check the definitions again if they may have changed.
+
+        Raises:
+            SchemaMismatchError: They differ from those of the schema version.
+        """
+        version = self._read_schema_version()
+        if version != self._schema_version:
+            self.check_definitions()
+            self._schema_version = version
+
+    def others_wrote(self, size: int, covered: int) -> bool:  # noqa: ARG002  as the interface has it
+        """Return False: the log has one writer."""
+        return False
+
+    def leads(self) -> bool:
+        """Return True: the one writer signs the checkpoints."""
+        return True
+
+    def _read_schema_version(self) -> int:
+        version: int = self.execute("PRAGMA main.schema_version").fetchone()[0]
+        return version
+
+
+@contextmanager
+def open_writer(database: Path) -> Generator[SQLiteWriter]:
+    """Open a log for writing, exclusively; create it if the file is missing.
+
+    At the end of the block the write-ahead log is moved into the file.
+
+    Raises:
+        InUseError: Another process has the log open for writing.
+        OpenError: The database is not a log of this version.
+        sqlite3.Error: The file cannot be read or written.
+        OSError: The file or its folder cannot be created.
+    """
+    with writer_lock(database):
+        private_folder(database.parent)
+        private_database(database)
+        connection = sqlite3.connect(
+            database, isolation_level=None, check_same_thread=False, timeout=10, factory=SQLiteWriter
+        )
+        with closing(connection):
+            connection.prepare()
+            yield connection
+            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
+
+def open_read_only(path: Path) -> SQLiteReader:
+    """Open a log for reading. A sink may be writing to it; the folder may be read-only.
+
+    Raises:
+        OpenError: The file is missing, cannot be read, or is not an audit log.
+    """
+    try:
+        if not path.is_file():
+            raise OpenError(f"{path}: no such file")
+        path.open("rb").close()  # SQLite does not say that a file must not be read
+    except OSError as error:
+        raise OpenError(f"{path}: cannot be read: {error.strerror}") from error
+    uri = f"{path.resolve().as_uri()}?mode=ro"
+    try:
+        try:
+            return _connect(uri)
+        except sqlite3.OperationalError as error:
+            # SQLite cannot create its files beside the database. It does not need them when the write-ahead
+            # log is empty.
+            write_ahead = path.with_name(f"{path.name}-wal")
+            if write_ahead.exists() and write_ahead.stat().st_size:
+                raise OpenError(
+                    f"cannot be read ({error}), and {write_ahead.name} holds entries (a sink is writing, or"
+                    " was killed): copy both files to a folder that you can write to, and read them there"
+                ) from error
+            return _connect(f"{uri}&immutable=1")
+    except (sqlite3.Error, OSError) as error:
+        raise OpenError(f"{path}: cannot be read as an audit log: {error}") from error
+    except OpenError as error:
+        raise OpenError(f"{path}: {error}") from error
+
+
+def _connect(uri: str) -> SQLiteReader:
+    connection = sqlite3.connect(uri, uri=True, isolation_level=None, timeout=10, factory=SQLiteReader)
+    try:
+        _schema.check_version(connection)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
