@@ -161,6 +161,21 @@ def test_a_witness_that_saw_another_history_is_evidence(  # noqa: PLR0913, PLR09
     assert found.records == 3  # no record was refused
 
 
+def test_a_checkpoint_that_another_host_had_cosigned_is_not_evidence(
+    open_sink, database, record, batch, policy
+):
+    """Another host of a log in PostgreSQL may be ahead of this one for a moment."""
+    sink = open_sink(witness_policy=policy, checkpoint_records=1, witness_seconds=0.01)
+    sink.export(batch(record()))
+    other = sign(Checkpoint(ORIGIN, 2, bytes(32)), load_or_create(database.with_name("signing.key")))
+    with closing(sqlite3.connect(database, isolation_level=None)) as connection:
+        connection.execute("INSERT INTO checkpoints VALUES (2, ?)", (other,))
+    with answering(re.findall(r"http\S+", policy.read_text())[0], 409, "text/x.tlog.size", [b"2\n"]):
+        wait_until(lambda: "size 2 for another host" in sink.problem())
+        sink.shutdown()
+    assert not refusals(database)
+
+
 @pytest.mark.parametrize("table", ["refusals", "cosignatures", "witnessed"])
 def test_what_witnesses_answered_is_not_overwritten(open_sink, database, policy, table):
     open_sink(witness_policy=policy).shutdown()

@@ -181,6 +181,11 @@ class Log:
             subtrees = _storage.StoredTree(self._connection)
             return note, consistency_proof(old, size, subtrees) if 0 < old < size else []
 
+    def has_checkpoint(self, size: int) -> bool:
+        """Return whether a writer of the log has signed a checkpoint of a size."""
+        with self._mutex:
+            return self._connection.execute(_NOTE, (size,)).fetchone() is not None
+
     def witnessed(self, policy: Policy) -> int:
         """Return how many entries the newest checkpoint with the quorum of a policy covers.
 

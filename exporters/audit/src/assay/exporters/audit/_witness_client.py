@@ -45,6 +45,7 @@ _POLL = 0.25  # seconds
 _FIRST_WAIT, _LONGEST_WAIT = 1.0, 60.0  # seconds between attempts after a failure, doubling
 _LAST_ATTEMPT = 10.0  # seconds that the last checkpoint of a stopping sink may take
 _DIGITS = 20  # of the largest size
+_LARGEST = 2**63 - 1  # of a database's integers
 
 Outcome = Literal["cosigned", "refused", "failed"]
 Count = Callable[[str, Outcome], None]
@@ -227,7 +228,10 @@ class _Asker:
             request = witness_request(old, path, note)
             answer = self._post(request)
             seen = answer.size()
-            if seen is None or seen > size:
+            if seen is None:
+                break
+            if seen > size:
+                self._require_unknown(seen)
                 break
             old = seen  # of its last cosigned checkpoint, from which the proof must start
         else:
@@ -240,6 +244,15 @@ class _Asker:
             return False
         text = " ".join(answer.text[:_EXCERPT].split())
         raise UnavailableError(f"it answered {answer.status}: {text}")
+
+    def _require_unknown(self, seen: int) -> None:
+        """Check that no writer of the log has signed a checkpoint of the witness's size.
+
+        Raises:
+            UnavailableError: One has: another host of a log in PostgreSQL, which this one follows.
+        """
+        if seen <= _LARGEST and self._log.has_checkpoint(seen):
+            raise UnavailableError(f"it has cosigned the checkpoint of size {seen} for another host")
 
     def _keep(self, size: int, note: str, answer: _Answer) -> None:
         found = cosignatures(note + answer.text, [self._witness.key])
