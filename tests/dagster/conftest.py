@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -22,7 +23,8 @@ from assay.cli import _otlp_lines as otlp_lines
 from assay.cli._addresses import HostAddresses
 from assay.cli._collector.binary import CollectorBinary
 from assay.cli._collector.process import Addresses
-from assay.cli._comparison import differences, read_arrived, read_recorded
+from assay.cli._comparison import Fact, differences, read_arrived, read_recorded
+from assay.cli._comparison.facts import LOG, SERIES, SPAN
 from assay.cli._demo.arrivals import scrape
 from assay.cli._folder import Folder
 from assay.cli._stack import Stack
@@ -71,6 +73,13 @@ mutation($params: LaunchBackfillParams!) {
     ... on PythonError { message }
   }
 }"""
+LOCATIONS = """
+{
+  workspaceOrError {
+    ... on Workspace { locationEntries { name locationOrLoadError { __typename } } }
+  }
+}"""
+STARTED = "materialization.start"
 OURS = ("assay", "opentelemetry")
 """What the names of our loggers, and of those of OpenTelemetry's SDK, start with."""
 WARNING = 13
@@ -80,6 +89,8 @@ COMPLAINT = re.compile(
     r"|does not accept telemetry|was not accepted"
 )
 """A line of a program's output with a warning of ours."""
+OF_THE_MACHINE = "this machine's clock differs"
+"""Begin of a warning that also comes if the far end has no processor for seconds: its `Date` is old then."""
 READER = "storage: {{sqlite: {{base_dir: {home}}}}}\n"
 """Configuration of the instance with which the tests read the storage of a home."""
 QUIET_SECONDS = 3.0
@@ -105,6 +116,12 @@ class Webserver:
         except requests.RequestException:
             return False
         return bool(answer["data"]["repositoriesOrError"].get("nodes"))
+
+    def locations(self) -> dict[str, str]:
+        """Return the GraphQL type of each code location; `PythonError` if it could not be loaded."""
+        answer = requests.post(f"{self._url}/graphql", json={"query": LOCATIONS}, timeout=120).json()
+        entries = answer["data"]["workspaceOrError"]["locationEntries"]
+        return {entry["name"]: entry["locationOrLoadError"]["__typename"] for entry in entries}
 
     def ask(self, query: str, **variables: object) -> dict[str, object]:
         """Send a mutation; return its result."""
@@ -236,6 +253,32 @@ class Deployment:
         """Return the client of a webserver of the deployment."""
         return Webserver(port)
 
+    def kill_worker(self, job: str, run: str, attempts: int = 1) -> None:
+        """Kill the process that runs a job, once its step `waits` runs and everything before it has arrived.
+
+        Args:
+            job: The job.
+            run: The run's id.
+            attempts: How many processes have run it so far.
+        """
+        path = self.marks / f"{job}.pid"
+        wait_until(lambda: path.exists() and path.read_text(), timeout=240, interval=0.1)
+        process = int(path.read_text())
+        path.unlink()
+        wait_until(lambda: self._has_started(run, attempts), timeout=120, interval=0.2)
+        os.kill(process, signal.SIGKILL)
+
+    def _has_started(self, run: str, attempts: int) -> bool:
+        self.scrape()
+        arrived = read_arrived(self.folder)
+        logs, spans, series = (arrived.get(each, Counter()) for each in (LOG, SPAN, SERIES))
+        starts = sum(n for fact, n in logs.items() if (fact.kind, fact.asset) == (STARTED, "waits"))
+        return (
+            logs[Fact(STARTED, run, "waits")] >= attempts
+            and spans[Fact("materialization", run, "before_wait", detail="success")] >= attempts
+            and series[Fact(STARTED, asset="waits")] >= starts
+        )
+
     def settle(self) -> None:
         """Wait until the far end has written everything that it accepted."""
         deadline = time.monotonic() + SETTLE_SECONDS
@@ -282,7 +325,7 @@ class Deployment:
             and record.get("severityNumber", 0) >= WARNING
             and "eventName" not in record
         ]
-        return printed + logged
+        return [line for line in printed + logged if OF_THE_MACHINE not in line]
 
     def statuses(self, job: str) -> list[str]:
         """Return the statuses of a job's runs, oldest first."""
@@ -296,6 +339,15 @@ class Deployment:
             for _, span in otlp_lines.spans(line)
             if otlp_lines.attributes(span).get(keys.FLOWSTONE_RUN_ID) == run
         }
+
+    def log_events(self, *kinds: str) -> list[tuple[str, dict[str, object]]]:
+        """Return the name and the attributes of the log events with these names."""
+        return [
+            (record["eventName"], otlp_lines.attributes(record))
+            for line in otlp_lines.read_lines(self.folder.logs)
+            for _, record in otlp_lines.log_records(line)
+            if record.get("eventName") in kinds
+        ]
 
     def _sizes(self) -> list[int]:
         folder = self.folder

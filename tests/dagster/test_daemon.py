@@ -6,21 +6,17 @@ all its processes with Ctrl-C. The tests read what arrived.
 
 from __future__ import annotations
 
-import os
-import signal
 import socket
 import sqlite3
 import subprocess
-from collections import Counter
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 from dagster import DagsterRunStatus, RunsFilter
 
-from assay.cli._comparison import Fact, read_arrived
-from assay.cli._comparison.facts import LOG, SERIES, SPAN
 from assay.instrumentation.testing import free_port, wait_until
+from assay.semconv import attributes as keys
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
@@ -54,8 +50,8 @@ OUTCOMES = {
     "sensed": [{"SUCCESS"}],
 }
 """The jobs, and the statuses that Dagster may give to each of their runs."""
+BROKEN_SENSOR = ("daemon:SENSOR", "LookupError")
 ENDS = {"SUCCESS", "FAILURE", "CANCELED"}
-STARTED = "materialization.start"
 ASSETS_ALONE = "__ASSET_JOB"
 """Dagster's name of the job of runs that backfills and automation conditions request."""
 
@@ -64,35 +60,6 @@ def is_listening(port: int) -> bool:
     """Return whether a server listens on a port of 127.0.0.1."""
     with socket.socket() as probe:
         return probe.connect_ex(("127.0.0.1", port)) == 0
-
-
-def kill_worker(deployment, job: str, attempts: int = 1) -> None:
-    """Kill the process that runs a job, once its step runs and everything before it has arrived.
-
-    Args:
-        deployment: The deployment.
-        job: The job.
-        attempts: How many processes have run it so far.
-    """
-    path: Path = deployment.marks / f"{job}.pid"
-    wait_until(lambda: path.exists() and path.read_text(), timeout=240, interval=0.1)
-    process = int(path.read_text())
-    path.unlink()
-    run = deployment_runs[job]
-
-    def has_arrived() -> bool:
-        deployment.scrape()
-        arrived = read_arrived(deployment.folder)
-        logs, spans, series = (arrived.get(signal, Counter()) for signal in (LOG, SPAN, SERIES))
-        starts = sum(n for fact, n in logs.items() if (fact.kind, fact.asset) == (STARTED, "waits"))
-        return (
-            logs[Fact(STARTED, run, "waits")] >= attempts
-            and spans[Fact("materialization", run, "before_wait", detail="success")] >= attempts
-            and series[Fact(STARTED, asset="waits")] >= starts
-        )
-
-    wait_until(has_arrived, timeout=120, interval=0.2)
-    os.kill(process, signal.SIGKILL)
 
 
 def wait_for(deployment, job: str, runs: int) -> None:
@@ -114,12 +81,12 @@ def run_everything(deployment, web) -> None:
     for job in ("killed", "killed_alone", "canceled", "resumed"):
         deployment_runs[job] = web.launch(job)
     web.launch("too_long", {"dagster/max_runtime": "4"})
-    kill_worker(deployment, "killed")
-    kill_worker(deployment, "resumed")
-    kill_worker(deployment, "killed_alone")
+    for job in ("killed", "resumed", "killed_alone"):
+        deployment.kill_worker(job, deployment_runs[job])
     wait_until((deployment.marks / "canceled.pid").exists, timeout=240)
     web.terminate(deployment_runs["canceled"])
-    kill_worker(deployment, "killed_alone", attempts=2)  # the process that resumes it
+    # The process that resumes it.
+    deployment.kill_worker("killed_alone", deployment_runs["killed_alone"], attempts=2)
     (deployment.marks / "resumed.go").touch()
     web.launch("plain")
     web.launch("run_retried", {"dagster/max_retries": "1"})
@@ -130,6 +97,18 @@ def run_everything(deployment, web) -> None:
         wait_for(deployment, job, len(ends))
     wait_for(deployment, ASSETS_ALONE, 4)  # two partitions, one range, one by automation
     wait_for(deployment, "scheduled", 1)
+    # A daemon sends a heartbeat every 30 s, with its errors of five minutes.
+    wait_until(lambda: BROKEN_SENSOR in errors_of_daemons(deployment), timeout=120)
+
+
+def errors_of_daemons(deployment) -> list[tuple[str, str]]:
+    """Return the daemon and the type of each error of a daemon that has arrived."""
+    found = (has for _, has in deployment.log_events("flowstone.error"))
+    return [
+        (has[keys.FLOWSTONE_SUBJECT], has[keys.ERROR_TYPE])
+        for has in found
+        if has.get(keys.FLOWSTONE_ORIGIN) == "daemon"
+    ]
 
 
 deployment_runs: dict[str, str] = {}
@@ -183,6 +162,10 @@ def test_requested_runs_arrive_as_dagster_recorded_them(platform, job):
 
 def test_everything_arrives_as_dagster_recorded_it(platform):
     platform.check()
+
+
+def test_an_error_of_a_daemon_arrives_once_though_each_heartbeat_has_it(platform):
+    assert errors_of_daemons(platform).count(BROKEN_SENSOR) == 1
 
 
 def test_audit_log_names_the_client_of_the_webserver(platform):

@@ -37,6 +37,7 @@ LOG_EVENTS = (
     *("pipes.message", "pipes.failed"),
 )
 """The log events that are compared. Of the messages of Pipes Dagster itself records that one was opened."""
+HEARTBEAT = "flowstone.daemon.heartbeat"
 DETAILS: Mapping[str, tuple[str, ...]] = {
     keys.FLOWSTONE_CHECK: ("asset_check.",),
     keys.FLOWSTONE_EXPECTATION: ("step.expectation",),
@@ -67,7 +68,7 @@ SERIES_OF = {
 def read_arrived(folder: Folder) -> Facts:
     """Return the facts that arrived in a folder of `assay up`; its services may still run."""
     facts = Facts()
-    for fact in (*_log_events(folder), *_lines(folder)):
+    for fact in (*_log_events(folder), *_lines(folder), *_daemons(folder)):
         facts.add(LOG, fact)
     for fact in _spans(folder):
         facts.add(SPAN, fact)
@@ -95,6 +96,20 @@ def _lines(folder: Folder) -> Iterator[Fact]:
         for scope, record in otlp_lines.log_records(line):
             if scope == LINES_SCOPE and record.get("spanId") in runs:
                 yield Fact("line", runs[record["spanId"]], detail=record["body"]["stringValue"])
+
+
+def _daemons(folder: Folder) -> Iterator[Fact]:
+    """Yield whether the newest heartbeat of each daemon had no errors; Dagster keeps no other."""
+    newest: dict[str, tuple[int, bool]] = {}
+    for line in otlp_lines.read_lines(folder.logs):
+        for _, record in otlp_lines.log_records(line):
+            if record.get("eventName") == HEARTBEAT:
+                found = otlp_lines.attributes(record)
+                beat = int(record["timeUnixNano"]), bool(found[keys.FLOWSTONE_HEALTHY])
+                daemon = _text(found, keys.FLOWSTONE_DAEMON)
+                newest[daemon] = max(beat, newest.get(daemon, beat))
+    for daemon, (_, is_healthy) in newest.items():
+        yield Fact("daemon.heartbeat", detail=f"{daemon} healthy={is_healthy}")
 
 
 def _spans_of_runs(folder: Folder) -> Iterator[tuple[Mapping[str, Any], str]]:
@@ -153,6 +168,9 @@ def _span(event: str, span: Mapping[str, Any], found: Mapping[str, Any]) -> Iter
     elif event == "tick":
         detail = f"{found.get(keys.FLOWSTONE_INSTIGATOR)} {found.get(keys.FLOWSTONE_STATUS)}"
         yield Fact("tick", detail=f"{detail} runs={_runs_of(found)}")
+    elif event == "dbt_node":
+        duration = int(span["endTimeUnixNano"]) - int(span["startTimeUnixNano"])
+        yield Fact(event, run, _text(found, keys.FLOWSTONE_ASSET), detail=f"{span['name']} {duration} ns")
     elif event in {"io.load", "io.store"}:
         run = run or _text(found, keys.ASSAY_CORRELATION_ID)
         yield Fact(event, run, detail="failed" if failed else _text(found, keys.FLOWSTONE_IO_MANAGER))

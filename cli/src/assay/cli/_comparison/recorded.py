@@ -6,7 +6,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 from assay.cli._comparison.facts import AUDIT, CDEVENT, LOG, SERIES, SPAN, Fact, Facts
@@ -52,6 +53,13 @@ OTHERS = {
     "HOOK_ERRORED": "hook.errored",
 }
 """Events that are reported one to one, by run and step."""
+OF_DBT: Mapping[str, Callable[[Any], Any]] = {
+    "ASSET_MATERIALIZATION": attrgetter("materialization"),
+    "ASSET_OBSERVATION": attrgetter("asset_observation"),
+    "ASSET_CHECK_EVALUATION": lambda evaluation: evaluation,
+}
+"""The events by which dagster-dbt records a node, and what has the node's metadata."""
+NS_PER_SECOND = 1_000_000_000
 PIPES_OPENED = "[pipes] external process successfully opened dagster pipes."
 PIPES_FAILED = "[pipes] external process pipes closed with exception"
 """The messages by which Dagster records that an external process opened its session, and why it closed it."""
@@ -175,7 +183,7 @@ def read_recorded(instance: DagsterInstance, jobs: set[str] | None = None) -> Fa
         if jobs is None or run.job_name in jobs:
             read.add(run.run_id)
             record = RunRecord(run, instance)
-            for read_part in (_run, _assets, _checks, _transfers, _lines):
+            for read_part in (_run, _assets, _checks, _transfers, _dbt_nodes, _lines):
                 for signal, fact in read_part(record):
                     facts.add(signal, fact)
             for fact in links(record, run, instance):
@@ -184,7 +192,7 @@ def read_recorded(instance: DagsterInstance, jobs: set[str] | None = None) -> Fa
         if jobs is None or fact.run in read:
             facts.add(signal, fact)
     if jobs is None:
-        for fact in _backfills(instance):
+        for fact in (*_backfills(instance), *_daemons(instance)):
             facts.add(LOG, fact)
         _add_series(facts)
     return facts
@@ -275,6 +283,20 @@ def _transfers(record: RunRecord) -> Iterator[tuple[str, Fact]]:
             yield SPAN, Fact(FAILED_TRANSFERS[_error_class(event)], record.id, detail="failed")
 
 
+def _dbt_nodes(record: RunRecord) -> Iterator[tuple[str, Fact]]:
+    """Yield the nodes of dbt, each with the time that dbt took for it."""
+    for event in record.events:
+        part = OF_DBT.get(event.event_type_value)
+        if part is None:
+            continue
+        recorded = part(_data(event))
+        values = (recorded.metadata.get(key) for key in ("unique_id", "Execution Duration"))
+        node, seconds = (getattr(each, "value", None) for each in values)
+        if isinstance(node, str) and isinstance(seconds, float):
+            detail = f"{node} {int(seconds * NS_PER_SECOND)} ns"
+            yield SPAN, Fact("dbt_node", record.id, recorded.asset_key.to_user_string(), detail=detail)
+
+
 def _lines(record: RunRecord) -> Iterator[tuple[str, Fact]]:
     """Yield the lines of `context.log`, and what Dagster records of external processes.
 
@@ -314,6 +336,11 @@ def _backfills(instance: DagsterInstance) -> Iterator[Fact]:
         end = BACKFILL_ENDS.get(backfill.status.value)
         if end is not None:
             yield Fact("backfill.finished", detail=f"{backfill.backfill_id} {end}")
+
+
+def _daemons(instance: DagsterInstance) -> Iterator[Fact]:
+    for daemon, heartbeat in instance.get_daemon_heartbeats().items():
+        yield Fact("daemon.heartbeat", detail=f"{daemon} healthy={not heartbeat.errors}")
 
 
 def _add_series(facts: Facts) -> None:
