@@ -1,7 +1,8 @@
-"""Executors whose steps run in processes of their own: Celery and Docker.
+"""Executors whose steps run in processes of their own: Celery, Docker and Kubernetes.
 
-Celery is real: Redis is the broker. Docker's launcher, executor and API client are real too, and
-`container_engine.py` runs the commands of the containers as processes.
+Celery is real: Redis is the broker. For Docker and Kubernetes the launcher, the executor and the client are
+real, and so is Kubernetes' API server. `container_engine.py` and `job_controller.py` run the commands of the
+containers as processes.
 """
 
 from __future__ import annotations
@@ -14,18 +15,39 @@ import pytest
 
 from assay.cli import _otlp_lines as otlp_lines
 from assay.instrumentation.testing import free_port, wait_until
+from assay.instrumentation.testing.kubernetes import ApiServer, ApiServerNotFoundError, find_api_server
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 DOCKER = """
 run_launcher: {module: dagster_docker, class: DockerRunLauncher, config: {image: "warehouse:1"}}
 """
+KUBERNETES = """
+run_launcher:
+  module: dagster_k8s
+  class: K8sRunLauncher
+  config:
+    job_image: "warehouse:1"
+    service_account_name: dagster
+    instance_config_map: dagster-instance
+    dagster_home: {home}
+    load_incluster_config: false
+    kubeconfig_file: {kubeconfig}
+"""
+KUBECONFIG = """
+apiVersion: v1
+kind: Config
+clusters: [{{name: local, cluster: {{server: "{url}", certificate-authority: {certificate}}}}}]
+users: [{{name: admin, user: {{token: {token}}}}}]
+contexts: [{{name: local, context: {{cluster: local, user: admin}}}}]
+current-context: local
+"""
 
 
 @pytest.fixture(scope="module")
 def python(environment):
     """Return the interpreter of an environment with the executors, which come after each Dagster."""
-    return environment("dagster-celery", "dagster-docker", "redis")
+    return environment("dagster-celery", "dagster-docker", "dagster-k8s", "redis")
 
 
 @contextmanager
@@ -70,24 +92,56 @@ def docker(root, deployed, python):
     """Run the engine with Docker's API."""
     port = free_port()
     variables = {"SPREAD_EXECUTOR": "docker", "DOCKER_HOST": f"tcp://127.0.0.1:{port}"}
-    with deployed(root, DOCKER, python=python, **variables) as deployment, engine(deployment, port):
+    with (
+        deployed(root, DOCKER, python=python, **variables) as deployment,
+        containers(deployment, "container_engine.py", port),
+    ):
         yield deployment, []
 
 
 @contextmanager
-def engine(deployment, port):
-    program = deployment.projects / "container_engine.py"
+def kubernetes(root, deployed, python, api_server):
+    """Run the API server, and the controller of its Jobs."""
+    kubeconfig = root / "kubeconfig"
+    with ApiServer(api_server, root / "kubernetes") as server:
+        kubeconfig.write_text(
+            KUBECONFIG.format(url=server.url, certificate=server.certificate, token=server.tokens["admin"]),
+            encoding="utf-8",
+        )
+        configuration = KUBERNETES.format(home=root / "home", kubeconfig=kubeconfig)
+        with (
+            deployed(root, configuration, python=python, SPREAD_EXECUTOR="kubernetes") as deployment,
+            containers(deployment, "job_controller.py", kubeconfig),
+        ):
+            yield deployment, []
+
+
+@contextmanager
+def containers(deployment, program, argument):
+    """Run a program that runs containers as processes."""
     environment = {**deployment.environment, "ENGINE_PYTHON": str(deployment.python)}
     log = deployment.root / "containers.log"
-    with running(sys.executable, program, str(port), log, log=log, env=environment, cwd=deployment.projects):
+    command = (sys.executable, deployment.projects / program, str(argument), log)
+    with running(*command, log=log, env=environment, cwd=deployment.projects):
         yield
 
 
-@pytest.fixture(scope="module", params=[celery, docker], ids=lambda each: each.__name__)
+@pytest.fixture(scope="module")
+def api_server(skip_or_fail, unlimited_memory):
+    """Return the binary of a Kubernetes API server; the first run builds it, which takes minutes."""
+    try:
+        with unlimited_memory():
+            return find_api_server()
+    except ApiServerNotFoundError as error:
+        skip_or_fail(str(error))
+
+
+@pytest.fixture(scope="module", params=[celery, docker, kubernetes], ids=lambda each: each.__name__)
 def spread(request, tmp_path_factory, deployed, python):
     """Return the deployment after its sensor's run has ended."""
     root = tmp_path_factory.mktemp(request.param.__name__) / "root"
-    with request.param(root, deployed, python) as (deployment, workers):
+    needs = [request.getfixturevalue("api_server")] if request.param is kubernetes else []
+    with request.param(root, deployed, python, *needs) as (deployment, workers):
         daemon = deployment.start("dagster-daemon", "run", "-m", "spread", log="daemon.log")
         try:
             wait_until(lambda: deployment.statuses("spread")[:1] in (["SUCCESS"], ["FAILURE"]), timeout=500)

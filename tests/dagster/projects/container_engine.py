@@ -2,43 +2,16 @@
 
 Usage: `python container_engine.py PORT LOG`.
 
-A container is a process on this machine. It gets the environment of the engine, as that of an image, and the
-container's own. Its command runs under `opentelemetry-instrument`, as with the entry point of an image.
+Each container is a process of this machine.
 """
 
 import json
-import os
-import subprocess
 import sys
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
-INSTRUMENT = Path(os.environ["ENGINE_PYTHON"]).with_name("opentelemetry-instrument")
-
-
-class Container:
-    """A container that has been created.
-
-    Args:
-        command: Its command, which starts with `dagster`.
-        variables: Its environment variables.
-    """
-
-    def __init__(self, command: list[str], variables: dict[str, str]) -> None:
-        self.command = [str(INSTRUMENT), str(INSTRUMENT.with_name(command[0])), *command[1:]]
-        self.environment = {**os.environ, **variables}
-        self.process: subprocess.Popen[bytes] | None = None
-
-    def start(self, log: Path) -> None:
-        with log.open("ab") as output:
-            self.process = subprocess.Popen(
-                self.command, env=self.environment, stdout=output, stderr=subprocess.STDOUT
-            )
-
-    @property
-    def exit_status(self) -> int | None:
-        return None if self.process is None else self.process.poll()
+from containers import Container
 
 
 class Engine(BaseHTTPRequestHandler):

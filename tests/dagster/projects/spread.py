@@ -1,4 +1,4 @@
-"""A Dagster project whose steps run in other processes: with Celery or Docker.
+"""A Dagster project whose steps run in other processes: with Celery, Docker or Kubernetes.
 
 `SPREAD_EXECUTOR` names the executor. A sensor requests the run.
 """
@@ -47,14 +47,19 @@ def new_files(context):
 
 
 def executor():
-    if os.environ["SPREAD_EXECUTOR"] == "celery":
+    name = os.environ["SPREAD_EXECUTOR"]
+    if name == "celery":
         from dagster_celery import celery_executor
 
         url = os.environ["SPREAD_BROKER"]
         return celery_executor.configured({"broker": url, "backend": url})
-    from dagster_docker import docker_executor
+    if name == "docker":
+        from dagster_docker import docker_executor
 
-    return docker_executor.configured({"image": "warehouse:1"})
+        return docker_executor.configured({"image": "warehouse:1"})
+    from dagster_k8s import k8s_job_executor
+
+    return k8s_job_executor  # its settings are those of the run launcher
 
 
 defs = Definitions(
