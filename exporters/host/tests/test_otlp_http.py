@@ -390,3 +390,12 @@ def test_a_json_request_equals_its_protobuf_form(serve):
     expected = ExportLogsServiceRequest()
     expected.resource_logs.add().scope_logs.add().log_records.add(time_unix_nano=17)
     assert host.exporter().batches[0].request == expected
+
+
+def test_each_response_has_the_time_at_which_it_is_sent(serve, monkeypatch):
+    host = serve()
+    dates = iter(["Thu, 26 Nov 2026 12:00:00 GMT", "Thu, 26 Nov 2026 12:00:01 GMT"])
+    monkeypatch.setattr("assay.host._http_server.formatdate", lambda *, usegmt: next(dates))
+    answers = [requests.get(host.url(path), timeout=30) for path in ("/", "/elsewhere")]
+    assert [each.headers["date"][-6:-4] for each in answers] == ["00", "01"]
+    assert all(each.headers["date"].count(",") == 1 for each in answers)

@@ -11,12 +11,13 @@ import asyncio
 import ssl
 from collections.abc import Generator
 from contextlib import contextmanager
+from email.utils import formatdate
 from typing import Any
 
 import h11
 import uvicorn
 from starlette.responses import PlainTextResponse
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from assay.host._settings import LimitSettings, TLSSettings
@@ -85,7 +86,7 @@ def _configure(app: ASGIApp, limits: LimitSettings, tls: TLSSettings | None) -> 
         if tls.client_ca is not None:
             options |= {"ssl_ca_certs": str(tls.client_ca), "ssl_cert_reqs": ssl.CERT_REQUIRED}
     return uvicorn.Config(
-        _limit_headers(app, limits.header_bytes),
+        _date_responses(_limit_headers(app, limits.header_bytes)),
         http=_protocol(limits),
         ws="none",
         lifespan="off",
@@ -94,6 +95,7 @@ def _configure(app: ASGIApp, limits: LimitSettings, tls: TLSSettings | None) -> 
         access_log=False,
         proxy_headers=False,
         server_header=False,
+        date_header=False,
         timeout_keep_alive=round(limits.idle_timeout) or 1,
         timeout_graceful_shutdown=round(limits.stop_timeout) or 1,
         h11_max_incomplete_event_size=limits.header_bytes,
@@ -179,3 +181,22 @@ def _limit_headers(app: ASGIApp, header_bytes: int) -> ASGIApp:
             await response(scope, receive, send)
 
     return limited
+
+
+def _date_responses(app: ASGIApp) -> ASGIApp:
+    """Return the application with the header `Date` (RFC 9110 section 6.6.1) on each response.
+
+    Senders of audit records compare their clock with it. That of uvicorn is seconds old if the process did
+    not get a processor.
+    """
+
+    async def dated(scope: Scope, receive: Receive, send: Send) -> None:
+        async def send_dated(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = [*message.get("headers", ()), (b"date", formatdate(usegmt=True).encode())]
+                message = {**message, "headers": headers}
+            await send(message)
+
+        await app(scope, receive, send_dated)
+
+    return dated
