@@ -153,16 +153,6 @@ class Webserver:
         self.ask(BACKFILL, params=params)
 
 
-def is_group_running(group: int) -> bool:
-    """Return whether a process group has a process that has not ended (proc_pid_stat(5), fields 3 and 5)."""
-    for path in Path("/proc").glob("[0-9]*/stat"):
-        with suppress(OSError):
-            state, _, its_group = path.read_text(errors="replace").rpartition(")")[2].split()[:3]
-            if int(its_group) == group and state not in {"Z", "X"}:
-                return True
-    return False
-
-
 @dataclass
 class Deployment:
     """One deployment of Dagster, and the far end of everything that its processes emit.
@@ -228,15 +218,10 @@ class Deployment:
 
     @staticmethod
     def interrupt(process: subprocess.Popen[bytes]) -> int:
-        """Interrupt a program and its children as Ctrl-C in a terminal does; return its exit status.
-
-        A program may end before the children that finish their work.
-        """
+        """Interrupt a program and its children as Ctrl-C in a terminal does; return its exit status."""
         os.killpg(process.pid, signal.SIGINT)
         try:
-            status = process.wait(60)
-            wait_until(lambda: not is_group_running(process.pid), timeout=60, interval=0.1)
-            return status
+            return process.wait(60)
         finally:
             Deployment.kill(process)
 

@@ -7,9 +7,12 @@ containers as processes.
 
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
 import sys
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from pathlib import Path
 
 import pytest
 
@@ -87,6 +90,16 @@ def celery(root, deployed, python):
         yield deployment, [worker]
 
 
+def stop(worker):
+    """Stop Celery's worker by SIGTERM, its warm shutdown; after Ctrl-C Dagster's command kills it at once."""
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):
+            _, parent, *_ = path.read_text(errors="replace").rpartition(")")[2].split()
+            if int(parent) == worker.pid:
+                os.kill(int(path.parent.name), signal.SIGTERM)
+    assert worker.wait(120) == 0
+
+
 @contextmanager
 def docker(root, deployed, python):
     """Run the engine with Docker's API."""
@@ -146,7 +159,10 @@ def spread(request, tmp_path_factory, deployed, python):
         try:
             wait_until(lambda: deployment.statuses("spread")[:1] in (["SUCCESS"], ["FAILURE"]), timeout=500)
         finally:
-            deployment.exits = [deployment.interrupt(each) for each in (daemon, *workers)]
+            deployment.interrupt(daemon)
+            for worker in workers:
+                stop(worker)
+                deployment.kill(worker)
         deployment.settle()
         yield deployment
 
