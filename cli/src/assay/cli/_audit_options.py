@@ -35,7 +35,7 @@ class UncheckedError(click.ClickException):
     exit_code = 2
 
 
-class _Database(click.ParamType[Location]):
+class _Database(click.ParamType):  # pyright: ignore[reportMissingTypeArgument] - old versions take none
     """The file of an SQLite database, or the address of a PostgreSQL database."""
 
     name = "database"
