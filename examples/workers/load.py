@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import random
+from dataclasses import replace
 
 from journal import Journal
 from model import FEATURES, label
@@ -51,7 +52,8 @@ def main() -> None:
         for start in range(0, PICTURES, WORKERS)
         for answer in service.answer(sent[start : start + WORKERS])
     ]
-    service.close(pictures(PICTURES, WAITING))
+    # Large ones, so that some still wait when the service closes.
+    service.close([replace(each, format="large") for each in pictures(PICTURES, WAITING)])
     archive = pictures(PICTURES + WAITING, ARCHIVE)
     scored = service.score(archive, tasks_per_worker=TASKS_PER_WORKER)
     right = sum(answer == expected(picture) for answer, picture in zip(answers, sent, strict=True))
