@@ -23,7 +23,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.stores("postgresql")]
 
 BATCHES, RECORDS, SINKS, KILLS = 12, 20, 3, 5
 DEADLINE = 400  # seconds, for a machine that is slow
-# It sends its batches in their order, beginning with the one after those that it was told of; a batch has the
+# It sends its batches in their order, from the number `first` on; a batch has the
 # same records when it is sent again. It prints the number of each batch that was accepted.
 SENDER = """
 import importlib.util, json, sys, time, uuid

@@ -14,7 +14,7 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 from assay.proof.errors import KeyFormatError, SignatureError
-from assay.proof.note import check_name, key_id, signature_line, split_note
+from assay.proof.note import check_name, key_id, signature_line, split_key, split_note
 
 _COSIGNATURE_V1 = b"\x04"
 _KEY_LENGTH = 32
@@ -51,12 +51,7 @@ class WitnessKey:
         Raises:
             KeyFormatError: The text is malformed, or the id does not match the name and the key.
         """
-        name, _, rest = text.strip().partition("+")
-        identifier, _, encoded = rest.partition("+")
-        try:
-            raw = base64.b64decode(encoded, validate=True)
-        except ValueError:
-            raw = b""
+        name, identifier, raw = split_key(text)
         if raw[:1] != _COSIGNATURE_V1 or len(raw) != 1 + _KEY_LENGTH:
             # The message does not show the text: somebody may have passed a signing key.
             raise KeyFormatError(

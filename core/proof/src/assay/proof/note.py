@@ -71,21 +71,28 @@ class VerifierKey:
         Raises:
             KeyFormatError: The text is malformed, or the id does not match the name and the key.
         """
-        name, _, rest = text.strip().partition("+")
-        key_id, _, encoded = rest.partition("+")
-        try:
-            raw = base64.b64decode(encoded, validate=True)
-        except ValueError:
-            raw = b""
+        name, identifier, raw = split_key(text)
         if raw[:1] != _ED25519 or len(raw) != 1 + _KEY_LENGTH:
             # The message does not show the text: somebody may have passed the signing key.
             raise KeyFormatError(
                 "not a verifier key: it must be one line, name+id+key (Ed25519), as in the log's verifier.key"
             )
         key = cls(check_name(name), raw[1:])
-        if key_id != key.id.hex():
-            raise KeyFormatError(f"the verifier key of {name!r} has the id {key_id}, expected {key.id.hex()}")
+        if identifier != key.id.hex():
+            raise KeyFormatError(
+                f"the verifier key of {name!r} has the id {identifier}, expected {key.id.hex()}"
+            )
         return key
+
+
+def split_key(text: str) -> tuple[str, str, bytes]:
+    """Return the name, the id, and the type with the key of `name+id+key`; without a key, no bytes."""
+    name, _, rest = text.strip().partition("+")
+    identifier, _, encoded = rest.partition("+")
+    try:
+        return name, identifier, base64.b64decode(encoded, validate=True)
+    except ValueError:
+        return name, identifier, b""
 
 
 @dataclass(frozen=True, slots=True)

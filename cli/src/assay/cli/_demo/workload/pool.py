@@ -24,7 +24,7 @@ def score(text: str) -> int:
     """
     words = len(text.split())
     if not words:
-        raise ValueError("there is no text")
+        raise ValueError("the text has no words")
     time.sleep(SECONDS * WORKERS / TASKS)
     return words
 

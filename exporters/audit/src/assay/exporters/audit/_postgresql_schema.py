@@ -14,7 +14,8 @@ from typing import Any
 
 import psycopg
 
-from assay.exporters.audit._errors import OpenError, SchemaMismatchError
+from assay.exporters.audit._errors import OpenError
+from assay.exporters.audit._schema import compare_definitions
 
 VERSION = 1
 OLDEST_SERVER = 150000
@@ -240,14 +241,7 @@ def check_definitions(connection: psycopg.Connection[Any]) -> None:
     Raises:
         SchemaMismatchError: One is missing, changed, or additional.
     """
-    found, expected = definitions(connection), _expected()
-    for name in sorted(expected.keys() | found.keys()):
-        if name not in found:
-            raise SchemaMismatchError(f"{name} is missing from the database: it was dropped")
-        if found[name] != expected.get(name):
-            raise SchemaMismatchError(
-                f"{name} in the database differs from its definition in this schema version"
-            )
+    compare_definitions(definitions(connection), _expected())
 
 
 def _normalized(definition: str) -> str:

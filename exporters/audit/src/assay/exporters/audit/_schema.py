@@ -8,6 +8,8 @@ same tree. docs/decisions/0022-the-log-has-one-index.md explains why there is on
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Mapping
+from typing import Any
 
 from assay.exporters.audit._errors import OpenError, SchemaMismatchError
 
@@ -218,7 +220,15 @@ def check_definitions(connection: sqlite3.Connection) -> None:
     Raises:
         SchemaMismatchError: One is missing, changed, or additional.
     """
-    found, expected = _definitions(connection), _expected()
+    compare_definitions(_definitions(connection), _expected())
+
+
+def compare_definitions(found: Mapping[str, Any], expected: Mapping[str, Any]) -> None:
+    """Compare the definitions of a database with those of the schema version, by name.
+
+    Raises:
+        SchemaMismatchError: One is missing, changed, or additional.
+    """
     for name in sorted(expected.keys() | found.keys()):
         if name not in found:
             raise SchemaMismatchError(f"{name} is missing from the database: it was dropped")
