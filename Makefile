@@ -25,7 +25,8 @@ check: setup ## Check style, types, imports between packages, generated files
 	@$(VENV)/python -m assay.semconv.generate --check
 
 MINUTES ?= 1
-fuzz: setup ## Fuzz each parser for MINUTES minutes (default 1); findings are in .fuzz/<target>
+fuzz: setup ## Test properties with new examples, and fuzz each parser for MINUTES minutes (default 1)
+	@$(VENV)/pytest -q -m hypothesis --hypothesis-profile=default
 	@for target in $$(ls tests/fuzz/corpus); do \
 		mkdir -p .fuzz/$$target/new && echo "fuzzing $$target" && (cd .fuzz/$$target && \
 		../../$(VENV)/python ../../tests/fuzz/run.py $$target new ../../tests/fuzz/corpus/$$target \

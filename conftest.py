@@ -2,12 +2,15 @@
 
 The fixture `postgresql_server` starts a database server for the tests that request it.
 
+Tests of properties try the same examples in each run; `make fuzz` tries others.
+
 Each process of a test, the test's own included, may use 1 GiB of memory for data and open 1,024 files. A Go
 toolchain that builds a service for the tests has no limit on its memory.
 """
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import resource
 import shutil
@@ -34,6 +37,19 @@ def pytest_configure() -> None:
     files = min(FILES, resource.getrlimit(resource.RLIMIT_NOFILE)[1])
     resource.setrlimit(resource.RLIMIT_NOFILE, (files, files))
     _limit_memory()
+    # A package without tests of properties is also tested alone.
+    if importlib.util.find_spec("hypothesis") is not None:
+        _repeat_examples()
+
+
+def _repeat_examples() -> None:
+    from hypothesis import HealthCheck, settings  # noqa: PLC0415
+
+    slow = [HealthCheck.too_slow]
+    settings.register_profile(
+        "repeat", derandomize=True, database=None, deadline=None, suppress_health_check=slow
+    )
+    settings.load_profile("repeat")
 
 
 @pytest.fixture(scope="session")

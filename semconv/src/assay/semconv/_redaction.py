@@ -57,7 +57,8 @@ class Shape:
     Args:
         id: Name of the rule.
         brief: What it finds.
-        expression: Expression in the syntax that RE2 and Python share.
+        expressions: Expressions in the syntax that RE2 and Python share, of which one has to match;
+            if the first ignores case, all do.
         keep: Replacement of a match; `\1` is the first group.
         anchors: Texts of which every match contains one; in lower case if the expression ignores case.
         optional: Searched only on request.
@@ -67,12 +68,17 @@ class Shape:
 
     id: str
     brief: str
-    expression: str
+    expressions: tuple[str, ...]
     keep: str
     anchors: tuple[str, ...]
     optional: bool
     match: tuple[Example, ...]
     leave: tuple[str, ...]
+
+    @property
+    def expression(self) -> str:
+        """The expressions as one."""
+        return "|".join(self.expressions)
 
     @property
     def ignores_case(self) -> bool:
@@ -168,7 +174,7 @@ def _shapes(group: Node) -> Iterator[Shape]:
         shape = Shape(
             id=node["id"].value,
             brief=" ".join(node["brief"].value.split()),
-            expression="|".join(node["expressions"].plain()),
+            expressions=tuple(node["expressions"].plain()),
             keep=node.get("keep", MASK),
             anchors=tuple(node["anchors"].plain()),
             optional=node.get("optional", default=False),

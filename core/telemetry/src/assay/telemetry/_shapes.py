@@ -48,8 +48,8 @@ OPTIONAL = {rule: Shape(rule, *rest) for rule, *rest, is_optional in RULES if is
 # Every match of a default shape contains one of these: a separator, the start of a short shape, a long word.
 # One search is cheaper than one for each anchor, and most texts have none of these.
 _SUSPECT = re.compile(
-    r"[:=@<~\"']|--|-u|1//0|xox|xapp-|eyJ|hooks\.slack|[A-Za-z0-9_-]{16}|[0-9]{15}|[0-9]{4}[ -][0-9]{4}"
-    r"|(?i:bearer|basic)\s",
+    r"[:=@<~\"']|--|-u|1//0|xox|xapp-|eyJ|hooks\.slack|webhook\.office|dp\.[a-z]|sntry|gl(?:c|sa)_"
+    r"|[A-Za-z0-9_-]{16}|[0-9]{15}|[0-9]{4}[ -][0-9]{4}|(?i:bearer|basic)\s",
     re.ASCII,
 )
 # Ids are long words too, and the text that differs most from event to event.
