@@ -190,9 +190,6 @@ class ByHand:
     def _end(self, span: trace.Span, submitted: int, future: Future[int]) -> None:
         labels = {"pool_name": POOL, "command": COMMAND}
         queue_time, duration = future.result() - submitted, monotonic_ns() - submitted
-        self._requests.add(1, {**labels, "status": "success"})
-        self._duration.record(duration * 1e-9, labels)
-        self._queue_time.record(queue_time * 1e-9, {"pool_name": POOL})
         result = {
             "benchmark.worker_id": POOL,
             "benchmark.success": True,
@@ -200,6 +197,10 @@ class ByHand:
             "benchmark.queue_time_ms": queue_time * 1e-6,
         }
         with trace.use_span(span, end_on_exit=True):
+            # Inside the span, which is their exemplar.
+            self._requests.add(1, {**labels, "status": "success"})
+            self._duration.record(duration * 1e-9, labels)
+            self._queue_time.record(queue_time * 1e-9, {"pool_name": POOL})
             self._logger.emit(
                 timestamp=time_ns(),
                 severity_number=SeverityNumber.INFO,

@@ -38,6 +38,7 @@ def add(call: Call) -> object:
 docs/how-to/write-an-instrumentation.md builds a whole one. `assay.instrumentation.testing` is for its tests.
 """
 
+from assay.instrumentation.carried import CarriedContext, carry_context, join_carried
 from assay.instrumentation.children import ChildSetup, ChildTarget, flush, join_parent, prepare_child
 from assay.instrumentation.foreign import Foreign
 from assay.instrumentation.generators import Followed, follow, follow_async
@@ -54,6 +55,7 @@ __all__ = [
     "AsyncCall",
     "BusInstrumentor",
     "Call",
+    "CarriedContext",
     "ChildSetup",
     "ChildTarget",
     "Followed",
@@ -71,10 +73,12 @@ __all__ = [
     "RelayedEvent",
     "Subsystem",
     "Target",
+    "carry_context",
     "flush",
     "follow",
     "follow_async",
     "guarded",
+    "join_carried",
     "join_parent",
     "prepare_child",
     "wrapper",

@@ -10,7 +10,7 @@ from typing import Any
 
 from assay.telemetry import bus
 from assay.telemetry.correlation import current
-from assay.telemetry.redaction import PLAIN_TYPES, clean_texts, plain_keys, redact_metadata
+from assay.telemetry.redaction import PLAIN_TYPES, clean_texts, is_clean, plain_keys, redact_metadata
 from assay.telemetry.sampling import WEIGHT, Decide, compile_decision
 
 _PHASES = frozenset({"start", "stop", "exception"})
@@ -48,10 +48,12 @@ def filter_undecided(metadata: dict[str, Any]) -> Mapping[str, Any]:
     if metadata.get("correlation_id") is None:
         metadata["correlation_id"] = current()
     if plain_keys.issuperset(metadata):
-        # The common case, inline because a call would cost more: only known texts and numbers.
+        # The common case, inline because a call would cost more: numbers and texts without secrets.
         try:
             for value in metadata.values():
-                if value not in clean_texts and value.__class__ not in PLAIN_TYPES:
+                if value in clean_texts or value.__class__ in PLAIN_TYPES:
+                    continue
+                if not is_clean(value):
                     break
             else:
                 return metadata

@@ -95,6 +95,20 @@ def redact_text(text: str) -> str:
     return _redact_text(text)
 
 
+def is_clean(value: object) -> bool:
+    """Return whether a value is a short text that certainly holds no secret; remember the text if it is."""
+    if (
+        value.__class__ is not str
+        or len(value) > _MEMORABLE_LENGTH
+        or _optional
+        or _own_shapes
+        or is_suspect(value)
+    ):
+        return False
+    _remember(value)
+    return True
+
+
 def redact_metadata(metadata: Mapping[str, Any]) -> Mapping[str, Any]:
     """Return an event's metadata without secrets; the same object if it has none.
 
@@ -184,10 +198,14 @@ def _redact_text(text: str) -> str:
     for rule, shape in _own_shapes.items():
         text = _replace(rule, shape, REDACTED, text)
     if text is original and len(text) <= _MEMORABLE_LENGTH:
-        if len(clean_texts) >= _MEMORY:
-            clean_texts.clear()
-        clean_texts.add(text)
+        _remember(text)
     return text
+
+
+def _remember(text: str) -> None:
+    if len(clean_texts) >= _MEMORY:
+        clean_texts.clear()
+    clean_texts.add(text)
 
 
 def _redact_shapes(text: str) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 from opentelemetry.instrumentation.snakepit._pending import Pending
 from opentelemetry.instrumentation.snakepit._tasks import CarryError, Label, Task
 
-from assay.instrumentation import LibraryInstrumentor, prepare_child
+from assay.instrumentation import LibraryInstrumentor, carry_context, prepare_child
 
 
 class ChildTasks:
@@ -34,7 +34,7 @@ class ChildTasks:
         self._setup: bytes | None = None
 
     def make(self, pending: Pending, function: Callable[..., Any]) -> Task:
-        """Return the task of a request, inside its `submission`."""
+        """Return the task of a request, while it is submitted."""
         if self._setup is None:
             # Each task carries a context of its own.
             setup = replace(prepare_child(self._instrumentor), carriers={}, correlation_id=None)
@@ -42,8 +42,7 @@ class ChildTasks:
         return Task(
             function,
             Label(pending.id, pending.command, pending.pool.name),
-            prepare_child().carriers,
-            pending.correlation_id,
+            carry_context(pending.correlation_id),
             self._setup,
             self._carry,
             self._catches,

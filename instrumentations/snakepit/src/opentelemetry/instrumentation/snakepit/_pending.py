@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from collections.abc import Callable
 from itertools import count
 from time import monotonic_ns
+from types import TracebackType
 from typing import Any
 
 from opentelemetry import context as otel_context
 from opentelemetry.instrumentation.snakepit._crashes import mend
-from opentelemetry.instrumentation.snakepit._pools import POOLS, Outcomes, Pool
+from opentelemetry.instrumentation.snakepit._pools import POOLS, Pool
 from opentelemetry.instrumentation.snakepit.pools import pool_worker
 from opentelemetry.instrumentation.snakepit.requests import request, request_completed
 
@@ -23,7 +23,7 @@ _MS = 1e-6
 
 
 class Pending:
-    """One request.
+    """One request; a context manager for its submission.
 
     Args:
         pool: Its pool.
@@ -59,23 +59,22 @@ class Pending:
             response_hook=hooks["response_hook"],
         )
 
-    @contextmanager
-    def submission(self) -> Generator[None]:
-        """Start the span, which is current inside only; an exception inside ends it."""
-        outside, before = otel_context.get_current(), ambient_correlation_id.get()
-        operation = self._operation
+    def __enter__(self) -> None:
+        """Start the span, which is current until the block ends; the request goes on."""
+        self._outside, self._before = otel_context.get_current(), ambient_correlation_id.get()
         OPEN[self.id] = self
         self.pool.open.add(self.id)
-        if operation is not None:
-            operation.__enter__()
-        try:
-            yield
-        except BaseException as error:
+        if self._operation is not None:
+            self._operation.__enter__()
+
+    def __exit__(
+        self, _type: type[BaseException] | None, error: BaseException | None, _trace: TracebackType | None
+    ) -> None:
+        """Restore the context; an exception of the block ends the request."""
+        if error is not None:
             self.end(error)
-            raise
-        finally:
-            otel_context.attach(outside)
-            ambient_correlation_id.set(before)
+        otel_context.attach(self._outside)
+        ambient_correlation_id.set(self._before)
 
     def begun_by(self, worker_id: str, started: int) -> None:
         """Set the worker, and when it began."""
@@ -115,7 +114,7 @@ class Pending:
             status=status or None,
             in_span=True,
         )
-        POOLS.outcomes.setdefault(self.pool.name, Outcomes()).add(duration, is_error=error is not None)
+        POOLS.outcomes_of(self.pool.name).add(duration, is_error=error is not None)
         if error is None and not status:
             mend(self.pool.name)
 

@@ -115,13 +115,17 @@ class Pools:
         if pool is None:
             pool = Pool(owner, self._names.get(owner, default_name), count_workers)
             self._pools[owner] = pool
-            self.outcomes.setdefault(pool.name, Outcomes())
+            self.outcomes_of(pool.name)
             pool_started(pool.name, "initialized")
         return pool
 
     def get(self, owner: Foreign) -> Pool | None:
         """Return the record of a library's pool, if there is one."""
         return self._pools.get(owner)
+
+    def outcomes_of(self, name: str) -> Outcomes:
+        """Return the recent requests of the pools of a name."""
+        return self.outcomes.get(name) or self.outcomes.setdefault(name, Outcomes())
 
     def owners(self) -> list[Foreign]:
         """Return the executors and pools of the libraries."""

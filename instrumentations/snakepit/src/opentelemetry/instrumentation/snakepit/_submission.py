@@ -25,7 +25,7 @@ def submit(call: Call, pending: Pending, report_break: ReportBreak) -> Foreign:
 
     Args:
         call: Of `Executor.submit`, with the task in place of the user's function.
-        pending: The request, inside its `submission`.
+        pending: The request, while it is submitted.
         report_break: Called when the executor gives up.
     """
     future = call()
@@ -45,28 +45,25 @@ def _finish(pending: Pending, report_break: ReportBreak, future: Foreign) -> Non
     pending.end(error, result=None if error is not None else future.result())
 
 
-def in_thread(pending: Pending, function: Callable[..., Any]) -> Callable[..., Any]:
-    """Return the user's function with a span around it, for a worker that is a thread.
+class ThreadTask:
+    """The user's function with a span around it, for a worker that is a thread.
 
     Args:
-        pending: The request, inside its `submission`.
+        pending: The request, while it is submitted.
         function: The user's function.
     """
-    label = Label(pending.id, pending.command, pending.pool.name)
-    context, correlation_id = otel_context.get_current(), pending.correlation_id
 
-    def enter() -> None:
-        otel_context.attach(context)
-        ambient_correlation_id.set(correlation_id)
+    __slots__ = ("_context", "_function", "_pending")
 
-    @guarded
-    def start() -> Running:
-        worker_id = current_thread().name
-        pending.begun_by(worker_id, monotonic_ns())
-        return Running(label, worker_id, enter)
+    def __init__(self, pending: Pending, function: Callable[..., Any]) -> None:
+        self._pending = pending
+        self._function = function
+        self._context = otel_context.get_current()
 
-    def run(*args: Foreign, **kwargs: Foreign) -> Foreign:
-        running = start()
+    def __call__(self, *args: Foreign, **kwargs: Foreign) -> Foreign:
+        """Call the user's function in the worker."""
+        function = self._function
+        running = self._begin()
         try:
             result = function(*args, **kwargs)
         except BaseException as error:
@@ -77,4 +74,12 @@ def in_thread(pending: Pending, function: Callable[..., Any]) -> Callable[..., A
             running.end()
         return result
 
-    return run
+    @guarded
+    def _begin(self) -> Running:
+        pending, worker_id = self._pending, current_thread().name
+        pending.begun_by(worker_id, monotonic_ns())
+        return Running(Label(pending.id, pending.command, pending.pool.name), worker_id, self._join)
+
+    def _join(self) -> None:
+        otel_context.attach(self._context)
+        ambient_correlation_id.set(self._pending.correlation_id)

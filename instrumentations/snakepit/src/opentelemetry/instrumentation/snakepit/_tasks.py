@@ -10,21 +10,26 @@ from __future__ import annotations
 import os
 import pickle
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from time import monotonic_ns
 from types import TracebackType
-from typing import Any
+from typing import Any, NamedTuple
 
 from opentelemetry import context as otel_context
-from opentelemetry.context import Context
 from opentelemetry.instrumentation.snakepit._commands import sanitise
 from opentelemetry.instrumentation.snakepit._process import worker_id_of
 from opentelemetry.instrumentation.snakepit.errors import error_class, error_context
 from opentelemetry.instrumentation.snakepit.python_workers import error_occurred
 from opentelemetry.instrumentation.snakepit.requests import python_call
 
-from assay.instrumentation import ChildSetup, Foreign, RelayBatch, RelaySender, guarded
-from assay.instrumentation.children import join
+from assay.instrumentation import (
+    CarriedContext,
+    ChildSetup,
+    Foreign,
+    RelayBatch,
+    RelaySender,
+    guarded,
+    join_carried,
+)
 from assay.telemetry import Span
 from assay.telemetry.ambient import correlation_id as ambient_correlation_id
 
@@ -32,8 +37,7 @@ CarryError = Callable[[BaseException, TracebackType | None], object]
 """Makes the object that a library sends to the parent for an exception."""
 
 
-@dataclass(frozen=True, slots=True)
-class Label:
+class Label(NamedTuple):
     """The part of a request that its worker knows.
 
     Args:
@@ -121,8 +125,7 @@ class Running:
         ambient_correlation_id.set(self._before)
 
 
-@dataclass(frozen=True, slots=True)
-class TaskReport:
+class TaskReport(NamedTuple):
     """A worker's report of a task.
 
     Args:
@@ -148,17 +151,19 @@ class _OpenReport:
     It is pickled after the result. If that cannot be pickled, the measurements stay for the next report.
     """
 
-    def __init__(self, worker: _Worker, label: Label, started: int) -> None:
+    __slots__ = ("_request_id", "_started", "_worker", "_worker_id")
+
+    def __init__(self, worker: _Worker, request_id: str, worker_id: str, started: int) -> None:
         self._worker = worker
-        self._label = label
+        self._request_id = request_id
+        self._worker_id = worker_id
         self._started = started
 
     def __reduce__(self) -> tuple[Callable[..., TaskReport], tuple[Any, ...]]:
-        worker, label = self._worker, self._label
+        worker = self._worker
         batches = _drain(worker.sender) or ()
-        worker_id = worker_id_of(label.pool_name, worker.process_id)
         return TaskReport, (
-            label.request_id, worker_id, worker.process_id, self._started, worker.tasks, batches,
+            self._request_id, self._worker_id, worker.process_id, self._started, worker.tasks, batches,
         )  # fmt: skip
 
 
@@ -187,53 +192,66 @@ class TaskResult:
         return TaskResult, (self.result, self.error, self.report)
 
 
-@dataclass(frozen=True, slots=True)
 class Task:
     """The user's function on its way to a child process.
 
     Args:
         function: The user's function.
         label: Of the request.
-        carriers: The request's trace context.
-        correlation_id: Its correlation id.
+        carried: The request's context.
         setup: A pickled `ChildSetup`, used by the child's first task.
         carry: Makes what the library sends for an exception.
         catches: The exceptions that the library sends.
     """
 
-    function: Callable[..., Any]
-    label: Label
-    carriers: Mapping[str, str]
-    correlation_id: str
-    setup: bytes
-    carry: CarryError
-    catches: type[BaseException] = BaseException
+    __slots__ = ("_carried", "_carry", "_catches", "_function", "_label", "_setup")
+
+    def __init__(  # noqa: PLR0913, PLR0917 - pickle gives them by position
+        self,
+        function: Callable[..., Any],
+        label: Label,
+        carried: CarriedContext,
+        setup: bytes,
+        carry: CarryError,
+        catches: type[BaseException] = BaseException,
+    ) -> None:
+        self._function = function
+        self._label = label
+        self._carried = carried
+        self._setup = setup
+        self._carry = carry
+        self._catches = catches
+
+    def __reduce__(self) -> tuple[type[Task], tuple[Any, ...]]:
+        """Return what a child makes it from, which costs less than pickle's own way for an object."""
+        return Task, (self._function, self._label, self._carried, self._setup, self._carry, self._catches)
 
     def __call__(self, *args: Foreign, **kwargs: Foreign) -> TaskResult:
         """Call the user's function in the child."""
         started = monotonic_ns()
-        worker = _worker(self.setup)
-        report = None if worker is None else _OpenReport(worker, self.label, started)
-        running = self._begin()
+        function, label = self._function, self._label
+        worker_id = worker_id_of(label.pool_name, os.getpid())
+        worker = _worker(self._setup)
+        report = None if worker is None else _OpenReport(worker, label.request_id, worker_id, started)
+        running = self._begin(worker_id)
         try:
-            result = self.function(*args, **kwargs)
-        except self.catches as error:
+            result = function(*args, **kwargs)
+        except self._catches as error:
             if running is not None:
-                running.fail(error, self.function, args, kwargs)
+                running.fail(error, function, args, kwargs)
             trace_back = error.__traceback__
             # Without this frame, which the user's code does not know.
-            return TaskResult(None, self.carry(error, trace_back and trace_back.tb_next), report)
+            return TaskResult(None, self._carry(error, trace_back and trace_back.tb_next), report)
         if running is not None:
             running.end()
         return TaskResult(result, None, report)
 
     @guarded
-    def _begin(self) -> Running:
-        return Running(self.label, worker_id_of(self.label.pool_name, os.getpid()), self._join)
+    def _begin(self, worker_id: str) -> Running:
+        return Running(self._label, worker_id, self._join)
 
     def _join(self) -> None:
-        otel_context.attach(Context())
-        join(self.carriers, self.correlation_id)
+        join_carried(self._carried)
 
 
 class _Worker:

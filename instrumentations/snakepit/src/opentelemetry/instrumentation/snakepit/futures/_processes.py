@@ -59,7 +59,7 @@ class ProcessPools:
             return call()
         pool = _pool_of(executor)
         pending = Pending(pool, command, self._hooks, function, call.args[1:])
-        with pending.submission():
+        with pending:
             call.args = (self._tasks.make(pending, function), *call.args[1:])
             try:
                 future = submit(call, pending, self._report_break)

@@ -7,7 +7,7 @@ import re
 from opentelemetry.instrumentation.snakepit._commands import command_of, excluded_commands
 from opentelemetry.instrumentation.snakepit._pending import Pending
 from opentelemetry.instrumentation.snakepit._pools import POOLS
-from opentelemetry.instrumentation.snakepit._submission import in_thread, submit
+from opentelemetry.instrumentation.snakepit._submission import ThreadTask, submit
 from opentelemetry.instrumentation.snakepit._upstream import without_threading_instrumentation
 
 from assay.instrumentation import Call, Foreign, Hooks
@@ -37,8 +37,8 @@ class ThreadPools:
             return call()
         pool = POOLS.find(executor, _name_of(executor), _count_workers)
         pending = Pending(pool, command, self._hooks, function, call.args[1:])
-        with pending.submission():
-            call.args = (in_thread(pending, function), *call.args[1:])
+        with pending:
+            call.args = (ThreadTask(pending, function), *call.args[1:])
             return submit(call, pending, _ignore_break)
 
     @staticmethod

@@ -13,7 +13,7 @@ from opentelemetry.instrumentation.snakepit._child_tasks import ChildTasks
 from opentelemetry.instrumentation.snakepit._commands import command_of, excluded_commands
 from opentelemetry.instrumentation.snakepit._pending import Pending
 from opentelemetry.instrumentation.snakepit._results import take_report
-from opentelemetry.instrumentation.snakepit._submission import in_thread
+from opentelemetry.instrumentation.snakepit._submission import ThreadTask
 from opentelemetry.instrumentation.snakepit._tasks import TaskResult
 from opentelemetry.instrumentation.snakepit.multiprocessing_pool._workers import pool_of, update
 
@@ -46,7 +46,7 @@ class Jobs:
         pending = self._pending(call.instance, function, args)
         if pending is None:
             return call()
-        with pending.submission():
+        with pending:
             call.replace("func", self._make(call.instance, pending, function))
             result = call()
         place = (result._job, 0)  # noqa: SLF001 - there is no public name
@@ -89,7 +89,7 @@ class Jobs:
             if pending is None:
                 return None
             self._waiting[job, position] = pending
-            with pending.submission():
+            with pending:
                 return job, position, self._make(owner, pending, function), args, kwargs
         finally:
             otel_context.attach(outside)
@@ -103,7 +103,7 @@ class Jobs:
 
     def _make(self, owner: Foreign, pending: Pending, function: Callable[..., Any]) -> Callable[..., Any]:
         if isinstance(owner, library.ThreadPool):
-            return in_thread(pending, function)
+            return ThreadTask(pending, function)
         return self._tasks.make(pending, function)
 
     def _end(self, place: _Place, value: Foreign, *, is_success: bool) -> None:
