@@ -18,8 +18,10 @@ SUBJECTS = (
     "bus",
     "operation",
     "pools",
+    "pools_memory",
     "dagster_run",
     "dagster_peers",
+    "dagster_instructions",
     "startup",
     "audit_emit",
     "ingest",
@@ -41,10 +43,9 @@ def table(rows: list[Row]) -> Table:
     """Return the figures as a table."""
     view = Table("measured", "ratio", "bound", "met", "rounds", "floor")
     for row in rows:
-        bound = f"{'≤' if row.sense == 'at most' else '≥'} {row.bound:g}"
-        view.add_row(
-            row.name, f"{row.ratio:.3g}", bound, "yes" if row.met else "no", str(row.rounds), row.note
-        )
+        bound = "" if row.bound is None else f"{'≤' if row.sense == 'at most' else '≥'} {row.bound:g}"
+        met = {True: "yes", False: "no", None: ""}[row.met]
+        view.add_row(row.name, f"{row.ratio:.3g}", bound, met, str(row.rounds), row.note)
     return view
 
 

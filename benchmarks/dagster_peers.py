@@ -29,7 +29,7 @@ SECONDS = 300
 
 
 @dataclass(frozen=True)
-class _Mode:
+class Mode:
     """A way to run the job.
 
     Args:
@@ -50,8 +50,8 @@ def run(rounds: int = 5) -> list[Row]:
         rounds: Number of rounds.
     """
     with tempfile.TemporaryDirectory() as folder:
-        ours = _Mode(OURS, sys.executable, "this checkout")
-        peers = [mode for peer in PEERS if (mode := _install_if_possible(peer, Path(folder) / peer))]
+        ours = Mode(OURS, sys.executable, "this checkout")
+        peers = [mode for peer in PEERS if (mode := install_if_possible(peer, Path(folder) / peer))]
         ratios, emitted = _measure([ours, *peers], rounds)
     medians = {name: statistics.median(found) for name, found in ratios.items()}
 
@@ -78,26 +78,25 @@ def run(rounds: int = 5) -> list[Row]:
     ]
 
 
-def _measure(modes: list[_Mode], rounds: int) -> tuple[dict[str, list[float]], dict[str, str]]:
+def _measure(modes: list[Mode], rounds: int) -> tuple[dict[str, list[float]], dict[str, str]]:
     """Return each mode's ratios to the bare run, and what its last run emitted."""
     ratios: dict[str, list[float]] = {mode.name: [] for mode in modes}
     emitted: dict[str, str] = {}
     for number in range(rounds):
         # The machine's load changes within a round, so the order alternates.
         order = modes if number % 2 else modes[::-1]
-        bare, _ = _process(_Mode("bare", sys.executable, ""))
+        bare, _ = _process(Mode("bare", sys.executable, ""))
         for mode in order:
             seconds, emitted[mode.name] = _process(mode)
             ratios[mode.name].append(seconds / bare)
     return ratios, emitted
 
 
-def _process(mode: _Mode) -> tuple[float, str]:
+def _process(mode: Mode) -> tuple[float, str]:
     """Return the processor time of a run in seconds, and what it emits."""
-    environment = {key: value for key, value in os.environ.items() if not key.startswith(("OTEL_", "ASSAY_"))}
     done = subprocess.run(
         [mode.python, str(PROGRAM), mode.name],
-        env=environment,
+        env=environment(),
         capture_output=True,
         text=True,
         timeout=SECONDS,
@@ -108,7 +107,12 @@ def _process(mode: _Mode) -> tuple[float, str]:
     return result["seconds"], f"{result['spans']} spans and {result['logs']} log records"
 
 
-def _install_if_possible(peer: str, folder: Path) -> _Mode | None:
+def environment() -> dict[str, str]:
+    """Return this process's environment without settings of telemetry."""
+    return {key: value for key, value in os.environ.items() if not key.startswith(("OTEL_", "ASSAY_"))}
+
+
+def install_if_possible(peer: str, folder: Path) -> Mode | None:
     """Install a peer; print the reason and return None if it cannot be installed."""
     try:
         return _install(peer, folder)
@@ -118,7 +122,7 @@ def _install_if_possible(peer: str, folder: Path) -> _Mode | None:
         return None
 
 
-def _install(peer: str, folder: Path) -> _Mode:
+def _install(peer: str, folder: Path) -> Mode:
     """Install a peer with our versions of Dagster and of OpenTelemetry's SDK.
 
     Raises:
@@ -134,4 +138,4 @@ def _install(peer: str, folder: Path) -> _Mode:
         subprocess.run(command, capture_output=True, text=True, check=True)
     code = f"from importlib.metadata import version; print(version({peer!r}))"
     found = subprocess.run([python, "-c", code], capture_output=True, text=True, check=True)
-    return _Mode(peer, python, f"{peer} {found.stdout.strip()}")
+    return Mode(peer, python, f"{peer} {found.stdout.strip()}")

@@ -13,7 +13,7 @@ class Row:
     Args:
         name: The subject.
         ratio: Median over the rounds of measured ÷ floor; if `note` says so, additional seconds.
-        bound: The highest or lowest permitted ratio.
+        bound: The highest or lowest permitted ratio; None if there is none.
         sense: Whether `bound` is the highest or the lowest.
         rounds: Number of measured pairs.
         note: The floor, and facts that help to judge the figure.
@@ -21,12 +21,14 @@ class Row:
 
     name: str
     ratio: float
-    bound: float
+    bound: float | None
     sense: Literal["at most", "at least"]
     rounds: int
     note: str = ""
 
     @property
-    def met(self) -> bool:
-        """Return whether the ratio is within its bound."""
+    def met(self) -> bool | None:
+        """Return whether the ratio is within its bound; None without a bound."""
+        if self.bound is None:
+            return None
         return self.ratio <= self.bound if self.sense == "at most" else self.ratio >= self.bound

@@ -149,5 +149,16 @@ def test_package_runs_in_the_locked_environment_on_the_newest_python(distributio
     run_quick_tests(newest_python, REPOSITORY / distribution.folder, tmp_path / "log")
 
 
+def test_worker_pools_run_on_the_python_between(find_python, tmp_path):
+    """The pools of each Python version differ; the repository's own tests run on 3.11."""
+    environment, folder = tmp_path / "venv", "instrumentations/snakepit"
+    uv(
+        *("sync", "--quiet", "--frozen", "--package", distribution_name(folder), "--group", "test"),
+        *("--python", find_python("3.12")),
+        UV_PROJECT_ENVIRONMENT=str(environment),
+    )
+    run_quick_tests(environment / "bin/python", REPOSITORY / folder, tmp_path / "log")
+
+
 def test_repository_runs_in_the_locked_environment_on_the_newest_python(newest_python, tmp_path):
     run_quick_tests(newest_python, REPOSITORY / "tests", tmp_path / "log")
