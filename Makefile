@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check fuzz soak generate bench load docs clean
+.PHONY: help setup wheels demo test check fuzz soak generate bench load docs clean
 
 VENV := .venv/bin
 
@@ -8,6 +8,9 @@ help: ## Print this list
 
 setup: ## Install the locked environment in .venv
 	@scripts/setup
+
+wheels: ## Build the wheels of all packages in dist/
+	@scripts/build-wheels
 
 demo: setup ## Run the whole path on this machine and print what arrived
 	@$(VENV)/assay demo

@@ -101,7 +101,10 @@ def find_python(skip_or_fail) -> Callable[[str], str]:
 @pytest.fixture(scope="module")
 def wheels(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("wheels")
-    uv("build", "--all-packages", "--wheel", "--quiet", "--out-dir", str(folder))
+    command = [str(REPOSITORY / "scripts/build-wheels"), str(folder)]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert f"export PIP_FIND_LINKS={folder}" in done.stdout
     return folder
 
 
