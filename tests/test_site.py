@@ -79,3 +79,9 @@ def test_each_page_is_in_the_navigation(site):
     pages = [page.parent.relative_to(site).as_posix() for page in site.rglob("*/index.html")]
     assert len(pages) > 20
     assert not [page for page in pages if f'href="/{page}/"' not in navigation]
+
+
+def test_the_picture_shows_its_text():
+    command = [sys.executable, "scripts/draw-way-of-a-fact", "--check"]
+    done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
