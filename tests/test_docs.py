@@ -1,9 +1,10 @@
-"""The code in the documentation runs: all Python blocks, and the console blocks of some pages."""
+"""The code in the documentation runs: each Python block and each command, or a comment gives the reason."""
 
 from __future__ import annotations
 
 import os
 import re
+import shlex
 import shutil
 import socket
 import sqlite3
@@ -12,61 +13,146 @@ import sys
 import time
 from collections.abc import Callable, Generator
 from contextlib import closing, contextmanager
+from importlib.metadata import metadata
 from pathlib import Path
+from textwrap import dedent
+from typing import NamedTuple
 
 import pytest
+from packaging.requirements import Requirement
 
 from assay.cli._demo.arrivals import scrape
 from assay.instrumentation.testing import OTLPReceiver
 
 REPOSITORY = Path(__file__).parents[1]
 PAGES = sorted(
-    [REPOSITORY / "README.md", *REPOSITORY.glob("docs/**/*.md"), *REPOSITORY.glob("*/*/README.md")]
+    path
+    for pattern in ("*.md", "docs/**/*.md", "[!.]*/README.md", "[!.]*/*/README.md")
+    for path in REPOSITORY.glob(pattern)
 )
-BLOCK = re.compile(r"^```(?P<language>\w+)[^\n]*\n(?P<code>.*?)^```$", re.MULTILINE | re.DOTALL)
-TITLED = re.compile(r'^```\w+ title="(?P<title>[\w.]+)"\n(?P<code>.*?)^```$', re.MULTILINE | re.DOTALL)
+BLOCK = re.compile(
+    r"""^(?P<indent>\ *)```(?P<language>\w*)(?:\ title="(?P<title>[^"]+)")?[^\n]*\n
+    (?P<code>.*?)
+    ^(?P=indent)```$""",
+    re.MULTILINE | re.DOTALL | re.VERBOSE,
+)
 NOT_RUN = re.compile(r"<!-- not run: (?P<reason>.+?) -->\s*\Z")
+HERE_DOCUMENT = re.compile(r"<<'?(?P<end>[A-Z]+)'?$")
+INSTALL = re.compile(r"^pip install ")
+
+RUN_BY = {
+    "docs/how-to/check-an-audit-log.md": "test_auditors_page_runs_on_a_real_log",
+    "docs/how-to/write-an-exporter.md": "test_exporters_configuration_is_valid",
+    "docs/how-to/write-an-instrumentation.md": "test_instrumentation_page_is_short_and_passes_its_own_test",
+    "docs/how-to/your-own-events.md": "test_own_events_become_series_records_and_cdevents",
+    "docs/tutorial/check-an-audit-log.md": "test_operators_and_auditors_tutorials_run_from_an_empty_folder",
+    "docs/tutorial/index.md": "test_tutorial_runs_from_an_empty_folder",
+    "docs/tutorial/operate-an-audit-log.md": "test_operators_and_auditors_tutorials_run_from_an_empty_folder",
+}
+"""The test that runs the commands of a page, except those that install packages or are marked as not run."""
+PAGES_NOT_RUN = {
+    "docs/how-to/archive-an-audit-log.md": "cli/tests runs the same commands on logs of its own",
+}
+"""The reason why no command of a page is run."""
 
 
-def blocks(page: Path, language: str) -> list[str]:
-    """Return the page's blocks in one language, without those that a comment before them exempts."""
-    text = page.read_text(encoding="utf-8")
+class Block(NamedTuple):
+    """A fenced block of a page."""
+
+    language: str
+    title: str | None
+    """The file that a reader writes it to."""
+    code: str
+    is_run: bool
+    """False if a comment before it gives the reason."""
+
+
+def blocks(text: str) -> list[Block]:
     return [
-        match["code"]
-        for match in BLOCK.finditer(text)
-        if match["language"] == language and not NOT_RUN.search(text[: match.start()])
+        Block(
+            found["language"],
+            found["title"],
+            dedent(found["code"]),
+            is_run=not NOT_RUN.search(text[: found.start()]),
+        )
+        for found in BLOCK.finditer(text)
     ]
 
 
-def write_titled(page: Path, folder: Path) -> None:
+def read(page: str) -> str:
+    return (REPOSITORY / page).read_text(encoding="utf-8")
+
+
+def write_titled(page: str, folder: Path) -> None:
     """Write each block that has a title to the file of that name."""
-    for match in TITLED.finditer(page.read_text(encoding="utf-8")):
-        (folder / match["title"]).write_text(match["code"], encoding="utf-8")
+    for block in blocks(read(page)):
+        if block.title:
+            (folder / block.title).write_text(block.code, encoding="utf-8")
 
 
-def with_blocks(language: str) -> list[str]:
-    return [str(page.relative_to(REPOSITORY)) for page in PAGES if blocks(page, language)]
+def python_blocks(page: str) -> list[str]:
+    return [block.code for block in blocks(read(page)) if block.language == "python" and block.is_run]
 
 
-@pytest.mark.parametrize("page", with_blocks("python"))
+def typed(console: str) -> list[str]:
+    """Return the commands of a console block with their here documents, without their output."""
+    lines = iter(console.splitlines())
+    commands = []
+    for line in lines:
+        if line.startswith("$ "):
+            commands.append(line.removeprefix("$ "))
+            if here := HERE_DOCUMENT.search(line):
+                for content in lines:
+                    commands.append(content)
+                    if content == here["end"]:
+                        break
+    return commands
+
+
+def commands(page: str, start: str = "", end: str = r"\Z") -> list[str]:
+    """Return the commands that are run between two headings of a page; none installs packages."""
+    part = re.search(f"{start}.*?(?={end})", read(page), re.DOTALL)
+    assert part
+    run = [block.code for block in blocks(part[0]) if block.language == "console" and block.is_run]
+    return [line for code in run for line in typed(code) if not INSTALL.match(line)]
+
+
+NAMES = [str(page.relative_to(REPOSITORY)) for page in PAGES]
+
+
+@pytest.mark.parametrize("page", [page for page in NAMES if page not in PAGES_NOT_RUN])
+def test_each_command_is_run_by_a_test_or_says_why_not(page):
+    found = blocks(read(page))
+    assert not {block.language for block in found} & {"", "sh", "bash", "shell"}, "use `console`"
+    shown = [block.code for block in found if block.language == "console"]
+    assert all(code.startswith("$ ") for code in shown), "a command starts with `$ `"
+    run = [line for line in commands(page) if not line.startswith("export ")]  # alone it has no effect
+    assert (page in RUN_BY) == bool(run), f"name the test in RUN_BY, or mark the block as not run: {run}"
+    assert not run or callable(globals()[RUN_BY[page]])
+
+
+@pytest.mark.parametrize("page", NAMES)
+def test_packages_to_install_exist(page):
+    """Test the names and the extras; tests/test_packaging.py installs the wheels."""
+    shown = [block.code for block in blocks(read(page)) if block.language == "console"]
+    for line in filter(INSTALL.match, (line for code in shown for line in typed(code))):
+        named = [word for word in shlex.split(line)[2:] if re.fullmatch(r"[a-z][\w-]+(\[[\w,]+\])?", word)]
+        assert named
+        for requirement in map(Requirement, named):
+            provided = metadata(requirement.name).get_all("Provides-Extra") or []
+            assert requirement.extras <= set(provided), line
+
+
+@pytest.mark.parametrize("page", [page for page in NAMES if python_blocks(page)])
 def test_python_blocks_run_in_order(page, tmp_path):
     """A page's blocks are one program: a later one may use what an earlier one defined."""
-    write_titled(REPOSITORY / page, tmp_path)
+    write_titled(page, tmp_path)
     program = tmp_path / "page.py"
-    program.write_text("\n\n".join(blocks(REPOSITORY / page, "python")), encoding="utf-8")
+    program.write_text("\n\n".join(python_blocks(page)), encoding="utf-8")
     done = subprocess.run(
         [sys.executable, str(program)], cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False
     )
     assert done.returncode == 0, done.stderr
-
-
-def commands(page: str, start: str = "", end: str = r"\Z") -> list[str]:
-    """Return the commands, with their here documents, of a page's console blocks between two headings."""
-    text = (REPOSITORY / page).read_text(encoding="utf-8")
-    part = re.search(f"{start}.*?(?={end})", text, re.DOTALL)
-    assert part
-    lines = [match["code"] for match in BLOCK.finditer(part[0]) if match["language"] == "console"]
-    return [line.removeprefix("$ ") for block in lines for line in block.splitlines()]
 
 
 def run_script(script: list[str], folder: Path, timeout: float = 180) -> subprocess.CompletedProcess[str]:
@@ -99,7 +185,7 @@ def test_auditors_page_runs_on_a_real_log(demo, tmp_path):
 def test_operators_and_auditors_tutorials_run_from_an_empty_folder(tmp_path):
     operator, auditor = "docs/tutorial/operate-an-audit-log.md", "docs/tutorial/check-an-audit-log.md"
     ports = {port: free_port() for port in ("4321", "7381", "7382", "13135")}
-    write_titled(REPOSITORY / operator, tmp_path)
+    write_titled(operator, tmp_path)
     for file in (tmp_path / "host.yaml", tmp_path / "approve.py"):
         file.write_text(with_ports(file.read_text(encoding="utf-8"), ports), encoding="utf-8")
     script = [with_ports(line, ports) for line in commands(operator)]
@@ -108,7 +194,7 @@ def test_operators_and_auditors_tutorials_run_from_an_empty_folder(tmp_path):
     assert done.returncode == 0, done.stdout + done.stderr
     assert "witness w1.example.com" in done.stdout
     assert "refused" in done.stdout
-    write_titled(REPOSITORY / auditor, tmp_path / "for-the-auditor")
+    write_titled(auditor, tmp_path / "for-the-auditor")
     done = run_script(commands(auditor), tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "4 records, 0 in quarantine" in done.stdout
@@ -152,8 +238,7 @@ def assay_up(folder: Path, **variables: str) -> Generator[Path]:
 @pytest.mark.slow
 def test_tutorial_runs_from_an_empty_folder(collector_binary, tmp_path):
     page = "docs/tutorial/index.md"
-    write_titled(REPOSITORY / page, tmp_path)
-    assert commands(page, "## 2", "## 3") == ["assay up --keep data"]
+    write_titled(page, tmp_path)
     with assay_up(tmp_path):
         ran = run_script(commands(page, "## 3", "## 4"), tmp_path)
         assert ran.returncode == 0, ran.stdout + ran.stderr
@@ -168,12 +253,21 @@ def test_tutorial_runs_from_an_empty_folder(collector_binary, tmp_path):
     assert "mallory" in altered.stderr
 
 
+def test_exporters_configuration_is_valid(tmp_path):
+    page = "docs/how-to/write-an-exporter.md"
+    write_titled(page, tmp_path)
+    done = run_script(commands(page), tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout
+    assert done.stdout in read(page)
+
+
 @pytest.mark.slow
 def test_own_events_become_series_records_and_cdevents(collector_binary, tmp_path):
     page = "docs/how-to/your-own-events.md"
-    write_titled(REPOSITORY / page, tmp_path)
+    write_titled(page, tmp_path)
     with assay_up(tmp_path, ASSAY_REGISTRY=str(tmp_path / "shop.yaml")) as printed:
-        ran = run_script([". data/environment", *commands(page)], tmp_path)
+        ran = run_script(commands(page), tmp_path)
         assert ran.returncode == 0, ran.stdout + ran.stderr
         wait_until(lambda: holds_action(tmp_path, "CREATE"))
         wait_until(lambda: has_sent(tmp_path, "shop-order.taken"))
@@ -187,7 +281,7 @@ INSTRUMENTATION = "docs/how-to/write-an-instrumentation.md"
 
 def test_instrumentation_page_is_short_and_passes_its_own_test(tmp_path):
     """Its registry file and its module have 60 lines at most, and its test passes as typed."""
-    write_titled(REPOSITORY / INSTRUMENTATION, tmp_path)
+    write_titled(INSTRUMENTATION, tmp_path)
     written = [tmp_path / "schedule.yaml", tmp_path / "schedule_instrumentation.py"]
     lines = [line for file in written for line in file.read_text(encoding="utf-8").splitlines() if line]
     assert len(lines) <= 60
@@ -199,7 +293,7 @@ def test_instrumentation_page_is_short_and_passes_its_own_test(tmp_path):
 
 @pytest.mark.slow
 def test_instrumentation_page_runs_under_opentelemetry_instrument(tmp_path, monkeypatch):
-    write_titled(REPOSITORY / INSTRUMENTATION, tmp_path)
+    write_titled(INSTRUMENTATION, tmp_path)
     install_entry_points(tmp_path)
     (command,) = [line for line in commands(INSTRUMENTATION) if line.startswith("opentelemetry-instrument")]
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))

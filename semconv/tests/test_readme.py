@@ -7,7 +7,7 @@ README = (Path(__file__).parents[1] / "README.md").read_text()
 
 
 def test_the_examples(tmp_path, monkeypatch, capsys):
-    (tmp_path / "shop.yaml").write_text(re.search(r"```yaml\n(.*?)```", README, re.DOTALL)[1])
+    (tmp_path / "shop.yaml").write_text(re.search(r"```yaml[^\n]*\n(.*?)```", README, re.DOTALL)[1])
     monkeypatch.chdir(tmp_path)
     scope = {}
     for code in re.findall(r"```python\n(.*?)```", README, re.DOTALL):
