@@ -290,3 +290,61 @@ def test_bad_usage_and_a_missing_file_are_2(tmp_path):
     assert run("verify").exit_code == 2
     assert run("query", "--db", tmp_path / "missing.db").exit_code == 2
     assert run("query", "--db", tmp_path / "missing.db", "--limit", "0").exit_code == 2
+
+
+def test_old_entries_are_archived_and_the_rest_is_verified_with_them(log):
+    (record_id,) = (found["id"] for found in records_of(log, "--actor", "alice"))
+    archives = log / "archives"
+    source = ("--db", log / "log.db")
+    keys = ("--key", log / "verifier.key")
+    archive = ("archive", *source, *keys, "--before", "0s", "--to", archives)
+    done = run(*archive)
+    assert done.exit_code == 0, done.output
+    assert "0-2: 3 entries, leaves 0 to 2" in done.output
+    assert "is left to archive" in run(*archive).output
+    store(log, "carol")
+    done = run("verify", *source, *keys)
+    assert done.exit_code == 0, done.output
+    assert "3 entries are archived, in 0-2" in done.output
+    assert "only the hashes of these entries were verified" in done.output
+    assert "the archives verify" in run("verify", *source, *keys, "--archive", archives).output
+    for place in (archives, archives / "0-2"):
+        done = run("verify", "--archive", place, *keys)
+        assert done.exit_code == 0, done.output
+        assert "3 archived entries of 3" in done.output
+        assert "2 records, 1 in quarantine" in done.output
+    done = run("prove", *source, record_id)
+    assert done.exit_code == 2
+    assert "is archived, in '0-2'; its leaf hash is" in done.output
+    proof = log / "proof"
+    assert run("prove", "--archive", archives, record_id, "-o", proof).exit_code == 0
+    assert run("verify-proof", proof, *keys).exit_code == 0
+    for usage in ((), (*source, "--archive", archives), ("--archive", archives, "--cosigned")):
+        assert run("prove", record_id, *usage).exit_code == 2
+    assert [found["actor_id"] for found in records_of(log)] == ["carol"]
+    query = [sys.executable, "-m", "assay.cli", "audit", "query", *map(str, source)]
+    done = subprocess.run(query, capture_output=True, text=True, check=True)
+    assert "are archived, in 0-2: not searched" in done.stderr
+
+
+def test_an_edited_or_missing_archive_is_a_finding(log):
+    archives, keys = log / "archives", ("--key", log / "verifier.key")
+    assert run("archive", "--db", log / "log.db", *keys, "--before", "0s", "--to", archives).exit_code == 0
+    entries = archives / "0-2" / "entries.jsonl"
+    entries.write_bytes(entries.read_bytes().replace(b"alice", b"carol"))
+    for arguments in (("--db", log / "log.db", "--archive", archives), ("--archive", archives)):
+        done = run("verify", *arguments, *keys)
+        assert done.exit_code == 1, done.output
+    shutil.rmtree(archives / "0-2")
+    done = run("verify", "--db", log / "log.db", "--archive", archives, *keys)
+    assert done.exit_code == 1
+    assert "is missing" in done.output
+    assert run("verify", "--archive", archives, *keys).exit_code == 2  # nothing to verify
+    assert run("verify", "--archive", archives, "--tiles", archives, *keys).exit_code == 2
+
+
+def records_of(log, *options):
+    """Return the records that a query prints to standard output."""
+    done = run("query", "--db", log / "log.db", "--format", "jsonl", *options)
+    assert done.exit_code == 0, done.output
+    return [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]

@@ -106,6 +106,16 @@ class PostgreSQLLog(PostgreSQL):
 Log = Path | PostgreSQLLog
 
 
+def owners(database: Log) -> Path | PostgreSQL:
+    """Return a log as the owner of its tables opens it."""
+    if isinstance(database, Path):
+        return database
+    from psycopg.conninfo import conninfo_to_dict
+
+    parts = conninfo_to_dict(database.owner)
+    return PostgreSQL(f"postgresql://owner@:{parts['port']}/{parts['dbname']}?host={parts['host']}")
+
+
 def settings_of(database: Log) -> dict[str, Any]:
     """Return the settings of a sink for a log."""
     if isinstance(database, Path):

@@ -10,10 +10,12 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from assay.exporters.audit import (
+    SCHEMA_VERSION,
     InUseError,
     OpenError,
     Query,
     VerifierKey,
+    archive,
     migrate,
     prove,
     quarantined,
@@ -29,7 +31,7 @@ DATA = Path(__file__).with_name("data")
 SEED = bytes.fromhex("55fcec21fc58c07f66ebf2980917871cf59151bde899601f5ada9f03c13cf1a0")
 
 
-@pytest.fixture(params=[1, 2])
+@pytest.fixture(params=[1, 2, 3])
 def version(request):
     return request.param
 
@@ -79,6 +81,19 @@ def test_a_migrated_log_verifies_against_its_old_checkpoint(old, version, open_s
     assert database.with_name(f"log.db.v{version}").stat().st_mode & 0o077 == 0
 
 
+def test_a_migrated_log_has_its_cosignatures_and_can_be_archived(old, version, tmp_path):
+    database, key = old
+    migrate(database, database.with_name("signing.key"))
+    connection = sqlite3.connect(database)
+    tables = ("cosignatures", "witnessed", "refusals")
+    found = [connection.execute(f"SELECT count(*) FROM {table}").fetchone()[0] for table in tables]
+    connection.close()
+    assert found == ([1, 1, 1] if version == 3 else [0, 0, 0])
+    assert archive(database, key, "0s", tmp_path / "archives")[0].end == 13
+    found = verify(database, key, archives=tmp_path / "archives")
+    assert (found.records, found.quarantined) == (10, 3)
+
+
 def test_a_record_that_was_migrated_is_known(old, open_sink, record, batch):
     database, _ = old
     migrate(database, database.with_name("signing.key"))
@@ -91,7 +106,7 @@ def test_a_record_that_was_migrated_is_known(old, open_sink, record, batch):
 def test_a_migration_is_done_once_and_alone(old, version, open_sink):
     database, _ = old
     key = database.with_name("signing.key")
-    assert [migrate(database, key), migrate(database, key)] == [version, 3]
+    assert [migrate(database, key), migrate(database, key)] == [version, SCHEMA_VERSION]
     open_sink()
     with pytest.raises(InUseError):
         migrate(database, key)

@@ -12,6 +12,8 @@ from contextlib import closing
 import psycopg
 import pydantic
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from assay.exporters.audit import (
     OpenError,
@@ -19,8 +21,10 @@ from assay.exporters.audit import (
     Query,
     Settings,
     VerificationError,
+    VerifierKey,
     _postgresql,
     _postgresql_schema,
+    archive,
     migrate,
     prove,
     query,
@@ -30,7 +34,8 @@ from assay.exporters.audit import (
 from assay.host import Retry
 from assay.proof.note import open_checkpoint
 
-from .conftest import PostgreSQLLog, change, column_of, other_value, rows, settings_of, table_of
+from .conftest import PostgreSQLLog, change, column_of, other_value, owners, rows, settings_of, table_of
+from .test_migration import DATA, SEED
 from .test_tls import Authority
 from .test_verify import COLUMNS, MIDDLE
 
@@ -41,7 +46,7 @@ CHANGED_DEFINITIONS = {  # statement → name of what it changes
     "ALTER TABLE nodes DISABLE TRIGGER append_only": r"trigger nodes\.append_only",
     "ALTER TABLE nodes ENABLE TRIGGER append_only": r"trigger nodes\.append_only",
     """CREATE OR REPLACE FUNCTION reject_change() RETURNS trigger LANGUAGE plpgsql
-       AS $$BEGIN RETURN NEW; END$$""": r"trigger audit_log\.append_only",
+       AS $$BEGIN RETURN NEW; END$$""": r"trigger archived\.append_only",
     """CREATE TRIGGER quiet BEFORE INSERT ON audit_log
        FOR EACH ROW EXECUTE FUNCTION reject_change()""": r"trigger audit_log\.quiet",
     "CREATE RULE quiet AS ON INSERT TO audit_log DO INSTEAD NOTHING": r"rule audit_log\.quiet",
@@ -260,6 +265,32 @@ def test_a_migration_is_repeated_without_effect(database, postgresql_server, log
     uri = f"postgresql://owner@:{postgresql_server.port}/{name}?host={postgresql_server.folder}"
     assert migrate(PostgreSQL(uri)) == _postgresql_schema.VERSION
     assert verify(log, key()).records == 40
+
+
+def test_a_log_of_schema_version_1_is_migrated(database, owner, postgresql_server, tmp_path):
+    """The data is a dump of a log of version 1, with ten records, three quarantine entries, a cosignature."""
+    name = f"older_{os.getpid()}"
+    owner.execute(f"CREATE DATABASE {name}")
+    try:
+        parts = conninfo_to_dict(database.owner, dbname=name)
+        dump = (DATA / "postgresql-v1.sql").read_text("utf-8")
+        with closing(psycopg.connect(make_conninfo(**parts), autocommit=True)) as older:
+            older.execute(dump)
+        password, public = database.password_file, Ed25519PrivateKey.from_private_bytes(SEED).public_key()
+        place = PostgreSQLLog(
+            re.sub("/[^/]*$", f"/{name}", database.uri), password, tmp_path / "older", make_conninfo(**parts)
+        )
+        key = VerifierKey.of("audit.test/log", public.public_bytes_raw())
+        for use in (lambda: verify(place, key), lambda: list(query(place, Query()))):
+            with pytest.raises(OpenError, match=r"schema version 1.*run assay audit migrate"):
+                use()
+        assert [migrate(owners(place)), migrate(owners(place))] == [1, _postgresql_schema.VERSION]
+        found = verify(place, key)
+        assert (found.records, found.quarantined, found.covered) == (10, 3, 13)
+        assert archive(owners(place), key, "0s", tmp_path / "archives")[0].end == 13
+        assert verify(place, key, archives=tmp_path / "archives").root == found.root
+    finally:
+        owner.execute(f"DROP DATABASE {name} WITH (FORCE)")
 
 
 def test_a_database_that_is_not_a_log_is_refused(open_sink, owner, database):

@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from assay.cli._audit_archive import print_archives, verify_archives
 from assay.cli._audit_options import (
     DATABASE,
     DATABASE_HELP,
@@ -51,6 +52,12 @@ _SHOWN_REFUSALS = 10
     help="Instead of the database: a folder with the log as tiles.",
 )
 @click.option("--export", type=FILE, help="Instead of the database: a file that `export --records` wrote.")
+@click.option(
+    "--archive",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="With --db: folder of the log's archives, which are verified too. Alone: an archive, or a folder of"
+    " archives.",
+)
 @trusted_keys
 @click.option(
     "--checkpoint",
@@ -68,6 +75,7 @@ def verify_command(  # noqa: PLR0913, PLR0917  one for each option
     db: Location | None,
     tiles: Path | None,
     export: Path | None,
+    archive: Path | None,
     keys: TrustedKeys,
     checkpoint: Path | None,
     since: Path | None,
@@ -83,9 +91,10 @@ def verify_command(  # noqa: PLR0913, PLR0917  one for each option
     Example:
       assay audit verify --db audit/log.db --key audit/verifier.key --checkpoint /media/safe/checkpoint
       assay audit verify --tiles public/ --key audit/verifier.key
+      assay audit verify --db audit/log.db --archive archives/ --key audit/verifier.key
     """
-    if sum(each is not None for each in (db, tiles, export)) != 1:
-        raise click.UsageError("give one of --db, --tiles and --export")
+    if sum(each is not None for each in (db, tiles, export)) != (0 if archive and db is None else 1):
+        raise click.UsageError("give one of --db, --tiles, --export and --archive, or --db and --archive")
     if since is not None and db is None:
         raise click.UsageError("--since continues the verification of a database: use it with --db")
     if tiles is not None:
@@ -95,11 +104,20 @@ def verify_command(  # noqa: PLR0913, PLR0917  one for each option
             raise click.UsageError("an export is verified by its own checkpoint: omit --checkpoint")
         _verify_export(export, keys, policy)
     elif db is not None:
-        _verify_database(db, keys, checkpoint, since, policy)
+        _verify_database(db, keys, checkpoint, since, policy, archive)
+    elif archive is not None:
+        if checkpoint is not None:
+            raise click.UsageError("an archive is verified by its own checkpoint: omit --checkpoint")
+        _verify_archives(archive, keys, policy)
 
 
-def _verify_database(
-    db: Location, keys: TrustedKeys, checkpoint: Path | None, since: Path | None, policy: Policy | None
+def _verify_database(  # noqa: PLR0913, PLR0917  one for each option
+    db: Location,
+    keys: TrustedKeys,
+    checkpoint: Path | None,
+    since: Path | None,
+    policy: Policy | None,
+    archive: Path | None,
 ) -> None:
     kept = checkpoint or (_beside(db) if isinstance(db, Path) else None)
     with audit_errors(), progress_bar("verifying") as progress:
@@ -109,9 +127,11 @@ def _verify_database(
             checkpoint=None if kept is None else read_checkpoint(kept),
             since=None if since is None else read_checkpoint(since),
             policy=policy,
+            archives=archive,
             progress=progress,
         )
     _print_verified(found, kept, beside=checkpoint is None)
+    print_archives(found)
     _print_cosigners(found, policy)
     _exit_with_findings(found.chains, found.refusals)
 
@@ -145,6 +165,19 @@ def _verify_export(export: Path, keys: TrustedKeys, policy: Policy | None) -> No
             f" {found.quarantined} in quarantine"
         )
     _print_signatures(keys, checkpoint, found.cosignatures)
+
+
+def _verify_archives(archive: Path, keys: TrustedKeys, policy: Policy | None) -> None:
+    for found in verify_archives(archive, keys, policy):
+        manifest, checkpoint = found.manifest, found.checkpoint
+        count = manifest.endLeaf - manifest.firstLeaf
+        click.echo(printable(f"verified: {checkpoint.origin}, {count} archived entries of {checkpoint.size}"))
+        click.echo(
+            f"  leaves {manifest.firstLeaf} to {manifest.endLeaf - 1}, none left out;"
+            f" {count - found.quarantined} records, {found.quarantined} in quarantine"
+        )
+        click.echo(f"  the manifest has the SHA-256 {found.sha256.hex()}")
+        _print_signatures(keys, checkpoint, found.cosignatures)
 
 
 def _print_signatures(keys: TrustedKeys, checkpoint: Checkpoint, found: tuple[Cosignature, ...]) -> None:

@@ -9,9 +9,11 @@ from typing import Any
 
 import click
 
+from assay.cli._audit_archive import archive_command, print_not_searched
 from assay.cli._audit_flush import flush
 from assay.cli._audit_options import (
     DATABASE,
+    DATABASE_HELP,
     FILE,
     FORMATS,
     audit_errors,
@@ -42,6 +44,7 @@ from assay.exporters.audit import (
     ocsf_event,
     producer_keys,
     prove,
+    prove_archived,
     quarantined,
     quarantined_payload,
     query,
@@ -82,6 +85,7 @@ def command() -> None:
     """
 
 
+command.add_command(archive_command)
 command.add_command(flush)
 command.add_command(verify_command)
 command.add_command(verify_proof_command)
@@ -127,7 +131,7 @@ command.add_command(witness)
     help="ocsf: events of OCSF 1.9 (API Activity), one a line.",
 )
 def query_command(db: Location, form: str, fields: tuple[str, ...], **what: Any) -> None:  # noqa: ANN401  the options of Query
-    """Print the matching records, the newest first.
+    """Print the matching records, the newest first. Archived records are not searched.
 
     \b
     Example:
@@ -138,14 +142,20 @@ def query_command(db: Location, form: str, fields: tuple[str, ...], **what: Any)
         records = query(db, Query(**what))
         if form == "ocsf":
             print_records(map(ocsf_event, records), "jsonl", short=())
-            return
-        if fields:
-            records = ({name: record[name] for name in fields} for record in records)
-        print_records(records, form, short=fields or short)
+        else:
+            if fields:
+                records = ({name: record[name] for name in fields} for record in records)
+            print_records(records, form, short=fields or short)
+    print_not_searched(db)
 
 
 @command.command("prove")
-@database_option
+@click.option("--db", type=DATABASE, metavar="DATABASE", help=DATABASE_HELP)
+@click.option(
+    "--archive",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Instead of the database: an archive, or a folder of archives.",
+)
 @click.argument("record_id", required=False)
 @click.option("--leaf", type=click.IntRange(0, _INTEGER), help="Index of a leaf, instead of an id.")
 @click.option(
@@ -161,7 +171,8 @@ def query_command(db: Location, form: str, fields: tuple[str, ...], **what: Any)
 )
 @cosigned_option
 def prove_command(  # noqa: PLR0913, PLR0917  one for each option
-    db: Location,
+    db: Location | None,
+    archive: Path | None,
     record_id: str | None,
     leaf: int | None,
     form: Any,  # noqa: ANN401  click's types
@@ -173,12 +184,18 @@ def prove_command(  # noqa: PLR0913, PLR0917  one for each option
     \b
     Example:
       assay audit prove 6f1c… --db audit/log.db -o record.tlog-proof
+      assay audit prove 6f1c… --archive archives/ -o record.tlog-proof
     """
     if (record_id is None) == (leaf is None):
         raise click.UsageError("give either the id of a record or --leaf")
+    entry: Any = record_id if leaf is None else leaf
     with audit_errors():
-        entry: Any = record_id if leaf is None else leaf
-        proof = prove(db, entry, form, witnessed=cosigned)
+        if db is not None and archive is None:
+            proof = prove(db, entry, form, witnessed=cosigned)
+        elif archive is not None and db is None and not cosigned:
+            proof = prove_archived(archive, entry, form)
+        else:
+            raise click.UsageError("give either --db or --archive, and --cosigned with --db only")
     if form == "json":  # escaped, because the default output is a terminal; the JSON value is the same
         proof = printable_json(proof.decode()).encode()
     output.write(proof)
@@ -274,8 +291,8 @@ def migrate_command(db: Location, signing_key: Path | None) -> None:
     The old file stays beside the new one. All leaves and checkpoints stay the same, so that every proof and
     every checkpoint that was kept still verifies.
 
-    In a PostgreSQL database the command creates the tables, which the role of the address then owns, and the
-    roles assay_audit_writer, for sinks, and assay_audit_reader, for auditors.
+    In a PostgreSQL database the command creates the tables that are missing, which the role of the address
+    then owns, and the roles assay_audit_writer, for sinks, and assay_audit_reader, for auditors.
 
     \b
     Example:
@@ -285,7 +302,9 @@ def migrate_command(db: Location, signing_key: Path | None) -> None:
     with audit_errors():
         version = migrate(db, signing_key)
     if isinstance(db, PostgreSQL):
-        click.echo(printable(f"{db}: " + ("the tables exist" if version else "the tables are created")))
+        click.echo(
+            printable(f"{db}: " + ("the tables are up to date" if version else "the tables are created"))
+        )
         return
     done = "nothing to do" if version == SCHEMA_VERSION else f"the old log is {db.name}.v{version}"
     click.echo(printable(f"{db}: schema version {SCHEMA_VERSION}, {done}"))

@@ -12,10 +12,15 @@ For the auditor:
     verify(Path("log.db"), load_verifier(Path("verifier.key")))  # raises, and names the first fault
 """
 
+from assay.exporters.audit._archive import archive
+from assay.exporters.audit._archive_files import VerifiedArchive, archive_folders, verify_archive
+from assay.exporters.audit._archives import Archive, archives
 from assay.exporters.audit._consistency import consistency
 from assay.exporters.audit._cosigned import Refusal, refusals
 from assay.exporters.audit._cosigned_check import Cosigned
 from assay.exporters.audit._errors import (
+    ArchivedError,
+    ArchiveError,
     AuditLogError,
     DatabaseError,
     InUseError,
@@ -39,7 +44,7 @@ from assay.exporters.audit._keys import load_trusted, load_verifier, read_policy
 from assay.exporters.audit._migration import migrate
 from assay.exporters.audit._ocsf import ocsf_event
 from assay.exporters.audit._postgresql_address import Location, PostgreSQL
-from assay.exporters.audit._proof import prove
+from assay.exporters.audit._proof import prove, prove_archived
 from assay.exporters.audit._query import (
     FIELDS,
     Query,
@@ -62,6 +67,9 @@ from assay.proof.note import Checkpoint, VerifierKey, open_checkpoint
 __all__ = [
     "FIELDS",
     "SCHEMA_VERSION",
+    "Archive",
+    "ArchiveError",
+    "ArchivedError",
     "AuditLogError",
     "AuditSink",
     "ChainFault",
@@ -92,9 +100,13 @@ __all__ = [
     "TrustedKeys",
     "VerificationError",
     "Verified",
+    "VerifiedArchive",
     "VerifiedTiles",
     "VerifierKey",
     "Witness",
+    "archive",
+    "archive_folders",
+    "archives",
     "consistency",
     "export_records",
     "export_tiles",
@@ -108,12 +120,14 @@ __all__ = [
     "open_checkpoint",
     "producer_keys",
     "prove",
+    "prove_archived",
     "quarantined",
     "quarantined_payload",
     "query",
     "read_policy",
     "refusals",
     "verify",
+    "verify_archive",
     "verify_export",
     "verify_proof",
     "verify_tiles",

@@ -15,6 +15,8 @@ from assay.proof.errors import (
 )
 
 __all__ = [
+    "ArchiveError",
+    "ArchivedError",
     "AuditLogError",
     "DatabaseError",
     "DuplicateError",
@@ -68,6 +70,14 @@ class RecordIdConflictError(AuditLogError):
 
 class NotFoundError(AuditLogError):
     """The log does not contain the record, or no checkpoint covers the record yet."""
+
+
+class ArchivedError(NotFoundError):
+    """The entry is in an archive, not in the database."""
+
+
+class ArchiveError(VerificationError):
+    """An archive is missing, is malformed, or differs from the log."""
 
 
 class RecordMismatchError(VerificationError):

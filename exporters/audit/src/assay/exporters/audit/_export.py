@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
 from pathlib import Path
 
 import orjson
 
+from assay.exporters.audit._archives import read_archives
 from assay.exporters.audit._cosigned import newest_note, published_note
-from assay.exporters.audit._errors import AuditLogError, NotFoundError, OpenError
+from assay.exporters.audit._errors import ArchivedError, AuditLogError, NotFoundError, OpenError, named
 from assay.exporters.audit._postgresql_address import Location
 from assay.exporters.audit._query import moment
-from assay.exporters.audit._storage import Reader, StoredTree, leaves, open_read_only, period
+from assay.exporters.audit._storage import Reader, cached_tree, leaves, open_read_only, period
 from assay.exporters.audit._tiles import checkpoint_size
 from assay.proof.export import TYPE, VerifiedExport
 from assay.proof.export import verify_export as verify_lines
@@ -49,6 +50,7 @@ def export_records(  # noqa: PLR0913  one for each option
 
     Raises:
         NotFoundError: The period has no entry that a checkpoint covers.
+        ArchivedError: Entries of the period may be archived.
         OpenError: The database cannot be read, or the file exists or cannot be written.
         AuditLogError: A time cannot be parsed.
     """
@@ -59,15 +61,14 @@ def export_records(  # noqa: PLR0913  one for each option
         if note is None:
             raise AuditLogError(f"{database}: the log has no checkpoint")
         size = checkpoint_size(note)
+        _require_unarchived(connection, start)
         first, last = period(connection, start, end)
         last = min(last, size)
         if first >= last:
             raise NotFoundError("the period has no entry that a checkpoint covers")
         try:
             with file.open("xb") as output:
-                output.write(
-                    orjson.dumps({"type": TYPE, "checkpoint": note, "entries": last - first}) + b"\n"
-                )
+                output.write(header_line(note, last - first))
                 for done, line in enumerate(_lines(connection, first, last, size), 1):
                     output.write(line)
                     if not done % _BATCH:
@@ -91,14 +92,43 @@ def verify_export(file: Path, key: VerifierKey | TrustedKeys, policy: Policy | N
         raise OpenError(f"{file}: cannot be read: {error.strerror}") from error
 
 
+def _require_unarchived(connection: Reader, start: str) -> None:
+    """Check that the entries from a time on are in the database.
+
+    Raises:
+        ArchivedError: Some may be archived.
+    """
+    archived = read_archives(connection)
+    if archived and start < (end := max(each.older_than for each in archived)):
+        names = ", ".join(named(each.name) for each in archived)
+        raise ArchivedError(
+            f"entries before {end} are archived, in {names}: export from that time on, and add the archives"
+        )
+
+
 def _lines(connection: Reader, first: int, last: int, size: int) -> Iterator[bytes]:
-    subtrees = StoredTree(connection)
+    subtrees = cached_tree(connection)
     for start in range(first, last, _BATCH):
         for index, leaf in enumerate(leaves(connection, start, min(start + _BATCH, last)), start):
-            path = inclusion_proof(index, size, subtrees)
-            members = {
-                "leafIndex": index,
-                "leaf": orjson.Fragment(leaf),  # unchanged, as it was hashed
-                "inclusionProof": [base64.b64encode(node).decode() for node in path],
-            }
-            yield orjson.dumps(members) + b"\n"
+            yield entry_line(index, leaf, inclusion_proof(index, size, subtrees))
+
+
+def header_line(note: str, entries: int) -> bytes:
+    """Return the first line of an export: its checkpoint, and the number of the other lines."""
+    return orjson.dumps({"type": TYPE, "checkpoint": note, "entries": entries}) + b"\n"
+
+
+def entry_line(index: int, leaf: bytes, path: Iterable[bytes]) -> bytes:
+    """Return the line of an entry.
+
+    Args:
+        index: Index of the leaf.
+        leaf: The leaf.
+        path: Its inclusion proof.
+    """
+    members = {
+        "leafIndex": index,
+        "leaf": orjson.Fragment(leaf),  # unchanged, as it was hashed
+        "inclusionProof": [base64.b64encode(node).decode() for node in path],
+    }
+    return orjson.dumps(members) + b"\n"

@@ -25,6 +25,7 @@ from assay.exporters.audit._cosigned import Refusal
 from assay.exporters.audit._entry import QuarantineEntry, Row
 from assay.exporters.audit._errors import (
     AuditLogError,
+    DuplicateError,
     OpenError,
     RecordIdConflictError,
     SchemaMismatchError,
@@ -42,10 +43,12 @@ from assay.proof.trusted_keys import TrustedKeys
 
 logger = logging.getLogger(__name__)
 
-_STORED_HASH = "SELECT integrity_hash FROM audit_log WHERE leaf_index = ?"
+_STORED_HASH = """SELECT integrity_hash FROM audit_log WHERE leaf_index = ?1
+                  UNION ALL SELECT content_hash FROM archived WHERE leaf_index = ?1"""
 _NEWEST = "SELECT size, note FROM checkpoints ORDER BY size DESC LIMIT 1"
 _NOTE = "SELECT note FROM checkpoints WHERE size = ?"
 _IN_QUARANTINE = "SELECT 1 FROM quarantine WHERE digest = ?"
+_IN_ARCHIVE = "SELECT 1 FROM archived WHERE kind = 'quarantine' AND content_hash = ?"
 _ID, _INTEGRITY_HASH = 0, len(_schema.COLUMNS)  # positions in a row without its index
 
 
@@ -233,6 +236,8 @@ class Log:
     def _store(self, entries: BatchEntries) -> Appended:
         new = Appended(entries.rows, entries.quarantine())
         with self._transaction():
+            if any(map(self._is_archived, new.quarantined)):
+                raise DuplicateError("a quarantine entry is archived")
             tree = self._write(new, entries.batch.received_unix_nano)
         self._tree = tree
         return new
@@ -365,7 +370,11 @@ class Log:
         return rows[record_id][_INTEGRITY_HASH] if record_id in rows else None
 
     def _in_quarantine(self, entry: QuarantineEntry) -> bool:
-        return self._connection.execute(_IN_QUARANTINE, (entry.digest,)).fetchone() is not None
+        found = self._connection.execute(_IN_QUARANTINE, (entry.digest,)).fetchone()
+        return found is not None or self._is_archived(entry)
+
+    def _is_archived(self, entry: QuarantineEntry) -> bool:
+        return self._connection.execute(_IN_ARCHIVE, (entry.digest,)).fetchone() is not None
 
     def _identify(self, origin: str) -> Signer:
         """Check that the origin and the key are the log's; record them in a new log."""

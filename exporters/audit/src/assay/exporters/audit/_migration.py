@@ -22,7 +22,10 @@ from assay.exporters.audit._storage import postgresql
 from assay.exporters.audit._writer_lock import writer_lock
 
 _UNCHANGED = ("meta", "audit_log", "nodes", "checkpoints")
-_SINCE_2 = ("quarantine", "ids", "recent_ids")  # tables that version 1 lacks, or has in another form
+_SINCE = {  # version → tables that earlier ones lack, or have in another form
+    2: ("quarantine", "ids", "recent_ids"),
+    3: ("cosignatures", "witnessed", "refusals"),
+}
 _QUARANTINE = """SELECT leaf_index, digest, kind, record_id, reason, encoding, payload, inserted_at,
                  sink_time_unix_nano, leaf_hash FROM old.quarantine"""
 _INSERT_QUARANTINE = "INSERT INTO main.quarantine VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
@@ -97,7 +100,8 @@ def _replace(database: Path, version: int, key: Path) -> None:
 
 
 def _copy(connection: sqlite3.Connection, version: int) -> None:
-    for table in _UNCHANGED if version == 1 else _UNCHANGED + _SINCE_2:
+    later = [table for since, tables in _SINCE.items() if since <= version for table in tables]
+    for table in (*_UNCHANGED, *later):
         connection.execute(f"INSERT INTO main.{table} SELECT * FROM old.{table}")  # noqa: S608  our names
     if version == 1:
         _copy_version_1(connection)

@@ -66,6 +66,8 @@ SET tcp_keepalives_count = 3;
 _DURABLE = """SELECT set_config('synchronous_commit', 'on', false)
               WHERE current_setting('synchronous_commit') = 'off'"""
 _TOO_POWERFUL = "SELECT has_table_privilege('audit_log', 'UPDATE, DELETE, TRUNCATE')"
+_IS_OWNER = "SELECT pg_has_role(relowner, 'USAGE') FROM pg_class WHERE oid = 'audit_log'::regclass"
+_EMPTIED = ("audit_log", "quarantine")
 _MAY_WRITE = "SELECT has_table_privilege('audit_log', 'INSERT')"
 # The numbers name the two advisory locks of a database.
 _BEGIN = "BEGIN; SELECT pg_advisory_xact_lock(1096107081, 1)"
@@ -73,7 +75,8 @@ _SIGN = "SELECT pg_try_advisory_lock(1096107081, 2)"
 _LEAF_OF = "SELECT leaf_index FROM ids WHERE key = $1"
 _IDS = "SELECT key, leaf_index FROM ids WHERE leaf_index >= ?"
 _STATE = """SELECT greatest((SELECT max(leaf_index) FROM audit_log),
-                            (SELECT max(leaf_index) FROM quarantine)),
+                            (SELECT max(leaf_index) FROM quarantine),
+                            (SELECT max(leaf_index) FROM archived)),
                    (SELECT max(size) FROM checkpoints)"""
 _TIMESTAMP = re.compile(r"(\d{4}-\d\d-\d\d) (\d\d:\d\d:\d\d)(?:\.(\d{1,6}))?\+00").fullmatch
 _LEAF = len(_schema.COLUMNS) + 2  # position of the leaf in a row with its index
@@ -198,7 +201,7 @@ class PostgreSQLWriter(PostgreSQLReader):
                     self._connection.execute("ROLLBACK")
                 raise
 
-    def insert(self, table: str, rows: Sequence[Row]) -> int:
+    def insert(self, table: str, rows: Iterable[Row]) -> int:
         """Insert whole rows into a table, and return how many were stored."""
         return self._copy(table, map(_without_nul, rows) if table == "audit_log" else rows)
 
@@ -242,12 +245,15 @@ class PostgreSQLWriter(PostgreSQLReader):
             connection.execute(_WRITING)
             connection.execute(_DURABLE)
             _postgresql_schema.check_version(connection)
-            _require_writer(connection)
+            self._require_role(connection)
             try:
                 _postgresql_schema.check_definitions(connection)
             except SchemaMismatchError as error:
                 raise OpenError(f"the database was changed by another program: {error}") from error
         return connection
+
+    def _require_role(self, connection: psycopg.Connection[Any]) -> None:
+        _require_writer(connection)
 
     def _copy(self, table: str, rows: Iterable[Row]) -> int:
         with _errors(self._address), self._connection.cursor() as cursor:
@@ -255,6 +261,43 @@ class PostgreSQLWriter(PostgreSQLReader):
                 for row in rows:
                     copy.write_row(row)
             return cursor.rowcount
+
+
+class PostgreSQLOwner(PostgreSQLWriter):
+    """A connection of the tables' owner; see `assay.exporters.audit._storage.Owner`."""
+
+    @contextmanager
+    def removal(self, archived: Iterable[Row]) -> Generator[None]:
+        """Insert rows into `archived`, and allow deletions in the block; all of it in one transaction.
+
+        The rows are on the server before the transaction starts, because sinks wait for its end.
+        """
+        self.execute("CREATE TEMPORARY TABLE IF NOT EXISTS staged (LIKE archived)")
+        self.execute("TRUNCATE staged")
+        self.insert("staged", archived)
+        with self.transaction():
+            self.execute("INSERT INTO archived SELECT * FROM staged")
+            for table in _EMPTIED:
+                self.execute(f"ALTER TABLE {table} DISABLE TRIGGER append_only")
+            yield
+            for table in _EMPTIED:
+                self.execute(f"ALTER TABLE {table} ENABLE ALWAYS TRIGGER append_only")
+
+    def _require_role(self, connection: psycopg.Connection[Any]) -> None:
+        if connection.execute(_IS_OWNER).fetchone() != (True,):
+            raise OpenError(
+                f"the role {connection.info.user} does not own the log's tables: connect as their owner"
+            )
+
+
+def open_owner(address: PostgreSQL) -> closing[PostgreSQLOwner]:
+    """Open a log to move entries to an archive, beside its writers.
+
+    Raises:
+        OpenError: The database cannot be reached, is not a log of this version, or is changed; or its tables
+            have another owner.
+    """
+    return closing(PostgreSQLOwner(address))
 
 
 def open_writer(address: PostgreSQL) -> closing[PostgreSQLWriter]:

@@ -17,19 +17,21 @@ import psycopg
 from assay.exporters.audit._errors import OpenError
 from assay.exporters.audit._schema import compare_definitions
 
-VERSION = 1
+VERSION = 2
 OLDEST_SERVER = 150000
 PREFIX = 256
 WRITER, READER = "assay_audit_writer", "assay_audit_reader"
 # ruff: noqa: S608  names and numbers of this module
-TABLES = (
-    *("schema_version", "meta", "audit_log", "ids", "quarantine", "nodes", "checkpoints"),
+_WRITTEN = (  # by sinks
+    *("meta", "audit_log", "ids", "quarantine", "nodes", "checkpoints"),
     *("cosignatures", "witnessed", "refusals"),
 )
+_ARCHIVE = ("archives", "archived")  # written by the owner
+TABLES = ("schema_version", *_WRITTEN, *_ARCHIVE)
 _VIEW = "flowstone_audit_log"
 _DEFINITIONS_FILE = "postgresql-definitions.json"
 
-_DEFINITIONS = rf"""
+_VERSION_1 = rf"""
 CREATE TABLE schema_version (version integer PRIMARY KEY);
 
 CREATE TABLE meta (name text PRIMARY KEY, value text NOT NULL);
@@ -112,6 +114,31 @@ CREATE TABLE refusals (
 CREATE FUNCTION reject_change() RETURNS trigger LANGUAGE plpgsql AS
 $$BEGIN RAISE EXCEPTION 'append-only: no % on %', TG_OP, TG_TABLE_NAME; END$$;
 """
+_VERSION_2 = """
+CREATE TABLE archives (
+    first_leaf bigint PRIMARY KEY,
+    end_leaf bigint NOT NULL,
+    older_than timestamptz NOT NULL,
+    name text NOT NULL,
+    sha256 bytea NOT NULL,
+    archived_at timestamptz NOT NULL
+);
+
+CREATE TABLE archived (
+    leaf_index bigint PRIMARY KEY,
+    kind text NOT NULL,
+    content_hash bytea NOT NULL,
+    record_id text,
+    sink_time_unix_nano bigint NOT NULL,
+    leaf_hash bytea NOT NULL
+);
+CREATE INDEX idx_archived_record ON archived USING hash (record_id) WHERE record_id IS NOT NULL;
+CREATE UNIQUE INDEX idx_archived_quarantine ON archived (content_hash) WHERE kind = 'quarantine';
+"""
+_VERSIONS = {  # version → its definitions, and the tables among them
+    1: (_VERSION_1, ("schema_version", *_WRITTEN)),
+    2: (_VERSION_2, _ARCHIVE),
+}
 # A trigger that is always enabled also fires in a session whose session_replication_role is replica.
 _APPEND_ONLY = """
 CREATE TRIGGER append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON {0}
@@ -126,7 +153,7 @@ REVOKE CREATE ON SCHEMA public FROM PUBLIC;
 GRANT USAGE ON SCHEMA public TO {WRITER}, {READER};
 REVOKE ALL ON {", ".join((*TABLES, _VIEW))} FROM PUBLIC, {WRITER}, {READER};
 GRANT SELECT ON {", ".join((*TABLES, _VIEW))} TO {WRITER}, {READER};
-GRANT INSERT ON {", ".join(TABLES[1:])} TO {WRITER};
+GRANT INSERT ON {", ".join(_WRITTEN)} TO {WRITER};
 """
 _ROLE_EXISTS = "SELECT 1 FROM pg_roles WHERE rolname = $1"
 _FOUND = """
@@ -199,7 +226,7 @@ def check_server(connection: psycopg.Connection[Any]) -> None:
 
 
 def migrate(connection: psycopg.Connection[Any]) -> int:
-    """Create the tables in an empty database, and the roles and their grants.
+    """Create the tables that the database lacks, and the roles and their grants.
 
     Args:
         connection: The connection of the role that is to own the tables, in a transaction.
@@ -217,11 +244,12 @@ def migrate(connection: psycopg.Connection[Any]) -> int:
     before = version(connection)
     if before > VERSION:
         raise OpenError(f"the log has schema version {before}, this program has {VERSION}: update it")
-    if not before:
-        connection.execute(_DEFINITIONS.encode())
-        for table in TABLES:
+    for number in range(before + 1, VERSION + 1):
+        statements, tables = _VERSIONS[number]
+        connection.execute(statements.encode())
+        for table in tables:
             connection.execute(_APPEND_ONLY.format(table).encode())
-        connection.execute("INSERT INTO schema_version VALUES ($1)", (VERSION,))
+        connection.execute("INSERT INTO schema_version VALUES ($1)", (number,))
     for role in (WRITER, READER):
         if connection.execute(_ROLE_EXISTS, (role,)).fetchone() is None:
             connection.execute(_ROLE.format(role).encode())

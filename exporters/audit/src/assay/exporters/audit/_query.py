@@ -7,6 +7,7 @@ import itertools
 import re
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import closing
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,6 +15,7 @@ import orjson
 
 from assay.audit.canonical import Content, unwrap
 from assay.exporters.audit import _schema
+from assay.exporters.audit._archives import require_live
 from assay.exporters.audit._cosigned import newest_note, published_note
 from assay.exporters.audit._entry import timestamp, trace_uuid
 from assay.exporters.audit._errors import AuditLogError, OpenError, named
@@ -96,7 +98,7 @@ FIELDS = (
 
 
 def query(database: Location, criteria: Query) -> Iterator[dict[str, Any]]:
-    """Yield the matching records, the newest first, each with all `FIELDS`.
+    """Yield the matching records, the newest first, each with all `FIELDS`; archived ones are not read.
 
     `details`, `attributes` and `resource` are JSON values. `leaf` is the text of the record's leaf: the
     SHA-256 of a zero byte and its UTF-8 is `leaf_hash`.
@@ -190,10 +192,13 @@ def quarantined_payload(database: Location, leaf_index: int) -> bytes:
 
     Raises:
         OpenError: The database cannot be read.
+        ArchivedError: The entry is archived.
         AuditLogError: Quarantine does not contain the entry.
     """
     for (payload,) in _rows(database, lambda log: iter(log.execute(_PAYLOAD, (leaf_index,)))):
         return payload
+    with closing(open_read_only(database)) as connection:
+        require_live(connection, leaf_index)
     raise AuditLogError(f"quarantine does not contain an entry with leaf index {leaf_index}")
 
 

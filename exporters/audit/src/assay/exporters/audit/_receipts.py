@@ -16,6 +16,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
+from assay.exporters.audit._archives import archived_in
 from assay.exporters.audit._entry import Row, without_nul
 from assay.exporters.audit._errors import AuditLogError
 from assay.exporters.audit._postgresql_address import Location
@@ -23,6 +24,7 @@ from assay.exporters.audit._schema import COLUMNS
 from assay.exporters.audit._storage import Reader, open_read_only
 
 _STORED = "SELECT integrity_hash, leaf FROM audit_log WHERE leaf_index = ?"
+_ARCHIVED = "SELECT content_hash, sink_time_unix_nano FROM archived WHERE leaf_index = ?"
 MOST_IDS = 1000
 """Records that one request may ask for."""
 _LONGEST_BODY = 1 << 20
@@ -48,15 +50,14 @@ def stored_receipt(connection: Reader, record_id: str) -> Mapping[str, Any] | No
 
     The timestamp, in ns since 1970, is a string: a JSON number cannot hold it exactly.
     """
-    found = connection.execute(_STORED, (connection.leaf_of(record_id),)).fetchone()
-    if found is None:
+    index = connection.leaf_of(record_id)
+    if (stored := connection.execute(_STORED, (index,)).fetchone()) is not None:
+        integrity_hash, sink_time = stored[0], orjson.loads(stored[1])["sinkTimeUnixNano"]
+    elif (archived := connection.execute(_ARCHIVED, (index,)).fetchone()) is not None:
+        integrity_hash, sink_time = archived[0], str(archived[1])
+    else:
         return None
-    integrity_hash, leaf = found
-    return {
-        "record_id": record_id,
-        "integrity_hash": integrity_hash.hex(),
-        "sink_timestamp": orjson.loads(leaf)["sinkTimeUnixNano"],
-    }
+    return {"record_id": record_id, "integrity_hash": integrity_hash.hex(), "sink_timestamp": sink_time}
 
 
 def receipt_route(database: Location) -> Route:
@@ -144,8 +145,12 @@ def _find(database: Location, record_ids: list[str]) -> dict[str, list[Mapping[s
 
 def _quarantined(connection: Reader, record_id: str) -> str | None:
     """Return why a record is in quarantine, None if it is not."""
-    found = connection.execute(_QUARANTINED, (without_nul(record_id),)).fetchone()
-    return None if found is None else found[0]
+    record_id = without_nul(record_id)
+    found = connection.execute(_QUARANTINED, (record_id,)).fetchone()
+    if found is not None:
+        return found[0]
+    name = archived_in(connection, record_id)
+    return None if name is None else f"its reason is archived, in {name}"
 
 
 def _unavailable() -> JSONResponse:

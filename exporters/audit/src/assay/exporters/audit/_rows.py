@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import heapq
 import json
+from collections.abc import Generator
+from operator import itemgetter
 from typing import Any
 
 import orjson
@@ -15,21 +18,31 @@ from assay.exporters.audit._ids import IdSum
 from assay.exporters.audit._sequence import Chains
 from assay.exporters.audit._storage import Reader
 from assay.proof.tree import leaf_hash
+from assay.semconv import attributes as keys
 
 RECORDS = f"""SELECT leaf_index, {", ".join(_schema.COLUMNS)}, integrity_hash, CAST(leaf AS BLOB), leaf_hash
               FROM audit_log WHERE leaf_index >= ? ORDER BY leaf_index"""  # noqa: S608  our own column names
 QUARANTINE = """SELECT leaf_index, digest, kind, record_id, reason, encoding, payload, inserted_at,
                 sink_time_unix_nano, CAST(leaf AS BLOB), leaf_hash FROM quarantine
                 WHERE leaf_index >= ? ORDER BY leaf_index"""
+ARCHIVED = """SELECT leaf_index, kind, content_hash, record_id, sink_time_unix_nano, leaf_hash FROM archived
+              WHERE leaf_index >= ? ORDER BY leaf_index"""
 _WIDTH = len(_schema.COLUMNS) + 4  # columns of `RECORDS`
+_ARCHIVED_WIDTH = 6
 _RECORD, _INTEGRITY, _RESOURCE = b'{"record":', b'{"integrity":', b',"resource":'
 # Errors that the content of a forged row may cause in any check.
 MALFORMED = (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, OSError)
 _DECODER = json.JSONDecoder()
 
 
+def live_entries(log: Reader, first: int) -> Generator[Row]:
+    """Yield the rows of the entries from a leaf on that the database contains, in the order of leaves."""
+    records, quarantine = log.stream(RECORDS, (first,)), log.stream(QUARANTINE, (first,), 1)
+    yield from heapq.merge(records, quarantine, key=itemgetter(0))
+
+
 class RowChecker:
-    """Checks rows of `RECORDS` and `QUARANTINE`, and collects what concerns several of them.
+    """Checks rows of `RECORDS`, `QUARANTINE` and `ARCHIVED`, and collects what concerns several of them.
 
     Args:
         log: The log that the rows are from.
@@ -46,7 +59,7 @@ class RowChecker:
         self._sink_time = self._inserted_at = ""  # of the previous record
 
     def check(self, row: Row) -> None:
-        """Check an entry.
+        """Check an entry. The hash of an archived one is proven by the tree.
 
         Raises:
             RecordMismatchError: A column or a hash differs from the leaf.
@@ -54,7 +67,7 @@ class RowChecker:
         try:
             if len(row) == _WIDTH:
                 self._check_record(row)
-            else:
+            elif len(row) != _ARCHIVED_WIDTH:
                 _check_quarantined(row)
         except MALFORMED as error:
             raise RecordMismatchError(f"{title(row)}: its content is not a log entry") from error
@@ -79,8 +92,20 @@ class RowChecker:
         digest = hashlib.sha256(canonical_record(leaf)).digest()
         if digest != integrity_hash:
             raise RecordMismatchError(f"{title(row)}: integrity_hash is not the hash of its content")
-        self.ids.add(self._log.key_of(logged[0]), row[0])
-        self.chains.add(record, content["resource"], digest)
+        self.add(row[0], content, digest)
+
+    def add(self, index: int, content: dict[str, Any], integrity_hash: bytes) -> None:
+        """Add a record that was checked to what concerns several records.
+
+        Args:
+            index: Its leaf index.
+            content: Its leaf.
+            integrity_hash: SHA-256 of its canonical form.
+        """
+        record = content["record"]
+        record_id = record["attributes"][keys.AUDIT_RECORD_ID]["stringValue"]
+        self.ids.add(self._log.key_of(record_id), index)
+        self.chains.add(record, content["resource"], integrity_hash)
 
     def _as_stored(self, values: Row) -> Row:
         return tuple(self._log.text(value) if isinstance(value, str) else value for value in values)
@@ -90,6 +115,8 @@ def title(row: Row) -> str:
     """Return the name of an entry for a message."""
     if len(row) == _WIDTH:
         return f"record {named(row[1])} (leaf {named(row[0])})"
+    if len(row) == _ARCHIVED_WIDTH:
+        return f"archived entry (leaf {named(row[0])})"
     return f"quarantine entry of record {named(row[3]) if row[3] else 'without an id'} (leaf {named(row[0])})"
 
 

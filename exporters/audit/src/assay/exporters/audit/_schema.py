@@ -34,6 +34,8 @@ _EXISTS = {  # condition under which an INSERT would replace a row
     "cosignatures": "size = NEW.size AND witness = NEW.witness",
     "witnessed": "size = NEW.size",
     "refusals": "number = NEW.number",
+    "archives": "first_leaf = NEW.first_leaf",
+    "archived": "leaf_index = NEW.leaf_index",
 }
 _TABLES = (*_EXISTS, "audit_log", "nodes", "ids")
 PAGE_BYTES = 8192
@@ -129,6 +131,28 @@ CREATE TABLE refusals (            -- answers of witnesses that contradict the l
     request TEXT NOT NULL,         -- with the checkpoint and the consistency proof
     refused_at TEXT NOT NULL       -- RFC 3339, UTC, microseconds
 ) STRICT;
+
+CREATE TABLE archives (            -- the oldest entries, which left the tables above
+    first_leaf INTEGER PRIMARY KEY,
+    end_leaf INTEGER NOT NULL,     -- the leaf after the last
+    older_than TEXT NOT NULL,      -- sink time, RFC 3339, UTC, microseconds
+    name TEXT NOT NULL,            -- of the archive's folder
+    sha256 BLOB NOT NULL,          -- of the archive's manifest
+    archived_at TEXT NOT NULL      -- RFC 3339, UTC, microseconds
+) STRICT;
+
+CREATE TABLE archived (            -- the hashes of archived entries
+    leaf_index INTEGER PRIMARY KEY,
+    kind TEXT NOT NULL,            -- record, quarantine
+    content_hash BLOB NOT NULL,    -- integrity hash of a record, digest of a quarantine entry
+    record_id TEXT,                -- of a quarantine entry; ids has the id of a record
+    sink_time_unix_nano INTEGER NOT NULL,
+    leaf_hash BLOB NOT NULL
+) STRICT;
+
+CREATE INDEX idx_archived_record ON archived (record_id) WHERE record_id IS NOT NULL;
+
+CREATE UNIQUE INDEX idx_archived_quarantine ON archived (content_hash) WHERE kind = 'quarantine';
 """
 
 
@@ -147,6 +171,11 @@ BEGIN SELECT RAISE(ABORT, 'append-only: no REPLACE on {table}'); END;
 """  # noqa: S608  names of this module
 
 
+def guards_against_deletion(table: str) -> tuple[str, str]:
+    """Return the statements that drop the trigger against DELETE on a table, and that create it again."""
+    return f"DROP TRIGGER {table}_no_delete", _reject("DELETE", table)
+
+
 def _append_only() -> str:
     """Return the triggers that reject every statement except INSERT; `recent_ids` has none.
 
@@ -160,7 +189,7 @@ def _append_only() -> str:
     return "".join(guards)
 
 
-VERSION = 3
+VERSION = 4
 OLDEST_SQLITE = (3, 37)  # STRICT tables
 _STATISTICS = {f"table sqlite_stat{number}" for number in (1, 2, 3, 4)}  # ANALYZE creates them
 

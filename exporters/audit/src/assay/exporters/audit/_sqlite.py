@@ -23,6 +23,8 @@ _INSERT = {
         "nodes": 3,
         "checkpoints": 2,
         "meta": 2,
+        "archives": 6,
+        "archived": 6,
     }.items()
 }
 
@@ -110,7 +112,7 @@ class SQLiteWriter(SQLiteReader):
             self._ids.reload()
             raise
 
-    def insert(self, table: str, rows: Sequence[Row]) -> int:
+    def insert(self, table: str, rows: Iterable[Row]) -> int:
         """Insert whole rows into a table, and return how many were stored."""
         return self.executemany(_INSERT[table], rows).rowcount
 
@@ -121,6 +123,22 @@ class SQLiteWriter(SQLiteReader):
             sqlite3.IntegrityError: An id is in the index, or twice in `leaves`.
         """
         self._ids.add(leaves)
+
+    @contextmanager
+    def removal(self, archived: Iterable[Row]) -> Generator[None]:
+        """Insert rows into `archived`, and allow deletions in the block; all of it in one transaction.
+
+        SQLite overwrites the content of deleted rows, and uses their pages again.
+        """
+        self.execute("PRAGMA secure_delete = ON")
+        with self.transaction():
+            self.insert("archived", archived)
+            guards = [_schema.guards_against_deletion(table) for table in ("audit_log", "quarantine")]
+            for drop, _ in guards:
+                self.execute(drop)
+            yield
+            for _, create in guards:
+                self.execute(create)
 
     def check_unchanged(self) -> None:
         """Check the definitions again if they may have changed.

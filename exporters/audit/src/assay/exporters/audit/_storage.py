@@ -9,6 +9,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
+from functools import lru_cache
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
@@ -19,19 +20,24 @@ from assay.exporters.audit._entry import Row
 from assay.exporters.audit._errors import AuditLogError, DuplicateError, OpenError
 from assay.exporters.audit._ids import Key
 from assay.exporters.audit._postgresql_address import Location
-from assay.proof.tree import STORED_LEVELS, Frontier
+from assay.proof.tree import STORED_LEVELS, Frontier, Subtrees
 
 DUPLICATE = (sqlite3.IntegrityError, DuplicateError)
 """A row with the same key is already in the table."""
-LEAF_COUNT = "SELECT (SELECT count(*) FROM audit_log) + (SELECT count(*) FROM quarantine)"
+LEAF_COUNT = """SELECT (SELECT count(*) FROM audit_log) + (SELECT count(*) FROM quarantine)
+                     + (SELECT count(*) FROM archived)"""
 _SIZE = """SELECT coalesce(max(newest), -1) + 1 FROM (
     SELECT max(leaf_index) AS newest FROM audit_log UNION ALL SELECT max(leaf_index) FROM quarantine
+    UNION ALL SELECT max(leaf_index) FROM archived
 ) AS ends"""
 _LEAF_HASHES = """SELECT leaf_hash FROM (
     SELECT leaf_index, leaf_hash FROM audit_log WHERE leaf_index >= ?1 AND leaf_index < ?2
     UNION ALL
     SELECT leaf_index, leaf_hash FROM quarantine WHERE leaf_index >= ?1 AND leaf_index < ?2
+    UNION ALL
+    SELECT leaf_index, leaf_hash FROM archived WHERE leaf_index >= ?1 AND leaf_index < ?2
 ) AS entries ORDER BY leaf_index"""
+_ARCHIVED_END = "SELECT coalesce(max(end_leaf), 0) FROM archives"
 _RECORDS_FROM = "SELECT leaf, integrity_hash FROM audit_log WHERE leaf_index >= ? ORDER BY leaf_index"
 _LEAVES = """SELECT leaf FROM (
     SELECT leaf_index, CAST(leaf AS BLOB) AS leaf FROM audit_log WHERE leaf_index >= ?1 AND leaf_index < ?2
@@ -44,6 +50,7 @@ _FIRST_SINCE = """SELECT min(leaf_index) FROM (
 _LAST_UNTIL = """SELECT max(leaf_index) FROM (
     SELECT leaf_index FROM audit_log WHERE inserted_at < ?1
     UNION ALL SELECT leaf_index FROM quarantine WHERE inserted_at < ?1) AS entries"""
+_CACHED = 1 << 12  # roots of subtrees, about 0.5 MB
 _NODES = "SELECT hash FROM nodes WHERE level = ? AND node_index >= ? AND node_index < ? ORDER BY node_index"
 
 
@@ -117,6 +124,18 @@ class Reader(Protocol):
         ...
 
 
+class Owner(Reader, Protocol):
+    """A connection that may move entries to an archive: of the log's one writer, or of the tables' owner."""
+
+    def insert(self, table: str, rows: Iterable[Row]) -> int:
+        """Insert whole rows into a table, and return how many were stored."""
+        ...
+
+    def removal(self, archived: Iterable[Row]) -> AbstractContextManager[None]:
+        """Insert rows into `archived`, and allow deletions in the block; all of it in one transaction."""
+        ...
+
+
 class Writer(Reader, Protocol):
     """A connection that writes a log. It inserts rows and changes none."""
 
@@ -124,7 +143,7 @@ class Writer(Reader, Protocol):
         """Commit the statements of the block to the disk, or none of them; no other writer is in one."""
         ...
 
-    def insert(self, table: str, rows: Sequence[Row]) -> int:
+    def insert(self, table: str, rows: Iterable[Row]) -> int:
         """Insert whole rows into a table, and return how many were stored."""
         ...
 
@@ -168,6 +187,22 @@ def open_writer(database: Location) -> AbstractContextManager[Writer]:
     return postgresql().open_writer(database)
 
 
+def open_owner(database: Location) -> AbstractContextManager[Owner]:
+    """Open a log to move entries to an archive.
+
+    Raises:
+        InUseError: Another process has the SQLite log open for writing.
+        OpenError: The database cannot be used, is not a log of this version, or its tables have another
+            owner.
+        sqlite3.Error: The file cannot be read or written.
+    """
+    if isinstance(database, Path):
+        if not database.is_file():
+            raise OpenError(f"{database}: no such file")
+        return _sqlite.open_writer(database)
+    return postgresql().open_owner(database)
+
+
 def open_read_only(database: Location) -> Reader:
     """Open a log for reading. A sink may be writing to it.
 
@@ -199,9 +234,21 @@ def size(connection: Reader) -> int:
     return found
 
 
+def archived_end(connection: Reader) -> int:
+    """Return the first leaf that is not archived."""
+    end: int = connection.execute(_ARCHIVED_END).fetchone()[0]
+    return end
+
+
 def leaves(connection: Reader, start: int, end: int) -> list[bytes]:
     """Return the leaves `start` to `end - 1`."""
     return [row[0] for row in connection.execute(_LEAVES, (start, end))]
+
+
+def first_since(connection: Reader, since: str) -> int | None:
+    """Return the first leaf with a sink time from `since` on, in the table's form; None without one."""
+    (first,) = connection.execute(_FIRST_SINCE, (since,)).fetchone()
+    return first
 
 
 def period(connection: Reader, since: str, until: str) -> tuple[int, int]:
@@ -212,15 +259,20 @@ def period(connection: Reader, since: str, until: str) -> tuple[int, int]:
         since: Start of the sink time, in the table's form.
         until: End of the sink time, exclusive.
     """
-    (first,) = connection.execute(_FIRST_SINCE, (since,)).fetchone()
+    first = first_since(connection, since)
     (last,) = connection.execute(_LAST_UNTIL, (until,)).fetchone()
     return (0, 0) if first is None or last is None else (first, last + 1)
 
 
 def newest_records(connection: Reader, at_most: int) -> tuple[int, Iterator[tuple[str, bytes]]]:
     """Return the first leaf index that is read, and leaf and integrity hash of each record from there on."""
-    first = max(0, size(connection) - at_most)
+    first = max(archived_end(connection), size(connection) - at_most)
     return first, connection.stream(_RECORDS_FROM, (first,))
+
+
+def cached_tree(connection: Reader) -> Subtrees:
+    """Return the stored tree with a cache, for the proofs of many entries, whose neighbours share nodes."""
+    return lru_cache(_CACHED)(StoredTree(connection))
 
 
 class StoredTree:

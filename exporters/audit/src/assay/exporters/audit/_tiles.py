@@ -12,11 +12,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from assay.exporters.audit._archives import require_live
 from assay.exporters.audit._errors import AuditLogError, NotFoundError, OpenError
 from assay.exporters.audit._keys import write_atomically
 from assay.exporters.audit._postgresql_address import Location
 from assay.exporters.audit._query import newest_checkpoint
-from assay.exporters.audit._storage import Reader, StoredTree, leaves, open_read_only
+from assay.exporters.audit._storage import Reader, StoredTree, archived_end, leaves, open_read_only
 from assay.proof.note import Checkpoint
 
 WIDTH = 256
@@ -98,12 +99,15 @@ def read_tile(connection: Reader, tile: Tile, size: int) -> bytes:
 
     Raises:
         NotFoundError: The tree does not have the tile yet.
+        ArchivedError: It has archived entries: the log is pruned up to the end of this bundle.
         AuditLogError: An entry is longer than a bundle can contain, or the log is damaged.
     """
     if tile.end() > size:
         raise NotFoundError(f"{tile.path}: the log has {size} entries, the tile needs {tile.end()}")
     first = tile.index * WIDTH
     if tile.level == ENTRIES:
+        if _is_archived(tile, archived_end(connection)):
+            require_live(connection, first)
         found = enumerate(leaves(connection, first, first + tile.width), first)
         return b"".join(_prefixed(leaf, index) for index, leaf in found)
     return b"".join(StoredTree(connection).hashes(_HEIGHT * tile.level, first, first + tile.width))
@@ -112,8 +116,8 @@ def read_tile(connection: Reader, tile: Tile, size: int) -> bytes:
 def export_tiles(database: Location, folder: Path, *, witnessed: bool = False) -> int:
     """Write the log as static files, which any web server can serve.
 
-    Tiles that exist are not written again. The checkpoint is written last, so a reader never sees one whose
-    tiles are missing.
+    Tiles that exist are not written again. Entry bundles with archived entries are left out. The checkpoint
+    is written last, so a reader never sees one whose tiles are missing.
 
     Args:
         database: The log's database.
@@ -131,10 +135,11 @@ def export_tiles(database: Location, folder: Path, *, witnessed: bool = False) -
     size = checkpoint_size(note)
     connection = open_read_only(database)
     try:
+        archived = archived_end(connection)
         folder.mkdir(parents=True, exist_ok=True)
         for tile in tiles_of(size):
             path = folder / tile.path
-            if not path.exists():
+            if not path.exists() and not _is_archived(tile, archived):
                 path.parent.mkdir(parents=True, exist_ok=True)
                 write_atomically(path, read_tile(connection, tile, size))
         write_atomically(folder / "checkpoint", note.encode())
@@ -143,6 +148,10 @@ def export_tiles(database: Location, folder: Path, *, witnessed: bool = False) -
     finally:
         connection.close()
     return size
+
+
+def _is_archived(tile: Tile, archived: int) -> bool:
+    return tile.level == ENTRIES and tile.index * WIDTH < archived
 
 
 def checkpoint_size(note: str) -> int:

@@ -13,8 +13,10 @@ from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from operator import itemgetter
+from pathlib import Path
 
 from assay.exporters.audit import _schema
+from assay.exporters.audit._archives import Archive
 from assay.exporters.audit._cosigned import Refusal, read_refusals
 from assay.exporters.audit._cosigned_check import CosignatureChecker, Cosigned
 from assay.exporters.audit._entry import Row
@@ -29,9 +31,10 @@ from assay.exporters.audit._errors import (
 )
 from assay.exporters.audit._ids import IdSum
 from assay.exporters.audit._postgresql_address import Location
-from assay.exporters.audit._rows import QUARANTINE, RECORDS, RowChecker, title
+from assay.exporters.audit._rows import ARCHIVED, RowChecker, live_entries, title
 from assay.exporters.audit._sequence import ChainFault
 from assay.exporters.audit._storage import LEAF_COUNT, Reader, StoredTree, open_read_only, size
+from assay.exporters.audit._verify_archives import ArchiveChecker
 from assay.proof.note import Checkpoint, VerifierKey
 from assay.proof.policy import Policy
 from assay.proof.tree import STORED_LEVELS, Frontier, frontier
@@ -41,7 +44,8 @@ _NODE = "SELECT hash FROM nodes WHERE level = ? AND node_index = ?"
 _CHECKPOINTS = "SELECT size, note FROM checkpoints ORDER BY size"
 _NEWEST = "SELECT max(size) FROM checkpoints"
 _BEYOND_END = "SELECT id FROM audit_log WHERE leaf_index >= ? ORDER BY leaf_index LIMIT 1"
-_QUARANTINED = "SELECT count(*) FROM quarantine"
+_QUARANTINED = """SELECT (SELECT count(*) FROM quarantine)
+                       + (SELECT count(*) FROM archived WHERE kind = 'quarantine')"""
 _PROGRESS_EVERY = 10_000  # entries; a multiple of the entries that a stored node covers
 _STORED_WITHIN = 2.0  # seconds in which a sink stores the checkpoint that its signer has kept
 
@@ -84,6 +88,9 @@ class Verified:
         witnessed: Number of entries that the newest checkpoint with the policy's quorum covers; 0 without a
             policy.
         refusals: The answers of witnesses that contradict the log: evidence of a fork, here or at a witness.
+        archives: The archives of the log, the oldest first. Records and quarantine entries include theirs.
+        archives_verified: Whether the archives were verified. If not, only their hashes were, and not the
+            chains of producers.
     """
 
     origin: str
@@ -99,6 +106,8 @@ class Verified:
     cosigners: tuple[Cosigned, ...] = ()
     witnessed: int = 0
     refusals: tuple[Refusal, ...] = ()
+    archives: tuple[Archive, ...] = ()
+    archives_verified: bool = True
 
 
 def verify(  # noqa: PLR0913  one for each thing that an auditor has
@@ -108,6 +117,7 @@ def verify(  # noqa: PLR0913  one for each thing that an auditor has
     checkpoint: str | None = None,
     since: str | None = None,
     policy: Policy | None = None,
+    archives: Path | None = None,
     progress: Progress | None = None,
 ) -> Verified:
     """Verify a log offline; the log is not changed.
@@ -123,11 +133,12 @@ def verify(  # noqa: PLR0913  one for each thing that an auditor has
         since: A signed checkpoint up to which the log was verified before. The entries that it covers are not
             read again; their stored hashes must lead to its root.
         policy: The witnesses whose cosignatures are verified. At least one checkpoint must have the quorum.
+        archives: Folder with the log's archives, which are verified too. Each must be there.
         progress: Called from time to time with the number of verified entries and the number of all entries.
 
     Raises:
         VerificationError: Verification failed; the message names the first fault.
-        OpenError: The database cannot be read.
+        OpenError: The database or an archive cannot be read.
     """
     keys = TrustedKeys.of(key)
     kept = None if checkpoint is None else keys.open_earlier(checkpoint)[0]
@@ -137,7 +148,8 @@ def verify(  # noqa: PLR0913  one for each thing that an auditor has
         _await_stored(connection, kept)
         connection.execute("BEGIN")  # read one state of the log while a sink may write
         cosignatures = CosignatureChecker(connection, policy)
-        return _Verification(connection, keys, kept, start, cosignatures).run(
+        checker = ArchiveChecker(connection, keys, archives)
+        return _Verification(connection, keys, kept, start, cosignatures, checker).run(
             progress or (lambda _done, _total: None)
         )
     except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
@@ -164,19 +176,22 @@ class _Verification:
         kept: The checkpoint that was kept elsewhere.
         start: The checkpoint up to which the log was verified before.
         cosignatures: Checks the cosignatures of witnesses.
+        archives: Checks the archives.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913, PLR0917  what is compared with each other
         self,
         connection: Reader,
         keys: TrustedKeys,
         kept: Checkpoint | None,
         start: Checkpoint | None,
         cosignatures: CosignatureChecker,
+        archives: ArchiveChecker,
     ) -> None:
         self._connection = connection
         self._keys = keys
         self._cosignatures = cosignatures
+        self._archives = archives
         self._signers: dict[VerifierKey, Signed] = {}
         self._kept = kept
         self._first = 0 if start is None else start.size
@@ -188,6 +203,7 @@ class _Verification:
 
     def run(self, progress: Progress) -> Verified:
         self._check_identity()
+        self._archives.check(self._rows, self._first)
         total = size(self._connection)
         checkpoints = self._stored_checkpoints()
         due = self._check_checkpoints(self._first_due(checkpoints), checkpoints)
@@ -224,10 +240,12 @@ class _Verification:
             kept=None if self._kept is None else self._kept.size,
             first=self._first,
             signers=tuple(self._signers.values()),
-            chains=() if self._first else self._rows.chains.faults(),
+            chains=() if self._first_read() else self._rows.chains.faults(),
             cosigners=self._cosignatures.cosigners(),
             witnessed=self._cosignatures.witnessed(),
             refusals=tuple(read_refusals(self._connection)),
+            archives=self._archives.archives,
+            archives_verified=self._archives.are_verified,
         )
 
     def _verified_before(self, start: Checkpoint) -> Frontier:
@@ -295,10 +313,12 @@ class _Verification:
 
     def _entries(self) -> Generator[Row]:
         """Return the rows of all entries to read, in the order of their leaves."""
-        stream = self._connection.stream
-        return heapq.merge(
-            stream(RECORDS, (self._first,)), stream(QUARANTINE, (self._first,), 1), key=itemgetter(0)
-        )
+        archived = self._connection.stream(ARCHIVED, (self._first,))
+        yield from heapq.merge(archived, live_entries(self._connection, self._first), key=itemgetter(0))
+
+    def _first_read(self) -> int:
+        """Return the first leaf whose content is verified, and not its hash alone."""
+        return self._first if self._archives.are_verified else max(self._first, self._archives.end)
 
     def _next_stop(self, due: Checkpoint | None) -> int:
         """Return the next tree size that a stored node or a checkpoint can be compared with."""
@@ -374,7 +394,7 @@ class _Verification:
         self._connection.check_definitions()
 
     def _quarantined(self) -> int:
-        """Return the number of quarantine entries, those that were verified before included."""
+        """Return the number of quarantine entries, archived and verified before included."""
         found: int = self._connection.execute(_QUARANTINED).fetchone()[0]
         return found
 
@@ -383,7 +403,7 @@ class _Verification:
         ids, records = self._connection.id_count(), self._tree.size - self._quarantined()
         if ids != records:
             raise SchemaMismatchError(f"the index of ids has {ids} ids, the log has {records} records")
-        if IdSum.of(self._connection.ids(self._first)).value != self._rows.ids.value:
+        if IdSum.of(self._connection.ids(self._first_read())).value != self._rows.ids.value:
             raise SchemaMismatchError(
                 "the index of ids differs from the records: a record would not be found, or another one"
             )
