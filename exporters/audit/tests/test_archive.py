@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import hashlib
 import random
 import signal
 import subprocess
@@ -368,6 +369,28 @@ def test_an_archive_written_again_is_found(archived, key, folder):
     payloads.write_bytes(b"".join([lines[1], lines[0], lines[2]]))
     with pytest.raises(VerificationError, match="payload of leaf 18"):
         verify_archive(folder / "0-20", key())
+
+
+def test_an_entry_that_was_moved_to_another_archive_is_found(archived, key, folder):
+    """Both archives verify alone: the proofs are right, and nobody signs a manifest."""
+    first, second = (folder / name for name in NAMES)
+    for file, header in (("entries.jsonl", 1), ("payloads.jsonl", 0)):
+        lines = [(place / file).read_bytes().splitlines(keepends=True) for place in (first, second)]
+        lines[1].insert(header, lines[0].pop())
+        for place, content in zip((first, second), lines, strict=True):
+            if header:
+                content[0] = orjson.dumps({**orjson.loads(content[0]), "entries": len(content) - 1}) + b"\n"
+            (place / file).write_bytes(b"".join(content))
+    for place, range_ in ((first, (0, 20)), (second, (20, 39))):
+        members = orjson.loads((place / "archive.json").read_bytes())
+        members["firstLeaf"], members["endLeaf"] = range_
+        members["sha256"] = {
+            name: hashlib.sha256((place / name).read_bytes()).hexdigest() for name in members["sha256"]
+        }
+        (place / "archive.json").write_bytes(orjson.dumps(members))
+        verify_archive(place, key())
+    with pytest.raises(VerificationError, match="not the archive that the log names"):
+        verify(archived, key(), archives=folder)
 
 
 def test_entries_removed_without_an_archive_are_found(archived, key):

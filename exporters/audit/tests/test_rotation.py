@@ -10,15 +10,17 @@ from assay.exporters.audit import (
     OpenError,
     SignatureError,
     VerificationError,
+    archive,
     consistency,
     load_trusted,
     prove,
     verify,
+    verify_archive,
     verify_proof,
 )
 from assay.exporters.audit._keys import load_or_create
 
-from .conftest import change, rows, table_of
+from .conftest import change, owners, rows, table_of
 
 
 @pytest.fixture
@@ -190,3 +192,16 @@ def test_a_verifier_does_not_accept_other_rows_beside_the_keys(log, rotated):
     change(log, "INSERT INTO meta VALUES ('note', 'x')")
     with pytest.raises(VerificationError, match="meta"):
         verify(log, load_trusted(after, retired=before))
+
+
+@pytest.mark.stores("sqlite", "postgresql")
+def test_an_archive_verifies_with_the_key_of_its_time(log, restart, new, old, keys, tmp_path):  # noqa: PLR0913, PLR0917  fixtures
+    before, folder = keys("before"), tmp_path / "archives"
+    archive(owners(log), load_trusted(before), "0s", folder)
+    restart(key=new, previous_keys=(old,))
+    restart(key=new)
+    trusted = load_trusted(keys("after"), retired=before)
+    assert verify(log, trusted, archives=folder).archives_verified
+    assert verify_archive(folder / "0-42", load_trusted(before)).quarantined == 3
+    with pytest.raises(SignatureError):
+        verify_archive(folder / "0-42", trusted)

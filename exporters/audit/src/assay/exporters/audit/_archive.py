@@ -55,7 +55,7 @@ _MONTH = re.compile(r"\d{4}-\d\d").fullmatch
 _QUARANTINE_WIDTH = 11  # columns of a row of quarantine
 _PAYLOAD = 6  # position in such a row
 MOST = 1 << 18
-"""Entries of an archive: sinks wait for a few seconds at most while so many are deleted."""
+"""Entries of an archive: sinks wait while they are deleted."""
 _EVERY = 1000  # entries between two reports of progress
 _PRESENT = """SELECT (SELECT count(*) FROM audit_log JOIN archived USING (leaf_index)
         WHERE leaf_index >= ?1 AND leaf_index < ?2 AND audit_log.leaf_hash = archived.leaf_hash)
