@@ -49,7 +49,8 @@ def find(copy: WorkingCopy, before: Before) -> Revision | None:
     }
     if changed:
         remote, _ = copy.remote(None)
-        followed = f"{REMOTES}{remote}/{copy.branch()}"
+        branch, _ = copy.checked_out()
+        followed = f"{REMOTES}{remote}/{branch}"
         name = followed if followed in changed else min(changed)
         return Revision(changed[name], name.removeprefix(REMOTES).partition("/")[2] or None)
     return _without_ref(copy, before)
@@ -57,8 +58,12 @@ def find(copy: WorkingCopy, before: Before) -> Revision | None:
 
 def _without_ref(copy: WorkingCopy, before: Before) -> Revision | None:
     """Return the new revision that only FETCH_HEAD names, such as of `git fetch <url>`."""
-    known = set(before.refs.values()) | {copy.head()}
-    for origin, (revision, is_for_merge) in copy.fetch_head().items():
+    fetched = copy.fetch_head()
+    if fetched == before.fetch_head:
+        return None
+    _, head = copy.checked_out()
+    known = {*before.refs.values(), head}
+    for origin, (revision, is_for_merge) in fetched.items():
         old = before.fetch_head.get(origin)
         is_new = revision not in known if old is None else old[0] != revision
         if is_for_merge and is_new:

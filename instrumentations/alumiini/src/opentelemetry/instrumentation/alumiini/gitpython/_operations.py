@@ -101,7 +101,7 @@ class Operations:
         self, call: Call, action: GitAction, find_error: Callable[[Foreign], str] | None = None
     ) -> Foreign:
         remote = call.instance
-        subject = _subjects.of_remote(action, Path(str(remote.repo.git_dir)), str(remote.name))
+        subject = _subjects.of_remote(action, os.fspath(remote.repo.git_dir), str(remote.name))
         return self._observe(call, subject, find_error)
 
     def _observe_status(self, call: Call, subject: Subject) -> Foreign:

@@ -44,7 +44,7 @@ class Subject:
         if known is None or copy is None:
             return known
         if self.action in {"clone", "checkout", "pull"}:
-            known = _at(known, copy.branch(), copy.head())
+            known = _at(known, *copy.checked_out())
         if self.action == "clone":
             git_cloned(known, duration_ns=duration_ns)
         new = None if self.before is None else _new_revisions.find(copy, self.before)
@@ -64,7 +64,7 @@ def of_clone(url: str, target: Path) -> Subject:
     return Subject("clone", Repository(name_of(url), url), target=target)
 
 
-def of_remote(action: GitAction, git_directory: Path, remote: str) -> Subject:
+def of_remote(action: GitAction, git_directory: str, remote: str) -> Subject:
     """Return the subject of an operation on a remote."""
     copy = WorkingCopy(git_directory)
     return _with_state(Subject(action, copy.describe(remote), copy))

@@ -7,7 +7,7 @@ gitrepository-layout; configuration is read by GitPython.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
@@ -30,44 +30,41 @@ class WorkingCopy:
         git_directory: The git directory.
     """
 
-    def __init__(self, git_directory: Path) -> None:
+    # Paths are strings: with pathlib, the files' paths cost more than reading the files.
+
+    def __init__(self, git_directory: str) -> None:
         self._own = git_directory
         self._shared = git_directory
         with suppress(OSError):  # the git directory of a linked working tree names the main one
-            self._shared = git_directory / (git_directory / "commondir").read_text("utf-8").strip()
+            self._shared = os.path.join(git_directory, _read(f"{git_directory}/commondir"))  # noqa: PTH118
 
-    def branch(self) -> str | None:
-        """Return the branch that is checked out; None if HEAD is detached."""
-        reference = self._reference("HEAD")
-        return reference.removeprefix(HEADS) if reference.startswith(HEADS) else None
-
-    def head(self) -> str | None:
-        """Return the revision that is checked out."""
-        reference = self._reference("HEAD")
-        if not reference.startswith("refs/"):
-            return reference or None
+    def checked_out(self) -> tuple[str | None, str | None]:
+        """Return branch and revision that are checked out; the branch is None if HEAD is detached."""
+        reference = ""
         with suppress(OSError):
-            return (self._shared / reference).read_text("utf-8").strip()
-        return self._packed().get(reference)
+            reference = _read(f"{self._own}/HEAD").removeprefix("ref:").strip()
+        if not reference.startswith("refs/"):
+            return None, reference or None
+        branch = reference.removeprefix(HEADS) if reference.startswith(HEADS) else None
+        with suppress(OSError):
+            return branch, _read(f"{self._shared}/{reference}")
+        return branch, self._packed().get(reference)
 
     def remote_refs(self) -> Refs:
         """Return the revisions of the remotes' branches, as they were fetched last."""
         found = {name: revision for name, revision in self._packed().items() if name.startswith(REMOTES)}
-        top = self._shared / REMOTES
-        for folder, _, files in os.walk(top):
-            for name in files:
-                path = Path(folder, name)
-                with suppress(OSError):
-                    text = path.read_text("utf-8").strip()
-                    if not text.startswith("ref:"):
-                        found[path.relative_to(self._shared).as_posix()] = text
+        for name in _files(self._shared, REMOTES):
+            with suppress(OSError):
+                text = _read(f"{self._shared}/{name}")
+                if not text.startswith("ref:"):
+                    found[name] = text
         return found
 
     def fetch_head(self) -> dict[str, tuple[str, bool]]:
         """Return the revisions of the last fetch, and whether they are for merging, by their origins."""
         found: dict[str, tuple[str, bool]] = {}
         with suppress(OSError):
-            for line in (self._own / "FETCH_HEAD").read_text("utf-8", "replace").splitlines():
+            for line in _read(f"{self._own}/FETCH_HEAD").splitlines():
                 revision, note, origin = (*line.split("\t", 2), "", "")[:3]
                 found[origin] = (revision, note != "not-for-merge")
         return found
@@ -80,7 +77,8 @@ class WorkingCopy:
         """
         remotes, upstreams = self._configured()
         if name is None:
-            name = upstreams.get(self.branch() or "", "origin")
+            branch, _ = self.checked_out()
+            name = upstreams.get(branch or "", "origin")
             if name not in remotes and len(remotes) == 1:
                 (name,) = remotes
         return (name, remotes[name]) if name in remotes else (None, None)
@@ -92,32 +90,25 @@ class WorkingCopy:
             remote: The remote whose URL is meant; None as in `remote`.
         """
         _, url = self.remote(remote)
-        folder = self._own.parent if self._own.name == ".git" else self._own
-        name = name_of(url) if url else folder.name.removesuffix(".git")
-        return Repository(name or UNKNOWN, url, self.branch(), self.head())
-
-    def _reference(self, name: str) -> str:
-        """Return the ref that a symbolic ref names, else its revision; empty if it does not exist."""
-        with suppress(OSError):
-            return (self._own / name).read_text("utf-8").strip().removeprefix("ref:").strip()
-        return ""
+        name = name_of(url) if url else _folder_name(self._own)
+        return Repository(name or UNKNOWN, url, *self.checked_out())
 
     def _packed(self) -> Refs:
-        path = self._shared / "packed-refs"
+        path = f"{self._shared}/packed-refs"
         try:
-            status = path.stat()
+            status = os.stat(path)  # noqa: PTH116
         except OSError:
             return {}
-        return _read_packed(str(path), status.st_mtime_ns, status.st_size)
+        return _read_packed(path, status.st_mtime_ns, status.st_size)
 
     def _configured(self) -> tuple[Mapping[str, str], Mapping[str, str]]:
         """Return the URLs of the remotes, and the remotes of the branches."""
-        path = self._shared / "config"
+        path = f"{self._shared}/config"
         try:
-            status = path.stat()
+            status = os.stat(path)  # noqa: PTH116
         except OSError:
             return {}, {}
-        return _read_config(str(path), status.st_mtime_ns, status.st_size)
+        return _read_config(path, status.st_mtime_ns, status.st_size)
 
 
 def find(folder: str | Path) -> WorkingCopy | None:
@@ -126,13 +117,38 @@ def find(folder: str | Path) -> WorkingCopy | None:
     for path in (start, *start.parents):
         with suppress(OSError):
             if (path / ".git").is_dir():
-                return WorkingCopy(path / ".git")
+                return WorkingCopy(str(path / ".git"))
             if (path / ".git").is_file():  # of a linked working tree, or of a submodule
                 named = (path / ".git").read_text("utf-8").strip().removeprefix("gitdir:").strip()
-                return WorkingCopy(path / named)
+                return WorkingCopy(str(path / named))
             if (path / "HEAD").is_file() and (path / "objects").is_dir():
-                return WorkingCopy(path)
+                return WorkingCopy(str(path))
     return None
+
+
+def _folder_name(git_directory: str) -> str:
+    folder = Path(git_directory)
+    return (folder.parent if folder.name == ".git" else folder).name.removesuffix(".git")
+
+
+def _read(path: str) -> str:
+    """Return the text of a file without the space around it.
+
+    Raises:
+        OSError: The file cannot be read.
+    """
+    with open(path, "rb", buffering=0) as file:  # noqa: PTH123 - as above
+        return file.read().decode("utf-8", "replace").strip()
+
+
+def _files(top: str, folder: str) -> Iterator[str]:
+    """Yield the paths, relative to `top`, of the files below a folder, whose path ends in a slash."""
+    with suppress(OSError), os.scandir(f"{top}/{folder}") as entries:
+        for entry in entries:
+            if entry.is_dir():
+                yield from _files(top, f"{folder}{entry.name}/")
+            else:
+                yield f"{folder}{entry.name}"
 
 
 @lru_cache(64)
