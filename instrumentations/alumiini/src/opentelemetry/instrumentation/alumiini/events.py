@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
+from time import time_ns
 from types import MappingProxyType
 from typing import Any, Literal, TypeAlias, get_args
 from uuid import uuid4
@@ -146,7 +147,7 @@ class AlumiiniEvent:
             "error_message": self.error_message,
             **self.attributes,
         }
-        return {key: value for key, value in values.items() if value is not None}
+        return _known(values)
 
 
 def described(repository: Repository) -> dict[str, Any]:
@@ -158,7 +159,7 @@ def described(repository: Repository) -> dict[str, Any]:
         "commit": repository.commit,
         "path": repository.path,
     }
-    return {key: value for key, value in values.items() if value is not None}
+    return _known(values)
 
 
 def emit(  # noqa: PLR0913 - the envelope has these fields
@@ -186,20 +187,28 @@ def emit(  # noqa: PLR0913 - the envelope has these fields
         error_message: Message of the error.
         values: Further values, by their keys on the bus.
     """
-    about = described(repository or _scope.repository_in_scope())
-    AlumiiniEvent(
-        type,
-        about.pop("repo_name"),
-        namespace=namespace or "",
-        outcome=outcome,
-        commit=about.pop("commit", None),
-        branch=about.pop("branch", None),
-        duration_ms=None if duration_ns is None else duration_ns / 1e6,
-        resources_applied=resources_applied,
-        error_type=error_type,
-        error_message=error_message,
-        attributes={**about, **values},
-    ).emit()
+    # Without an `AlumiiniEvent`, whose checks are for values that a program gives.
+    measurements: dict[str, Any] = {"system_time": time_ns()}
+    if duration_ns is not None:
+        measurements["duration"] = duration_ns
+    if resources_applied is not None:
+        measurements["resources_applied"] = resources_applied
+    metadata = {
+        "id": str(uuid4()),
+        **described(repository or _scope.repository_in_scope()),
+        **_scope.surroundings(),
+        "outcome": outcome or _OUTCOMES.get(type, "success"),
+        "error_type": error_type,
+        "error_message": error_message,
+        **values,
+    }
+    if namespace:
+        metadata["namespace"] = namespace
+    execute(f"alumiini.{type}", measurements, _known(metadata))
+
+
+def _known(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in values.items() if value is not None}
 
 
 def _nanoseconds(moment: datetime) -> int:
