@@ -1,4 +1,4 @@
-"""The lowest versions of kopf and the Kubernetes clients, against the real API server.
+"""The lowest versions of kopf and the Kubernetes clients, against the real API server, and of cachetools.
 
 The newest versions are those of the lock file, which the package's own tests run with.
 """
@@ -33,7 +33,7 @@ def python(tmp_path_factory):
     return found
 
 
-@pytest.mark.parametrize("library", ["kopf", "kubernetes"])
+@pytest.mark.parametrize("library", ["caches", "kopf", "kubernetes"])
 def test_the_lowest_versions_are_observed_like_the_newest(python, library):
     options = ["-q", "-p", "no:cacheprovider", f"tests/test_{library}.py"]
     done = subprocess.run(

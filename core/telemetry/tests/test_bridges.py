@@ -207,6 +207,13 @@ def test_a_span_s_name_may_be_filled_in(new_telemetry):
     assert first.kind is SpanKind.SERVER
 
 
+def test_counters_show_what_an_event_counts_at_each_collection(otel):
+    before_collection("f.make.stop", lambda: execute("f.make.stop", None, {"asset": "a"}), otel.meters)
+    for expected in (1, 2):
+        (point,) = otel.points("f.make.count")
+        assert point.value == expected
+
+
 def test_gauges_show_what_an_event_says_at_each_collection(otel):
     health = iter([True, False])
     before_collection("f.health", lambda: execute("f.health", {"healthy": next(health)}), otel.meters)

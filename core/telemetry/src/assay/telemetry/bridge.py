@@ -314,7 +314,11 @@ def before_collection(
     meter_provider: MeterProvider | None = None,
     scope: Scope = OWN_SCOPE,
 ) -> None:
-    """Call a function before each collection of metrics, to emit an event whose values gauges show.
+    """Call a function before each collection of metrics, to emit an event that the collection shall include.
+
+    The SDK calls the callbacks of a provider in the order in which they were created. If the event is
+    recorded in a counter that an earlier event, or an earlier request for the event, has created, the counter
+    shows it one collection later.
 
     Args:
         event: The event. The SDK keeps the first function for an event, a provider and a scope.
@@ -324,9 +328,9 @@ def before_collection(
     """
     with _lock:
         _triggered.add(event)
+        create_trigger(event, callback, meter_provider, scope)
         for bridge in _attached:
             bridge.prepare(event)
-    create_trigger(event, callback, meter_provider, scope)
 
 
 def relay_recordings(relay: Relay) -> None:

@@ -38,247 +38,248 @@ _17 = Attribute(key='alumiini.cache.name', name='cache_name')
 _18 = Attribute(key='alumiini.cache.result', name='result')
 _19 = Attribute(key='alumiini.worker.id', name='worker_id')
 _20 = Attribute(key='alumiini.webhook.provider', name='provider')
-_21 = Attribute(key='alumiini.workers', name='count', type='int', measurement=True)
-_22 = Attribute(key='alumiini.memory_bytes', name='memory_bytes', type='int', measurement=True)
-_23 = Attribute(key='alumiini.rollout_ref', name='rollout_ref')
-_24 = Attribute(key='anvil.queue_id', name='queue_id')
-_25 = Attribute(key='anvil.assignment_id', name='assignment_id')
-_26 = Attribute(key='anvil.labeler_id', name='labeler_id', also=('user.id', ))
-_27 = Attribute(key='anvil.sample_id', name='sample_id')
-_28 = Attribute(key='anvil.total', name='total', type='int', measurement=True)
-_29 = Attribute(key='anvil.completed', name='completed', type='int', measurement=True)
-_30 = Attribute(key='anvil.remaining', name='remaining', type='int', measurement=True)
-_31 = Attribute(key='anvil.agreement_metric', name='metric')
-_32 = Attribute(key='anvil.dimension', name='dimension')
-_33 = Attribute(key='anvil.score', name='score', type='double', measurement=True)
-_34 = Attribute(key='anvil.status', name='status')
-_35 = Attribute(key='anvil.policy_type', name='policy_type')
-_36 = Attribute(key='anvil.format', name='format')
-_37 = Attribute(key='anvil.export_id', name='export_id')
-_38 = Attribute(key='anvil.progress', name='progress', type='double', measurement=True)
-_39 = Attribute(key='anvil.operation', name='operation', also=('db.operation.name', ))
-_40 = Attribute(key='anvil.schema_version', name='schema_version')
-_41 = Attribute(key='anvil.reason', name='reason')
-_42 = Attribute(key='anvil.duration_ms', name='duration_ms', type='double', measurement=True, source='duration', scale=1e-06)
-_43 = Attribute(key='assay.correlation_id', name='correlation_id')
-_44 = Attribute(key='assay.error.message', name='error_message')
-_45 = Attribute(key='assay.span.event', name='span_event')
-_46 = Attribute(key='assay.redaction.rule', name='rule')
-_47 = Attribute(key='assay.host.exporter', name='exporter')
-_48 = Attribute(key='assay.host.listener', name='listener')
-_49 = Attribute(key='assay.host.signal', name='signal')
-_50 = Attribute(key='assay.host.outcome', name='outcome')
-_51 = Attribute(key='assay.host.status', name='status', type='int')
-_52 = Attribute(key='assay.host.kept', name='kept')
-_53 = Attribute(key='assay.cdevents.sink', name='sink')
-_54 = Attribute(key='assay.cdevents.type', name='type')
-_55 = Attribute(key='assay.metrics.reason', name='reason')
-_56 = Attribute(key='audit.record.id', name='record_id')
-_57 = Attribute(key='audit.actor.id', name='actor_id')
-_58 = Attribute(key='audit.actor.type', name='actor_type')
-_59 = Attribute(key='audit.action', name='action')
-_60 = Attribute(key='audit.outcome', name='outcome')
-_61 = Attribute(key='audit.target.id', name='target_id')
-_62 = Attribute(key='audit.target.type', name='target_type')
-_63 = Attribute(key='audit.source.id', name='source_id')
-_64 = Attribute(key='audit.source.type', name='source_type')
-_65 = Attribute(key='audit.schema.version', name='schema_version')
-_66 = Attribute(key='audit.sequence.stream_id', name='sequence_stream_id')
-_67 = Attribute(key='audit.sequence.number', name='sequence_number', type='int')
-_68 = Attribute(key='audit.sequence.previous_hash', name='sequence_previous_hash')
-_69 = Attribute(key='audit.sequence.previous_record_id', name='sequence_previous_record_id')
-_70 = Attribute(key='audit.sequence.end', name='sequence_end', type='boolean')
-_71 = Attribute(key='audit.integrity.value', name='integrity_value')
-_72 = Attribute(key='audit.integrity.signer', name='integrity_signer')
-_73 = Attribute(key='audit.integrity.canonicalization', name='integrity_canonicalization')
-_74 = Attribute(key='audit.integrity.algorithm', name='integrity_algorithm')
-_75 = Attribute(key='audit.integrity.certificate', name='integrity_certificate')
-_76 = Attribute(key='audit.sink.kind', name='kind')
-_77 = Attribute(key='audit.sink.recommendation', name='recommendation')
-_78 = Attribute(key='audit.sink.witness', name='witness')
-_79 = Attribute(key='audit.sink.outcome', name='outcome')
-_80 = Attribute(key='audit.sink.fault', name='fault')
-_81 = Attribute(key='flowstone.asset', name='asset')
-_82 = Attribute(key='flowstone.partition', name='partition')
-_83 = Attribute(key='flowstone.run_id', name='run_id', also=('cicd.pipeline.run.id', ))
-_84 = Attribute(key='flowstone.job', name='job', also=('cicd.pipeline.name', ))
-_85 = Attribute(key='flowstone.io_manager', name='io_manager')
-_86 = Attribute(key='flowstone.checkpoint', name='checkpoint')
-_87 = Attribute(key='flowstone.approval_id', name='approval_id')
-_88 = Attribute(key='flowstone.status', name='status')
-_89 = Attribute(key='flowstone.actor', name='actor')
-_90 = Attribute(key='flowstone.actor_type', name='actor_type')
-_91 = Attribute(key='flowstone.backfill_id', name='backfill_id')
-_92 = Attribute(key='flowstone.parent_run_id', name='parent_run_id')
-_93 = Attribute(key='flowstone.root_run_id', name='root_run_id')
-_94 = Attribute(key='flowstone.code_location', name='code_location')
-_95 = Attribute(key='flowstone.automation', name='automation', type='boolean')
-_96 = Attribute(key='flowstone.assets', name='assets', type='string[]')
-_97 = Attribute(key='flowstone.tick_id', name='tick_id')
-_98 = Attribute(key='flowstone.reason', name='reason')
-_99 = Attribute(key='flowstone.resource', name='resource')
-_100 = Attribute(key='flowstone.healthy', name='healthy', type='boolean')
-_101 = Attribute(key='flowstone.sensor', name='sensor')
-_102 = Attribute(key='flowstone.schedule', name='schedule')
-_103 = Attribute(key='flowstone.check', name='check')
-_104 = Attribute(key='flowstone.passed', name='passed', type='boolean')
-_105 = Attribute(key='flowstone.retryable', name='retryable', type='boolean')
-_106 = Attribute(key='flowstone.attempt', name='attempt', type='int')
-_107 = Attribute(key='flowstone.result_size', name='result_size', type='int', measurement=True)
-_108 = Attribute(key='flowstone.size_bytes', name='size_bytes', type='int', measurement=True)
-_109 = Attribute(key='flowstone.duration_ms', name='duration_ms', type='double', measurement=True, source='duration', scale=1e-06)
-_110 = Attribute(key='flowstone.approval_time_ms', name='approval_time_ms', type='double', measurement=True, source='approval_time', scale=1e-06)
-_111 = Attribute(key='flowstone.step_key', name='step_key')
-_112 = Attribute(key='flowstone.op', name='op')
-_113 = Attribute(key='flowstone.step_kind', name='step_kind')
-_114 = Attribute(key='flowstone.mapping_key', name='mapping_key')
-_115 = Attribute(key='flowstone.retry_number', name='retry_number', type='int')
-_116 = Attribute(key='flowstone.retry_run_id', name='retry_run_id')
-_117 = Attribute(key='flowstone.failure_reason', name='failure_reason')
-_118 = Attribute(key='flowstone.exit_code', name='exit_code', type='int')
-_119 = Attribute(key='flowstone.exit_signal', name='exit_signal')
-_120 = Attribute(key='flowstone.pool', name='pool')
-_121 = Attribute(key='flowstone.wait_time_ms', name='wait_time_ms', type='double', measurement=True, source='wait_time', scale=1e-06)
-_122 = Attribute(key='flowstone.claimed_slots', name='claimed_slots', type='int', measurement=True)
-_123 = Attribute(key='flowstone.free_slots', name='free_slots', type='int', measurement=True)
-_124 = Attribute(key='flowstone.pending_steps', name='pending_steps', type='int', measurement=True)
-_125 = Attribute(key='flowstone.relation', name='relation')
-_126 = Attribute(key='flowstone.severity', name='severity')
-_127 = Attribute(key='flowstone.blocking', name='blocking', type='boolean')
-_128 = Attribute(key='flowstone.subject', name='subject')
-_129 = Attribute(key='flowstone.origin', name='origin')
-_130 = Attribute(key='flowstone.expectation', name='expectation')
-_131 = Attribute(key='flowstone.hook', name='hook')
-_132 = Attribute(key='flowstone.dbt_node', name='dbt_node')
-_133 = Attribute(key='flowstone.scheduled_time', name='scheduled_time')
-_134 = Attribute(key='flowstone.pipes_method', name='pipes_method')
-_135 = Attribute(key='flowstone.freshness', name='freshness')
-_136 = Attribute(key='flowstone.previous_freshness', name='previous_freshness')
-_137 = Attribute(key='flowstone.failure_kind', name='failure_kind')
-_138 = Attribute(key='flowstone.queue_time_ms', name='queue_time_ms', type='double', measurement=True, source='queue_time', scale=1e-06)
-_139 = Attribute(key='flowstone.tick_kind', name='tick_kind')
-_140 = Attribute(key='flowstone.instigator', name='instigator')
-_141 = Attribute(key='flowstone.skip_reason', name='skip_reason')
-_142 = Attribute(key='flowstone.run_ids', name='run_ids', type='string[]')
-_143 = Attribute(key='flowstone.requested_runs', name='requested_runs', type='int', measurement=True)
-_144 = Attribute(key='flowstone.row_count', name='row_count', type='int')
-_145 = Attribute(key='flowstone.partition_row_count', name='partition_row_count', type='int')
-_146 = Attribute(key='flowstone.data_version', name='data_version')
-_147 = Attribute(key='flowstone.code_version', name='code_version')
-_148 = Attribute(key='flowstone.upstream', name='upstream', type='string[]')
-_149 = Attribute(key='flowstone.metadata', name='metadata', type='string[]')
-_150 = Attribute(key='flowstone.group', name='group')
-_151 = Attribute(key='flowstone.kinds', name='kinds', type='string[]')
-_152 = Attribute(key='flowstone.owners', name='owners', type='string[]')
-_153 = Attribute(key='flowstone.tags', name='tags', type='string[]')
-_154 = Attribute(key='flowstone.daemon', name='daemon')
-_155 = Attribute(key='flowstone.outcome', name='outcome')
-_156 = Attribute(key='flowstone.signal', name='signal')
-_157 = Attribute(key='flowstone.limit', name='limit')
-_158 = Attribute(key='forge.sample_id', name='sample_id')
-_159 = Attribute(key='forge.pipeline_id', name='pipeline_id')
-_160 = Attribute(key='forge.artifact_id', name='artifact_id')
-_161 = Attribute(key='forge.stage_name', name='stage')
-_162 = Attribute(key='forge.outcome', name='outcome')
-_163 = Attribute(key='forge.size_bytes', name='size_bytes', type='int', measurement=True)
-_164 = Attribute(key='forge.measurement_key', name='measurement_key')
-_165 = Attribute(key='forge.batch_size', name='batch_size', type='int', measurement=True)
-_166 = Attribute(key='ingot.view', name='view')
-_167 = Attribute(key='ingot.queue_id', name='queue_id')
-_168 = Attribute(key='ingot.assignment_id', name='assignment_id')
-_169 = Attribute(key='ingot.user_id', name='user_id', also=('user.id', ))
-_170 = Attribute(key='ingot.method', name='method')
-_171 = Attribute(key='ingot.component', name='component')
-_172 = Attribute(key='ingot.sample_id', name='sample_id')
-_173 = Attribute(key='ingot.result', name='result')
-_174 = Attribute(key='ingot.operation', name='operation')
-_175 = Attribute(key='ingot.reason', name='reason')
-_176 = Attribute(key='ingot.payload_bytes', name='payload_bytes', type='int', measurement=True)
-_177 = Attribute(key='ingot.client_latency_ms', name='client_latency_ms', type='double', measurement=True)
-_178 = Attribute(key='ingot.duration_ms', name='duration_ms', type='double', measurement=True, source='duration', scale=1e-06)
-_179 = Attribute(key='ingot.topic_kind', name='topic_kind')
-_180 = Attribute(key='ingot.latency_ms', name='latency_ms', type='double', measurement=True, source='latency', scale=1e-06)
-_181 = Attribute(key='snakepit.request_id', name='request_id')
-_182 = Attribute(key='snakepit.correlation_id', name='correlation_id')
-_183 = Attribute(key='snakepit.command', name='command')
-_184 = Attribute(key='snakepit.pool_name', name='pool_name')
-_185 = Attribute(key='snakepit.worker_id', name='worker_id')
-_186 = Attribute(key='snakepit.success', name='success', type='boolean')
-_187 = Attribute(key='snakepit.in_span', name='in_span', type='boolean')
-_188 = Attribute(key='snakepit.session_id', name='session_id')
-_189 = Attribute(key='snakepit.status', name='status')
-_190 = Attribute(key='snakepit.reason', name='reason')
-_191 = Attribute(key='snakepit.tool', name='tool')
-_192 = Attribute(key='snakepit.method', name='method', also=('rpc.method', ))
-_193 = Attribute(key='snakepit.queue_time_ms', name='queue_time_ms', type='double', measurement=True, source='queue_time', scale=1e-06)
-_194 = Attribute(key='snakepit.duration_ms', name='duration_ms', type='double', measurement=True, source='duration', scale=1e-06)
-_195 = Attribute(key='snakepit.available_workers', name='available_workers', type='int', measurement=True)
-_196 = Attribute(key='snakepit.busy_workers', name='busy_workers', type='int', measurement=True)
-_197 = Attribute(key='snakepit.queue_size', name='queue_size', type='int', measurement=True)
-_198 = Attribute(key='snakepit.latency_ms', name='latency_ms', type='double', measurement=True, source='latency', scale=1e-06)
-_199 = Attribute(key='snakepit.memory_bytes', name='memory_bytes', type='int', measurement=True)
-_200 = Attribute(key='snakepit.cpu_percent', name='cpu_percent', type='double', measurement=True)
-_201 = Attribute(key='snakepit.collected', name='collected', type='int', measurement=True)
-_202 = Attribute(key='snakepit.size_bytes', name='size_bytes', type='int', measurement=True)
-_203 = Attribute(key='snakepit.error_class', name='error_class')
-_204 = Attribute(key='snakepit.python_traceback', name='python_traceback')
-_205 = Attribute(key='snakepit.args', name='args')
-_206 = Attribute(key='snakepit.memory_mb', name='memory_mb', type='double', measurement=True)
-_207 = Attribute(key='snakepit.uptime_seconds', name='uptime_seconds', type='double', measurement=True)
-_208 = Attribute(key='k8s.namespace.name', name='k8s_namespace_name')
-_209 = Attribute(key='error.type', name='error_type')
-_210 = Attribute(key='db.system.name', name='db_system_name')
-_211 = Attribute(key='db.collection.name', name='db_collection_name')
-_212 = Attribute(key='db.namespace', name='db_namespace')
-_213 = Attribute(key='server.address', name='server_address')
-_214 = Attribute(key='server.port', name='server_port')
-_215 = Attribute(key='db.response.status_code', name='db_response_status_code')
-_216 = Attribute(key='cicd.pipeline.result', name='cicd_pipeline_result')
-_217 = Attribute(key='rpc.system.name', name='rpc_system_name')
-_218 = Attribute(key='rpc.response.status_code', name='rpc_response_status_code')
-_219 = Attribute(key='db.operation.name', name='db_operation_name')
-_220 = Attribute(key='cicd.pipeline.name', name='cicd_pipeline_name')
-_221 = Attribute(key='cicd.pipeline.run.state', name='cicd_pipeline_run_state')
-_222 = Attribute(key='rpc.method', name='rpc_method')
-_223 = Attribute(key='user_agent.original', name='user_agent_original')
-_224 = Attribute(key='service.name', name='service_name')
-_225 = Attribute(key='service.instance.id', name='service_instance_id')
-_226 = Attribute(key='service.version', name='service_version')
-_227 = Attribute(key='k8s.cluster.name', name='k8s_cluster_name')
-_228 = Attribute(key='k8s.pod.name', name='k8s_pod_name')
-_229 = Attribute(key='k8s.node.name', name='k8s_node_name')
-_230 = Attribute(key='k8s.namespace.name', name='namespace')
-_231 = Attribute(key='assay.error.message', name='error_message', source='message')
-_232 = Attribute(key='error.type', name='error_type', source='type')
-_233 = Attribute(key='ingot.operation', name='operation', constant='get_sample')
-_234 = Attribute(key='ingot.result', name='result', constant='error')
-_235 = Attribute(key='ingot.operation', name='operation', constant='submit_label')
-_236 = Attribute(key='ingot.operation', name='operation', constant='fetch_assignment')
-_237 = Attribute(key='snakepit.duration_ms', name='duration_ms', type='double', measurement=True, source='duration_ms')
-_238 = Attribute(key='snakepit.queue_time_ms', name='queue_time_ms', type='double', measurement=True, source='queue_time_ms')
-_239 = Attribute(key='server.port', name='server_port', type='int')
-_240 = Attribute(key='rpc.system.name', name='rpc_system_name', constant='grpc')
-_241 = Attribute(key='cicd.pipeline.result', name='cicd_pipeline_result', constant='success')
-_242 = Attribute(key='cicd.pipeline.result', name='cicd_pipeline_result', constant='failure')
-_243 = Attribute(key='cicd.pipeline.result', name='cicd_pipeline_result', constant='cancellation')
-_244 = Attribute(key='flowstone.status', name='status', constant='success')
-_245 = Attribute(key='flowstone.status', name='status', constant='skipped')
-_246 = Attribute(key='flowstone.status', name='status', constant='failure')
-_247 = Attribute(key='db.system.name', name='db.system.name', source='db_system_name')
-_248 = Attribute(key='db.operation.name', name='db.operation.name', source='operation')
-_249 = Attribute(key='db.collection.name', name='db.collection.name', source='db_collection_name', optional=True)
-_250 = Attribute(key='db.namespace', name='db.namespace', source='db_namespace', optional=True)
-_251 = Attribute(key='error.type', name='error.type', source='error_type', optional=True)
-_252 = Attribute(key='flowstone.subject', name='asset', source='subject')
-_253 = Attribute(key='cicd.pipeline.name', name='cicd.pipeline.name', source='job')
-_254 = Attribute(key='cicd.pipeline.run.state', name='cicd.pipeline.run.state')
-_255 = Attribute(key='cicd.pipeline.result', name='cicd.pipeline.result')
-_256 = Attribute(key='error.type', name='error.type', source='error_type')
-_257 = Attribute(key='rpc.system.name', name='rpc.system.name')
-_258 = Attribute(key='rpc.method', name='rpc.method', source='method', optional=True)
-_259 = Attribute(key='rpc.response.status_code', name='rpc.response.status_code', source='rpc_response_status_code', optional=True)
-_260 = Attribute(key='server.address', name='server.address', source='server_address', optional=True)
-_261 = Attribute(key='server.port', name='server.port', type='int', source='server_port', optional=True)
+_21 = Attribute(key='alumiini.cache.accesses', name='accesses', type='int', measurement=True)
+_22 = Attribute(key='alumiini.workers', name='count', type='int', measurement=True)
+_23 = Attribute(key='alumiini.memory_bytes', name='memory_bytes', type='int', measurement=True)
+_24 = Attribute(key='alumiini.rollout_ref', name='rollout_ref')
+_25 = Attribute(key='anvil.queue_id', name='queue_id')
+_26 = Attribute(key='anvil.assignment_id', name='assignment_id')
+_27 = Attribute(key='anvil.labeler_id', name='labeler_id', also=('user.id', ))
+_28 = Attribute(key='anvil.sample_id', name='sample_id')
+_29 = Attribute(key='anvil.total', name='total', type='int', measurement=True)
+_30 = Attribute(key='anvil.completed', name='completed', type='int', measurement=True)
+_31 = Attribute(key='anvil.remaining', name='remaining', type='int', measurement=True)
+_32 = Attribute(key='anvil.agreement_metric', name='metric')
+_33 = Attribute(key='anvil.dimension', name='dimension')
+_34 = Attribute(key='anvil.score', name='score', type='double', measurement=True)
+_35 = Attribute(key='anvil.status', name='status')
+_36 = Attribute(key='anvil.policy_type', name='policy_type')
+_37 = Attribute(key='anvil.format', name='format')
+_38 = Attribute(key='anvil.export_id', name='export_id')
+_39 = Attribute(key='anvil.progress', name='progress', type='double', measurement=True)
+_40 = Attribute(key='anvil.operation', name='operation', also=('db.operation.name', ))
+_41 = Attribute(key='anvil.schema_version', name='schema_version')
+_42 = Attribute(key='anvil.reason', name='reason')
+_43 = Attribute(key='anvil.duration_ms', name='duration_ms', type='double', measurement=True, source='duration', scale=1e-06)
+_44 = Attribute(key='assay.correlation_id', name='correlation_id')
+_45 = Attribute(key='assay.error.message', name='error_message')
+_46 = Attribute(key='assay.span.event', name='span_event')
+_47 = Attribute(key='assay.redaction.rule', name='rule')
+_48 = Attribute(key='assay.host.exporter', name='exporter')
+_49 = Attribute(key='assay.host.listener', name='listener')
+_50 = Attribute(key='assay.host.signal', name='signal')
+_51 = Attribute(key='assay.host.outcome', name='outcome')
+_52 = Attribute(key='assay.host.status', name='status', type='int')
+_53 = Attribute(key='assay.host.kept', name='kept')
+_54 = Attribute(key='assay.cdevents.sink', name='sink')
+_55 = Attribute(key='assay.cdevents.type', name='type')
+_56 = Attribute(key='assay.metrics.reason', name='reason')
+_57 = Attribute(key='audit.record.id', name='record_id')
+_58 = Attribute(key='audit.actor.id', name='actor_id')
+_59 = Attribute(key='audit.actor.type', name='actor_type')
+_60 = Attribute(key='audit.action', name='action')
+_61 = Attribute(key='audit.outcome', name='outcome')
+_62 = Attribute(key='audit.target.id', name='target_id')
+_63 = Attribute(key='audit.target.type', name='target_type')
+_64 = Attribute(key='audit.source.id', name='source_id')
+_65 = Attribute(key='audit.source.type', name='source_type')
+_66 = Attribute(key='audit.schema.version', name='schema_version')
+_67 = Attribute(key='audit.sequence.stream_id', name='sequence_stream_id')
+_68 = Attribute(key='audit.sequence.number', name='sequence_number', type='int')
+_69 = Attribute(key='audit.sequence.previous_hash', name='sequence_previous_hash')
+_70 = Attribute(key='audit.sequence.previous_record_id', name='sequence_previous_record_id')
+_71 = Attribute(key='audit.sequence.end', name='sequence_end', type='boolean')
+_72 = Attribute(key='audit.integrity.value', name='integrity_value')
+_73 = Attribute(key='audit.integrity.signer', name='integrity_signer')
+_74 = Attribute(key='audit.integrity.canonicalization', name='integrity_canonicalization')
+_75 = Attribute(key='audit.integrity.algorithm', name='integrity_algorithm')
+_76 = Attribute(key='audit.integrity.certificate', name='integrity_certificate')
+_77 = Attribute(key='audit.sink.kind', name='kind')
+_78 = Attribute(key='audit.sink.recommendation', name='recommendation')
+_79 = Attribute(key='audit.sink.witness', name='witness')
+_80 = Attribute(key='audit.sink.outcome', name='outcome')
+_81 = Attribute(key='audit.sink.fault', name='fault')
+_82 = Attribute(key='flowstone.asset', name='asset')
+_83 = Attribute(key='flowstone.partition', name='partition')
+_84 = Attribute(key='flowstone.run_id', name='run_id', also=('cicd.pipeline.run.id', ))
+_85 = Attribute(key='flowstone.job', name='job', also=('cicd.pipeline.name', ))
+_86 = Attribute(key='flowstone.io_manager', name='io_manager')
+_87 = Attribute(key='flowstone.checkpoint', name='checkpoint')
+_88 = Attribute(key='flowstone.approval_id', name='approval_id')
+_89 = Attribute(key='flowstone.status', name='status')
+_90 = Attribute(key='flowstone.actor', name='actor')
+_91 = Attribute(key='flowstone.actor_type', name='actor_type')
+_92 = Attribute(key='flowstone.backfill_id', name='backfill_id')
+_93 = Attribute(key='flowstone.parent_run_id', name='parent_run_id')
+_94 = Attribute(key='flowstone.root_run_id', name='root_run_id')
+_95 = Attribute(key='flowstone.code_location', name='code_location')
+_96 = Attribute(key='flowstone.automation', name='automation', type='boolean')
+_97 = Attribute(key='flowstone.assets', name='assets', type='string[]')
+_98 = Attribute(key='flowstone.tick_id', name='tick_id')
+_99 = Attribute(key='flowstone.reason', name='reason')
+_100 = Attribute(key='flowstone.resource', name='resource')
+_101 = Attribute(key='flowstone.healthy', name='healthy', type='boolean')
+_102 = Attribute(key='flowstone.sensor', name='sensor')
+_103 = Attribute(key='flowstone.schedule', name='schedule')
+_104 = Attribute(key='flowstone.check', name='check')
+_105 = Attribute(key='flowstone.passed', name='passed', type='boolean')
+_106 = Attribute(key='flowstone.retryable', name='retryable', type='boolean')
+_107 = Attribute(key='flowstone.attempt', name='attempt', type='int')
+_108 = Attribute(key='flowstone.result_size', name='result_size', type='int', measurement=True)
+_109 = Attribute(key='flowstone.size_bytes', name='size_bytes', type='int', measurement=True)
+_110 = Attribute(key='flowstone.duration_ms', name='duration_ms', type='double', measurement=True, source='duration', scale=1e-06)
+_111 = Attribute(key='flowstone.approval_time_ms', name='approval_time_ms', type='double', measurement=True, source='approval_time', scale=1e-06)
+_112 = Attribute(key='flowstone.step_key', name='step_key')
+_113 = Attribute(key='flowstone.op', name='op')
+_114 = Attribute(key='flowstone.step_kind', name='step_kind')
+_115 = Attribute(key='flowstone.mapping_key', name='mapping_key')
+_116 = Attribute(key='flowstone.retry_number', name='retry_number', type='int')
+_117 = Attribute(key='flowstone.retry_run_id', name='retry_run_id')
+_118 = Attribute(key='flowstone.failure_reason', name='failure_reason')
+_119 = Attribute(key='flowstone.exit_code', name='exit_code', type='int')
+_120 = Attribute(key='flowstone.exit_signal', name='exit_signal')
+_121 = Attribute(key='flowstone.pool', name='pool')
+_122 = Attribute(key='flowstone.wait_time_ms', name='wait_time_ms', type='double', measurement=True, source='wait_time', scale=1e-06)
+_123 = Attribute(key='flowstone.claimed_slots', name='claimed_slots', type='int', measurement=True)
+_124 = Attribute(key='flowstone.free_slots', name='free_slots', type='int', measurement=True)
+_125 = Attribute(key='flowstone.pending_steps', name='pending_steps', type='int', measurement=True)
+_126 = Attribute(key='flowstone.relation', name='relation')
+_127 = Attribute(key='flowstone.severity', name='severity')
+_128 = Attribute(key='flowstone.blocking', name='blocking', type='boolean')
+_129 = Attribute(key='flowstone.subject', name='subject')
+_130 = Attribute(key='flowstone.origin', name='origin')
+_131 = Attribute(key='flowstone.expectation', name='expectation')
+_132 = Attribute(key='flowstone.hook', name='hook')
+_133 = Attribute(key='flowstone.dbt_node', name='dbt_node')
+_134 = Attribute(key='flowstone.scheduled_time', name='scheduled_time')
+_135 = Attribute(key='flowstone.pipes_method', name='pipes_method')
+_136 = Attribute(key='flowstone.freshness', name='freshness')
+_137 = Attribute(key='flowstone.previous_freshness', name='previous_freshness')
+_138 = Attribute(key='flowstone.failure_kind', name='failure_kind')
+_139 = Attribute(key='flowstone.queue_time_ms', name='queue_time_ms', type='double', measurement=True, source='queue_time', scale=1e-06)
+_140 = Attribute(key='flowstone.tick_kind', name='tick_kind')
+_141 = Attribute(key='flowstone.instigator', name='instigator')
+_142 = Attribute(key='flowstone.skip_reason', name='skip_reason')
+_143 = Attribute(key='flowstone.run_ids', name='run_ids', type='string[]')
+_144 = Attribute(key='flowstone.requested_runs', name='requested_runs', type='int', measurement=True)
+_145 = Attribute(key='flowstone.row_count', name='row_count', type='int')
+_146 = Attribute(key='flowstone.partition_row_count', name='partition_row_count', type='int')
+_147 = Attribute(key='flowstone.data_version', name='data_version')
+_148 = Attribute(key='flowstone.code_version', name='code_version')
+_149 = Attribute(key='flowstone.upstream', name='upstream', type='string[]')
+_150 = Attribute(key='flowstone.metadata', name='metadata', type='string[]')
+_151 = Attribute(key='flowstone.group', name='group')
+_152 = Attribute(key='flowstone.kinds', name='kinds', type='string[]')
+_153 = Attribute(key='flowstone.owners', name='owners', type='string[]')
+_154 = Attribute(key='flowstone.tags', name='tags', type='string[]')
+_155 = Attribute(key='flowstone.daemon', name='daemon')
+_156 = Attribute(key='flowstone.outcome', name='outcome')
+_157 = Attribute(key='flowstone.signal', name='signal')
+_158 = Attribute(key='flowstone.limit', name='limit')
+_159 = Attribute(key='forge.sample_id', name='sample_id')
+_160 = Attribute(key='forge.pipeline_id', name='pipeline_id')
+_161 = Attribute(key='forge.artifact_id', name='artifact_id')
+_162 = Attribute(key='forge.stage_name', name='stage')
+_163 = Attribute(key='forge.outcome', name='outcome')
+_164 = Attribute(key='forge.size_bytes', name='size_bytes', type='int', measurement=True)
+_165 = Attribute(key='forge.measurement_key', name='measurement_key')
+_166 = Attribute(key='forge.batch_size', name='batch_size', type='int', measurement=True)
+_167 = Attribute(key='ingot.view', name='view')
+_168 = Attribute(key='ingot.queue_id', name='queue_id')
+_169 = Attribute(key='ingot.assignment_id', name='assignment_id')
+_170 = Attribute(key='ingot.user_id', name='user_id', also=('user.id', ))
+_171 = Attribute(key='ingot.method', name='method')
+_172 = Attribute(key='ingot.component', name='component')
+_173 = Attribute(key='ingot.sample_id', name='sample_id')
+_174 = Attribute(key='ingot.result', name='result')
+_175 = Attribute(key='ingot.operation', name='operation')
+_176 = Attribute(key='ingot.reason', name='reason')
+_177 = Attribute(key='ingot.payload_bytes', name='payload_bytes', type='int', measurement=True)
+_178 = Attribute(key='ingot.client_latency_ms', name='client_latency_ms', type='double', measurement=True)
+_179 = Attribute(key='ingot.duration_ms', name='duration_ms', type='double', measurement=True, source='duration', scale=1e-06)
+_180 = Attribute(key='ingot.topic_kind', name='topic_kind')
+_181 = Attribute(key='ingot.latency_ms', name='latency_ms', type='double', measurement=True, source='latency', scale=1e-06)
+_182 = Attribute(key='snakepit.request_id', name='request_id')
+_183 = Attribute(key='snakepit.correlation_id', name='correlation_id')
+_184 = Attribute(key='snakepit.command', name='command')
+_185 = Attribute(key='snakepit.pool_name', name='pool_name')
+_186 = Attribute(key='snakepit.worker_id', name='worker_id')
+_187 = Attribute(key='snakepit.success', name='success', type='boolean')
+_188 = Attribute(key='snakepit.in_span', name='in_span', type='boolean')
+_189 = Attribute(key='snakepit.session_id', name='session_id')
+_190 = Attribute(key='snakepit.status', name='status')
+_191 = Attribute(key='snakepit.reason', name='reason')
+_192 = Attribute(key='snakepit.tool', name='tool')
+_193 = Attribute(key='snakepit.method', name='method', also=('rpc.method', ))
+_194 = Attribute(key='snakepit.queue_time_ms', name='queue_time_ms', type='double', measurement=True, source='queue_time', scale=1e-06)
+_195 = Attribute(key='snakepit.duration_ms', name='duration_ms', type='double', measurement=True, source='duration', scale=1e-06)
+_196 = Attribute(key='snakepit.available_workers', name='available_workers', type='int', measurement=True)
+_197 = Attribute(key='snakepit.busy_workers', name='busy_workers', type='int', measurement=True)
+_198 = Attribute(key='snakepit.queue_size', name='queue_size', type='int', measurement=True)
+_199 = Attribute(key='snakepit.latency_ms', name='latency_ms', type='double', measurement=True, source='latency', scale=1e-06)
+_200 = Attribute(key='snakepit.memory_bytes', name='memory_bytes', type='int', measurement=True)
+_201 = Attribute(key='snakepit.cpu_percent', name='cpu_percent', type='double', measurement=True)
+_202 = Attribute(key='snakepit.collected', name='collected', type='int', measurement=True)
+_203 = Attribute(key='snakepit.size_bytes', name='size_bytes', type='int', measurement=True)
+_204 = Attribute(key='snakepit.error_class', name='error_class')
+_205 = Attribute(key='snakepit.python_traceback', name='python_traceback')
+_206 = Attribute(key='snakepit.args', name='args')
+_207 = Attribute(key='snakepit.memory_mb', name='memory_mb', type='double', measurement=True)
+_208 = Attribute(key='snakepit.uptime_seconds', name='uptime_seconds', type='double', measurement=True)
+_209 = Attribute(key='k8s.namespace.name', name='k8s_namespace_name')
+_210 = Attribute(key='error.type', name='error_type')
+_211 = Attribute(key='db.system.name', name='db_system_name')
+_212 = Attribute(key='db.collection.name', name='db_collection_name')
+_213 = Attribute(key='db.namespace', name='db_namespace')
+_214 = Attribute(key='server.address', name='server_address')
+_215 = Attribute(key='server.port', name='server_port')
+_216 = Attribute(key='db.response.status_code', name='db_response_status_code')
+_217 = Attribute(key='cicd.pipeline.result', name='cicd_pipeline_result')
+_218 = Attribute(key='rpc.system.name', name='rpc_system_name')
+_219 = Attribute(key='rpc.response.status_code', name='rpc_response_status_code')
+_220 = Attribute(key='db.operation.name', name='db_operation_name')
+_221 = Attribute(key='cicd.pipeline.name', name='cicd_pipeline_name')
+_222 = Attribute(key='cicd.pipeline.run.state', name='cicd_pipeline_run_state')
+_223 = Attribute(key='rpc.method', name='rpc_method')
+_224 = Attribute(key='user_agent.original', name='user_agent_original')
+_225 = Attribute(key='service.name', name='service_name')
+_226 = Attribute(key='service.instance.id', name='service_instance_id')
+_227 = Attribute(key='service.version', name='service_version')
+_228 = Attribute(key='k8s.cluster.name', name='k8s_cluster_name')
+_229 = Attribute(key='k8s.pod.name', name='k8s_pod_name')
+_230 = Attribute(key='k8s.node.name', name='k8s_node_name')
+_231 = Attribute(key='k8s.namespace.name', name='namespace')
+_232 = Attribute(key='assay.error.message', name='error_message', source='message')
+_233 = Attribute(key='error.type', name='error_type', source='type')
+_234 = Attribute(key='ingot.operation', name='operation', constant='get_sample')
+_235 = Attribute(key='ingot.result', name='result', constant='error')
+_236 = Attribute(key='ingot.operation', name='operation', constant='submit_label')
+_237 = Attribute(key='ingot.operation', name='operation', constant='fetch_assignment')
+_238 = Attribute(key='snakepit.duration_ms', name='duration_ms', type='double', measurement=True, source='duration_ms')
+_239 = Attribute(key='snakepit.queue_time_ms', name='queue_time_ms', type='double', measurement=True, source='queue_time_ms')
+_240 = Attribute(key='server.port', name='server_port', type='int')
+_241 = Attribute(key='rpc.system.name', name='rpc_system_name', constant='grpc')
+_242 = Attribute(key='cicd.pipeline.result', name='cicd_pipeline_result', constant='success')
+_243 = Attribute(key='cicd.pipeline.result', name='cicd_pipeline_result', constant='failure')
+_244 = Attribute(key='cicd.pipeline.result', name='cicd_pipeline_result', constant='cancellation')
+_245 = Attribute(key='flowstone.status', name='status', constant='success')
+_246 = Attribute(key='flowstone.status', name='status', constant='skipped')
+_247 = Attribute(key='flowstone.status', name='status', constant='failure')
+_248 = Attribute(key='db.system.name', name='db.system.name', source='db_system_name')
+_249 = Attribute(key='db.operation.name', name='db.operation.name', source='operation')
+_250 = Attribute(key='db.collection.name', name='db.collection.name', source='db_collection_name', optional=True)
+_251 = Attribute(key='db.namespace', name='db.namespace', source='db_namespace', optional=True)
+_252 = Attribute(key='error.type', name='error.type', source='error_type', optional=True)
+_253 = Attribute(key='flowstone.subject', name='asset', source='subject')
+_254 = Attribute(key='cicd.pipeline.name', name='cicd.pipeline.name', source='job')
+_255 = Attribute(key='cicd.pipeline.run.state', name='cicd.pipeline.run.state')
+_256 = Attribute(key='cicd.pipeline.result', name='cicd.pipeline.result')
+_257 = Attribute(key='error.type', name='error.type', source='error_type')
+_258 = Attribute(key='rpc.system.name', name='rpc.system.name')
+_259 = Attribute(key='rpc.method', name='rpc.method', source='method', optional=True)
+_260 = Attribute(key='rpc.response.status_code', name='rpc.response.status_code', source='rpc_response_status_code', optional=True)
+_261 = Attribute(key='server.address', name='server.address', source='server_address', optional=True)
+_262 = Attribute(key='server.port', name='server.port', type='int', source='server_port', optional=True)
 
 CATALOGUE: Final = Catalogue(
     attributes={
@@ -303,410 +304,412 @@ CATALOGUE: Final = Catalogue(
         "alumiini.cache.result": _18,
         "alumiini.worker.id": _19,
         "alumiini.webhook.provider": _20,
-        "alumiini.workers": _21,
-        "alumiini.memory_bytes": _22,
-        "alumiini.rollout_ref": _23,
-        "anvil.queue_id": _24,
-        "anvil.assignment_id": _25,
-        "anvil.labeler_id": _26,
-        "anvil.sample_id": _27,
-        "anvil.total": _28,
-        "anvil.completed": _29,
-        "anvil.remaining": _30,
-        "anvil.agreement_metric": _31,
-        "anvil.dimension": _32,
-        "anvil.score": _33,
-        "anvil.status": _34,
-        "anvil.policy_type": _35,
-        "anvil.format": _36,
-        "anvil.export_id": _37,
-        "anvil.progress": _38,
-        "anvil.operation": _39,
-        "anvil.schema_version": _40,
-        "anvil.reason": _41,
-        "anvil.duration_ms": _42,
-        "assay.correlation_id": _43,
-        "assay.error.message": _44,
-        "assay.span.event": _45,
-        "assay.redaction.rule": _46,
-        "assay.host.exporter": _47,
-        "assay.host.listener": _48,
-        "assay.host.signal": _49,
-        "assay.host.outcome": _50,
-        "assay.host.status": _51,
-        "assay.host.kept": _52,
-        "assay.cdevents.sink": _53,
-        "assay.cdevents.type": _54,
-        "assay.metrics.reason": _55,
-        "audit.record.id": _56,
-        "audit.actor.id": _57,
-        "audit.actor.type": _58,
-        "audit.action": _59,
-        "audit.outcome": _60,
-        "audit.target.id": _61,
-        "audit.target.type": _62,
-        "audit.source.id": _63,
-        "audit.source.type": _64,
-        "audit.schema.version": _65,
-        "audit.sequence.stream_id": _66,
-        "audit.sequence.number": _67,
-        "audit.sequence.previous_hash": _68,
-        "audit.sequence.previous_record_id": _69,
-        "audit.sequence.end": _70,
-        "audit.integrity.value": _71,
-        "audit.integrity.signer": _72,
-        "audit.integrity.canonicalization": _73,
-        "audit.integrity.algorithm": _74,
-        "audit.integrity.certificate": _75,
-        "audit.sink.kind": _76,
-        "audit.sink.recommendation": _77,
-        "audit.sink.witness": _78,
-        "audit.sink.outcome": _79,
-        "audit.sink.fault": _80,
-        "flowstone.asset": _81,
-        "flowstone.partition": _82,
-        "flowstone.run_id": _83,
-        "flowstone.job": _84,
-        "flowstone.io_manager": _85,
-        "flowstone.checkpoint": _86,
-        "flowstone.approval_id": _87,
-        "flowstone.status": _88,
-        "flowstone.actor": _89,
-        "flowstone.actor_type": _90,
-        "flowstone.backfill_id": _91,
-        "flowstone.parent_run_id": _92,
-        "flowstone.root_run_id": _93,
-        "flowstone.code_location": _94,
-        "flowstone.automation": _95,
-        "flowstone.assets": _96,
-        "flowstone.tick_id": _97,
-        "flowstone.reason": _98,
-        "flowstone.resource": _99,
-        "flowstone.healthy": _100,
-        "flowstone.sensor": _101,
-        "flowstone.schedule": _102,
-        "flowstone.check": _103,
-        "flowstone.passed": _104,
-        "flowstone.retryable": _105,
-        "flowstone.attempt": _106,
-        "flowstone.result_size": _107,
-        "flowstone.size_bytes": _108,
-        "flowstone.duration_ms": _109,
-        "flowstone.approval_time_ms": _110,
-        "flowstone.step_key": _111,
-        "flowstone.op": _112,
-        "flowstone.step_kind": _113,
-        "flowstone.mapping_key": _114,
-        "flowstone.retry_number": _115,
-        "flowstone.retry_run_id": _116,
-        "flowstone.failure_reason": _117,
-        "flowstone.exit_code": _118,
-        "flowstone.exit_signal": _119,
-        "flowstone.pool": _120,
-        "flowstone.wait_time_ms": _121,
-        "flowstone.claimed_slots": _122,
-        "flowstone.free_slots": _123,
-        "flowstone.pending_steps": _124,
-        "flowstone.relation": _125,
-        "flowstone.severity": _126,
-        "flowstone.blocking": _127,
-        "flowstone.subject": _128,
-        "flowstone.origin": _129,
-        "flowstone.expectation": _130,
-        "flowstone.hook": _131,
-        "flowstone.dbt_node": _132,
-        "flowstone.scheduled_time": _133,
-        "flowstone.pipes_method": _134,
-        "flowstone.freshness": _135,
-        "flowstone.previous_freshness": _136,
-        "flowstone.failure_kind": _137,
-        "flowstone.queue_time_ms": _138,
-        "flowstone.tick_kind": _139,
-        "flowstone.instigator": _140,
-        "flowstone.skip_reason": _141,
-        "flowstone.run_ids": _142,
-        "flowstone.requested_runs": _143,
-        "flowstone.row_count": _144,
-        "flowstone.partition_row_count": _145,
-        "flowstone.data_version": _146,
-        "flowstone.code_version": _147,
-        "flowstone.upstream": _148,
-        "flowstone.metadata": _149,
-        "flowstone.group": _150,
-        "flowstone.kinds": _151,
-        "flowstone.owners": _152,
-        "flowstone.tags": _153,
-        "flowstone.daemon": _154,
-        "flowstone.outcome": _155,
-        "flowstone.signal": _156,
-        "flowstone.limit": _157,
-        "forge.sample_id": _158,
-        "forge.pipeline_id": _159,
-        "forge.artifact_id": _160,
-        "forge.stage_name": _161,
-        "forge.outcome": _162,
-        "forge.size_bytes": _163,
-        "forge.measurement_key": _164,
-        "forge.batch_size": _165,
-        "ingot.view": _166,
-        "ingot.queue_id": _167,
-        "ingot.assignment_id": _168,
-        "ingot.user_id": _169,
-        "ingot.method": _170,
-        "ingot.component": _171,
-        "ingot.sample_id": _172,
-        "ingot.result": _173,
-        "ingot.operation": _174,
-        "ingot.reason": _175,
-        "ingot.payload_bytes": _176,
-        "ingot.client_latency_ms": _177,
-        "ingot.duration_ms": _178,
-        "ingot.topic_kind": _179,
-        "ingot.latency_ms": _180,
-        "snakepit.request_id": _181,
-        "snakepit.correlation_id": _182,
-        "snakepit.command": _183,
-        "snakepit.pool_name": _184,
-        "snakepit.worker_id": _185,
-        "snakepit.success": _186,
-        "snakepit.in_span": _187,
-        "snakepit.session_id": _188,
-        "snakepit.status": _189,
-        "snakepit.reason": _190,
-        "snakepit.tool": _191,
-        "snakepit.method": _192,
-        "snakepit.queue_time_ms": _193,
-        "snakepit.duration_ms": _194,
-        "snakepit.available_workers": _195,
-        "snakepit.busy_workers": _196,
-        "snakepit.queue_size": _197,
-        "snakepit.latency_ms": _198,
-        "snakepit.memory_bytes": _199,
-        "snakepit.cpu_percent": _200,
-        "snakepit.collected": _201,
-        "snakepit.size_bytes": _202,
-        "snakepit.error_class": _203,
-        "snakepit.python_traceback": _204,
-        "snakepit.args": _205,
-        "snakepit.memory_mb": _206,
-        "snakepit.uptime_seconds": _207,
-        "k8s.namespace.name": _208,
-        "error.type": _209,
-        "db.system.name": _210,
-        "db.collection.name": _211,
-        "db.namespace": _212,
-        "server.address": _213,
-        "server.port": _214,
-        "db.response.status_code": _215,
-        "cicd.pipeline.result": _216,
-        "rpc.system.name": _217,
-        "rpc.response.status_code": _218,
-        "db.operation.name": _219,
-        "cicd.pipeline.name": _220,
-        "cicd.pipeline.run.state": _221,
-        "rpc.method": _222,
-        "user_agent.original": _223,
-        "service.name": _224,
-        "service.instance.id": _225,
-        "service.version": _226,
-        "k8s.cluster.name": _227,
-        "k8s.pod.name": _228,
-        "k8s.node.name": _229,
+        "alumiini.cache.accesses": _21,
+        "alumiini.workers": _22,
+        "alumiini.memory_bytes": _23,
+        "alumiini.rollout_ref": _24,
+        "anvil.queue_id": _25,
+        "anvil.assignment_id": _26,
+        "anvil.labeler_id": _27,
+        "anvil.sample_id": _28,
+        "anvil.total": _29,
+        "anvil.completed": _30,
+        "anvil.remaining": _31,
+        "anvil.agreement_metric": _32,
+        "anvil.dimension": _33,
+        "anvil.score": _34,
+        "anvil.status": _35,
+        "anvil.policy_type": _36,
+        "anvil.format": _37,
+        "anvil.export_id": _38,
+        "anvil.progress": _39,
+        "anvil.operation": _40,
+        "anvil.schema_version": _41,
+        "anvil.reason": _42,
+        "anvil.duration_ms": _43,
+        "assay.correlation_id": _44,
+        "assay.error.message": _45,
+        "assay.span.event": _46,
+        "assay.redaction.rule": _47,
+        "assay.host.exporter": _48,
+        "assay.host.listener": _49,
+        "assay.host.signal": _50,
+        "assay.host.outcome": _51,
+        "assay.host.status": _52,
+        "assay.host.kept": _53,
+        "assay.cdevents.sink": _54,
+        "assay.cdevents.type": _55,
+        "assay.metrics.reason": _56,
+        "audit.record.id": _57,
+        "audit.actor.id": _58,
+        "audit.actor.type": _59,
+        "audit.action": _60,
+        "audit.outcome": _61,
+        "audit.target.id": _62,
+        "audit.target.type": _63,
+        "audit.source.id": _64,
+        "audit.source.type": _65,
+        "audit.schema.version": _66,
+        "audit.sequence.stream_id": _67,
+        "audit.sequence.number": _68,
+        "audit.sequence.previous_hash": _69,
+        "audit.sequence.previous_record_id": _70,
+        "audit.sequence.end": _71,
+        "audit.integrity.value": _72,
+        "audit.integrity.signer": _73,
+        "audit.integrity.canonicalization": _74,
+        "audit.integrity.algorithm": _75,
+        "audit.integrity.certificate": _76,
+        "audit.sink.kind": _77,
+        "audit.sink.recommendation": _78,
+        "audit.sink.witness": _79,
+        "audit.sink.outcome": _80,
+        "audit.sink.fault": _81,
+        "flowstone.asset": _82,
+        "flowstone.partition": _83,
+        "flowstone.run_id": _84,
+        "flowstone.job": _85,
+        "flowstone.io_manager": _86,
+        "flowstone.checkpoint": _87,
+        "flowstone.approval_id": _88,
+        "flowstone.status": _89,
+        "flowstone.actor": _90,
+        "flowstone.actor_type": _91,
+        "flowstone.backfill_id": _92,
+        "flowstone.parent_run_id": _93,
+        "flowstone.root_run_id": _94,
+        "flowstone.code_location": _95,
+        "flowstone.automation": _96,
+        "flowstone.assets": _97,
+        "flowstone.tick_id": _98,
+        "flowstone.reason": _99,
+        "flowstone.resource": _100,
+        "flowstone.healthy": _101,
+        "flowstone.sensor": _102,
+        "flowstone.schedule": _103,
+        "flowstone.check": _104,
+        "flowstone.passed": _105,
+        "flowstone.retryable": _106,
+        "flowstone.attempt": _107,
+        "flowstone.result_size": _108,
+        "flowstone.size_bytes": _109,
+        "flowstone.duration_ms": _110,
+        "flowstone.approval_time_ms": _111,
+        "flowstone.step_key": _112,
+        "flowstone.op": _113,
+        "flowstone.step_kind": _114,
+        "flowstone.mapping_key": _115,
+        "flowstone.retry_number": _116,
+        "flowstone.retry_run_id": _117,
+        "flowstone.failure_reason": _118,
+        "flowstone.exit_code": _119,
+        "flowstone.exit_signal": _120,
+        "flowstone.pool": _121,
+        "flowstone.wait_time_ms": _122,
+        "flowstone.claimed_slots": _123,
+        "flowstone.free_slots": _124,
+        "flowstone.pending_steps": _125,
+        "flowstone.relation": _126,
+        "flowstone.severity": _127,
+        "flowstone.blocking": _128,
+        "flowstone.subject": _129,
+        "flowstone.origin": _130,
+        "flowstone.expectation": _131,
+        "flowstone.hook": _132,
+        "flowstone.dbt_node": _133,
+        "flowstone.scheduled_time": _134,
+        "flowstone.pipes_method": _135,
+        "flowstone.freshness": _136,
+        "flowstone.previous_freshness": _137,
+        "flowstone.failure_kind": _138,
+        "flowstone.queue_time_ms": _139,
+        "flowstone.tick_kind": _140,
+        "flowstone.instigator": _141,
+        "flowstone.skip_reason": _142,
+        "flowstone.run_ids": _143,
+        "flowstone.requested_runs": _144,
+        "flowstone.row_count": _145,
+        "flowstone.partition_row_count": _146,
+        "flowstone.data_version": _147,
+        "flowstone.code_version": _148,
+        "flowstone.upstream": _149,
+        "flowstone.metadata": _150,
+        "flowstone.group": _151,
+        "flowstone.kinds": _152,
+        "flowstone.owners": _153,
+        "flowstone.tags": _154,
+        "flowstone.daemon": _155,
+        "flowstone.outcome": _156,
+        "flowstone.signal": _157,
+        "flowstone.limit": _158,
+        "forge.sample_id": _159,
+        "forge.pipeline_id": _160,
+        "forge.artifact_id": _161,
+        "forge.stage_name": _162,
+        "forge.outcome": _163,
+        "forge.size_bytes": _164,
+        "forge.measurement_key": _165,
+        "forge.batch_size": _166,
+        "ingot.view": _167,
+        "ingot.queue_id": _168,
+        "ingot.assignment_id": _169,
+        "ingot.user_id": _170,
+        "ingot.method": _171,
+        "ingot.component": _172,
+        "ingot.sample_id": _173,
+        "ingot.result": _174,
+        "ingot.operation": _175,
+        "ingot.reason": _176,
+        "ingot.payload_bytes": _177,
+        "ingot.client_latency_ms": _178,
+        "ingot.duration_ms": _179,
+        "ingot.topic_kind": _180,
+        "ingot.latency_ms": _181,
+        "snakepit.request_id": _182,
+        "snakepit.correlation_id": _183,
+        "snakepit.command": _184,
+        "snakepit.pool_name": _185,
+        "snakepit.worker_id": _186,
+        "snakepit.success": _187,
+        "snakepit.in_span": _188,
+        "snakepit.session_id": _189,
+        "snakepit.status": _190,
+        "snakepit.reason": _191,
+        "snakepit.tool": _192,
+        "snakepit.method": _193,
+        "snakepit.queue_time_ms": _194,
+        "snakepit.duration_ms": _195,
+        "snakepit.available_workers": _196,
+        "snakepit.busy_workers": _197,
+        "snakepit.queue_size": _198,
+        "snakepit.latency_ms": _199,
+        "snakepit.memory_bytes": _200,
+        "snakepit.cpu_percent": _201,
+        "snakepit.collected": _202,
+        "snakepit.size_bytes": _203,
+        "snakepit.error_class": _204,
+        "snakepit.python_traceback": _205,
+        "snakepit.args": _206,
+        "snakepit.memory_mb": _207,
+        "snakepit.uptime_seconds": _208,
+        "k8s.namespace.name": _209,
+        "error.type": _210,
+        "db.system.name": _211,
+        "db.collection.name": _212,
+        "db.namespace": _213,
+        "server.address": _214,
+        "server.port": _215,
+        "db.response.status_code": _216,
+        "cicd.pipeline.result": _217,
+        "rpc.system.name": _218,
+        "rpc.response.status_code": _219,
+        "db.operation.name": _220,
+        "cicd.pipeline.name": _221,
+        "cicd.pipeline.run.state": _222,
+        "rpc.method": _223,
+        "user_agent.original": _224,
+        "service.name": _225,
+        "service.instance.id": _226,
+        "service.version": _227,
+        "k8s.cluster.name": _228,
+        "k8s.pod.name": _229,
+        "k8s.node.name": _230,
     },
     spans={
-        "alumiini.sync": Span(event='alumiini.sync', attributes=(_0, _5, _230, _13, _1, _2, _3, _4, _23, _8, ), stop_attributes=(_7, _10, _209, _44, _12, )),
-        "alumiini.git": Span(event='alumiini.git', attributes=(_0, _14, _1, _2, _3, _4, ), stop_attributes=(_10, _209, _44, )),
-        "alumiini.apply": Span(event='alumiini.apply', attributes=(_0, _15, _230, _16, _13, _1, _2, _3, _4, ), stop_attributes=(_7, _10, _209, _44, )),
-        "anvil.label.submit": Span(event='anvil.label.submit', attributes=(_24, _26, ), stop_attributes=(_209, _44, )),
-        "anvil.assignment.dispatch": Span(event='anvil.assignment.dispatch', attributes=(_24, _35, ), stop_attributes=(_209, _44, )),
-        "anvil.agreement.compute": Span(event='anvil.agreement.compute', attributes=(_31, _32, ), stop_attributes=(_209, _44, )),
-        "anvil.export.generate": Span(event='anvil.export.generate', attributes=(_36, _24, ), stop_attributes=(_209, _44, )),
-        "anvil.storage.query": Span(event='anvil.storage.query', name='{operation} {db_collection_name}', kind='client', attributes=(_39, _210, _211, _212, _213, _239, ), stop_attributes=(_215, _209, _44, )),
-        "flowstone.run": Span(event='flowstone.run', name='RUN {job}', kind='server', stops=('stop', 'canceled', 'interrupted', ), attributes=(_83, _84, _89, _90, _102, _101, _97, _91, _95, _92, _93, _94, _96, _82, _115, ), stop_attributes=(_117, _209, _44, ), phase_attributes={'stop': (_241, ), 'exception': (_242, ), 'canceled': (_243, )}),
-        "flowstone.run.request": Span(event='flowstone.run.request', kind='producer', attributes=(_83, _84, _89, _90, _102, _101, _97, _91, _95, _92, _93, _94, _96, _82, _115, ), stop_attributes=(_209, _44, )),
-        "flowstone.tick": Span(event='flowstone.tick', name='{tick_kind} {instigator}', stops=('stop', 'skipped', ), attributes=(_139, _97, _140, _101, _102, _133, ), stop_attributes=(_141, _142, _143, _209, _44, ), phase_attributes={'stop': (_244, ), 'skipped': (_245, ), 'exception': (_246, )}),
-        "flowstone.step": Span(event='flowstone.step', stops=('stop', 'canceled', ), attributes=(_83, _84, _111, _112, _113, _114, _115, _120, ), stop_attributes=(_88, _105, _209, _44, )),
-        "flowstone.materialization": Span(event='flowstone.materialization', stops=('stop', 'canceled', 'skipped', 'interrupted', ), attributes=(_81, _82, _83, _111, _144, _145, _146, _147, _148, _149, _150, _151, _152, _153, _114, _115, ), stop_attributes=(_107, _88, _105, _118, _119, _209, _44, )),
-        "flowstone.asset_check": Span(event='flowstone.asset_check', stops=('evaluated', ), attributes=(_81, _103, _104, _126, _127, _82, _83, _111, ), stop_attributes=(_209, _44, )),
-        "flowstone.dbt_node": Span(event='flowstone.dbt_node', name='{dbt_node}', attributes=(_83, _111, _132, _81, _103, _104, )),
-        "flowstone.pipes": Span(event='flowstone.pipes', stops=('stop', 'canceled', ), attributes=(_83, _111, ), stop_attributes=(_209, _44, )),
-        "flowstone.io.load": Span(event='flowstone.io.load', attributes=(_81, _82, _85, ), stop_attributes=(_108, _209, _44, )),
-        "flowstone.io.store": Span(event='flowstone.io.store', attributes=(_81, _82, _85, ), stop_attributes=(_108, _209, _44, )),
-        "flowstone.route": Span(event='flowstone.route', exceptions=('error', 'exception', ), attributes=(_83, _81, ), stop_attributes=(_209, _44, )),
-        "flowstone.parallel": Span(event='flowstone.parallel', exceptions=('error', 'exception', ), attributes=(_83, _81, ), stop_attributes=(_209, _44, )),
-        "flowstone.scatter": Span(event='flowstone.scatter', stops=('complete', 'cancel', 'stop', ), exceptions=('failed', 'exception', ), attributes=(_83, _81, ), stop_attributes=(_209, _44, )),
-        "flowstone.item_reader": Span(event='flowstone.item_reader', start='init', stops=('complete', 'stop', ), exceptions=('error', 'exception', ), attributes=(_83, _81, ), stop_attributes=(_209, _44, )),
-        "forge.pipeline": Span(event='forge.pipeline', attributes=(_159, ), stop_attributes=(_162, _209, _44, )),
-        "forge.stage": Span(event='forge.stage', attributes=(_161, _158, ), stop_attributes=(_162, _209, _44, )),
-        "forge.measurement": Span(event='forge.measurement', attributes=(_164, _158, ), stop_attributes=(_209, _44, )),
-        "ingot.live_view.mount": Span(event='ingot.live_view.mount', attributes=(_166, _167, _169, ), stop_attributes=(_209, _44, )),
-        "ingot.label.submit": Span(event='ingot.label.submit', attributes=(_167, _168, _169, _170, ), stop_attributes=(_177, _209, _44, )),
-        "ingot.forge_client.get_sample": Span(event='ingot.forge_client.get_sample', kind='client', attributes=(_233, _172, ), stop_attributes=(_173, _175, _176, _209, _44, )),
-        "ingot.anvil_client.submit_label": Span(event='ingot.anvil_client.submit_label', kind='client', attributes=(_235, _168, ), stop_attributes=(_173, _175, _209, _44, )),
-        "ingot.anvil_client.fetch_assignment": Span(event='ingot.anvil_client.fetch_assignment', kind='client', attributes=(_236, _168, ), stop_attributes=(_173, _175, _209, _44, )),
-        "ingot.component.render_sample": Span(event='ingot.component.render_sample', attributes=(_171, _172, ), stop_attributes=(_209, _44, )),
-        "snakepit.request": Span(event='snakepit.request', attributes=(_181, _182, _183, _184, _185, ), stop_attributes=(_186, _189, _193, _209, _44, )),
-        "snakepit.python.call": Span(event='snakepit.python.call', attributes=(_183, _185, ), stop_attributes=(_209, _44, )),
-        "snakepit.python.tool.execution": Span(event='snakepit.python.tool.execution', attributes=(_191, ), stop_attributes=(_209, _44, )),
-        "snakepit.grpc.call": Span(event='snakepit.grpc.call', name='{method}', kind='client', attributes=(_240, _192, _213, _239, _185, ), stop_attributes=(_218, _209, _44, )),
+        "alumiini.sync": Span(event='alumiini.sync', attributes=(_0, _5, _231, _13, _1, _2, _3, _4, _24, _8, ), stop_attributes=(_7, _10, _210, _45, _12, )),
+        "alumiini.git": Span(event='alumiini.git', attributes=(_0, _14, _1, _2, _3, _4, ), stop_attributes=(_10, _210, _45, )),
+        "alumiini.apply": Span(event='alumiini.apply', attributes=(_0, _15, _231, _16, _13, _1, _2, _3, _4, ), stop_attributes=(_7, _10, _210, _45, )),
+        "anvil.label.submit": Span(event='anvil.label.submit', attributes=(_25, _27, ), stop_attributes=(_210, _45, )),
+        "anvil.assignment.dispatch": Span(event='anvil.assignment.dispatch', attributes=(_25, _36, ), stop_attributes=(_210, _45, )),
+        "anvil.agreement.compute": Span(event='anvil.agreement.compute', attributes=(_32, _33, ), stop_attributes=(_210, _45, )),
+        "anvil.export.generate": Span(event='anvil.export.generate', attributes=(_37, _25, ), stop_attributes=(_210, _45, )),
+        "anvil.storage.query": Span(event='anvil.storage.query', name='{operation} {db_collection_name}', kind='client', attributes=(_40, _211, _212, _213, _214, _240, ), stop_attributes=(_216, _210, _45, )),
+        "flowstone.run": Span(event='flowstone.run', name='RUN {job}', kind='server', stops=('stop', 'canceled', 'interrupted', ), attributes=(_84, _85, _90, _91, _103, _102, _98, _92, _96, _93, _94, _95, _97, _83, _116, ), stop_attributes=(_118, _210, _45, ), phase_attributes={'stop': (_242, ), 'exception': (_243, ), 'canceled': (_244, )}),
+        "flowstone.run.request": Span(event='flowstone.run.request', kind='producer', attributes=(_84, _85, _90, _91, _103, _102, _98, _92, _96, _93, _94, _95, _97, _83, _116, ), stop_attributes=(_210, _45, )),
+        "flowstone.tick": Span(event='flowstone.tick', name='{tick_kind} {instigator}', stops=('stop', 'skipped', ), attributes=(_140, _98, _141, _102, _103, _134, ), stop_attributes=(_142, _143, _144, _210, _45, ), phase_attributes={'stop': (_245, ), 'skipped': (_246, ), 'exception': (_247, )}),
+        "flowstone.step": Span(event='flowstone.step', stops=('stop', 'canceled', ), attributes=(_84, _85, _112, _113, _114, _115, _116, _121, ), stop_attributes=(_89, _106, _210, _45, )),
+        "flowstone.materialization": Span(event='flowstone.materialization', stops=('stop', 'canceled', 'skipped', 'interrupted', ), attributes=(_82, _83, _84, _112, _145, _146, _147, _148, _149, _150, _151, _152, _153, _154, _115, _116, ), stop_attributes=(_108, _89, _106, _119, _120, _210, _45, )),
+        "flowstone.asset_check": Span(event='flowstone.asset_check', stops=('evaluated', ), attributes=(_82, _104, _105, _127, _128, _83, _84, _112, ), stop_attributes=(_210, _45, )),
+        "flowstone.dbt_node": Span(event='flowstone.dbt_node', name='{dbt_node}', attributes=(_84, _112, _133, _82, _104, _105, )),
+        "flowstone.pipes": Span(event='flowstone.pipes', stops=('stop', 'canceled', ), attributes=(_84, _112, ), stop_attributes=(_210, _45, )),
+        "flowstone.io.load": Span(event='flowstone.io.load', attributes=(_82, _83, _86, ), stop_attributes=(_109, _210, _45, )),
+        "flowstone.io.store": Span(event='flowstone.io.store', attributes=(_82, _83, _86, ), stop_attributes=(_109, _210, _45, )),
+        "flowstone.route": Span(event='flowstone.route', exceptions=('error', 'exception', ), attributes=(_84, _82, ), stop_attributes=(_210, _45, )),
+        "flowstone.parallel": Span(event='flowstone.parallel', exceptions=('error', 'exception', ), attributes=(_84, _82, ), stop_attributes=(_210, _45, )),
+        "flowstone.scatter": Span(event='flowstone.scatter', stops=('complete', 'cancel', 'stop', ), exceptions=('failed', 'exception', ), attributes=(_84, _82, ), stop_attributes=(_210, _45, )),
+        "flowstone.item_reader": Span(event='flowstone.item_reader', start='init', stops=('complete', 'stop', ), exceptions=('error', 'exception', ), attributes=(_84, _82, ), stop_attributes=(_210, _45, )),
+        "forge.pipeline": Span(event='forge.pipeline', attributes=(_160, ), stop_attributes=(_163, _210, _45, )),
+        "forge.stage": Span(event='forge.stage', attributes=(_162, _159, ), stop_attributes=(_163, _210, _45, )),
+        "forge.measurement": Span(event='forge.measurement', attributes=(_165, _159, ), stop_attributes=(_210, _45, )),
+        "ingot.live_view.mount": Span(event='ingot.live_view.mount', attributes=(_167, _168, _170, ), stop_attributes=(_210, _45, )),
+        "ingot.label.submit": Span(event='ingot.label.submit', attributes=(_168, _169, _170, _171, ), stop_attributes=(_178, _210, _45, )),
+        "ingot.forge_client.get_sample": Span(event='ingot.forge_client.get_sample', kind='client', attributes=(_234, _173, ), stop_attributes=(_174, _176, _177, _210, _45, )),
+        "ingot.anvil_client.submit_label": Span(event='ingot.anvil_client.submit_label', kind='client', attributes=(_236, _169, ), stop_attributes=(_174, _176, _210, _45, )),
+        "ingot.anvil_client.fetch_assignment": Span(event='ingot.anvil_client.fetch_assignment', kind='client', attributes=(_237, _169, ), stop_attributes=(_174, _176, _210, _45, )),
+        "ingot.component.render_sample": Span(event='ingot.component.render_sample', attributes=(_172, _173, ), stop_attributes=(_210, _45, )),
+        "snakepit.request": Span(event='snakepit.request', attributes=(_182, _183, _184, _185, _186, ), stop_attributes=(_187, _190, _194, _210, _45, )),
+        "snakepit.python.call": Span(event='snakepit.python.call', attributes=(_184, _186, ), stop_attributes=(_210, _45, )),
+        "snakepit.python.tool.execution": Span(event='snakepit.python.tool.execution', attributes=(_192, ), stop_attributes=(_210, _45, )),
+        "snakepit.grpc.call": Span(event='snakepit.grpc.call', name='{method}', kind='client', attributes=(_241, _193, _214, _240, _186, ), stop_attributes=(_219, _210, _45, )),
     },
     events={
-        "alumiini.sync_started": Event(name='alumiini.sync_started', body='Sync started', attributes=(_11, _0, _230, _13, _5, _10, _1, _2, _3, _4, _23, ), audit=Audit(action='START', outcome='success', target_type='repository', target='repo_name'), cdevents=(CDEventRule(type='dev.cdeventsx.alumiini-deployment.started.0.1.0', subject='{alumiini.repo.name}', content={'repository': '{alumiini.repo.name}', 'revision': '{alumiini.repo.commit}', 'environment': {'id': '{k8s.namespace.name}'}, 'trigger': '{alumiini.sync.trigger}', 'rolloutRef': '{alumiini.rollout_ref}'}, chain='{assay.correlation_id}', legacy='dev.cdevents.deployment.started'), )),
-        "alumiini.sync_completed": Event(name='alumiini.sync_completed', body='Sync completed', attributes=(_11, _0, _230, _13, _5, _10, _1, _2, _3, _4, _9, _6, _7, _23, ), audit=Audit(action='SYNC', outcome='success', target_type='repository', target='repo_name'), cdevents=(CDEventRule(type='dev.cdeventsx.alumiini-deployment.finished.0.1.0', subject='{alumiini.repo.name}', content={'repository': '{alumiini.repo.name}', 'revision': '{alumiini.repo.commit}', 'environment': {'id': '{k8s.namespace.name}'}, 'outcome': 'success', 'rolloutRef': '{alumiini.rollout_ref}'}, chain='{assay.correlation_id}', legacy='dev.cdevents.deployment.finished'), CDEventRule(type='service.deployed', subject='{alumiini.repo.name}', content={'environment': {'id': '{k8s.namespace.name}'}, 'artifactId': 'pkg:generic/{alumiini.repo.name}@{alumiini.repo.commit}'}, when={'alumiini.sync.change': 'deployed'}, chain='{assay.correlation_id}'), CDEventRule(type='service.upgraded', subject='{alumiini.repo.name}', content={'environment': {'id': '{k8s.namespace.name}'}, 'artifactId': 'pkg:generic/{alumiini.repo.name}@{alumiini.repo.commit}'}, when={'alumiini.sync.change': 'upgraded'}, chain='{assay.correlation_id}'), CDEventRule(type='service.rolledback', subject='{alumiini.repo.name}', content={'environment': {'id': '{k8s.namespace.name}'}, 'artifactId': 'pkg:generic/{alumiini.repo.name}@{alumiini.repo.commit}'}, when={'alumiini.sync.change': 'rolledback'}, chain='{assay.correlation_id}'), )),
-        "alumiini.sync_failed": Event(name='alumiini.sync_failed', severity='error', body='Sync failed', attributes=(_11, _0, _230, _13, _5, _10, _1, _2, _3, _4, _209, _44, _12, _6, _7, _23, ), audit=Audit(action='SYNC', outcome='failure', target_type='repository', target='repo_name'), topics=(Topic(topic='errors:global'), ), cdevents=(CDEventRule(type='dev.cdeventsx.alumiini-deployment.failed.0.1.0', subject='{alumiini.repo.name}', content={'repository': '{alumiini.repo.name}', 'revision': '{alumiini.repo.commit}', 'environment': {'id': '{k8s.namespace.name}'}, 'outcome': 'failure', 'errors': '{assay.error.message}', 'rolloutRef': '{alumiini.rollout_ref}'}, chain='{assay.correlation_id}', legacy='dev.cdevents.deployment.failed'), )),
-        "alumiini.git_fetched": Event(name='alumiini.git_fetched', body='Git fetched', attributes=(_11, _0, _230, _13, _5, _10, _1, _2, _3, _4, _6, ), cdevents=(CDEventRule(type='dev.cdeventsx.alumiini-repository.changed.0.1.0', subject='{alumiini.repo.name}', content={'repository': '{alumiini.repo.name}', 'revision': '{alumiini.repo.commit}'}, chain='{assay.correlation_id}', legacy='dev.cdevents.repository.changed'), CDEventRule(type='repository.modified', subject='{alumiini.repo.name}', content={'name': '{alumiini.repo.name}', 'uri': '{alumiini.repo.url}'}, chain='{assay.correlation_id}'), )),
-        "alumiini.git_cloned": Event(name='alumiini.git_cloned', body='Git cloned', attributes=(_11, _0, _230, _13, _5, _10, _1, _2, _3, _4, _6, )),
-        "alumiini.apply_started": Event(name='alumiini.apply_started', body='Apply started', attributes=(_11, _0, _230, _13, _5, _10, _1, _2, _3, _4, _15, _16, )),
-        "alumiini.apply_completed": Event(name='alumiini.apply_completed', body='Apply completed', attributes=(_11, _0, _230, _13, _5, _10, _1, _2, _3, _4, _15, _16, _6, _7, ), audit=Audit(action='APPLY', outcome='success', target_type='repository', target='repo_name')),
-        "alumiini.apply_failed": Event(name='alumiini.apply_failed', severity='error', body='Apply failed', attributes=(_11, _0, _230, _13, _5, _10, _1, _2, _3, _4, _15, _16, _209, _44, _6, _7, ), audit=Audit(action='APPLY', outcome='failure', target_type='repository', target='repo_name'), topics=(Topic(topic='errors:global'), )),
-        "alumiini.drift_detected": Event(name='alumiini.drift_detected', severity='warning', body='Drift detected', attributes=(_11, _0, _230, _13, _5, _10, _1, _2, _3, _4, _15, _16, ), audit=Audit(action='DETECT', outcome='success', target_type='repository', target='repo_name'), cdevents=(CDEventRule(type='dev.cdeventsx.alumiini-drift.detected.0.1.0', subject='{alumiini.repo.name}', content={'repository': '{alumiini.repo.name}', 'environment': {'id': '{k8s.namespace.name}'}, 'resource': {'kind': '{alumiini.resource.kind}', 'name': '{alumiini.resource.name}'}}, chain='{assay.correlation_id}'), )),
-        "alumiini.drift_corrected": Event(name='alumiini.drift_corrected', body='Drift corrected', attributes=(_11, _0, _230, _13, _5, _10, _1, _2, _3, _4, _15, _16, ), audit=Audit(action='CORRECT', outcome='success', target_type='repository', target='repo_name'), cdevents=(CDEventRule(type='dev.cdeventsx.alumiini-drift.corrected.0.1.0', subject='{alumiini.repo.name}', content={'repository': '{alumiini.repo.name}', 'environment': {'id': '{k8s.namespace.name}'}, 'resource': {'kind': '{alumiini.resource.kind}', 'name': '{alumiini.resource.name}'}}, chain='{assay.correlation_id}'), CDEventRule(type='environment.modified', subject='{k8s.namespace.name}', content={'name': '{k8s.namespace.name}'}, chain='{assay.correlation_id}'), )),
-        "alumiini.worker_started": Event(name='alumiini.worker_started', body='Worker started', attributes=(_11, _0, _230, _13, _5, _10, _1, _2, _3, _4, _19, ), cdevents=(CDEventRule(type='dev.cdeventsx.alumiini-worker.started.0.1.0', subject='{alumiini.repo.name}', content={'repository': '{alumiini.repo.name}', 'worker': '{alumiini.worker.id}'}, chain='{assay.correlation_id}'), )),
-        "alumiini.worker_stopped": Event(name='alumiini.worker_stopped', body='Worker stopped', attributes=(_11, _0, _230, _13, _5, _10, _1, _2, _3, _4, _19, ), cdevents=(CDEventRule(type='dev.cdeventsx.alumiini-worker.stopped.0.1.0', subject='{alumiini.repo.name}', content={'repository': '{alumiini.repo.name}', 'worker': '{alumiini.worker.id}'}, chain='{assay.correlation_id}'), )),
-        "alumiini.webhook_received": Event(name='alumiini.webhook_received', body='Webhook received', attributes=(_11, _0, _230, _13, _5, _10, _1, _2, _3, _4, _20, ), audit=Audit(action='RECEIVE', outcome='{outcome}', target_type='repository', target='repo_name')),
+        "alumiini.sync_started": Event(name='alumiini.sync_started', body='Sync started', attributes=(_11, _0, _231, _13, _5, _10, _1, _2, _3, _4, _24, ), audit=Audit(action='START', outcome='success', target_type='repository', target='repo_name'), cdevents=(CDEventRule(type='dev.cdeventsx.alumiini-deployment.started.0.1.0', subject='{alumiini.repo.name}', content={'repository': '{alumiini.repo.name}', 'revision': '{alumiini.repo.commit}', 'environment': {'id': '{k8s.namespace.name}'}, 'trigger': '{alumiini.sync.trigger}', 'rolloutRef': '{alumiini.rollout_ref}'}, chain='{assay.correlation_id}', legacy='dev.cdevents.deployment.started'), )),
+        "alumiini.sync_completed": Event(name='alumiini.sync_completed', body='Sync completed', attributes=(_11, _0, _231, _13, _5, _10, _1, _2, _3, _4, _9, _6, _7, _24, ), audit=Audit(action='SYNC', outcome='success', target_type='repository', target='repo_name'), cdevents=(CDEventRule(type='dev.cdeventsx.alumiini-deployment.finished.0.1.0', subject='{alumiini.repo.name}', content={'repository': '{alumiini.repo.name}', 'revision': '{alumiini.repo.commit}', 'environment': {'id': '{k8s.namespace.name}'}, 'outcome': 'success', 'rolloutRef': '{alumiini.rollout_ref}'}, chain='{assay.correlation_id}', legacy='dev.cdevents.deployment.finished'), CDEventRule(type='service.deployed', subject='{alumiini.repo.name}', content={'environment': {'id': '{k8s.namespace.name}'}, 'artifactId': 'pkg:generic/{alumiini.repo.name}@{alumiini.repo.commit}'}, when={'alumiini.sync.change': 'deployed'}, chain='{assay.correlation_id}'), CDEventRule(type='service.upgraded', subject='{alumiini.repo.name}', content={'environment': {'id': '{k8s.namespace.name}'}, 'artifactId': 'pkg:generic/{alumiini.repo.name}@{alumiini.repo.commit}'}, when={'alumiini.sync.change': 'upgraded'}, chain='{assay.correlation_id}'), CDEventRule(type='service.rolledback', subject='{alumiini.repo.name}', content={'environment': {'id': '{k8s.namespace.name}'}, 'artifactId': 'pkg:generic/{alumiini.repo.name}@{alumiini.repo.commit}'}, when={'alumiini.sync.change': 'rolledback'}, chain='{assay.correlation_id}'), )),
+        "alumiini.sync_failed": Event(name='alumiini.sync_failed', severity='error', body='Sync failed', attributes=(_11, _0, _231, _13, _5, _10, _1, _2, _3, _4, _210, _45, _12, _6, _7, _24, ), audit=Audit(action='SYNC', outcome='failure', target_type='repository', target='repo_name'), topics=(Topic(topic='errors:global'), ), cdevents=(CDEventRule(type='dev.cdeventsx.alumiini-deployment.failed.0.1.0', subject='{alumiini.repo.name}', content={'repository': '{alumiini.repo.name}', 'revision': '{alumiini.repo.commit}', 'environment': {'id': '{k8s.namespace.name}'}, 'outcome': 'failure', 'errors': '{assay.error.message}', 'rolloutRef': '{alumiini.rollout_ref}'}, chain='{assay.correlation_id}', legacy='dev.cdevents.deployment.failed'), )),
+        "alumiini.git_fetched": Event(name='alumiini.git_fetched', body='Git fetched', attributes=(_11, _0, _231, _13, _5, _10, _1, _2, _3, _4, _6, ), cdevents=(CDEventRule(type='dev.cdeventsx.alumiini-repository.changed.0.1.0', subject='{alumiini.repo.name}', content={'repository': '{alumiini.repo.name}', 'revision': '{alumiini.repo.commit}'}, chain='{assay.correlation_id}', legacy='dev.cdevents.repository.changed'), CDEventRule(type='repository.modified', subject='{alumiini.repo.name}', content={'name': '{alumiini.repo.name}', 'uri': '{alumiini.repo.url}'}, chain='{assay.correlation_id}'), )),
+        "alumiini.git_cloned": Event(name='alumiini.git_cloned', body='Git cloned', attributes=(_11, _0, _231, _13, _5, _10, _1, _2, _3, _4, _6, )),
+        "alumiini.apply_started": Event(name='alumiini.apply_started', body='Apply started', attributes=(_11, _0, _231, _13, _5, _10, _1, _2, _3, _4, _15, _16, )),
+        "alumiini.apply_completed": Event(name='alumiini.apply_completed', body='Apply completed', attributes=(_11, _0, _231, _13, _5, _10, _1, _2, _3, _4, _15, _16, _6, _7, ), audit=Audit(action='APPLY', outcome='success', target_type='repository', target='repo_name')),
+        "alumiini.apply_failed": Event(name='alumiini.apply_failed', severity='error', body='Apply failed', attributes=(_11, _0, _231, _13, _5, _10, _1, _2, _3, _4, _15, _16, _210, _45, _6, _7, ), audit=Audit(action='APPLY', outcome='failure', target_type='repository', target='repo_name'), topics=(Topic(topic='errors:global'), )),
+        "alumiini.drift_detected": Event(name='alumiini.drift_detected', severity='warning', body='Drift detected', attributes=(_11, _0, _231, _13, _5, _10, _1, _2, _3, _4, _15, _16, ), audit=Audit(action='DETECT', outcome='success', target_type='repository', target='repo_name'), cdevents=(CDEventRule(type='dev.cdeventsx.alumiini-drift.detected.0.1.0', subject='{alumiini.repo.name}', content={'repository': '{alumiini.repo.name}', 'environment': {'id': '{k8s.namespace.name}'}, 'resource': {'kind': '{alumiini.resource.kind}', 'name': '{alumiini.resource.name}'}}, chain='{assay.correlation_id}'), )),
+        "alumiini.drift_corrected": Event(name='alumiini.drift_corrected', body='Drift corrected', attributes=(_11, _0, _231, _13, _5, _10, _1, _2, _3, _4, _15, _16, ), audit=Audit(action='CORRECT', outcome='success', target_type='repository', target='repo_name'), cdevents=(CDEventRule(type='dev.cdeventsx.alumiini-drift.corrected.0.1.0', subject='{alumiini.repo.name}', content={'repository': '{alumiini.repo.name}', 'environment': {'id': '{k8s.namespace.name}'}, 'resource': {'kind': '{alumiini.resource.kind}', 'name': '{alumiini.resource.name}'}}, chain='{assay.correlation_id}'), CDEventRule(type='environment.modified', subject='{k8s.namespace.name}', content={'name': '{k8s.namespace.name}'}, chain='{assay.correlation_id}'), )),
+        "alumiini.worker_started": Event(name='alumiini.worker_started', body='Worker started', attributes=(_11, _0, _231, _13, _5, _10, _1, _2, _3, _4, _19, ), cdevents=(CDEventRule(type='dev.cdeventsx.alumiini-worker.started.0.1.0', subject='{alumiini.repo.name}', content={'repository': '{alumiini.repo.name}', 'worker': '{alumiini.worker.id}'}, chain='{assay.correlation_id}'), )),
+        "alumiini.worker_stopped": Event(name='alumiini.worker_stopped', body='Worker stopped', attributes=(_11, _0, _231, _13, _5, _10, _1, _2, _3, _4, _19, ), cdevents=(CDEventRule(type='dev.cdeventsx.alumiini-worker.stopped.0.1.0', subject='{alumiini.repo.name}', content={'repository': '{alumiini.repo.name}', 'worker': '{alumiini.worker.id}'}, chain='{assay.correlation_id}'), )),
+        "alumiini.webhook_received": Event(name='alumiini.webhook_received', body='Webhook received', attributes=(_11, _0, _231, _13, _5, _10, _1, _2, _3, _4, _20, ), audit=Audit(action='RECEIVE', outcome='{outcome}', target_type='repository', target='repo_name')),
         "alumiini.cache.access": Event(name='alumiini.cache.access', severity='debug', body='Cache accessed', attributes=(_17, _18, )),
-        "alumiini.worker.count": Event(name='alumiini.worker.count', severity='debug', body='Workers sampled', attributes=(_21, _22, )),
+        "alumiini.cache.count": Event(name='alumiini.cache.count', severity='debug', body='Cache accesses counted', attributes=(_17, _18, _21, )),
+        "alumiini.worker.count": Event(name='alumiini.worker.count', severity='debug', body='Workers sampled', attributes=(_22, _23, )),
         "alumiini.worker.restart": Event(name='alumiini.worker.restart', severity='warning', body='Worker restarted', attributes=(_0, _1, _2, _3, _4, _19, )),
-        "alumiini.error": Event(name='alumiini.error', severity='error', body='ALUMIINI error', attributes=(_0, _1, _2, _3, _4, _209, _231, ), topics=(Topic(topic='errors:global'), )),
-        "anvil.label.submitted": Event(name='anvil.label.submitted', body='Label submitted (Anvil)', attributes=(_24, _25, _26, _27, _42, ), audit=Audit(action='SUBMIT', outcome='success', target_type='assignment', target='assignment_id', actor='labeler_id'), topics=(Topic(topic='queue:{queue_id}', message='label_submitted', payload=('assignment_id', 'labeler_id', )), Topic(topic='admin:global', message='label_submitted', payload=('queue_id', 'assignment_id', )), )),
-        "anvil.assignment.completed": Event(name='anvil.assignment.completed', body='Assignment completed', attributes=(_24, _25, _26, ), audit=Audit(action='COMPLETE', outcome='success', target_type='assignment', target='assignment_id', actor='labeler_id')),
-        "anvil.queue.stats_updated": Event(name='anvil.queue.stats_updated', severity='debug', body='Queue figures updated', attributes=(_24, _28, _29, _30, ), topics=(Topic(topic='queue:{queue_id}', message='stats_updated', payload=('total', 'completed', 'remaining', )), Topic(topic='admin:global', message='queue_stats_updated', payload=('queue_id', 'total', 'completed', 'remaining', )), )),
-        "anvil.agreement.calculated": Event(name='anvil.agreement.calculated', body='Agreement calculated', attributes=(_24, _31, _32, _33, )),
-        "anvil.queue.created": Event(name='anvil.queue.created', body='A queue was created', attributes=(_24, ), audit=Audit(action='CREATE', outcome='success', target_type='queue', target='queue_id')),
-        "anvil.queue.status_changed": Event(name='anvil.queue.status_changed', body='The state of a queue changed', attributes=(_24, _34, ), audit=Audit(action='UPDATE', outcome='success', target_type='queue', target='queue_id')),
-        "anvil.assignment.created": Event(name='anvil.assignment.created', body='An assignment was created', attributes=(_24, _25, _26, )),
-        "anvil.assignment.expired": Event(name='anvil.assignment.expired', severity='warning', body='An assignment expired before a labeler took it', attributes=(_24, _25, _26, )),
-        "anvil.assignment.timed_out": Event(name='anvil.assignment.timed_out', severity='warning', body='An assignment timed out before it was completed', attributes=(_24, _25, _26, )),
-        "anvil.label.validation_failed": Event(name='anvil.label.validation_failed', severity='warning', body='A label does not match its schema', attributes=(_24, _25, _26, _41, )),
-        "anvil.agreement.low_score": Event(name='anvil.agreement.low_score', severity='warning', body='The agreement between labelers is low', attributes=(_24, _31, _32, _33, )),
-        "anvil.export.progress": Event(name='anvil.export.progress', severity='debug', body='An export made progress', attributes=(_37, _24, _36, _38, ), audit=Audit(action='EXPORT', outcome='unknown', target_type='export', target='export_id')),
-        "anvil.export.completed": Event(name='anvil.export.completed', body='An export was completed', attributes=(_37, _24, _36, ), audit=Audit(action='EXPORT', outcome='success', target_type='export', target='export_id'), cdevents=(CDEventRule(type='artifact.published', subject='pkg:generic/anvil-export/{anvil.export_id}', chain='{assay.correlation_id}'), )),
-        "anvil.export.failed": Event(name='anvil.export.failed', severity='error', body='An export failed', attributes=(_37, _24, _36, _209, _44, ), audit=Audit(action='EXPORT', outcome='failure', target_type='export', target='export_id')),
-        "anvil.schema.validation": Event(name='anvil.schema.validation', body='A label schema was validated', attributes=(_40, )),
-        "anvil.schema.migration": Event(name='anvil.schema.migration', body='Labels were migrated to a new schema', attributes=(_40, )),
-        "flowstone.run.queued": Event(name='flowstone.run.queued', body='Run queued', attributes=(_83, _84, _89, _90, _102, _101, _97, _91, _95, _92, _93, _94, _96, _82, _115, ), audit=Audit(action='QUEUE', outcome='success', target_type='run', target='run_id', actor='actor', actor_type='{actor_type}'), topics=(Topic(topic='run:{run_id}'), ), cdevents=(CDEventRule(type='pipelinerun.queued', subject='{flowstone.run_id}', content={'pipelineName': '{flowstone.job}', 'uri': 'urn:flowstone:run:{flowstone.run_id}'}, chain='{flowstone.run_id}'), )),
-        "flowstone.run.dequeued": Event(name='flowstone.run.dequeued', body='Run dequeued', attributes=(_83, _84, _89, _90, _102, _101, _97, _91, _95, _92, _93, _94, _96, _82, _115, _138, ), topics=(Topic(topic='run:{run_id}'), )),
-        "flowstone.run.canceling": Event(name='flowstone.run.canceling', severity='warning', body='Run cancellation requested', attributes=(_83, _84, _89, _90, _102, _101, _97, _91, _95, _92, _93, _94, _96, _82, _115, ), audit=Audit(action='CANCEL', outcome='unknown', target_type='run', target='run_id', actor='actor', actor_type='{actor_type}'), topics=(Topic(topic='run:{run_id}'), )),
-        "flowstone.run.start": Event(name='flowstone.run.start', body='Run started', attributes=(_83, _84, _89, _90, _102, _101, _97, _91, _95, _92, _93, _94, _96, _82, _115, ), audit=Audit(action='START', outcome='success', target_type='run', target='run_id', actor='actor', actor_type='{actor_type}'), topics=(Topic(topic='run:{run_id}'), ), cdevents=(CDEventRule(type='pipelinerun.started', subject='{flowstone.run_id}', content={'pipelineName': '{flowstone.job}', 'uri': 'urn:flowstone:run:{flowstone.run_id}'}, chain='{flowstone.run_id}'), )),
-        "flowstone.run.stop": Event(name='flowstone.run.stop', body='Run completed', attributes=(_83, _84, _89, _90, _102, _101, _97, _91, _95, _92, _93, _94, _96, _82, _115, _109, ), audit=Audit(action='EXECUTE', outcome='success', target_type='run', target='run_id', actor='actor', actor_type='{actor_type}'), topics=(Topic(topic='run:{run_id}'), ), cdevents=(CDEventRule(type='pipelinerun.finished', subject='{flowstone.run_id}', content={'pipelineName': '{flowstone.job}', 'uri': 'urn:flowstone:run:{flowstone.run_id}', 'outcome': 'success'}, chain='{flowstone.run_id}'), )),
-        "flowstone.run.exception": Event(name='flowstone.run.exception', severity='error', body='Run failed', attributes=(_83, _84, _89, _90, _102, _101, _97, _91, _95, _92, _93, _94, _96, _82, _115, _117, _109, _209, _44, ), audit=Audit(action='EXECUTE', outcome='failure', target_type='run', target='run_id', actor='actor', actor_type='{actor_type}'), topics=(Topic(topic='run:{run_id}'), ), cdevents=(CDEventRule(type='pipelinerun.finished', subject='{flowstone.run_id}', content={'pipelineName': '{flowstone.job}', 'uri': 'urn:flowstone:run:{flowstone.run_id}', 'outcome': 'failure', 'errors': '{assay.error.message}'}, chain='{flowstone.run_id}'), )),
-        "flowstone.run.canceled": Event(name='flowstone.run.canceled', severity='warning', body='Run canceled', attributes=(_83, _84, _89, _90, _102, _101, _97, _91, _95, _92, _93, _94, _96, _82, _115, ), audit=Audit(action='CANCEL', outcome='success', target_type='run', target='run_id', actor='actor', actor_type='{actor_type}'), topics=(Topic(topic='run:{run_id}'), ), cdevents=(CDEventRule(type='pipelinerun.finished', subject='{flowstone.run_id}', content={'pipelineName': '{flowstone.job}', 'uri': 'urn:flowstone:run:{flowstone.run_id}', 'outcome': 'cancel'}, chain='{flowstone.run_id}'), )),
-        "flowstone.run.interrupted": Event(name='flowstone.run.interrupted', severity='warning', body='Run interrupted', attributes=(_83, _84, _89, _90, _102, _101, _97, _91, _95, _92, _93, _94, _96, _82, _115, ), topics=(Topic(topic='run:{run_id}'), )),
-        "flowstone.run.retry": Event(name='flowstone.run.retry', severity='warning', body='Run will be retried', attributes=(_83, _84, _116, _115, _117, ), topics=(Topic(topic='run:{run_id}'), )),
-        "flowstone.pool.blocked": Event(name='flowstone.pool.blocked', body='Step waits for a slot of its pool', attributes=(_120, _83, _84, _111, ), topics=(Topic(topic='run:{run_id}'), )),
-        "flowstone.pool.claimed": Event(name='flowstone.pool.claimed', severity='debug', body='Slot of a pool claimed', attributes=(_120, _83, _111, _121, )),
-        "flowstone.pool.state": Event(name='flowstone.pool.state', severity='debug', body='Slots of a pool', attributes=(_120, _122, _123, _124, )),
-        "flowstone.backfill.requested": Event(name='flowstone.backfill.requested', body='Backfill requested', attributes=(_91, _96, _89, _90, ), audit=Audit(action='REQUEST', outcome='success', target_type='backfill', target='backfill_id', actor='actor', actor_type='{actor_type}')),
-        "flowstone.backfill.started": Event(name='flowstone.backfill.started', body='Backfill started', attributes=(_91, _96, _89, _90, ), audit=Audit(action='START', outcome='success', target_type='backfill', target='backfill_id', actor='actor', actor_type='{actor_type}')),
-        "flowstone.backfill.canceling": Event(name='flowstone.backfill.canceling', severity='warning', body='Backfill cancellation requested', attributes=(_91, _96, _89, _90, ), audit=Audit(action='CANCEL', outcome='unknown', target_type='backfill', target='backfill_id', actor='actor', actor_type='{actor_type}')),
-        "flowstone.backfill.finished": Event(name='flowstone.backfill.finished', body='Backfill finished', attributes=(_91, _96, _89, _90, _88, _155, _209, _44, ), audit=Audit(action='EXECUTE', outcome='{outcome}', target_type='backfill', target='backfill_id', actor='actor', actor_type='{actor_type}')),
-        "flowstone.daemon.heartbeat": Event(name='flowstone.daemon.heartbeat', severity='debug', body='Daemon heartbeat', attributes=(_154, _100, )),
-        "flowstone.code_location.loaded": Event(name='flowstone.code_location.loaded', body='Code location loaded', attributes=(_94, )),
-        "flowstone.code_location.failed": Event(name='flowstone.code_location.failed', severity='error', body='Code location failed to load', attributes=(_94, _209, _44, )),
-        "flowstone.materialization.start": Event(name='flowstone.materialization.start', body='Materialization started', log='materialization_start', attributes=(_81, _82, _83, ), topics=(Topic(topic='materializations', message='materialization_started', payload=('asset', 'partition', 'run_id', )), Topic(topic='asset:{asset}'), Topic(topic='run:{run_id}'), ), cdevents=(CDEventRule(type='taskrun.started', subject='{flowstone.run_id}/{flowstone.asset}/{flowstone.partition}', content={'taskName': '{flowstone.asset}', 'pipelineRun': {'id': '{flowstone.run_id}'}}, chain='{flowstone.run_id}'), )),
-        "flowstone.materialization.stop": Event(name='flowstone.materialization.stop', body='Materialization completed', log='materialization_complete', attributes=(_81, _82, _83, _109, ), topics=(Topic(topic='materializations'), Topic(topic='asset:{asset}'), Topic(topic='run:{run_id}'), ), cdevents=(CDEventRule(type='taskrun.finished', subject='{flowstone.run_id}/{flowstone.asset}/{flowstone.partition}', content={'taskName': '{flowstone.asset}', 'pipelineRun': {'id': '{flowstone.run_id}'}, 'outcome': 'success'}, chain='{flowstone.run_id}'), )),
-        "flowstone.materialization.exception": Event(name='flowstone.materialization.exception', severity='error', body='Materialization failed', log='materialization_failed', attributes=(_81, _82, _83, _118, _119, _209, _44, _105, ), topics=(Topic(topic='materializations'), Topic(topic='asset:{asset}'), Topic(topic='run:{run_id}'), ), cdevents=(CDEventRule(type='taskrun.finished', subject='{flowstone.run_id}/{flowstone.asset}/{flowstone.partition}', content={'taskName': '{flowstone.asset}', 'pipelineRun': {'id': '{flowstone.run_id}'}, 'outcome': 'failure', 'errors': '{assay.error.message}'}, chain='{flowstone.run_id}'), )),
-        "flowstone.materialization.canceled": Event(name='flowstone.materialization.canceled', severity='warning', body='Materialization canceled', attributes=(_81, _82, _83, ), topics=(Topic(topic='materializations'), Topic(topic='asset:{asset}'), Topic(topic='run:{run_id}'), ), cdevents=(CDEventRule(type='taskrun.finished', subject='{flowstone.run_id}/{flowstone.asset}/{flowstone.partition}', content={'taskName': '{flowstone.asset}', 'pipelineRun': {'id': '{flowstone.run_id}'}, 'outcome': 'cancel'}, chain='{flowstone.run_id}'), )),
-        "flowstone.materialization.skipped": Event(name='flowstone.materialization.skipped', body='Materialization skipped', attributes=(_81, _82, _83, ), topics=(Topic(topic='materializations'), Topic(topic='asset:{asset}'), Topic(topic='run:{run_id}'), ), cdevents=(CDEventRule(type='taskrun.finished', subject='{flowstone.run_id}/{flowstone.asset}/{flowstone.partition}', content={'taskName': '{flowstone.asset}', 'pipelineRun': {'id': '{flowstone.run_id}'}, 'outcome': 'cancel'}, chain='{flowstone.run_id}'), )),
-        "flowstone.materialization.retry": Event(name='flowstone.materialization.retry', severity='warning', body='Materialization will be retried', attributes=(_81, _82, _83, _106, _209, ), topics=(Topic(topic='materializations'), Topic(topic='asset:{asset}'), Topic(topic='run:{run_id}'), )),
-        "flowstone.asset_check.evaluated": Event(name='flowstone.asset_check.evaluated', body='Asset check evaluated', attributes=(_81, _103, _104, _126, _127, _82, _83, _111, ), topics=(Topic(topic='asset:{asset}'), Topic(topic='run:{run_id}'), )),
-        "flowstone.asset_check.exception": Event(name='flowstone.asset_check.exception', severity='error', body='Asset check failed to run', attributes=(_81, _103, _104, _126, _127, _82, _83, _111, _209, _44, ), topics=(Topic(topic='asset:{asset}'), Topic(topic='run:{run_id}'), )),
-        "flowstone.asset.observed": Event(name='flowstone.asset.observed', body='Asset observed', attributes=(_81, _82, _83, ), topics=(Topic(topic='asset:{asset}'), )),
-        "flowstone.asset.failed_to_materialize": Event(name='flowstone.asset.failed_to_materialize', severity='warning', body='Asset failed to materialize', attributes=(_81, _82, _83, _137, _98, _209, _44, ), topics=(Topic(topic='asset:{asset}'), )),
-        "flowstone.asset.freshness_changed": Event(name='flowstone.asset.freshness_changed', body='Asset freshness changed', attributes=(_81, _135, _136, ), topics=(Topic(topic='asset:{asset}'), )),
-        "flowstone.asset.wiped": Event(name='flowstone.asset.wiped', severity='warning', body='Asset wiped', attributes=(_81, _89, _90, ), audit=Audit(action='DELETE', outcome='success', target_type='asset', target='asset', actor='actor', actor_type='{actor_type}'), topics=(Topic(topic='asset:{asset}'), )),
-        "flowstone.step.skipped": Event(name='flowstone.step.skipped', body='Step skipped', attributes=(_83, _84, _111, ), topics=(Topic(topic='run:{run_id}'), )),
-        "flowstone.step.expectation": Event(name='flowstone.step.expectation', body='Expectation evaluated', attributes=(_83, _111, _130, _104, ), topics=(Topic(topic='run:{run_id}'), )),
-        "flowstone.pipes.message": Event(name='flowstone.pipes.message', body='Pipes message', attributes=(_83, _111, _134, _81, _103, _104, _126, ), topics=(Topic(topic='run:{run_id}'), )),
-        "flowstone.pipes.failed": Event(name='flowstone.pipes.failed', severity='error', body='External process failed', attributes=(_83, _111, _209, _44, ), topics=(Topic(topic='run:{run_id}'), )),
-        "flowstone.hook.completed": Event(name='flowstone.hook.completed', severity='debug', body='Hook completed', attributes=(_83, _111, _131, )),
-        "flowstone.hook.skipped": Event(name='flowstone.hook.skipped', severity='debug', body='Hook skipped', attributes=(_83, _111, _131, )),
-        "flowstone.hook.errored": Event(name='flowstone.hook.errored', severity='error', body='Hook failed', attributes=(_83, _111, _131, _209, _44, )),
-        "flowstone.checkpoint.requested": Event(name='flowstone.checkpoint.requested', body='Checkpoint pending approval', log='checkpoint_pending', attributes=(_87, _86, _88, _89, ), audit=Audit(action='REQUEST', outcome='success', target_type='checkpoint', target='approval_id', actor='actor'), topics=(Topic(topic='checkpoints'), ), cdevents=(CDEventRule(type='dev.cdeventsx.flowstone-checkpoint.requested.0.1.0', subject='{flowstone.approval_id}', content={'checkpoint': '{flowstone.checkpoint}', 'status': '{flowstone.status}', 'actor': '{flowstone.actor}'}, chain='{assay.correlation_id}'), CDEventRule(type='approval.created', subject='{flowstone.approval_id}', content={'approvalDetailsUrl': 'urn:flowstone:approval:{flowstone.approval_id}', 'resourceTargetUrl': 'urn:flowstone:checkpoint:{flowstone.checkpoint}', 'requestor': 'urn:flowstone:actor:{flowstone.actor}'}, draft=True, chain='{assay.correlation_id}'), )),
-        "flowstone.checkpoint.approved": Event(name='flowstone.checkpoint.approved', body='Checkpoint approved', attributes=(_87, _86, _88, _89, _98, _110, ), audit=Audit(action='APPROVE', outcome='success', target_type='checkpoint', target='approval_id', actor='actor'), topics=(Topic(topic='checkpoints'), ), cdevents=(CDEventRule(type='dev.cdeventsx.flowstone-checkpoint.approved.0.1.0', subject='{flowstone.approval_id}', content={'checkpoint': '{flowstone.checkpoint}', 'status': '{flowstone.status}', 'actor': '{flowstone.actor}', 'reason': '{flowstone.reason}'}, chain='{assay.correlation_id}'), CDEventRule(type='approval.closed', subject='{flowstone.approval_id}', content={'approvalDetailsUrl': 'urn:flowstone:approval:{flowstone.approval_id}', 'resourceTargetUrl': 'urn:flowstone:checkpoint:{flowstone.checkpoint}', 'responder': 'urn:flowstone:actor:{flowstone.actor}', 'decision': 'approved', 'status': 'approved'}, draft=True, chain='{assay.correlation_id}'), )),
-        "flowstone.checkpoint.rejected": Event(name='flowstone.checkpoint.rejected', severity='warning', body='Checkpoint rejected', attributes=(_87, _86, _88, _89, _98, _110, ), audit=Audit(action='REJECT', outcome='success', target_type='checkpoint', target='approval_id', actor='actor'), topics=(Topic(topic='checkpoints'), ), cdevents=(CDEventRule(type='dev.cdeventsx.flowstone-checkpoint.rejected.0.1.0', subject='{flowstone.approval_id}', content={'checkpoint': '{flowstone.checkpoint}', 'status': '{flowstone.status}', 'actor': '{flowstone.actor}', 'reason': '{flowstone.reason}'}, chain='{assay.correlation_id}'), CDEventRule(type='approval.closed', subject='{flowstone.approval_id}', content={'approvalDetailsUrl': 'urn:flowstone:approval:{flowstone.approval_id}', 'resourceTargetUrl': 'urn:flowstone:checkpoint:{flowstone.checkpoint}', 'responder': 'urn:flowstone:actor:{flowstone.actor}', 'decision': 'rejected', 'status': 'rejected'}, draft=True, chain='{assay.correlation_id}'), )),
-        "flowstone.checkpoint.timeout": Event(name='flowstone.checkpoint.timeout', severity='warning', body='Checkpoint timed out', attributes=(_87, _86, _88, _110, ), audit=Audit(action='EXPIRE', outcome='failure', target_type='checkpoint', target='approval_id'), topics=(Topic(topic='checkpoints'), ), cdevents=(CDEventRule(type='dev.cdeventsx.flowstone-checkpoint.timeout.0.1.0', subject='{flowstone.approval_id}', content={'checkpoint': '{flowstone.checkpoint}', 'status': '{flowstone.status}'}, chain='{assay.correlation_id}'), CDEventRule(type='approval.closed', subject='{flowstone.approval_id}', content={'approvalDetailsUrl': 'urn:flowstone:approval:{flowstone.approval_id}', 'resourceTargetUrl': 'urn:flowstone:checkpoint:{flowstone.checkpoint}', 'responder': 'urn:flowstone:checkpoint:{flowstone.checkpoint}', 'decision': 'rejected', 'status': 'expired'}, draft=True, chain='{assay.correlation_id}'), )),
-        "flowstone.resource.health_check": Event(name='flowstone.resource.health_check', body='Resource checked', attributes=(_99, _100, )),
-        "flowstone.sensor.poll": Event(name='flowstone.sensor.poll', severity='debug', body='Sensor polled', attributes=(_101, )),
-        "flowstone.sensor.trigger": Event(name='flowstone.sensor.trigger', body='Sensor triggered', attributes=(_101, _83, ), audit=Audit(action='TRIGGER', outcome='success', target_type='sensor', target='sensor')),
-        "flowstone.schedule.tick": Event(name='flowstone.schedule.tick', body='Schedule ticked', attributes=(_102, _83, _142, )),
-        "flowstone.schedule.trigger": Event(name='flowstone.schedule.trigger', body='Schedule triggered', attributes=(_102, _83, ), audit=Audit(action='TRIGGER', outcome='success', target_type='schedule', target='schedule')),
-        "flowstone.error": Event(name='flowstone.error', severity='error', body='FlowStone error', attributes=(_232, _231, _81, _82, _83, _129, _128, _84, _111, _99, _85, _101, _102, _105, _118, _119, ), topics=(Topic(topic='errors:global'), )),
-        "flowstone.signal_gate.create": Event(name='flowstone.signal_gate.create', body='A gate started to wait for a signal', attributes=(_83, _81, _156, )),
-        "flowstone.signal_gate.signal": Event(name='flowstone.signal_gate.signal', body='A gate received its signal', attributes=(_83, _81, _156, )),
-        "flowstone.signal_gate.timeout": Event(name='flowstone.signal_gate.timeout', severity='warning', body='A gate timed out', attributes=(_83, _81, _156, )),
-        "flowstone.signal_gate.timeout_retry": Event(name='flowstone.signal_gate.timeout_retry', severity='warning', body='A gate waits again after a timeout', attributes=(_83, _81, _156, )),
-        "flowstone.signal_gate.cancel": Event(name='flowstone.signal_gate.cancel', body='A gate was canceled', attributes=(_83, _81, _156, )),
-        "flowstone.rate_limit.check": Event(name='flowstone.rate_limit.check', severity='debug', body='A rate limit was checked', attributes=(_83, _81, _157, )),
-        "flowstone.rate_limit.wait": Event(name='flowstone.rate_limit.wait', body='A step waits for a slot of a rate limit', attributes=(_83, _81, _157, )),
-        "flowstone.rate_limit.slot_acquired": Event(name='flowstone.rate_limit.slot_acquired', severity='debug', body='A step acquired a slot of a rate limit', attributes=(_83, _81, _157, )),
-        "flowstone.rate_limit.slot_released": Event(name='flowstone.rate_limit.slot_released', severity='debug', body='A step released its slot of a rate limit', attributes=(_83, _81, _157, )),
-        "flowstone.parallel.branch_start": Event(name='flowstone.parallel.branch_start', body='A branch started', attributes=(_83, _81, )),
-        "flowstone.parallel.branch_complete": Event(name='flowstone.parallel.branch_complete', body='A branch succeeded', attributes=(_83, _81, )),
-        "flowstone.parallel.branch_fail": Event(name='flowstone.parallel.branch_fail', severity='error', body='A branch failed', attributes=(_83, _81, _209, )),
-        "flowstone.scatter.instance_complete": Event(name='flowstone.scatter.instance_complete', severity='debug', body='An item of a scatter succeeded', attributes=(_83, _81, )),
-        "flowstone.scatter.instance_fail": Event(name='flowstone.scatter.instance_fail', severity='error', body='An item of a scatter failed', attributes=(_83, _81, _209, )),
-        "flowstone.scatter.gather_ready": Event(name='flowstone.scatter.gather_ready', body='All results of a scatter are ready to be gathered', attributes=(_83, _81, )),
-        "flowstone.scatter.batch_create": Event(name='flowstone.scatter.batch_create', severity='debug', body='A batch of items was created', attributes=(_83, _81, )),
-        "flowstone.scatter.batch_start": Event(name='flowstone.scatter.batch_start', severity='debug', body='A batch of items started', attributes=(_83, _81, )),
-        "flowstone.scatter.batch_complete": Event(name='flowstone.scatter.batch_complete', severity='debug', body='A batch of items succeeded', attributes=(_83, _81, )),
-        "flowstone.scatter.batch_fail": Event(name='flowstone.scatter.batch_fail', severity='error', body='A batch of items failed', attributes=(_83, _81, _209, )),
-        "flowstone.item_reader.read": Event(name='flowstone.item_reader.read', severity='debug', body='Items were read', attributes=(_83, _81, )),
-        "forge.pipeline.start": Event(name='forge.pipeline.start', body='Pipeline started', attributes=(_159, ), cdevents=(CDEventRule(type='pipelinerun.started', subject='{assay.correlation_id}', content={'pipelineName': '{forge.pipeline_id}', 'uri': 'urn:forge:pipeline:{forge.pipeline_id}'}, chain='{assay.correlation_id}'), )),
-        "forge.pipeline.executed": Event(name='forge.pipeline.executed', body='Pipeline executed', attributes=(_159, _162, ), cdevents=(CDEventRule(type='pipelinerun.finished', subject='{assay.correlation_id}', content={'pipelineName': '{forge.pipeline_id}', 'uri': 'urn:forge:pipeline:{forge.pipeline_id}', 'outcome': '{forge.outcome}'}, chain='{assay.correlation_id}'), )),
-        "forge.sample.created": Event(name='forge.sample.created', body='Sample created', attributes=(_158, _159, ), audit=Audit(action='CREATE', outcome='success', target_type='sample', target='sample_id'), topics=(Topic(topic='admin:global', message='sample_created', payload=('sample_id', 'pipeline_id', )), )),
-        "forge.artifact.uploaded": Event(name='forge.artifact.uploaded', body='Artifact uploaded', attributes=(_160, _158, _163, ), audit=Audit(action='UPLOAD', outcome='success', target_type='artifact', target='artifact_id'), cdevents=(CDEventRule(type='artifact.published', subject='pkg:generic/forge/{forge.artifact_id}', chain='{assay.correlation_id}'), )),
-        "forge.stage.retry": Event(name='forge.stage.retry', severity='warning', body='Stage retried', attributes=(_161, _158, _209, )),
-        "forge.dlq.enqueue": Event(name='forge.dlq.enqueue', severity='error', body='Sample moved to the dead-letter queue', attributes=(_161, _158, _209, )),
-        "forge.storage.sample_write": Event(name='forge.storage.sample_write', severity='debug', body='A sample was written', attributes=(_158, )),
-        "forge.storage.artifact_upload": Event(name='forge.storage.artifact_upload', severity='debug', body='An artifact was uploaded to the store', attributes=(_160, _163, )),
-        "forge.storage.artifact_download": Event(name='forge.storage.artifact_download', severity='debug', body='An artifact was downloaded from the store', attributes=(_160, _163, )),
-        "forge.measurement.batch_complete": Event(name='forge.measurement.batch_complete', body='A batch of measurements was completed', attributes=(_164, _165, )),
-        "ingot.live_view.mount.stop": Event(name='ingot.live_view.mount.stop', body='LiveView mounted', attributes=(_166, _167, _169, _178, )),
-        "ingot.forge_client.get_sample.stop": Event(name='ingot.forge_client.get_sample.stop', severity='warning', body='ForgeClient error', when={'result': 'error'}, attributes=(_233, _172, _173, _175, _178, ), topics=(Topic(topic='errors:global', message='error', payload=('type', 'operation', 'sample_id', 'reason', 'timestamp', ), constants={'type': 'forge_client_error'}), )),
-        "ingot.forge_client.get_sample.exception": Event(name='ingot.forge_client.get_sample.exception', severity='warning', body='ForgeClient error', attributes=(_233, _172, _234, _175, _178, ), topics=(Topic(topic='errors:global', message='error', payload=('type', 'operation', 'sample_id', 'reason', 'timestamp', ), constants={'type': 'forge_client_error'}), )),
-        "ingot.anvil_client.submit_label.stop": Event(name='ingot.anvil_client.submit_label.stop', severity='warning', body='AnvilClient error', when={'result': 'error'}, attributes=(_235, _168, _173, _175, _178, ), topics=(Topic(topic='errors:global', message='error', payload=('type', 'operation', 'assignment_id', 'reason', 'timestamp', ), constants={'type': 'anvil_client_error'}), )),
-        "ingot.anvil_client.submit_label.exception": Event(name='ingot.anvil_client.submit_label.exception', severity='warning', body='AnvilClient error', attributes=(_235, _168, _234, _175, _178, ), topics=(Topic(topic='errors:global', message='error', payload=('type', 'operation', 'assignment_id', 'reason', 'timestamp', ), constants={'type': 'anvil_client_error'}), )),
-        "ingot.anvil_client.fetch_assignment.stop": Event(name='ingot.anvil_client.fetch_assignment.stop', severity='warning', body='AnvilClient error', when={'result': 'error'}, attributes=(_236, _168, _173, _175, _178, ), topics=(Topic(topic='errors:global', message='error', payload=('type', 'operation', 'assignment_id', 'reason', 'timestamp', ), constants={'type': 'anvil_client_error'}), )),
-        "ingot.anvil_client.fetch_assignment.exception": Event(name='ingot.anvil_client.fetch_assignment.exception', severity='warning', body='AnvilClient error', attributes=(_236, _168, _234, _175, _178, ), topics=(Topic(topic='errors:global', message='error', payload=('type', 'operation', 'assignment_id', 'reason', 'timestamp', ), constants={'type': 'anvil_client_error'}), )),
-        "ingot.assignment.abandoned": Event(name='ingot.assignment.abandoned', body='Assignment abandoned', attributes=(_167, _168, _169, )),
-        "ingot.pubsub.delivered": Event(name='ingot.pubsub.delivered', severity='debug', body='Message delivered', attributes=(_179, _180, )),
-        "ingot.client.round_trip": Event(name='ingot.client.round_trip', severity='debug', body='Round trip measured', attributes=(_166, _180, )),
-        "ingot.label.submit.stop": Event(name='ingot.label.submit.stop', body='Label submitted', attributes=(_167, _168, _169, _170, _178, _177, ), audit=Audit(action='SUBMIT', outcome='success', target_type='assignment', target='assignment_id', actor='user_id'), topics=(Topic(topic='queue:{queue_id}'), )),
-        "ingot.label.submit.exception": Event(name='ingot.label.submit.exception', severity='error', body='Label submission failed', attributes=(_167, _168, _169, _170, _178, _209, _44, ), audit=Audit(action='SUBMIT', outcome='failure', target_type='assignment', target='assignment_id', actor='user_id'), topics=(Topic(topic='queue:{queue_id}'), Topic(topic='errors:global'), )),
-        "snakepit.request.completed": Event(name='snakepit.request.completed', body='Request completed', attributes=(_181, _182, _183, _184, _185, _186, _189, _187, _237, _238, )),
-        "snakepit.pool.init_started": Event(name='snakepit.pool.init_started', body='The start of a pool began', attributes=(_184, )),
-        "snakepit.pool.init_complete": Event(name='snakepit.pool.init_complete', body='The workers of a pool were started', attributes=(_184, )),
-        "snakepit.pool.initialized": Event(name='snakepit.pool.initialized', body='A pool is ready', attributes=(_184, )),
-        "snakepit.pool.status": Event(name='snakepit.pool.status', severity='debug', body='The workers and requests of a pool were counted', attributes=(_184, _195, _196, _197, )),
-        "snakepit.pool.queue.enqueued": Event(name='snakepit.pool.queue.enqueued', severity='debug', body='A request waits for a worker', attributes=(_184, _181, _197, )),
-        "snakepit.pool.queue.dequeued": Event(name='snakepit.pool.queue.dequeued', severity='debug', body='A request was given to a worker', attributes=(_184, _181, _197, )),
-        "snakepit.pool.queue.timeout": Event(name='snakepit.pool.queue.timeout', severity='warning', body='A request timed out while it waited for a worker', attributes=(_184, _181, )),
-        "snakepit.pool.worker.spawn_started": Event(name='snakepit.pool.worker.spawn_started', body='The start of a worker began', attributes=(_184, _185, )),
-        "snakepit.pool.worker.spawned": Event(name='snakepit.pool.worker.spawned', body='A worker was started', attributes=(_184, _185, )),
-        "snakepit.pool.worker_ready": Event(name='snakepit.pool.worker_ready', body='A worker is ready', attributes=(_184, _185, )),
-        "snakepit.pool.worker.spawn_failed": Event(name='snakepit.pool.worker.spawn_failed', severity='error', body='A worker could not be started', attributes=(_184, _185, _190, )),
-        "snakepit.pool.worker.terminated": Event(name='snakepit.pool.worker.terminated', body='A worker was terminated', attributes=(_184, _185, _190, )),
-        "snakepit.pool.worker.restarted": Event(name='snakepit.pool.worker.restarted', severity='warning', body='A worker of a pool was restarted', attributes=(_184, _185, _190, )),
-        "snakepit.worker.recycled": Event(name='snakepit.worker.recycled', body='A worker was recycled as planned', attributes=(_184, _185, _190, )),
-        "snakepit.worker.crash": Event(name='snakepit.worker.crash', severity='error', body='A worker crashed', attributes=(_184, _185, _190, _209, _44, _203, ), cdevents=(CDEventRule(type='incident.detected', subject='{snakepit.worker_id}', content={'description': 'worker {snakepit.worker_id} crashed', 'environment': {'id': '{snakepit.pool_name}'}}, chain='{assay.correlation_id}'), )),
-        "snakepit.worker.tainted": Event(name='snakepit.worker.tainted', severity='warning', body='A worker was marked as tainted and gets no more requests', attributes=(_184, _185, _190, )),
-        "snakepit.worker.restarted": Event(name='snakepit.worker.restarted', severity='warning', body='The place of a worker that crashed was filled again, so that its pool is whole', attributes=(_184, _185, _190, ), cdevents=(CDEventRule(type='incident.resolved', subject='{snakepit.worker_id}', content={'description': 'pool {snakepit.pool_name} is whole again', 'environment': {'id': '{snakepit.pool_name}'}}, chain='{assay.correlation_id}'), )),
-        "snakepit.session.created": Event(name='snakepit.session.created', body='A session was created', attributes=(_188, ), audit=Audit(action='CREATE', outcome='success', target_type='session', target='session_id')),
-        "snakepit.session.destroyed": Event(name='snakepit.session.destroyed', body='A session was destroyed', attributes=(_188, ), audit=Audit(action='DELETE', outcome='success', target_type='session', target='session_id')),
-        "snakepit.session.affinity.assigned": Event(name='snakepit.session.affinity.assigned', body='A session was assigned to a worker', attributes=(_188, _185, ), audit=Audit(action='ASSIGN', outcome='success', target_type='session', target='session_id')),
-        "snakepit.session.affinity.broken": Event(name='snakepit.session.affinity.broken', severity='warning', body='A session lost its worker', attributes=(_188, _185, ), audit=Audit(action='UNASSIGN', outcome='success', target_type='session', target='session_id')),
-        "snakepit.heartbeat.monitor_started": Event(name='snakepit.heartbeat.monitor_started', body="The monitor of a worker's heartbeat started", attributes=(_185, _184, )),
-        "snakepit.heartbeat.monitor_stopped": Event(name='snakepit.heartbeat.monitor_stopped', body="The monitor of a worker's heartbeat stopped", attributes=(_185, _184, )),
-        "snakepit.heartbeat.monitor_failure": Event(name='snakepit.heartbeat.monitor_failure', severity='error', body="The monitor of a worker's heartbeat failed", attributes=(_185, _184, _190, )),
-        "snakepit.heartbeat.ping_sent": Event(name='snakepit.heartbeat.ping_sent', severity='debug', body='A ping was sent to a worker', attributes=(_185, _184, )),
-        "snakepit.heartbeat.pong_received": Event(name='snakepit.heartbeat.pong_received', severity='debug', body='A worker answered a ping', attributes=(_185, _184, _198, )),
-        "snakepit.heartbeat.heartbeat_timeout": Event(name='snakepit.heartbeat.heartbeat_timeout', severity='warning', body='A worker did not answer a ping in time', attributes=(_185, _184, )),
-        "snakepit.python.memory.sampled": Event(name='snakepit.python.memory.sampled', severity='debug', body='The memory of a worker was sampled', attributes=(_185, _199, )),
-        "snakepit.python.cpu.sampled": Event(name='snakepit.python.cpu.sampled', severity='debug', body='The processor time of a worker was sampled', attributes=(_185, _200, )),
-        "snakepit.python.gc.completed": Event(name='snakepit.python.gc.completed', severity='debug', body='A garbage collection of a worker completed', attributes=(_185, _201, )),
-        "snakepit.python.error.occurred": Event(name='snakepit.python.error.occurred', severity='error', body='Python code in a worker raised an error', attributes=(_185, _184, _181, _183, _205, _209, _44, _204, _203, _206, _207, )),
-        "snakepit.python.tool.result_size": Event(name='snakepit.python.tool.result_size', severity='debug', body="The size of a tool's result was measured", attributes=(_191, _202, )),
+        "alumiini.error": Event(name='alumiini.error', severity='error', body='ALUMIINI error', attributes=(_0, _1, _2, _3, _4, _210, _232, ), topics=(Topic(topic='errors:global'), )),
+        "anvil.label.submitted": Event(name='anvil.label.submitted', body='Label submitted (Anvil)', attributes=(_25, _26, _27, _28, _43, ), audit=Audit(action='SUBMIT', outcome='success', target_type='assignment', target='assignment_id', actor='labeler_id'), topics=(Topic(topic='queue:{queue_id}', message='label_submitted', payload=('assignment_id', 'labeler_id', )), Topic(topic='admin:global', message='label_submitted', payload=('queue_id', 'assignment_id', )), )),
+        "anvil.assignment.completed": Event(name='anvil.assignment.completed', body='Assignment completed', attributes=(_25, _26, _27, ), audit=Audit(action='COMPLETE', outcome='success', target_type='assignment', target='assignment_id', actor='labeler_id')),
+        "anvil.queue.stats_updated": Event(name='anvil.queue.stats_updated', severity='debug', body='Queue figures updated', attributes=(_25, _29, _30, _31, ), topics=(Topic(topic='queue:{queue_id}', message='stats_updated', payload=('total', 'completed', 'remaining', )), Topic(topic='admin:global', message='queue_stats_updated', payload=('queue_id', 'total', 'completed', 'remaining', )), )),
+        "anvil.agreement.calculated": Event(name='anvil.agreement.calculated', body='Agreement calculated', attributes=(_25, _32, _33, _34, )),
+        "anvil.queue.created": Event(name='anvil.queue.created', body='A queue was created', attributes=(_25, ), audit=Audit(action='CREATE', outcome='success', target_type='queue', target='queue_id')),
+        "anvil.queue.status_changed": Event(name='anvil.queue.status_changed', body='The state of a queue changed', attributes=(_25, _35, ), audit=Audit(action='UPDATE', outcome='success', target_type='queue', target='queue_id')),
+        "anvil.assignment.created": Event(name='anvil.assignment.created', body='An assignment was created', attributes=(_25, _26, _27, )),
+        "anvil.assignment.expired": Event(name='anvil.assignment.expired', severity='warning', body='An assignment expired before a labeler took it', attributes=(_25, _26, _27, )),
+        "anvil.assignment.timed_out": Event(name='anvil.assignment.timed_out', severity='warning', body='An assignment timed out before it was completed', attributes=(_25, _26, _27, )),
+        "anvil.label.validation_failed": Event(name='anvil.label.validation_failed', severity='warning', body='A label does not match its schema', attributes=(_25, _26, _27, _42, )),
+        "anvil.agreement.low_score": Event(name='anvil.agreement.low_score', severity='warning', body='The agreement between labelers is low', attributes=(_25, _32, _33, _34, )),
+        "anvil.export.progress": Event(name='anvil.export.progress', severity='debug', body='An export made progress', attributes=(_38, _25, _37, _39, ), audit=Audit(action='EXPORT', outcome='unknown', target_type='export', target='export_id')),
+        "anvil.export.completed": Event(name='anvil.export.completed', body='An export was completed', attributes=(_38, _25, _37, ), audit=Audit(action='EXPORT', outcome='success', target_type='export', target='export_id'), cdevents=(CDEventRule(type='artifact.published', subject='pkg:generic/anvil-export/{anvil.export_id}', chain='{assay.correlation_id}'), )),
+        "anvil.export.failed": Event(name='anvil.export.failed', severity='error', body='An export failed', attributes=(_38, _25, _37, _210, _45, ), audit=Audit(action='EXPORT', outcome='failure', target_type='export', target='export_id')),
+        "anvil.schema.validation": Event(name='anvil.schema.validation', body='A label schema was validated', attributes=(_41, )),
+        "anvil.schema.migration": Event(name='anvil.schema.migration', body='Labels were migrated to a new schema', attributes=(_41, )),
+        "flowstone.run.queued": Event(name='flowstone.run.queued', body='Run queued', attributes=(_84, _85, _90, _91, _103, _102, _98, _92, _96, _93, _94, _95, _97, _83, _116, ), audit=Audit(action='QUEUE', outcome='success', target_type='run', target='run_id', actor='actor', actor_type='{actor_type}'), topics=(Topic(topic='run:{run_id}'), ), cdevents=(CDEventRule(type='pipelinerun.queued', subject='{flowstone.run_id}', content={'pipelineName': '{flowstone.job}', 'uri': 'urn:flowstone:run:{flowstone.run_id}'}, chain='{flowstone.run_id}'), )),
+        "flowstone.run.dequeued": Event(name='flowstone.run.dequeued', body='Run dequeued', attributes=(_84, _85, _90, _91, _103, _102, _98, _92, _96, _93, _94, _95, _97, _83, _116, _139, ), topics=(Topic(topic='run:{run_id}'), )),
+        "flowstone.run.canceling": Event(name='flowstone.run.canceling', severity='warning', body='Run cancellation requested', attributes=(_84, _85, _90, _91, _103, _102, _98, _92, _96, _93, _94, _95, _97, _83, _116, ), audit=Audit(action='CANCEL', outcome='unknown', target_type='run', target='run_id', actor='actor', actor_type='{actor_type}'), topics=(Topic(topic='run:{run_id}'), )),
+        "flowstone.run.start": Event(name='flowstone.run.start', body='Run started', attributes=(_84, _85, _90, _91, _103, _102, _98, _92, _96, _93, _94, _95, _97, _83, _116, ), audit=Audit(action='START', outcome='success', target_type='run', target='run_id', actor='actor', actor_type='{actor_type}'), topics=(Topic(topic='run:{run_id}'), ), cdevents=(CDEventRule(type='pipelinerun.started', subject='{flowstone.run_id}', content={'pipelineName': '{flowstone.job}', 'uri': 'urn:flowstone:run:{flowstone.run_id}'}, chain='{flowstone.run_id}'), )),
+        "flowstone.run.stop": Event(name='flowstone.run.stop', body='Run completed', attributes=(_84, _85, _90, _91, _103, _102, _98, _92, _96, _93, _94, _95, _97, _83, _116, _110, ), audit=Audit(action='EXECUTE', outcome='success', target_type='run', target='run_id', actor='actor', actor_type='{actor_type}'), topics=(Topic(topic='run:{run_id}'), ), cdevents=(CDEventRule(type='pipelinerun.finished', subject='{flowstone.run_id}', content={'pipelineName': '{flowstone.job}', 'uri': 'urn:flowstone:run:{flowstone.run_id}', 'outcome': 'success'}, chain='{flowstone.run_id}'), )),
+        "flowstone.run.exception": Event(name='flowstone.run.exception', severity='error', body='Run failed', attributes=(_84, _85, _90, _91, _103, _102, _98, _92, _96, _93, _94, _95, _97, _83, _116, _118, _110, _210, _45, ), audit=Audit(action='EXECUTE', outcome='failure', target_type='run', target='run_id', actor='actor', actor_type='{actor_type}'), topics=(Topic(topic='run:{run_id}'), ), cdevents=(CDEventRule(type='pipelinerun.finished', subject='{flowstone.run_id}', content={'pipelineName': '{flowstone.job}', 'uri': 'urn:flowstone:run:{flowstone.run_id}', 'outcome': 'failure', 'errors': '{assay.error.message}'}, chain='{flowstone.run_id}'), )),
+        "flowstone.run.canceled": Event(name='flowstone.run.canceled', severity='warning', body='Run canceled', attributes=(_84, _85, _90, _91, _103, _102, _98, _92, _96, _93, _94, _95, _97, _83, _116, ), audit=Audit(action='CANCEL', outcome='success', target_type='run', target='run_id', actor='actor', actor_type='{actor_type}'), topics=(Topic(topic='run:{run_id}'), ), cdevents=(CDEventRule(type='pipelinerun.finished', subject='{flowstone.run_id}', content={'pipelineName': '{flowstone.job}', 'uri': 'urn:flowstone:run:{flowstone.run_id}', 'outcome': 'cancel'}, chain='{flowstone.run_id}'), )),
+        "flowstone.run.interrupted": Event(name='flowstone.run.interrupted', severity='warning', body='Run interrupted', attributes=(_84, _85, _90, _91, _103, _102, _98, _92, _96, _93, _94, _95, _97, _83, _116, ), topics=(Topic(topic='run:{run_id}'), )),
+        "flowstone.run.retry": Event(name='flowstone.run.retry', severity='warning', body='Run will be retried', attributes=(_84, _85, _117, _116, _118, ), topics=(Topic(topic='run:{run_id}'), )),
+        "flowstone.pool.blocked": Event(name='flowstone.pool.blocked', body='Step waits for a slot of its pool', attributes=(_121, _84, _85, _112, ), topics=(Topic(topic='run:{run_id}'), )),
+        "flowstone.pool.claimed": Event(name='flowstone.pool.claimed', severity='debug', body='Slot of a pool claimed', attributes=(_121, _84, _112, _122, )),
+        "flowstone.pool.state": Event(name='flowstone.pool.state', severity='debug', body='Slots of a pool', attributes=(_121, _123, _124, _125, )),
+        "flowstone.backfill.requested": Event(name='flowstone.backfill.requested', body='Backfill requested', attributes=(_92, _97, _90, _91, ), audit=Audit(action='REQUEST', outcome='success', target_type='backfill', target='backfill_id', actor='actor', actor_type='{actor_type}')),
+        "flowstone.backfill.started": Event(name='flowstone.backfill.started', body='Backfill started', attributes=(_92, _97, _90, _91, ), audit=Audit(action='START', outcome='success', target_type='backfill', target='backfill_id', actor='actor', actor_type='{actor_type}')),
+        "flowstone.backfill.canceling": Event(name='flowstone.backfill.canceling', severity='warning', body='Backfill cancellation requested', attributes=(_92, _97, _90, _91, ), audit=Audit(action='CANCEL', outcome='unknown', target_type='backfill', target='backfill_id', actor='actor', actor_type='{actor_type}')),
+        "flowstone.backfill.finished": Event(name='flowstone.backfill.finished', body='Backfill finished', attributes=(_92, _97, _90, _91, _89, _156, _210, _45, ), audit=Audit(action='EXECUTE', outcome='{outcome}', target_type='backfill', target='backfill_id', actor='actor', actor_type='{actor_type}')),
+        "flowstone.daemon.heartbeat": Event(name='flowstone.daemon.heartbeat', severity='debug', body='Daemon heartbeat', attributes=(_155, _101, )),
+        "flowstone.code_location.loaded": Event(name='flowstone.code_location.loaded', body='Code location loaded', attributes=(_95, )),
+        "flowstone.code_location.failed": Event(name='flowstone.code_location.failed', severity='error', body='Code location failed to load', attributes=(_95, _210, _45, )),
+        "flowstone.materialization.start": Event(name='flowstone.materialization.start', body='Materialization started', log='materialization_start', attributes=(_82, _83, _84, ), topics=(Topic(topic='materializations', message='materialization_started', payload=('asset', 'partition', 'run_id', )), Topic(topic='asset:{asset}'), Topic(topic='run:{run_id}'), ), cdevents=(CDEventRule(type='taskrun.started', subject='{flowstone.run_id}/{flowstone.asset}/{flowstone.partition}', content={'taskName': '{flowstone.asset}', 'pipelineRun': {'id': '{flowstone.run_id}'}}, chain='{flowstone.run_id}'), )),
+        "flowstone.materialization.stop": Event(name='flowstone.materialization.stop', body='Materialization completed', log='materialization_complete', attributes=(_82, _83, _84, _110, ), topics=(Topic(topic='materializations'), Topic(topic='asset:{asset}'), Topic(topic='run:{run_id}'), ), cdevents=(CDEventRule(type='taskrun.finished', subject='{flowstone.run_id}/{flowstone.asset}/{flowstone.partition}', content={'taskName': '{flowstone.asset}', 'pipelineRun': {'id': '{flowstone.run_id}'}, 'outcome': 'success'}, chain='{flowstone.run_id}'), )),
+        "flowstone.materialization.exception": Event(name='flowstone.materialization.exception', severity='error', body='Materialization failed', log='materialization_failed', attributes=(_82, _83, _84, _119, _120, _210, _45, _106, ), topics=(Topic(topic='materializations'), Topic(topic='asset:{asset}'), Topic(topic='run:{run_id}'), ), cdevents=(CDEventRule(type='taskrun.finished', subject='{flowstone.run_id}/{flowstone.asset}/{flowstone.partition}', content={'taskName': '{flowstone.asset}', 'pipelineRun': {'id': '{flowstone.run_id}'}, 'outcome': 'failure', 'errors': '{assay.error.message}'}, chain='{flowstone.run_id}'), )),
+        "flowstone.materialization.canceled": Event(name='flowstone.materialization.canceled', severity='warning', body='Materialization canceled', attributes=(_82, _83, _84, ), topics=(Topic(topic='materializations'), Topic(topic='asset:{asset}'), Topic(topic='run:{run_id}'), ), cdevents=(CDEventRule(type='taskrun.finished', subject='{flowstone.run_id}/{flowstone.asset}/{flowstone.partition}', content={'taskName': '{flowstone.asset}', 'pipelineRun': {'id': '{flowstone.run_id}'}, 'outcome': 'cancel'}, chain='{flowstone.run_id}'), )),
+        "flowstone.materialization.skipped": Event(name='flowstone.materialization.skipped', body='Materialization skipped', attributes=(_82, _83, _84, ), topics=(Topic(topic='materializations'), Topic(topic='asset:{asset}'), Topic(topic='run:{run_id}'), ), cdevents=(CDEventRule(type='taskrun.finished', subject='{flowstone.run_id}/{flowstone.asset}/{flowstone.partition}', content={'taskName': '{flowstone.asset}', 'pipelineRun': {'id': '{flowstone.run_id}'}, 'outcome': 'cancel'}, chain='{flowstone.run_id}'), )),
+        "flowstone.materialization.retry": Event(name='flowstone.materialization.retry', severity='warning', body='Materialization will be retried', attributes=(_82, _83, _84, _107, _210, ), topics=(Topic(topic='materializations'), Topic(topic='asset:{asset}'), Topic(topic='run:{run_id}'), )),
+        "flowstone.asset_check.evaluated": Event(name='flowstone.asset_check.evaluated', body='Asset check evaluated', attributes=(_82, _104, _105, _127, _128, _83, _84, _112, ), topics=(Topic(topic='asset:{asset}'), Topic(topic='run:{run_id}'), )),
+        "flowstone.asset_check.exception": Event(name='flowstone.asset_check.exception', severity='error', body='Asset check failed to run', attributes=(_82, _104, _105, _127, _128, _83, _84, _112, _210, _45, ), topics=(Topic(topic='asset:{asset}'), Topic(topic='run:{run_id}'), )),
+        "flowstone.asset.observed": Event(name='flowstone.asset.observed', body='Asset observed', attributes=(_82, _83, _84, ), topics=(Topic(topic='asset:{asset}'), )),
+        "flowstone.asset.failed_to_materialize": Event(name='flowstone.asset.failed_to_materialize', severity='warning', body='Asset failed to materialize', attributes=(_82, _83, _84, _138, _99, _210, _45, ), topics=(Topic(topic='asset:{asset}'), )),
+        "flowstone.asset.freshness_changed": Event(name='flowstone.asset.freshness_changed', body='Asset freshness changed', attributes=(_82, _136, _137, ), topics=(Topic(topic='asset:{asset}'), )),
+        "flowstone.asset.wiped": Event(name='flowstone.asset.wiped', severity='warning', body='Asset wiped', attributes=(_82, _90, _91, ), audit=Audit(action='DELETE', outcome='success', target_type='asset', target='asset', actor='actor', actor_type='{actor_type}'), topics=(Topic(topic='asset:{asset}'), )),
+        "flowstone.step.skipped": Event(name='flowstone.step.skipped', body='Step skipped', attributes=(_84, _85, _112, ), topics=(Topic(topic='run:{run_id}'), )),
+        "flowstone.step.expectation": Event(name='flowstone.step.expectation', body='Expectation evaluated', attributes=(_84, _112, _131, _105, ), topics=(Topic(topic='run:{run_id}'), )),
+        "flowstone.pipes.message": Event(name='flowstone.pipes.message', body='Pipes message', attributes=(_84, _112, _135, _82, _104, _105, _127, ), topics=(Topic(topic='run:{run_id}'), )),
+        "flowstone.pipes.failed": Event(name='flowstone.pipes.failed', severity='error', body='External process failed', attributes=(_84, _112, _210, _45, ), topics=(Topic(topic='run:{run_id}'), )),
+        "flowstone.hook.completed": Event(name='flowstone.hook.completed', severity='debug', body='Hook completed', attributes=(_84, _112, _132, )),
+        "flowstone.hook.skipped": Event(name='flowstone.hook.skipped', severity='debug', body='Hook skipped', attributes=(_84, _112, _132, )),
+        "flowstone.hook.errored": Event(name='flowstone.hook.errored', severity='error', body='Hook failed', attributes=(_84, _112, _132, _210, _45, )),
+        "flowstone.checkpoint.requested": Event(name='flowstone.checkpoint.requested', body='Checkpoint pending approval', log='checkpoint_pending', attributes=(_88, _87, _89, _90, ), audit=Audit(action='REQUEST', outcome='success', target_type='checkpoint', target='approval_id', actor='actor'), topics=(Topic(topic='checkpoints'), ), cdevents=(CDEventRule(type='dev.cdeventsx.flowstone-checkpoint.requested.0.1.0', subject='{flowstone.approval_id}', content={'checkpoint': '{flowstone.checkpoint}', 'status': '{flowstone.status}', 'actor': '{flowstone.actor}'}, chain='{assay.correlation_id}'), CDEventRule(type='approval.created', subject='{flowstone.approval_id}', content={'approvalDetailsUrl': 'urn:flowstone:approval:{flowstone.approval_id}', 'resourceTargetUrl': 'urn:flowstone:checkpoint:{flowstone.checkpoint}', 'requestor': 'urn:flowstone:actor:{flowstone.actor}'}, draft=True, chain='{assay.correlation_id}'), )),
+        "flowstone.checkpoint.approved": Event(name='flowstone.checkpoint.approved', body='Checkpoint approved', attributes=(_88, _87, _89, _90, _99, _111, ), audit=Audit(action='APPROVE', outcome='success', target_type='checkpoint', target='approval_id', actor='actor'), topics=(Topic(topic='checkpoints'), ), cdevents=(CDEventRule(type='dev.cdeventsx.flowstone-checkpoint.approved.0.1.0', subject='{flowstone.approval_id}', content={'checkpoint': '{flowstone.checkpoint}', 'status': '{flowstone.status}', 'actor': '{flowstone.actor}', 'reason': '{flowstone.reason}'}, chain='{assay.correlation_id}'), CDEventRule(type='approval.closed', subject='{flowstone.approval_id}', content={'approvalDetailsUrl': 'urn:flowstone:approval:{flowstone.approval_id}', 'resourceTargetUrl': 'urn:flowstone:checkpoint:{flowstone.checkpoint}', 'responder': 'urn:flowstone:actor:{flowstone.actor}', 'decision': 'approved', 'status': 'approved'}, draft=True, chain='{assay.correlation_id}'), )),
+        "flowstone.checkpoint.rejected": Event(name='flowstone.checkpoint.rejected', severity='warning', body='Checkpoint rejected', attributes=(_88, _87, _89, _90, _99, _111, ), audit=Audit(action='REJECT', outcome='success', target_type='checkpoint', target='approval_id', actor='actor'), topics=(Topic(topic='checkpoints'), ), cdevents=(CDEventRule(type='dev.cdeventsx.flowstone-checkpoint.rejected.0.1.0', subject='{flowstone.approval_id}', content={'checkpoint': '{flowstone.checkpoint}', 'status': '{flowstone.status}', 'actor': '{flowstone.actor}', 'reason': '{flowstone.reason}'}, chain='{assay.correlation_id}'), CDEventRule(type='approval.closed', subject='{flowstone.approval_id}', content={'approvalDetailsUrl': 'urn:flowstone:approval:{flowstone.approval_id}', 'resourceTargetUrl': 'urn:flowstone:checkpoint:{flowstone.checkpoint}', 'responder': 'urn:flowstone:actor:{flowstone.actor}', 'decision': 'rejected', 'status': 'rejected'}, draft=True, chain='{assay.correlation_id}'), )),
+        "flowstone.checkpoint.timeout": Event(name='flowstone.checkpoint.timeout', severity='warning', body='Checkpoint timed out', attributes=(_88, _87, _89, _111, ), audit=Audit(action='EXPIRE', outcome='failure', target_type='checkpoint', target='approval_id'), topics=(Topic(topic='checkpoints'), ), cdevents=(CDEventRule(type='dev.cdeventsx.flowstone-checkpoint.timeout.0.1.0', subject='{flowstone.approval_id}', content={'checkpoint': '{flowstone.checkpoint}', 'status': '{flowstone.status}'}, chain='{assay.correlation_id}'), CDEventRule(type='approval.closed', subject='{flowstone.approval_id}', content={'approvalDetailsUrl': 'urn:flowstone:approval:{flowstone.approval_id}', 'resourceTargetUrl': 'urn:flowstone:checkpoint:{flowstone.checkpoint}', 'responder': 'urn:flowstone:checkpoint:{flowstone.checkpoint}', 'decision': 'rejected', 'status': 'expired'}, draft=True, chain='{assay.correlation_id}'), )),
+        "flowstone.resource.health_check": Event(name='flowstone.resource.health_check', body='Resource checked', attributes=(_100, _101, )),
+        "flowstone.sensor.poll": Event(name='flowstone.sensor.poll', severity='debug', body='Sensor polled', attributes=(_102, )),
+        "flowstone.sensor.trigger": Event(name='flowstone.sensor.trigger', body='Sensor triggered', attributes=(_102, _84, ), audit=Audit(action='TRIGGER', outcome='success', target_type='sensor', target='sensor')),
+        "flowstone.schedule.tick": Event(name='flowstone.schedule.tick', body='Schedule ticked', attributes=(_103, _84, _143, )),
+        "flowstone.schedule.trigger": Event(name='flowstone.schedule.trigger', body='Schedule triggered', attributes=(_103, _84, ), audit=Audit(action='TRIGGER', outcome='success', target_type='schedule', target='schedule')),
+        "flowstone.error": Event(name='flowstone.error', severity='error', body='FlowStone error', attributes=(_233, _232, _82, _83, _84, _130, _129, _85, _112, _100, _86, _102, _103, _106, _119, _120, ), topics=(Topic(topic='errors:global'), )),
+        "flowstone.signal_gate.create": Event(name='flowstone.signal_gate.create', body='A gate started to wait for a signal', attributes=(_84, _82, _157, )),
+        "flowstone.signal_gate.signal": Event(name='flowstone.signal_gate.signal', body='A gate received its signal', attributes=(_84, _82, _157, )),
+        "flowstone.signal_gate.timeout": Event(name='flowstone.signal_gate.timeout', severity='warning', body='A gate timed out', attributes=(_84, _82, _157, )),
+        "flowstone.signal_gate.timeout_retry": Event(name='flowstone.signal_gate.timeout_retry', severity='warning', body='A gate waits again after a timeout', attributes=(_84, _82, _157, )),
+        "flowstone.signal_gate.cancel": Event(name='flowstone.signal_gate.cancel', body='A gate was canceled', attributes=(_84, _82, _157, )),
+        "flowstone.rate_limit.check": Event(name='flowstone.rate_limit.check', severity='debug', body='A rate limit was checked', attributes=(_84, _82, _158, )),
+        "flowstone.rate_limit.wait": Event(name='flowstone.rate_limit.wait', body='A step waits for a slot of a rate limit', attributes=(_84, _82, _158, )),
+        "flowstone.rate_limit.slot_acquired": Event(name='flowstone.rate_limit.slot_acquired', severity='debug', body='A step acquired a slot of a rate limit', attributes=(_84, _82, _158, )),
+        "flowstone.rate_limit.slot_released": Event(name='flowstone.rate_limit.slot_released', severity='debug', body='A step released its slot of a rate limit', attributes=(_84, _82, _158, )),
+        "flowstone.parallel.branch_start": Event(name='flowstone.parallel.branch_start', body='A branch started', attributes=(_84, _82, )),
+        "flowstone.parallel.branch_complete": Event(name='flowstone.parallel.branch_complete', body='A branch succeeded', attributes=(_84, _82, )),
+        "flowstone.parallel.branch_fail": Event(name='flowstone.parallel.branch_fail', severity='error', body='A branch failed', attributes=(_84, _82, _210, )),
+        "flowstone.scatter.instance_complete": Event(name='flowstone.scatter.instance_complete', severity='debug', body='An item of a scatter succeeded', attributes=(_84, _82, )),
+        "flowstone.scatter.instance_fail": Event(name='flowstone.scatter.instance_fail', severity='error', body='An item of a scatter failed', attributes=(_84, _82, _210, )),
+        "flowstone.scatter.gather_ready": Event(name='flowstone.scatter.gather_ready', body='All results of a scatter are ready to be gathered', attributes=(_84, _82, )),
+        "flowstone.scatter.batch_create": Event(name='flowstone.scatter.batch_create', severity='debug', body='A batch of items was created', attributes=(_84, _82, )),
+        "flowstone.scatter.batch_start": Event(name='flowstone.scatter.batch_start', severity='debug', body='A batch of items started', attributes=(_84, _82, )),
+        "flowstone.scatter.batch_complete": Event(name='flowstone.scatter.batch_complete', severity='debug', body='A batch of items succeeded', attributes=(_84, _82, )),
+        "flowstone.scatter.batch_fail": Event(name='flowstone.scatter.batch_fail', severity='error', body='A batch of items failed', attributes=(_84, _82, _210, )),
+        "flowstone.item_reader.read": Event(name='flowstone.item_reader.read', severity='debug', body='Items were read', attributes=(_84, _82, )),
+        "forge.pipeline.start": Event(name='forge.pipeline.start', body='Pipeline started', attributes=(_160, ), cdevents=(CDEventRule(type='pipelinerun.started', subject='{assay.correlation_id}', content={'pipelineName': '{forge.pipeline_id}', 'uri': 'urn:forge:pipeline:{forge.pipeline_id}'}, chain='{assay.correlation_id}'), )),
+        "forge.pipeline.executed": Event(name='forge.pipeline.executed', body='Pipeline executed', attributes=(_160, _163, ), cdevents=(CDEventRule(type='pipelinerun.finished', subject='{assay.correlation_id}', content={'pipelineName': '{forge.pipeline_id}', 'uri': 'urn:forge:pipeline:{forge.pipeline_id}', 'outcome': '{forge.outcome}'}, chain='{assay.correlation_id}'), )),
+        "forge.sample.created": Event(name='forge.sample.created', body='Sample created', attributes=(_159, _160, ), audit=Audit(action='CREATE', outcome='success', target_type='sample', target='sample_id'), topics=(Topic(topic='admin:global', message='sample_created', payload=('sample_id', 'pipeline_id', )), )),
+        "forge.artifact.uploaded": Event(name='forge.artifact.uploaded', body='Artifact uploaded', attributes=(_161, _159, _164, ), audit=Audit(action='UPLOAD', outcome='success', target_type='artifact', target='artifact_id'), cdevents=(CDEventRule(type='artifact.published', subject='pkg:generic/forge/{forge.artifact_id}', chain='{assay.correlation_id}'), )),
+        "forge.stage.retry": Event(name='forge.stage.retry', severity='warning', body='Stage retried', attributes=(_162, _159, _210, )),
+        "forge.dlq.enqueue": Event(name='forge.dlq.enqueue', severity='error', body='Sample moved to the dead-letter queue', attributes=(_162, _159, _210, )),
+        "forge.storage.sample_write": Event(name='forge.storage.sample_write', severity='debug', body='A sample was written', attributes=(_159, )),
+        "forge.storage.artifact_upload": Event(name='forge.storage.artifact_upload', severity='debug', body='An artifact was uploaded to the store', attributes=(_161, _164, )),
+        "forge.storage.artifact_download": Event(name='forge.storage.artifact_download', severity='debug', body='An artifact was downloaded from the store', attributes=(_161, _164, )),
+        "forge.measurement.batch_complete": Event(name='forge.measurement.batch_complete', body='A batch of measurements was completed', attributes=(_165, _166, )),
+        "ingot.live_view.mount.stop": Event(name='ingot.live_view.mount.stop', body='LiveView mounted', attributes=(_167, _168, _170, _179, )),
+        "ingot.forge_client.get_sample.stop": Event(name='ingot.forge_client.get_sample.stop', severity='warning', body='ForgeClient error', when={'result': 'error'}, attributes=(_234, _173, _174, _176, _179, ), topics=(Topic(topic='errors:global', message='error', payload=('type', 'operation', 'sample_id', 'reason', 'timestamp', ), constants={'type': 'forge_client_error'}), )),
+        "ingot.forge_client.get_sample.exception": Event(name='ingot.forge_client.get_sample.exception', severity='warning', body='ForgeClient error', attributes=(_234, _173, _235, _176, _179, ), topics=(Topic(topic='errors:global', message='error', payload=('type', 'operation', 'sample_id', 'reason', 'timestamp', ), constants={'type': 'forge_client_error'}), )),
+        "ingot.anvil_client.submit_label.stop": Event(name='ingot.anvil_client.submit_label.stop', severity='warning', body='AnvilClient error', when={'result': 'error'}, attributes=(_236, _169, _174, _176, _179, ), topics=(Topic(topic='errors:global', message='error', payload=('type', 'operation', 'assignment_id', 'reason', 'timestamp', ), constants={'type': 'anvil_client_error'}), )),
+        "ingot.anvil_client.submit_label.exception": Event(name='ingot.anvil_client.submit_label.exception', severity='warning', body='AnvilClient error', attributes=(_236, _169, _235, _176, _179, ), topics=(Topic(topic='errors:global', message='error', payload=('type', 'operation', 'assignment_id', 'reason', 'timestamp', ), constants={'type': 'anvil_client_error'}), )),
+        "ingot.anvil_client.fetch_assignment.stop": Event(name='ingot.anvil_client.fetch_assignment.stop', severity='warning', body='AnvilClient error', when={'result': 'error'}, attributes=(_237, _169, _174, _176, _179, ), topics=(Topic(topic='errors:global', message='error', payload=('type', 'operation', 'assignment_id', 'reason', 'timestamp', ), constants={'type': 'anvil_client_error'}), )),
+        "ingot.anvil_client.fetch_assignment.exception": Event(name='ingot.anvil_client.fetch_assignment.exception', severity='warning', body='AnvilClient error', attributes=(_237, _169, _235, _176, _179, ), topics=(Topic(topic='errors:global', message='error', payload=('type', 'operation', 'assignment_id', 'reason', 'timestamp', ), constants={'type': 'anvil_client_error'}), )),
+        "ingot.assignment.abandoned": Event(name='ingot.assignment.abandoned', body='Assignment abandoned', attributes=(_168, _169, _170, )),
+        "ingot.pubsub.delivered": Event(name='ingot.pubsub.delivered', severity='debug', body='Message delivered', attributes=(_180, _181, )),
+        "ingot.client.round_trip": Event(name='ingot.client.round_trip', severity='debug', body='Round trip measured', attributes=(_167, _181, )),
+        "ingot.label.submit.stop": Event(name='ingot.label.submit.stop', body='Label submitted', attributes=(_168, _169, _170, _171, _179, _178, ), audit=Audit(action='SUBMIT', outcome='success', target_type='assignment', target='assignment_id', actor='user_id'), topics=(Topic(topic='queue:{queue_id}'), )),
+        "ingot.label.submit.exception": Event(name='ingot.label.submit.exception', severity='error', body='Label submission failed', attributes=(_168, _169, _170, _171, _179, _210, _45, ), audit=Audit(action='SUBMIT', outcome='failure', target_type='assignment', target='assignment_id', actor='user_id'), topics=(Topic(topic='queue:{queue_id}'), Topic(topic='errors:global'), )),
+        "snakepit.request.completed": Event(name='snakepit.request.completed', body='Request completed', attributes=(_182, _183, _184, _185, _186, _187, _190, _188, _238, _239, )),
+        "snakepit.pool.init_started": Event(name='snakepit.pool.init_started', body='The start of a pool began', attributes=(_185, )),
+        "snakepit.pool.init_complete": Event(name='snakepit.pool.init_complete', body='The workers of a pool were started', attributes=(_185, )),
+        "snakepit.pool.initialized": Event(name='snakepit.pool.initialized', body='A pool is ready', attributes=(_185, )),
+        "snakepit.pool.status": Event(name='snakepit.pool.status', severity='debug', body='The workers and requests of a pool were counted', attributes=(_185, _196, _197, _198, )),
+        "snakepit.pool.queue.enqueued": Event(name='snakepit.pool.queue.enqueued', severity='debug', body='A request waits for a worker', attributes=(_185, _182, _198, )),
+        "snakepit.pool.queue.dequeued": Event(name='snakepit.pool.queue.dequeued', severity='debug', body='A request was given to a worker', attributes=(_185, _182, _198, )),
+        "snakepit.pool.queue.timeout": Event(name='snakepit.pool.queue.timeout', severity='warning', body='A request timed out while it waited for a worker', attributes=(_185, _182, )),
+        "snakepit.pool.worker.spawn_started": Event(name='snakepit.pool.worker.spawn_started', body='The start of a worker began', attributes=(_185, _186, )),
+        "snakepit.pool.worker.spawned": Event(name='snakepit.pool.worker.spawned', body='A worker was started', attributes=(_185, _186, )),
+        "snakepit.pool.worker_ready": Event(name='snakepit.pool.worker_ready', body='A worker is ready', attributes=(_185, _186, )),
+        "snakepit.pool.worker.spawn_failed": Event(name='snakepit.pool.worker.spawn_failed', severity='error', body='A worker could not be started', attributes=(_185, _186, _191, )),
+        "snakepit.pool.worker.terminated": Event(name='snakepit.pool.worker.terminated', body='A worker was terminated', attributes=(_185, _186, _191, )),
+        "snakepit.pool.worker.restarted": Event(name='snakepit.pool.worker.restarted', severity='warning', body='A worker of a pool was restarted', attributes=(_185, _186, _191, )),
+        "snakepit.worker.recycled": Event(name='snakepit.worker.recycled', body='A worker was recycled as planned', attributes=(_185, _186, _191, )),
+        "snakepit.worker.crash": Event(name='snakepit.worker.crash', severity='error', body='A worker crashed', attributes=(_185, _186, _191, _210, _45, _204, ), cdevents=(CDEventRule(type='incident.detected', subject='{snakepit.worker_id}', content={'description': 'worker {snakepit.worker_id} crashed', 'environment': {'id': '{snakepit.pool_name}'}}, chain='{assay.correlation_id}'), )),
+        "snakepit.worker.tainted": Event(name='snakepit.worker.tainted', severity='warning', body='A worker was marked as tainted and gets no more requests', attributes=(_185, _186, _191, )),
+        "snakepit.worker.restarted": Event(name='snakepit.worker.restarted', severity='warning', body='The place of a worker that crashed was filled again, so that its pool is whole', attributes=(_185, _186, _191, ), cdevents=(CDEventRule(type='incident.resolved', subject='{snakepit.worker_id}', content={'description': 'pool {snakepit.pool_name} is whole again', 'environment': {'id': '{snakepit.pool_name}'}}, chain='{assay.correlation_id}'), )),
+        "snakepit.session.created": Event(name='snakepit.session.created', body='A session was created', attributes=(_189, ), audit=Audit(action='CREATE', outcome='success', target_type='session', target='session_id')),
+        "snakepit.session.destroyed": Event(name='snakepit.session.destroyed', body='A session was destroyed', attributes=(_189, ), audit=Audit(action='DELETE', outcome='success', target_type='session', target='session_id')),
+        "snakepit.session.affinity.assigned": Event(name='snakepit.session.affinity.assigned', body='A session was assigned to a worker', attributes=(_189, _186, ), audit=Audit(action='ASSIGN', outcome='success', target_type='session', target='session_id')),
+        "snakepit.session.affinity.broken": Event(name='snakepit.session.affinity.broken', severity='warning', body='A session lost its worker', attributes=(_189, _186, ), audit=Audit(action='UNASSIGN', outcome='success', target_type='session', target='session_id')),
+        "snakepit.heartbeat.monitor_started": Event(name='snakepit.heartbeat.monitor_started', body="The monitor of a worker's heartbeat started", attributes=(_186, _185, )),
+        "snakepit.heartbeat.monitor_stopped": Event(name='snakepit.heartbeat.monitor_stopped', body="The monitor of a worker's heartbeat stopped", attributes=(_186, _185, )),
+        "snakepit.heartbeat.monitor_failure": Event(name='snakepit.heartbeat.monitor_failure', severity='error', body="The monitor of a worker's heartbeat failed", attributes=(_186, _185, _191, )),
+        "snakepit.heartbeat.ping_sent": Event(name='snakepit.heartbeat.ping_sent', severity='debug', body='A ping was sent to a worker', attributes=(_186, _185, )),
+        "snakepit.heartbeat.pong_received": Event(name='snakepit.heartbeat.pong_received', severity='debug', body='A worker answered a ping', attributes=(_186, _185, _199, )),
+        "snakepit.heartbeat.heartbeat_timeout": Event(name='snakepit.heartbeat.heartbeat_timeout', severity='warning', body='A worker did not answer a ping in time', attributes=(_186, _185, )),
+        "snakepit.python.memory.sampled": Event(name='snakepit.python.memory.sampled', severity='debug', body='The memory of a worker was sampled', attributes=(_186, _200, )),
+        "snakepit.python.cpu.sampled": Event(name='snakepit.python.cpu.sampled', severity='debug', body='The processor time of a worker was sampled', attributes=(_186, _201, )),
+        "snakepit.python.gc.completed": Event(name='snakepit.python.gc.completed', severity='debug', body='A garbage collection of a worker completed', attributes=(_186, _202, )),
+        "snakepit.python.error.occurred": Event(name='snakepit.python.error.occurred', severity='error', body='Python code in a worker raised an error', attributes=(_186, _185, _182, _184, _206, _210, _45, _205, _204, _207, _208, )),
+        "snakepit.python.tool.result_size": Event(name='snakepit.python.tool.result_size', severity='debug', body="The size of a tool's result was measured", attributes=(_192, _203, )),
     },
     metrics={
         "alumiini.syncs": Metric(name='alumiini.syncs', instrument='counter', unit='{sync}', description='Syncs that ended, by outcome.', labels=(_0, _5, _10, ), recordings=(Recording(event='alumiini.sync.stop', defaults={'outcome': 'success'}), Recording(event='alumiini.sync.exception', defaults={'outcome': 'failure'}), ), series='alumiini_syncs_total'),
@@ -717,31 +720,31 @@ CATALOGUE: Final = Catalogue(
         "alumiini.workers.active": Metric(name='alumiini.workers.active', instrument='gauge', unit='{worker}', description='Running workers.', recordings=(Recording(event='alumiini.worker.count', value='count'), ), series='alumiini_workers_active'),
         "alumiini.workers.memory": Metric(name='alumiini.workers.memory', instrument='gauge', unit='By', description="Memory of the controller's worker processes.", recordings=(Recording(event='alumiini.worker.count', value='memory_bytes'), ), series='alumiini_workers_memory_bytes'),
         "alumiini.workers.restarts": Metric(name='alumiini.workers.restarts', instrument='counter', unit='{restart}', description='Restarts of workers.', labels=(_0, ), recordings=(Recording(event='alumiini.worker.restart'), ), series='alumiini_workers_restarts_total'),
-        "alumiini.cache": Metric(name='alumiini.cache', instrument='counter', unit='{access}', description='Cache accesses, by result.', labels=(_17, _18, ), recordings=(Recording(event='alumiini.cache.access'), ), series='alumiini_cache_total'),
-        "alumiini.errors": Metric(name='alumiini.errors', instrument='counter', unit='{error}', description='Errors, by type.', labels=(_0, _209, ), recordings=(Recording(event='alumiini.error'), ), series='alumiini_errors_total'),
+        "alumiini.cache": Metric(name='alumiini.cache', instrument='counter', unit='{access}', description='Cache accesses, by result.', labels=(_17, _18, ), recordings=(Recording(event='alumiini.cache.access'), Recording(event='alumiini.cache.count', value='accesses'), ), series='alumiini_cache_total'),
+        "alumiini.errors": Metric(name='alumiini.errors', instrument='counter', unit='{error}', description='Errors, by type.', labels=(_0, _210, ), recordings=(Recording(event='alumiini.error'), ), series='alumiini_errors_total'),
         "alumiini.apply.duration": Metric(name='alumiini.apply.duration', instrument='histogram', unit='ms', description='Duration of applying resources.', labels=(_0, _15, ), recordings=(Recording(event='alumiini.apply.stop', value='duration', scale=1e-06), Recording(event='alumiini.apply.exception', value='duration', scale=1e-06), ), buckets=(10.0, 50.0, 100.0, 250.0, 500.0, 1000.0, 2500.0, 5000.0, 10000.0, 30000.0, 60000.0, ), series='alumiini_apply_duration_milliseconds'),
-        "anvil.labels.submitted": Metric(name='anvil.labels.submitted', instrument='counter', unit='{label}', description='Submitted labels.', labels=(_24, ), recordings=(Recording(event='anvil.label.submitted'), ), series='anvil_labels_submitted_total'),
-        "anvil.label.submit.duration": Metric(name='anvil.label.submit.duration', instrument='histogram', unit='s', description='Duration of label submissions.', labels=(_24, ), recordings=(Recording(event='anvil.label.submit.stop', value='duration', scale=1e-09), Recording(event='anvil.label.submit.exception', value='duration', scale=1e-09), ), buckets=(0.025, 0.05, 0.1, 0.25, 0.5, 1.0, ), series='anvil_label_submit_duration_seconds'),
-        "anvil.assignments.completed": Metric(name='anvil.assignments.completed', instrument='counter', unit='{assignment}', description='Completed assignments.', labels=(_24, ), recordings=(Recording(event='anvil.assignment.completed'), ), series='anvil_assignments_completed_total'),
-        "anvil.assignment.dispatch.duration": Metric(name='anvil.assignment.dispatch.duration', instrument='histogram', unit='s', description='Duration of the dispatch of assignments.', labels=(_24, _35, ), recordings=(Recording(event='anvil.assignment.dispatch.stop', value='duration', scale=1e-09), Recording(event='anvil.assignment.dispatch.exception', value='duration', scale=1e-09), ), buckets=(0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, ), series='anvil_assignment_dispatch_duration_seconds'),
-        "anvil.queue.remaining": Metric(name='anvil.queue.remaining', instrument='gauge', unit='{assignment}', description='Remaining assignments of a queue.', labels=(_24, ), recordings=(Recording(event='anvil.queue.stats_updated', value='remaining'), ), series='anvil_queue_remaining'),
-        "anvil.agreement.score": Metric(name='anvil.agreement.score', instrument='gauge', unit='{score}', description='Agreement between labelers, as last computed.', labels=(_24, _31, ), recordings=(Recording(event='anvil.agreement.calculated', value='score'), ), series='anvil_agreement_score'),
-        "db.client.operation.duration": Metric(name='db.client.operation.duration', instrument='histogram', unit='s', description='Duration of database calls.', labels=(_247, _248, _249, _250, _251, ), recordings=(Recording(event='anvil.storage.query.stop', value='duration', scale=1e-09), Recording(event='anvil.storage.query.exception', value='duration', scale=1e-09, defaults={'error.type': '_OTHER'}), ), buckets=(0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0, ), series='db_client_operation_duration_seconds'),
-        "assay.redaction.hits": Metric(name='assay.redaction.hits', instrument='counter', unit='{secret}', description='Secrets redacted from events, by rule.', labels=(_46, ), series='assay_redaction_hits_total'),
+        "anvil.labels.submitted": Metric(name='anvil.labels.submitted', instrument='counter', unit='{label}', description='Submitted labels.', labels=(_25, ), recordings=(Recording(event='anvil.label.submitted'), ), series='anvil_labels_submitted_total'),
+        "anvil.label.submit.duration": Metric(name='anvil.label.submit.duration', instrument='histogram', unit='s', description='Duration of label submissions.', labels=(_25, ), recordings=(Recording(event='anvil.label.submit.stop', value='duration', scale=1e-09), Recording(event='anvil.label.submit.exception', value='duration', scale=1e-09), ), buckets=(0.025, 0.05, 0.1, 0.25, 0.5, 1.0, ), series='anvil_label_submit_duration_seconds'),
+        "anvil.assignments.completed": Metric(name='anvil.assignments.completed', instrument='counter', unit='{assignment}', description='Completed assignments.', labels=(_25, ), recordings=(Recording(event='anvil.assignment.completed'), ), series='anvil_assignments_completed_total'),
+        "anvil.assignment.dispatch.duration": Metric(name='anvil.assignment.dispatch.duration', instrument='histogram', unit='s', description='Duration of the dispatch of assignments.', labels=(_25, _36, ), recordings=(Recording(event='anvil.assignment.dispatch.stop', value='duration', scale=1e-09), Recording(event='anvil.assignment.dispatch.exception', value='duration', scale=1e-09), ), buckets=(0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, ), series='anvil_assignment_dispatch_duration_seconds'),
+        "anvil.queue.remaining": Metric(name='anvil.queue.remaining', instrument='gauge', unit='{assignment}', description='Remaining assignments of a queue.', labels=(_25, ), recordings=(Recording(event='anvil.queue.stats_updated', value='remaining'), ), series='anvil_queue_remaining'),
+        "anvil.agreement.score": Metric(name='anvil.agreement.score', instrument='gauge', unit='{score}', description='Agreement between labelers, as last computed.', labels=(_25, _32, ), recordings=(Recording(event='anvil.agreement.calculated', value='score'), ), series='anvil_agreement_score'),
+        "db.client.operation.duration": Metric(name='db.client.operation.duration', instrument='histogram', unit='s', description='Duration of database calls.', labels=(_248, _249, _250, _251, _252, ), recordings=(Recording(event='anvil.storage.query.stop', value='duration', scale=1e-09), Recording(event='anvil.storage.query.exception', value='duration', scale=1e-09, defaults={'error.type': '_OTHER'}), ), buckets=(0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0, ), series='db_client_operation_duration_seconds'),
+        "assay.redaction.hits": Metric(name='assay.redaction.hits', instrument='counter', unit='{secret}', description='Secrets redacted from events, by rule.', labels=(_47, ), series='assay_redaction_hits_total'),
         "assay.relay.dropped": Metric(name='assay.relay.dropped', instrument='counter', unit='{event}', description='Events of child processes that were not recorded.', series='assay_relay_dropped_total'),
-        "assay.host.batches": Metric(name='assay.host.batches', instrument='counter', unit='{batch}', description='Batches handed to an exporter, by outcome.', labels=(_47, _49, _50, ), series='assay_host_batches_total'),
-        "assay.host.items": Metric(name='assay.host.items', instrument='counter', unit='{item}', description='Spans, metrics and log records that an exporter accepted.', labels=(_47, _49, ), series='assay_host_items_total'),
-        "assay.host.export.duration": Metric(name='assay.host.export.duration', instrument='histogram', unit='s', description='Time that an exporter took for a batch.', labels=(_47, _49, _50, ), buckets=(0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0, 30.0, ), series='assay_host_export_duration_seconds'),
-        "assay.host.refused": Metric(name='assay.host.refused', instrument='counter', unit='{request}', description='Requests answered with an error.', labels=(_48, _51, ), series='assay_host_refused_total'),
-        "assay.host.undecodable": Metric(name='assay.host.undecodable', instrument='counter', unit='{batch}', description='Batches from a Collector that cannot be decoded as OTLP.', labels=(_48, _49, _52, ), series='assay_host_undecodable_total'),
-        "assay.host.queue.depth": Metric(name='assay.host.queue.depth', instrument='gauge', unit='{batch}', description='Batches that wait for an exporter, or that it is handling.', labels=(_47, ), series='assay_host_queue_depth'),
-        "assay.cdevents.accepted": Metric(name='assay.cdevents.accepted', instrument='counter', unit='{event}', description='Events stored in the outbox, by sink.', labels=(_53, ), series='assay_cdevents_accepted_total'),
-        "assay.cdevents.sent": Metric(name='assay.cdevents.sent', instrument='counter', unit='{event}', description='Events that a sink accepted.', labels=(_53, ), series='assay_cdevents_sent_total'),
-        "assay.cdevents.retried": Metric(name='assay.cdevents.retried', instrument='counter', unit='{event}', description='Deliveries that failed and will be retried.', labels=(_53, ), series='assay_cdevents_retried_total'),
-        "assay.cdevents.dead": Metric(name='assay.cdevents.dead', instrument='counter', unit='{event}', description='Events that became dead letters: refused by the sink, or failed after the last retry.', labels=(_53, ), series='assay_cdevents_dead_total'),
-        "assay.cdevents.invalid": Metric(name='assay.cdevents.invalid', instrument='counter', unit='{event}', description='Events that are not valid and were not sent.', labels=(_54, ), series='assay_cdevents_invalid_total'),
-        "assay.cdevents.pending": Metric(name='assay.cdevents.pending', instrument='gauge', unit='{event}', description='Events that wait for a sink.', labels=(_53, ), series='assay_cdevents_pending'),
-        "assay.metrics.dropped": Metric(name='assay.metrics.dropped', instrument='counter', unit='{point}', description='Data points that the metrics exporter drops.', labels=(_55, ), series='assay_metrics_dropped_total'),
+        "assay.host.batches": Metric(name='assay.host.batches', instrument='counter', unit='{batch}', description='Batches handed to an exporter, by outcome.', labels=(_48, _50, _51, ), series='assay_host_batches_total'),
+        "assay.host.items": Metric(name='assay.host.items', instrument='counter', unit='{item}', description='Spans, metrics and log records that an exporter accepted.', labels=(_48, _50, ), series='assay_host_items_total'),
+        "assay.host.export.duration": Metric(name='assay.host.export.duration', instrument='histogram', unit='s', description='Time that an exporter took for a batch.', labels=(_48, _50, _51, ), buckets=(0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0, 30.0, ), series='assay_host_export_duration_seconds'),
+        "assay.host.refused": Metric(name='assay.host.refused', instrument='counter', unit='{request}', description='Requests answered with an error.', labels=(_49, _52, ), series='assay_host_refused_total'),
+        "assay.host.undecodable": Metric(name='assay.host.undecodable', instrument='counter', unit='{batch}', description='Batches from a Collector that cannot be decoded as OTLP.', labels=(_49, _50, _53, ), series='assay_host_undecodable_total'),
+        "assay.host.queue.depth": Metric(name='assay.host.queue.depth', instrument='gauge', unit='{batch}', description='Batches that wait for an exporter, or that it is handling.', labels=(_48, ), series='assay_host_queue_depth'),
+        "assay.cdevents.accepted": Metric(name='assay.cdevents.accepted', instrument='counter', unit='{event}', description='Events stored in the outbox, by sink.', labels=(_54, ), series='assay_cdevents_accepted_total'),
+        "assay.cdevents.sent": Metric(name='assay.cdevents.sent', instrument='counter', unit='{event}', description='Events that a sink accepted.', labels=(_54, ), series='assay_cdevents_sent_total'),
+        "assay.cdevents.retried": Metric(name='assay.cdevents.retried', instrument='counter', unit='{event}', description='Deliveries that failed and will be retried.', labels=(_54, ), series='assay_cdevents_retried_total'),
+        "assay.cdevents.dead": Metric(name='assay.cdevents.dead', instrument='counter', unit='{event}', description='Events that became dead letters: refused by the sink, or failed after the last retry.', labels=(_54, ), series='assay_cdevents_dead_total'),
+        "assay.cdevents.invalid": Metric(name='assay.cdevents.invalid', instrument='counter', unit='{event}', description='Events that are not valid and were not sent.', labels=(_55, ), series='assay_cdevents_invalid_total'),
+        "assay.cdevents.pending": Metric(name='assay.cdevents.pending', instrument='gauge', unit='{event}', description='Events that wait for a sink.', labels=(_54, ), series='assay_cdevents_pending'),
+        "assay.metrics.dropped": Metric(name='assay.metrics.dropped', instrument='counter', unit='{point}', description='Data points that the metrics exporter drops.', labels=(_56, ), series='assay_metrics_dropped_total'),
         "assay.metrics.series": Metric(name='assay.metrics.series', instrument='gauge', unit='{series}', description='Counters, histograms and summaries that the metrics exporter keeps.', series='assay_metrics_series'),
         "assay.metrics.processes": Metric(name='assay.metrics.processes', instrument='gauge', unit='{process}', description='Processes whose newest points the metrics exporter keeps.', series='assay_metrics_processes'),
         "audit.records.emitted": Metric(name='audit.records.emitted', instrument='counter', unit='{record}', description='Audit records emitted by callers.', series='audit_records_emitted_total'),
@@ -750,68 +753,68 @@ CATALOGUE: Final = Catalogue(
         "audit.queue.depth": Metric(name='audit.queue.depth', instrument='gauge', unit='{record}', description='Audit records that this process has accepted, and that are not confirmed.', series='audit_queue_depth'),
         "audit.export.duration": Metric(name='audit.export.duration', instrument='histogram', unit='s', description='Time from the emission of an audit record to its acceptance.', buckets=(0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0, 30.0, ), series='audit_export_duration_seconds'),
         "audit.sink.records": Metric(name='audit.sink.records', instrument='counter', unit='{record}', description='Valid audit records that the sink received, repeats included.', series='audit_sink_records_total'),
-        "audit.sink.quarantined": Metric(name='audit.sink.quarantined', instrument='counter', unit='{entry}', description='Entries that the sink put into quarantine; alert on any.', labels=(_76, ), series='audit_sink_quarantined_total'),
-        "audit.sink.deviations": Metric(name='audit.sink.deviations', instrument='counter', unit='{record}', description='Valid records that do not follow a recommendation of the audit data model, repeats included.', labels=(_77, ), series='audit_sink_deviations_total'),
-        "audit.sink.chain_faults": Metric(name='audit.sink.chain_faults', instrument='counter', unit='{fault}', description="Faults of producers' chains (audit.sequence.*) that the sink found when records arrived; alert on any.", labels=(_80, ), series='audit_sink_chain_faults_total'),
-        "audit.sink.cosignatures": Metric(name='audit.sink.cosignatures', instrument='counter', unit='{request}', description='Requests to witnesses for a cosignature, by their outcome; alert on any that is refused.', labels=(_78, _79, ), series='audit_sink_cosignatures_total'),
+        "audit.sink.quarantined": Metric(name='audit.sink.quarantined', instrument='counter', unit='{entry}', description='Entries that the sink put into quarantine; alert on any.', labels=(_77, ), series='audit_sink_quarantined_total'),
+        "audit.sink.deviations": Metric(name='audit.sink.deviations', instrument='counter', unit='{record}', description='Valid records that do not follow a recommendation of the audit data model, repeats included.', labels=(_78, ), series='audit_sink_deviations_total'),
+        "audit.sink.chain_faults": Metric(name='audit.sink.chain_faults', instrument='counter', unit='{fault}', description="Faults of producers' chains (audit.sequence.*) that the sink found when records arrived; alert on any.", labels=(_81, ), series='audit_sink_chain_faults_total'),
+        "audit.sink.cosignatures": Metric(name='audit.sink.cosignatures', instrument='counter', unit='{request}', description='Requests to witnesses for a cosignature, by their outcome; alert on any that is refused.', labels=(_79, _80, ), series='audit_sink_cosignatures_total'),
         "audit.sink.unwitnessed": Metric(name='audit.sink.unwitnessed', instrument='gauge', unit='{entry}', description='Entries that no checkpoint with its quorum of cosignatures covers; alert if it stays above 0.', series='audit_sink_unwitnessed'),
-        "flowstone.materialization.start.count": Metric(name='flowstone.materialization.start.count', instrument='counter', unit='{materialization}', description='Materializations that started.', labels=(_81, ), recordings=(Recording(event='flowstone.materialization.start'), ), series='flowstone_materialization_start_count_total'),
-        "flowstone.materialization.stop.count": Metric(name='flowstone.materialization.stop.count', instrument='counter', unit='{materialization}', description='Materializations that ended, by status.', labels=(_81, _88, ), recordings=(Recording(event='flowstone.materialization.stop', defaults={'status': 'success'}), Recording(event='flowstone.materialization.exception', defaults={'status': 'failure'}), ), series='flowstone_materialization_stop_count_total'),
-        "flowstone.materialization.exception.count": Metric(name='flowstone.materialization.exception.count', instrument='counter', unit='{materialization}', description='Materializations that failed.', labels=(_81, _209, ), recordings=(Recording(event='flowstone.materialization.exception'), ), series='flowstone_materialization_exception_count_total'),
-        "flowstone.materialization.duration": Metric(name='flowstone.materialization.duration', instrument='histogram', unit='ms', description='Duration of materializations, failures included.', labels=(_81, ), recordings=(Recording(event='flowstone.materialization.stop', value='duration', scale=1e-06), Recording(event='flowstone.materialization.exception', value='duration', scale=1e-06), ), buckets=(10.0, 50.0, 100.0, 250.0, 500.0, 1000.0, 2500.0, 5000.0, 10000.0, 30000.0, 60000.0, 300000.0, 900000.0, 3600000.0, ), series='flowstone_materialization_duration_milliseconds'),
-        "flowstone.io.load.count": Metric(name='flowstone.io.load.count', instrument='counter', unit='{operation}', description='Load operations of IO managers, failures included.', labels=(_81, _85, ), recordings=(Recording(event='flowstone.io.load.stop'), Recording(event='flowstone.io.load.exception'), ), series='flowstone_io_load_count_total'),
-        "flowstone.io.load.duration": Metric(name='flowstone.io.load.duration', instrument='histogram', unit='ms', description='Duration of load operations, failures included.', labels=(_81, _85, ), recordings=(Recording(event='flowstone.io.load.stop', value='duration', scale=1e-06), Recording(event='flowstone.io.load.exception', value='duration', scale=1e-06), ), buckets=(1.0, 5.0, 10.0, 25.0, 50.0, 100.0, 250.0, 500.0, 1000.0, 2500.0, 5000.0, 10000.0, 30000.0, 60000.0, ), series='flowstone_io_load_duration_milliseconds'),
-        "flowstone.io.load.size_bytes": Metric(name='flowstone.io.load.size_bytes', instrument='counter', unit='By', description='Bytes that IO managers loaded.', labels=(_81, _85, ), recordings=(Recording(event='flowstone.io.load.stop', value='size_bytes'), ), series='flowstone_io_load_size_bytes_total'),
-        "flowstone.io.store.count": Metric(name='flowstone.io.store.count', instrument='counter', unit='{operation}', description='Store operations of IO managers, failures included.', labels=(_81, _85, ), recordings=(Recording(event='flowstone.io.store.stop'), Recording(event='flowstone.io.store.exception'), ), series='flowstone_io_store_count_total'),
-        "flowstone.io.store.duration": Metric(name='flowstone.io.store.duration', instrument='histogram', unit='ms', description='Duration of store operations, failures included.', labels=(_81, _85, ), recordings=(Recording(event='flowstone.io.store.stop', value='duration', scale=1e-06), Recording(event='flowstone.io.store.exception', value='duration', scale=1e-06), ), buckets=(1.0, 5.0, 10.0, 25.0, 50.0, 100.0, 250.0, 500.0, 1000.0, 2500.0, 5000.0, 10000.0, 30000.0, 60000.0, ), series='flowstone_io_store_duration_milliseconds'),
-        "flowstone.io.store.size_bytes": Metric(name='flowstone.io.store.size_bytes', instrument='counter', unit='By', description='Bytes that IO managers stored.', labels=(_81, _85, ), recordings=(Recording(event='flowstone.io.store.stop', value='size_bytes'), ), series='flowstone_io_store_size_bytes_total'),
-        "flowstone.checkpoint.requested.count": Metric(name='flowstone.checkpoint.requested.count', instrument='counter', unit='{checkpoint}', description='Decisions that checkpoints requested.', labels=(_86, ), recordings=(Recording(event='flowstone.checkpoint.requested'), ), series='flowstone_checkpoint_requested_count_total'),
-        "flowstone.checkpoint.approved.count": Metric(name='flowstone.checkpoint.approved.count', instrument='counter', unit='{checkpoint}', description='Checkpoints that were approved.', labels=(_86, ), recordings=(Recording(event='flowstone.checkpoint.approved'), ), series='flowstone_checkpoint_approved_count_total'),
-        "flowstone.checkpoint.rejected.count": Metric(name='flowstone.checkpoint.rejected.count', instrument='counter', unit='{checkpoint}', description='Checkpoints that were rejected.', labels=(_86, ), recordings=(Recording(event='flowstone.checkpoint.rejected'), ), series='flowstone_checkpoint_rejected_count_total'),
-        "flowstone.checkpoint.timeout.count": Metric(name='flowstone.checkpoint.timeout.count', instrument='counter', unit='{checkpoint}', description='Checkpoints that timed out without a decision.', labels=(_86, ), recordings=(Recording(event='flowstone.checkpoint.timeout'), ), series='flowstone_checkpoint_timeout_count_total'),
-        "flowstone.checkpoint.approval_time": Metric(name='flowstone.checkpoint.approval_time', instrument='histogram', unit='s', description='Time from the request of a decision to the decision, or to the timeout.', labels=(_86, ), recordings=(Recording(event='flowstone.checkpoint.approved', value='approval_time', scale=1e-09), Recording(event='flowstone.checkpoint.rejected', value='approval_time', scale=1e-09), Recording(event='flowstone.checkpoint.timeout', value='approval_time', scale=1e-09), ), buckets=(1.0, 5.0, 15.0, 60.0, 300.0, 900.0, 3600.0, 14400.0, 43200.0, 86400.0, 259200.0, 604800.0, ), series='flowstone_checkpoint_approval_time_seconds'),
-        "flowstone.backfill.count": Metric(name='flowstone.backfill.count', instrument='counter', unit='{backfill}', description='Backfills that finished, by outcome.', labels=(_88, ), recordings=(Recording(event='flowstone.backfill.finished'), ), series='flowstone_backfill_count_total'),
-        "flowstone.run.retry.count": Metric(name='flowstone.run.retry.count', instrument='counter', unit='{run}', description='Failed runs that Dagster retries.', labels=(_84, ), recordings=(Recording(event='flowstone.run.retry'), ), series='flowstone_run_retry_count_total'),
-        "flowstone.pool.wait_time": Metric(name='flowstone.pool.wait_time', instrument='histogram', unit='s', description='Time that steps waited for a slot of their pool.', labels=(_120, ), recordings=(Recording(event='flowstone.pool.claimed', value='wait_time', scale=1e-09), ), buckets=(0.1, 1.0, 5.0, 10.0, 30.0, 60.0, 300.0, 600.0, 1800.0, 3600.0, ), series='flowstone_pool_wait_time_seconds'),
-        "flowstone.pool.slots.claimed": Metric(name='flowstone.pool.slots.claimed', instrument='gauge', unit='{slot}', description='Slots of a pool that steps hold.', labels=(_120, ), recordings=(Recording(event='flowstone.pool.state', value='claimed_slots'), ), series='flowstone_pool_slots_claimed'),
-        "flowstone.pool.slots.free": Metric(name='flowstone.pool.slots.free', instrument='gauge', unit='{slot}', description='Slots of a pool that no step holds.', labels=(_120, ), recordings=(Recording(event='flowstone.pool.state', value='free_slots'), ), series='flowstone_pool_slots_free'),
-        "flowstone.pool.steps.pending": Metric(name='flowstone.pool.steps.pending', instrument='gauge', unit='{step}', description='Steps that wait for a slot of a pool.', labels=(_120, ), recordings=(Recording(event='flowstone.pool.state', value='pending_steps'), ), series='flowstone_pool_steps_pending'),
-        "flowstone.daemon.healthy": Metric(name='flowstone.daemon.healthy', instrument='gauge', unit='{healthy}', description='1 if the last heartbeat of a daemon had no errors, else 0.', labels=(_154, ), recordings=(Recording(event='flowstone.daemon.heartbeat', value='healthy'), ), series='flowstone_daemon_healthy'),
-        "flowstone.tick.count": Metric(name='flowstone.tick.count', instrument='counter', unit='{tick}', description='Ticks of schedules, sensors and automation conditions, by outcome.', labels=(_139, _140, _88, ), recordings=(Recording(event='flowstone.tick.stop', defaults={'status': 'success'}), Recording(event='flowstone.tick.skipped', defaults={'status': 'skipped'}), Recording(event='flowstone.tick.exception', defaults={'status': 'failure'}), ), series='flowstone_tick_count_total'),
-        "flowstone.tick.duration": Metric(name='flowstone.tick.duration', instrument='histogram', unit='s', description='Duration of ticks.', labels=(_139, _140, ), recordings=(Recording(event='flowstone.tick.stop', value='duration', scale=1e-09), Recording(event='flowstone.tick.skipped', value='duration', scale=1e-09), Recording(event='flowstone.tick.exception', value='duration', scale=1e-09), ), buckets=(0.1, 0.5, 1.0, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, ), series='flowstone_tick_duration_seconds'),
-        "flowstone.asset_check.count": Metric(name='flowstone.asset_check.count', instrument='counter', unit='{evaluation}', description='Evaluations of asset checks, by result.', labels=(_81, _103, _104, _126, ), recordings=(Recording(event='flowstone.asset_check.evaluated'), ), series='flowstone_asset_check_count_total'),
-        "flowstone.asset_check.exception.count": Metric(name='flowstone.asset_check.exception.count', instrument='counter', unit='{execution}', description='Executions of asset checks that raised an exception.', labels=(_81, _103, _209, ), recordings=(Recording(event='flowstone.asset_check.exception'), ), series='flowstone_asset_check_exception_count_total'),
-        "flowstone.asset.observation.count": Metric(name='flowstone.asset.observation.count', instrument='counter', unit='{observation}', description='Observations of assets.', labels=(_81, ), recordings=(Recording(event='flowstone.asset.observed'), ), series='flowstone_asset_observation_count_total'),
-        "flowstone.run.queue_time": Metric(name='flowstone.run.queue_time', instrument='histogram', unit='s', description='Time that runs waited in the queue.', labels=(_84, ), recordings=(Recording(event='flowstone.run.dequeued', value='queue_time', scale=1e-09), ), buckets=(1.0, 5.0, 10.0, 30.0, 60.0, 300.0, 600.0, 1800.0, 3600.0, 7200.0, 14400.0, ), series='flowstone_run_queue_time_seconds'),
-        "flowstone.error.count": Metric(name='flowstone.error.count', instrument='counter', unit='{error}', description='Errors.', labels=(_252, _232, _105, ), recordings=(Recording(event='flowstone.error'), ), series='flowstone_error_count_total'),
-        "flowstone.resource.healthy": Metric(name='flowstone.resource.healthy', instrument='gauge', unit='{healthy}', description='1 if the resource passed its last health check, else 0.', labels=(_99, ), recordings=(Recording(event='flowstone.resource.health_check', value='healthy'), ), series='flowstone_resource_healthy'),
-        "cicd.pipeline.run.duration": Metric(name='cicd.pipeline.run.duration', instrument='histogram', unit='s', description='Duration of pipeline runs, by pipeline, state and result.', labels=(_253, _254, _255, _251, ), recordings=(Recording(event='flowstone.run.stop', value='duration', scale=1e-09, defaults={'cicd.pipeline.result': 'success', 'cicd.pipeline.run.state': 'executing'}), Recording(event='flowstone.run.exception', value='duration', scale=1e-09, defaults={'cicd.pipeline.result': 'failure', 'cicd.pipeline.run.state': 'executing', 'error.type': '_OTHER'}), Recording(event='flowstone.run.canceled', value='duration', scale=1e-09, defaults={'cicd.pipeline.result': 'cancellation', 'cicd.pipeline.run.state': 'executing'}), ), buckets=(1.0, 5.0, 10.0, 30.0, 60.0, 300.0, 600.0, 1800.0, 3600.0, 7200.0, 14400.0, 43200.0, 86400.0, ), series='cicd_pipeline_run_duration_seconds'),
-        "cicd.pipeline.run.errors": Metric(name='cicd.pipeline.run.errors', instrument='counter', unit='{error}', description='Errors that ended pipeline runs.', labels=(_253, _256, ), recordings=(Recording(event='flowstone.run.exception', defaults={'error.type': '_OTHER'}), ), series='cicd_pipeline_run_errors_total'),
-        "forge.samples.created": Metric(name='forge.samples.created', instrument='counter', unit='{sample}', description='Created samples.', labels=(_159, ), recordings=(Recording(event='forge.sample.created'), ), series='forge_samples_created_total'),
+        "flowstone.materialization.start.count": Metric(name='flowstone.materialization.start.count', instrument='counter', unit='{materialization}', description='Materializations that started.', labels=(_82, ), recordings=(Recording(event='flowstone.materialization.start'), ), series='flowstone_materialization_start_count_total'),
+        "flowstone.materialization.stop.count": Metric(name='flowstone.materialization.stop.count', instrument='counter', unit='{materialization}', description='Materializations that ended, by status.', labels=(_82, _89, ), recordings=(Recording(event='flowstone.materialization.stop', defaults={'status': 'success'}), Recording(event='flowstone.materialization.exception', defaults={'status': 'failure'}), ), series='flowstone_materialization_stop_count_total'),
+        "flowstone.materialization.exception.count": Metric(name='flowstone.materialization.exception.count', instrument='counter', unit='{materialization}', description='Materializations that failed.', labels=(_82, _210, ), recordings=(Recording(event='flowstone.materialization.exception'), ), series='flowstone_materialization_exception_count_total'),
+        "flowstone.materialization.duration": Metric(name='flowstone.materialization.duration', instrument='histogram', unit='ms', description='Duration of materializations, failures included.', labels=(_82, ), recordings=(Recording(event='flowstone.materialization.stop', value='duration', scale=1e-06), Recording(event='flowstone.materialization.exception', value='duration', scale=1e-06), ), buckets=(10.0, 50.0, 100.0, 250.0, 500.0, 1000.0, 2500.0, 5000.0, 10000.0, 30000.0, 60000.0, 300000.0, 900000.0, 3600000.0, ), series='flowstone_materialization_duration_milliseconds'),
+        "flowstone.io.load.count": Metric(name='flowstone.io.load.count', instrument='counter', unit='{operation}', description='Load operations of IO managers, failures included.', labels=(_82, _86, ), recordings=(Recording(event='flowstone.io.load.stop'), Recording(event='flowstone.io.load.exception'), ), series='flowstone_io_load_count_total'),
+        "flowstone.io.load.duration": Metric(name='flowstone.io.load.duration', instrument='histogram', unit='ms', description='Duration of load operations, failures included.', labels=(_82, _86, ), recordings=(Recording(event='flowstone.io.load.stop', value='duration', scale=1e-06), Recording(event='flowstone.io.load.exception', value='duration', scale=1e-06), ), buckets=(1.0, 5.0, 10.0, 25.0, 50.0, 100.0, 250.0, 500.0, 1000.0, 2500.0, 5000.0, 10000.0, 30000.0, 60000.0, ), series='flowstone_io_load_duration_milliseconds'),
+        "flowstone.io.load.size_bytes": Metric(name='flowstone.io.load.size_bytes', instrument='counter', unit='By', description='Bytes that IO managers loaded.', labels=(_82, _86, ), recordings=(Recording(event='flowstone.io.load.stop', value='size_bytes'), ), series='flowstone_io_load_size_bytes_total'),
+        "flowstone.io.store.count": Metric(name='flowstone.io.store.count', instrument='counter', unit='{operation}', description='Store operations of IO managers, failures included.', labels=(_82, _86, ), recordings=(Recording(event='flowstone.io.store.stop'), Recording(event='flowstone.io.store.exception'), ), series='flowstone_io_store_count_total'),
+        "flowstone.io.store.duration": Metric(name='flowstone.io.store.duration', instrument='histogram', unit='ms', description='Duration of store operations, failures included.', labels=(_82, _86, ), recordings=(Recording(event='flowstone.io.store.stop', value='duration', scale=1e-06), Recording(event='flowstone.io.store.exception', value='duration', scale=1e-06), ), buckets=(1.0, 5.0, 10.0, 25.0, 50.0, 100.0, 250.0, 500.0, 1000.0, 2500.0, 5000.0, 10000.0, 30000.0, 60000.0, ), series='flowstone_io_store_duration_milliseconds'),
+        "flowstone.io.store.size_bytes": Metric(name='flowstone.io.store.size_bytes', instrument='counter', unit='By', description='Bytes that IO managers stored.', labels=(_82, _86, ), recordings=(Recording(event='flowstone.io.store.stop', value='size_bytes'), ), series='flowstone_io_store_size_bytes_total'),
+        "flowstone.checkpoint.requested.count": Metric(name='flowstone.checkpoint.requested.count', instrument='counter', unit='{checkpoint}', description='Decisions that checkpoints requested.', labels=(_87, ), recordings=(Recording(event='flowstone.checkpoint.requested'), ), series='flowstone_checkpoint_requested_count_total'),
+        "flowstone.checkpoint.approved.count": Metric(name='flowstone.checkpoint.approved.count', instrument='counter', unit='{checkpoint}', description='Checkpoints that were approved.', labels=(_87, ), recordings=(Recording(event='flowstone.checkpoint.approved'), ), series='flowstone_checkpoint_approved_count_total'),
+        "flowstone.checkpoint.rejected.count": Metric(name='flowstone.checkpoint.rejected.count', instrument='counter', unit='{checkpoint}', description='Checkpoints that were rejected.', labels=(_87, ), recordings=(Recording(event='flowstone.checkpoint.rejected'), ), series='flowstone_checkpoint_rejected_count_total'),
+        "flowstone.checkpoint.timeout.count": Metric(name='flowstone.checkpoint.timeout.count', instrument='counter', unit='{checkpoint}', description='Checkpoints that timed out without a decision.', labels=(_87, ), recordings=(Recording(event='flowstone.checkpoint.timeout'), ), series='flowstone_checkpoint_timeout_count_total'),
+        "flowstone.checkpoint.approval_time": Metric(name='flowstone.checkpoint.approval_time', instrument='histogram', unit='s', description='Time from the request of a decision to the decision, or to the timeout.', labels=(_87, ), recordings=(Recording(event='flowstone.checkpoint.approved', value='approval_time', scale=1e-09), Recording(event='flowstone.checkpoint.rejected', value='approval_time', scale=1e-09), Recording(event='flowstone.checkpoint.timeout', value='approval_time', scale=1e-09), ), buckets=(1.0, 5.0, 15.0, 60.0, 300.0, 900.0, 3600.0, 14400.0, 43200.0, 86400.0, 259200.0, 604800.0, ), series='flowstone_checkpoint_approval_time_seconds'),
+        "flowstone.backfill.count": Metric(name='flowstone.backfill.count', instrument='counter', unit='{backfill}', description='Backfills that finished, by outcome.', labels=(_89, ), recordings=(Recording(event='flowstone.backfill.finished'), ), series='flowstone_backfill_count_total'),
+        "flowstone.run.retry.count": Metric(name='flowstone.run.retry.count', instrument='counter', unit='{run}', description='Failed runs that Dagster retries.', labels=(_85, ), recordings=(Recording(event='flowstone.run.retry'), ), series='flowstone_run_retry_count_total'),
+        "flowstone.pool.wait_time": Metric(name='flowstone.pool.wait_time', instrument='histogram', unit='s', description='Time that steps waited for a slot of their pool.', labels=(_121, ), recordings=(Recording(event='flowstone.pool.claimed', value='wait_time', scale=1e-09), ), buckets=(0.1, 1.0, 5.0, 10.0, 30.0, 60.0, 300.0, 600.0, 1800.0, 3600.0, ), series='flowstone_pool_wait_time_seconds'),
+        "flowstone.pool.slots.claimed": Metric(name='flowstone.pool.slots.claimed', instrument='gauge', unit='{slot}', description='Slots of a pool that steps hold.', labels=(_121, ), recordings=(Recording(event='flowstone.pool.state', value='claimed_slots'), ), series='flowstone_pool_slots_claimed'),
+        "flowstone.pool.slots.free": Metric(name='flowstone.pool.slots.free', instrument='gauge', unit='{slot}', description='Slots of a pool that no step holds.', labels=(_121, ), recordings=(Recording(event='flowstone.pool.state', value='free_slots'), ), series='flowstone_pool_slots_free'),
+        "flowstone.pool.steps.pending": Metric(name='flowstone.pool.steps.pending', instrument='gauge', unit='{step}', description='Steps that wait for a slot of a pool.', labels=(_121, ), recordings=(Recording(event='flowstone.pool.state', value='pending_steps'), ), series='flowstone_pool_steps_pending'),
+        "flowstone.daemon.healthy": Metric(name='flowstone.daemon.healthy', instrument='gauge', unit='{healthy}', description='1 if the last heartbeat of a daemon had no errors, else 0.', labels=(_155, ), recordings=(Recording(event='flowstone.daemon.heartbeat', value='healthy'), ), series='flowstone_daemon_healthy'),
+        "flowstone.tick.count": Metric(name='flowstone.tick.count', instrument='counter', unit='{tick}', description='Ticks of schedules, sensors and automation conditions, by outcome.', labels=(_140, _141, _89, ), recordings=(Recording(event='flowstone.tick.stop', defaults={'status': 'success'}), Recording(event='flowstone.tick.skipped', defaults={'status': 'skipped'}), Recording(event='flowstone.tick.exception', defaults={'status': 'failure'}), ), series='flowstone_tick_count_total'),
+        "flowstone.tick.duration": Metric(name='flowstone.tick.duration', instrument='histogram', unit='s', description='Duration of ticks.', labels=(_140, _141, ), recordings=(Recording(event='flowstone.tick.stop', value='duration', scale=1e-09), Recording(event='flowstone.tick.skipped', value='duration', scale=1e-09), Recording(event='flowstone.tick.exception', value='duration', scale=1e-09), ), buckets=(0.1, 0.5, 1.0, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, ), series='flowstone_tick_duration_seconds'),
+        "flowstone.asset_check.count": Metric(name='flowstone.asset_check.count', instrument='counter', unit='{evaluation}', description='Evaluations of asset checks, by result.', labels=(_82, _104, _105, _127, ), recordings=(Recording(event='flowstone.asset_check.evaluated'), ), series='flowstone_asset_check_count_total'),
+        "flowstone.asset_check.exception.count": Metric(name='flowstone.asset_check.exception.count', instrument='counter', unit='{execution}', description='Executions of asset checks that raised an exception.', labels=(_82, _104, _210, ), recordings=(Recording(event='flowstone.asset_check.exception'), ), series='flowstone_asset_check_exception_count_total'),
+        "flowstone.asset.observation.count": Metric(name='flowstone.asset.observation.count', instrument='counter', unit='{observation}', description='Observations of assets.', labels=(_82, ), recordings=(Recording(event='flowstone.asset.observed'), ), series='flowstone_asset_observation_count_total'),
+        "flowstone.run.queue_time": Metric(name='flowstone.run.queue_time', instrument='histogram', unit='s', description='Time that runs waited in the queue.', labels=(_85, ), recordings=(Recording(event='flowstone.run.dequeued', value='queue_time', scale=1e-09), ), buckets=(1.0, 5.0, 10.0, 30.0, 60.0, 300.0, 600.0, 1800.0, 3600.0, 7200.0, 14400.0, ), series='flowstone_run_queue_time_seconds'),
+        "flowstone.error.count": Metric(name='flowstone.error.count', instrument='counter', unit='{error}', description='Errors.', labels=(_253, _233, _106, ), recordings=(Recording(event='flowstone.error'), ), series='flowstone_error_count_total'),
+        "flowstone.resource.healthy": Metric(name='flowstone.resource.healthy', instrument='gauge', unit='{healthy}', description='1 if the resource passed its last health check, else 0.', labels=(_100, ), recordings=(Recording(event='flowstone.resource.health_check', value='healthy'), ), series='flowstone_resource_healthy'),
+        "cicd.pipeline.run.duration": Metric(name='cicd.pipeline.run.duration', instrument='histogram', unit='s', description='Duration of pipeline runs, by pipeline, state and result.', labels=(_254, _255, _256, _252, ), recordings=(Recording(event='flowstone.run.stop', value='duration', scale=1e-09, defaults={'cicd.pipeline.result': 'success', 'cicd.pipeline.run.state': 'executing'}), Recording(event='flowstone.run.exception', value='duration', scale=1e-09, defaults={'cicd.pipeline.result': 'failure', 'cicd.pipeline.run.state': 'executing', 'error.type': '_OTHER'}), Recording(event='flowstone.run.canceled', value='duration', scale=1e-09, defaults={'cicd.pipeline.result': 'cancellation', 'cicd.pipeline.run.state': 'executing'}), ), buckets=(1.0, 5.0, 10.0, 30.0, 60.0, 300.0, 600.0, 1800.0, 3600.0, 7200.0, 14400.0, 43200.0, 86400.0, ), series='cicd_pipeline_run_duration_seconds'),
+        "cicd.pipeline.run.errors": Metric(name='cicd.pipeline.run.errors', instrument='counter', unit='{error}', description='Errors that ended pipeline runs.', labels=(_254, _257, ), recordings=(Recording(event='flowstone.run.exception', defaults={'error.type': '_OTHER'}), ), series='cicd_pipeline_run_errors_total'),
+        "forge.samples.created": Metric(name='forge.samples.created', instrument='counter', unit='{sample}', description='Created samples.', labels=(_160, ), recordings=(Recording(event='forge.sample.created'), ), series='forge_samples_created_total'),
         "forge.artifacts.uploaded": Metric(name='forge.artifacts.uploaded', instrument='counter', unit='{artifact}', description='Uploaded artifacts.', recordings=(Recording(event='forge.artifact.uploaded'), ), series='forge_artifacts_uploaded_total'),
-        "forge.pipeline.duration": Metric(name='forge.pipeline.duration', instrument='histogram', unit='s', description='Duration of pipelines.', labels=(_159, _162, ), recordings=(Recording(event='forge.pipeline.stop', value='duration', scale=1e-09, defaults={'outcome': 'success'}), Recording(event='forge.pipeline.exception', value='duration', scale=1e-09, defaults={'outcome': 'failure'}), ), buckets=(0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0, 30.0, 60.0, 300.0, 900.0, 3600.0, ), series='forge_pipeline_duration_seconds'),
-        "forge.stage.duration": Metric(name='forge.stage.duration', instrument='histogram', unit='s', description='Duration of stages.', labels=(_161, _162, ), recordings=(Recording(event='forge.stage.stop', value='duration', scale=1e-09, defaults={'outcome': 'success'}), Recording(event='forge.stage.exception', value='duration', scale=1e-09, defaults={'outcome': 'failure'}), ), buckets=(0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0, 30.0, 60.0, 300.0, 900.0, ), series='forge_stage_duration_seconds'),
-        "forge.stage.retries": Metric(name='forge.stage.retries', instrument='counter', unit='{retry}', description='Retries of stages.', labels=(_161, ), recordings=(Recording(event='forge.stage.retry'), ), series='forge_stage_retries_total'),
-        "forge.dlq.enqueued": Metric(name='forge.dlq.enqueued', instrument='counter', unit='{sample}', description='Samples moved to the dead-letter queue.', labels=(_161, ), recordings=(Recording(event='forge.dlq.enqueue'), ), series='forge_dlq_enqueued_total'),
-        "ingot.live_view.mount.duration": Metric(name='ingot.live_view.mount.duration', instrument='histogram', unit='s', description='Time to mount a view.', labels=(_166, ), recordings=(Recording(event='ingot.live_view.mount.stop', value='duration', scale=1e-09), Recording(event='ingot.live_view.mount.exception', value='duration', scale=1e-09), ), buckets=(0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, ), series='ingot_live_view_mount_duration_seconds'),
-        "ingot.labels.submitted": Metric(name='ingot.labels.submitted', instrument='counter', unit='{label}', description='Submitted labels.', labels=(_167, _170, ), recordings=(Recording(event='ingot.label.submit.stop'), ), series='ingot_labels_submitted_total'),
-        "ingot.label.submit.duration": Metric(name='ingot.label.submit.duration', instrument='histogram', unit='s', description='Time from the submit button to the next assignment.', labels=(_167, ), recordings=(Recording(event='ingot.label.submit.stop', value='duration', scale=1e-09), Recording(event='ingot.label.submit.exception', value='duration', scale=1e-09), ), buckets=(0.1, 0.25, 0.5, 1.0, 2.0, 5.0, 10.0, ), series='ingot_label_submit_duration_seconds'),
-        "ingot.forge_client.duration": Metric(name='ingot.forge_client.duration', instrument='histogram', unit='s', description='Duration of calls to Forge.', labels=(_174, _173, ), recordings=(Recording(event='ingot.forge_client.get_sample.stop', value='duration', scale=1e-09, defaults={'operation': 'get_sample', 'result': 'ok'}), Recording(event='ingot.forge_client.get_sample.exception', value='duration', scale=1e-09, defaults={'operation': 'get_sample', 'result': 'error'}), ), buckets=(0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, ), series='ingot_forge_client_duration_seconds'),
-        "ingot.anvil_client.duration": Metric(name='ingot.anvil_client.duration', instrument='histogram', unit='s', description='Duration of calls to Anvil.', labels=(_174, _173, ), recordings=(Recording(event='ingot.anvil_client.submit_label.stop', value='duration', scale=1e-09, defaults={'operation': 'submit_label', 'result': 'ok'}), Recording(event='ingot.anvil_client.submit_label.exception', value='duration', scale=1e-09, defaults={'operation': 'submit_label', 'result': 'error'}), Recording(event='ingot.anvil_client.fetch_assignment.stop', value='duration', scale=1e-09, defaults={'operation': 'fetch_assignment', 'result': 'ok'}), Recording(event='ingot.anvil_client.fetch_assignment.exception', value='duration', scale=1e-09, defaults={'operation': 'fetch_assignment', 'result': 'error'}), ), buckets=(0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, ), series='ingot_anvil_client_duration_seconds'),
-        "ingot.forge_client.errors": Metric(name='ingot.forge_client.errors', instrument='counter', unit='{error}', description='Failed calls to Forge.', labels=(_174, ), recordings=(Recording(event='ingot.forge_client.get_sample.stop', defaults={'operation': 'get_sample'}, when={'result': 'error'}), Recording(event='ingot.forge_client.get_sample.exception', defaults={'operation': 'get_sample'}), ), series='ingot_forge_client_errors_total'),
-        "ingot.anvil_client.errors": Metric(name='ingot.anvil_client.errors', instrument='counter', unit='{error}', description='Failed calls to Anvil.', labels=(_174, ), recordings=(Recording(event='ingot.anvil_client.submit_label.stop', defaults={'operation': 'submit_label'}, when={'result': 'error'}), Recording(event='ingot.anvil_client.submit_label.exception', defaults={'operation': 'submit_label'}), Recording(event='ingot.anvil_client.fetch_assignment.stop', defaults={'operation': 'fetch_assignment'}, when={'result': 'error'}), Recording(event='ingot.anvil_client.fetch_assignment.exception', defaults={'operation': 'fetch_assignment'}), ), series='ingot_anvil_client_errors_total'),
-        "ingot.component.render.duration": Metric(name='ingot.component.render.duration', instrument='histogram', unit='s', description='Time to render a sample.', labels=(_171, ), recordings=(Recording(event='ingot.component.render_sample.stop', value='duration', scale=1e-09), Recording(event='ingot.component.render_sample.exception', value='duration', scale=1e-09), ), buckets=(0.001, 0.005, 0.01, 0.05, 0.1, 0.25, 0.5, ), series='ingot_component_render_duration_seconds'),
-        "ingot.assignments.abandoned": Metric(name='ingot.assignments.abandoned', instrument='counter', unit='{assignment}', description='Assignments that were mounted or fetched and never submitted.', labels=(_167, ), recordings=(Recording(event='ingot.assignment.abandoned'), ), series='ingot_assignments_abandoned_total'),
-        "ingot.pubsub.latency": Metric(name='ingot.pubsub.latency', instrument='histogram', unit='s', description='Time from the publication of a message to its delivery.', labels=(_179, ), recordings=(Recording(event='ingot.pubsub.delivered', value='latency', scale=1e-09), ), buckets=(0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0, ), series='ingot_pubsub_latency_seconds'),
-        "ingot.client.latency": Metric(name='ingot.client.latency', instrument='histogram', unit='s', description='Round-trip time between browser and server.', labels=(_166, ), recordings=(Recording(event='ingot.client.round_trip', value='latency', scale=1e-09), ), buckets=(0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 5.0, ), series='ingot_client_latency_seconds'),
-        "snakepit.requests": Metric(name='snakepit.requests', instrument='counter', unit='{request}', description='Completed requests, by status.', labels=(_184, _183, _189, ), recordings=(Recording(event='snakepit.request.stop', defaults={'status': 'success'}), Recording(event='snakepit.request.exception', defaults={'status': 'error'}), Recording(event='snakepit.request.completed', defaults={'status': 'success'}, when={'in_span': None, 'success': True}), Recording(event='snakepit.request.completed', defaults={'status': 'error'}, when={'in_span': None, 'success': False}), Recording(event='snakepit.request.completed', when={'in_span': None, 'success': None}), ), series='snakepit_requests_total'),
-        "snakepit.pool.available_workers": Metric(name='snakepit.pool.available_workers', instrument='gauge', unit='{worker}', description='Available workers.', labels=(_184, ), recordings=(Recording(event='snakepit.pool.status', value='available_workers'), ), series='snakepit_pool_available_workers'),
-        "snakepit.pool.busy_workers": Metric(name='snakepit.pool.busy_workers', instrument='gauge', unit='{worker}', description='Busy workers.', labels=(_184, ), recordings=(Recording(event='snakepit.pool.status', value='busy_workers'), ), series='snakepit_pool_busy_workers'),
-        "snakepit.pool.queue_size": Metric(name='snakepit.pool.queue_size', instrument='gauge', unit='{request}', description='Requests that wait for a worker.', labels=(_184, ), recordings=(Recording(event='snakepit.pool.status', value='queue_size'), ), series='snakepit_pool_queue_size'),
-        "snakepit.request.duration": Metric(name='snakepit.request.duration', instrument='histogram', unit='s', description='Duration of requests.', labels=(_184, _183, ), recordings=(Recording(event='snakepit.request.stop', value='duration', scale=1e-09), Recording(event='snakepit.request.exception', value='duration', scale=1e-09), Recording(event='snakepit.request.completed', value='duration_ms', scale=0.001, when={'in_span': None}), ), buckets=(0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0, ), series='snakepit_request_duration_seconds'),
-        "snakepit.request.queue_time": Metric(name='snakepit.request.queue_time', instrument='histogram', unit='s', description='Time that requests waited for a worker.', labels=(_184, ), recordings=(Recording(event='snakepit.request.stop', value='queue_time', scale=1e-09), Recording(event='snakepit.request.exception', value='queue_time', scale=1e-09), Recording(event='snakepit.request.completed', value='queue_time_ms', scale=0.001, when={'in_span': None}), ), buckets=(0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0, 30.0, ), series='snakepit_request_queue_time_seconds'),
-        "snakepit.heartbeat.latency": Metric(name='snakepit.heartbeat.latency', instrument='histogram', unit='s', description='Time that workers took to answer a heartbeat.', labels=(_185, ), recordings=(Recording(event='snakepit.heartbeat.pong_received', value='latency', scale=1e-09), ), buckets=(0.0005, 0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, ), series='snakepit_heartbeat_latency_seconds'),
-        "snakepit.worker.recycled": Metric(name='snakepit.worker.recycled', instrument='counter', unit='{worker}', description='Workers that were recycled as planned.', labels=(_184, _190, ), recordings=(Recording(event='snakepit.worker.recycled'), ), series='snakepit_worker_recycled_total'),
-        "rpc.client.call.duration": Metric(name='rpc.client.call.duration', instrument='histogram', unit='s', description='Duration of RPCs, seen from the client.', labels=(_257, _258, _259, _260, _261, _251, ), recordings=(Recording(event='snakepit.grpc.call.stop', value='duration', scale=1e-09, defaults={'rpc.system.name': 'grpc'}), Recording(event='snakepit.grpc.call.exception', value='duration', scale=1e-09, defaults={'rpc.system.name': 'grpc', 'error.type': '_OTHER'}), ), buckets=(0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0, ), series='rpc_client_call_duration_seconds'),
+        "forge.pipeline.duration": Metric(name='forge.pipeline.duration', instrument='histogram', unit='s', description='Duration of pipelines.', labels=(_160, _163, ), recordings=(Recording(event='forge.pipeline.stop', value='duration', scale=1e-09, defaults={'outcome': 'success'}), Recording(event='forge.pipeline.exception', value='duration', scale=1e-09, defaults={'outcome': 'failure'}), ), buckets=(0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0, 30.0, 60.0, 300.0, 900.0, 3600.0, ), series='forge_pipeline_duration_seconds'),
+        "forge.stage.duration": Metric(name='forge.stage.duration', instrument='histogram', unit='s', description='Duration of stages.', labels=(_162, _163, ), recordings=(Recording(event='forge.stage.stop', value='duration', scale=1e-09, defaults={'outcome': 'success'}), Recording(event='forge.stage.exception', value='duration', scale=1e-09, defaults={'outcome': 'failure'}), ), buckets=(0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0, 30.0, 60.0, 300.0, 900.0, ), series='forge_stage_duration_seconds'),
+        "forge.stage.retries": Metric(name='forge.stage.retries', instrument='counter', unit='{retry}', description='Retries of stages.', labels=(_162, ), recordings=(Recording(event='forge.stage.retry'), ), series='forge_stage_retries_total'),
+        "forge.dlq.enqueued": Metric(name='forge.dlq.enqueued', instrument='counter', unit='{sample}', description='Samples moved to the dead-letter queue.', labels=(_162, ), recordings=(Recording(event='forge.dlq.enqueue'), ), series='forge_dlq_enqueued_total'),
+        "ingot.live_view.mount.duration": Metric(name='ingot.live_view.mount.duration', instrument='histogram', unit='s', description='Time to mount a view.', labels=(_167, ), recordings=(Recording(event='ingot.live_view.mount.stop', value='duration', scale=1e-09), Recording(event='ingot.live_view.mount.exception', value='duration', scale=1e-09), ), buckets=(0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, ), series='ingot_live_view_mount_duration_seconds'),
+        "ingot.labels.submitted": Metric(name='ingot.labels.submitted', instrument='counter', unit='{label}', description='Submitted labels.', labels=(_168, _171, ), recordings=(Recording(event='ingot.label.submit.stop'), ), series='ingot_labels_submitted_total'),
+        "ingot.label.submit.duration": Metric(name='ingot.label.submit.duration', instrument='histogram', unit='s', description='Time from the submit button to the next assignment.', labels=(_168, ), recordings=(Recording(event='ingot.label.submit.stop', value='duration', scale=1e-09), Recording(event='ingot.label.submit.exception', value='duration', scale=1e-09), ), buckets=(0.1, 0.25, 0.5, 1.0, 2.0, 5.0, 10.0, ), series='ingot_label_submit_duration_seconds'),
+        "ingot.forge_client.duration": Metric(name='ingot.forge_client.duration', instrument='histogram', unit='s', description='Duration of calls to Forge.', labels=(_175, _174, ), recordings=(Recording(event='ingot.forge_client.get_sample.stop', value='duration', scale=1e-09, defaults={'operation': 'get_sample', 'result': 'ok'}), Recording(event='ingot.forge_client.get_sample.exception', value='duration', scale=1e-09, defaults={'operation': 'get_sample', 'result': 'error'}), ), buckets=(0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, ), series='ingot_forge_client_duration_seconds'),
+        "ingot.anvil_client.duration": Metric(name='ingot.anvil_client.duration', instrument='histogram', unit='s', description='Duration of calls to Anvil.', labels=(_175, _174, ), recordings=(Recording(event='ingot.anvil_client.submit_label.stop', value='duration', scale=1e-09, defaults={'operation': 'submit_label', 'result': 'ok'}), Recording(event='ingot.anvil_client.submit_label.exception', value='duration', scale=1e-09, defaults={'operation': 'submit_label', 'result': 'error'}), Recording(event='ingot.anvil_client.fetch_assignment.stop', value='duration', scale=1e-09, defaults={'operation': 'fetch_assignment', 'result': 'ok'}), Recording(event='ingot.anvil_client.fetch_assignment.exception', value='duration', scale=1e-09, defaults={'operation': 'fetch_assignment', 'result': 'error'}), ), buckets=(0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, ), series='ingot_anvil_client_duration_seconds'),
+        "ingot.forge_client.errors": Metric(name='ingot.forge_client.errors', instrument='counter', unit='{error}', description='Failed calls to Forge.', labels=(_175, ), recordings=(Recording(event='ingot.forge_client.get_sample.stop', defaults={'operation': 'get_sample'}, when={'result': 'error'}), Recording(event='ingot.forge_client.get_sample.exception', defaults={'operation': 'get_sample'}), ), series='ingot_forge_client_errors_total'),
+        "ingot.anvil_client.errors": Metric(name='ingot.anvil_client.errors', instrument='counter', unit='{error}', description='Failed calls to Anvil.', labels=(_175, ), recordings=(Recording(event='ingot.anvil_client.submit_label.stop', defaults={'operation': 'submit_label'}, when={'result': 'error'}), Recording(event='ingot.anvil_client.submit_label.exception', defaults={'operation': 'submit_label'}), Recording(event='ingot.anvil_client.fetch_assignment.stop', defaults={'operation': 'fetch_assignment'}, when={'result': 'error'}), Recording(event='ingot.anvil_client.fetch_assignment.exception', defaults={'operation': 'fetch_assignment'}), ), series='ingot_anvil_client_errors_total'),
+        "ingot.component.render.duration": Metric(name='ingot.component.render.duration', instrument='histogram', unit='s', description='Time to render a sample.', labels=(_172, ), recordings=(Recording(event='ingot.component.render_sample.stop', value='duration', scale=1e-09), Recording(event='ingot.component.render_sample.exception', value='duration', scale=1e-09), ), buckets=(0.001, 0.005, 0.01, 0.05, 0.1, 0.25, 0.5, ), series='ingot_component_render_duration_seconds'),
+        "ingot.assignments.abandoned": Metric(name='ingot.assignments.abandoned', instrument='counter', unit='{assignment}', description='Assignments that were mounted or fetched and never submitted.', labels=(_168, ), recordings=(Recording(event='ingot.assignment.abandoned'), ), series='ingot_assignments_abandoned_total'),
+        "ingot.pubsub.latency": Metric(name='ingot.pubsub.latency', instrument='histogram', unit='s', description='Time from the publication of a message to its delivery.', labels=(_180, ), recordings=(Recording(event='ingot.pubsub.delivered', value='latency', scale=1e-09), ), buckets=(0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0, ), series='ingot_pubsub_latency_seconds'),
+        "ingot.client.latency": Metric(name='ingot.client.latency', instrument='histogram', unit='s', description='Round-trip time between browser and server.', labels=(_167, ), recordings=(Recording(event='ingot.client.round_trip', value='latency', scale=1e-09), ), buckets=(0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 5.0, ), series='ingot_client_latency_seconds'),
+        "snakepit.requests": Metric(name='snakepit.requests', instrument='counter', unit='{request}', description='Completed requests, by status.', labels=(_185, _184, _190, ), recordings=(Recording(event='snakepit.request.stop', defaults={'status': 'success'}), Recording(event='snakepit.request.exception', defaults={'status': 'error'}), Recording(event='snakepit.request.completed', defaults={'status': 'success'}, when={'in_span': None, 'success': True}), Recording(event='snakepit.request.completed', defaults={'status': 'error'}, when={'in_span': None, 'success': False}), Recording(event='snakepit.request.completed', when={'in_span': None, 'success': None}), ), series='snakepit_requests_total'),
+        "snakepit.pool.available_workers": Metric(name='snakepit.pool.available_workers', instrument='gauge', unit='{worker}', description='Available workers.', labels=(_185, ), recordings=(Recording(event='snakepit.pool.status', value='available_workers'), ), series='snakepit_pool_available_workers'),
+        "snakepit.pool.busy_workers": Metric(name='snakepit.pool.busy_workers', instrument='gauge', unit='{worker}', description='Busy workers.', labels=(_185, ), recordings=(Recording(event='snakepit.pool.status', value='busy_workers'), ), series='snakepit_pool_busy_workers'),
+        "snakepit.pool.queue_size": Metric(name='snakepit.pool.queue_size', instrument='gauge', unit='{request}', description='Requests that wait for a worker.', labels=(_185, ), recordings=(Recording(event='snakepit.pool.status', value='queue_size'), ), series='snakepit_pool_queue_size'),
+        "snakepit.request.duration": Metric(name='snakepit.request.duration', instrument='histogram', unit='s', description='Duration of requests.', labels=(_185, _184, ), recordings=(Recording(event='snakepit.request.stop', value='duration', scale=1e-09), Recording(event='snakepit.request.exception', value='duration', scale=1e-09), Recording(event='snakepit.request.completed', value='duration_ms', scale=0.001, when={'in_span': None}), ), buckets=(0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0, ), series='snakepit_request_duration_seconds'),
+        "snakepit.request.queue_time": Metric(name='snakepit.request.queue_time', instrument='histogram', unit='s', description='Time that requests waited for a worker.', labels=(_185, ), recordings=(Recording(event='snakepit.request.stop', value='queue_time', scale=1e-09), Recording(event='snakepit.request.exception', value='queue_time', scale=1e-09), Recording(event='snakepit.request.completed', value='queue_time_ms', scale=0.001, when={'in_span': None}), ), buckets=(0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0, 30.0, ), series='snakepit_request_queue_time_seconds'),
+        "snakepit.heartbeat.latency": Metric(name='snakepit.heartbeat.latency', instrument='histogram', unit='s', description='Time that workers took to answer a heartbeat.', labels=(_186, ), recordings=(Recording(event='snakepit.heartbeat.pong_received', value='latency', scale=1e-09), ), buckets=(0.0005, 0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, ), series='snakepit_heartbeat_latency_seconds'),
+        "snakepit.worker.recycled": Metric(name='snakepit.worker.recycled', instrument='counter', unit='{worker}', description='Workers that were recycled as planned.', labels=(_185, _191, ), recordings=(Recording(event='snakepit.worker.recycled'), ), series='snakepit_worker_recycled_total'),
+        "rpc.client.call.duration": Metric(name='rpc.client.call.duration', instrument='histogram', unit='s', description='Duration of RPCs, seen from the client.', labels=(_258, _259, _260, _261, _262, _252, ), recordings=(Recording(event='snakepit.grpc.call.stop', value='duration', scale=1e-09, defaults={'rpc.system.name': 'grpc'}), Recording(event='snakepit.grpc.call.exception', value='duration', scale=1e-09, defaults={'rpc.system.name': 'grpc', 'error.type': '_OTHER'}), ), buckets=(0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0, ), series='rpc_client_call_duration_seconds'),
     },
 )
