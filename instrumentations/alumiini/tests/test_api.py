@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from functools import lru_cache
 from importlib.metadata import version
 
 import pytest
@@ -22,6 +23,7 @@ from opentelemetry.instrumentation.alumiini import (
     worker_stopped,
     workers_active,
 )
+from opentelemetry.instrumentation.alumiini.functools_caches import FunctoolsInstrumentor
 from opentelemetry.trace import StatusCode
 
 from assay.semconv import CATALOGUE
@@ -63,6 +65,13 @@ def fetch_or_try_later():
         raise RuntimeError("try later") from gone
 
 
+def use_a_named_cache():
+    cached = lru_cache(str)
+    FunctoolsInstrumentor().instrument(caches={"manifests": cached})
+    cached(1)
+    FunctoolsInstrumentor().uninstrument()  # emits what was counted
+
+
 def use_the_whole_api():
     worker_started("my-app/0", repository=REPOSITORY)
     workers_active(1, memory_bytes=50_000_000)
@@ -75,6 +84,7 @@ def use_the_whole_api():
             fetch.fetched(commit="def456")
         cache_access("commits", hit=True)
         cache_access("commits", hit=False)
+        use_a_named_cache()
         drift_detected("Deployment", "web")
         with apply("Deployment", "web"):
             pass
