@@ -34,7 +34,7 @@ class Accesses(NamedTuple):
 Read: TypeAlias = Callable[[], Iterable[Accesses]]
 
 _reads: dict[str, Read] = {}
-"""What reads the caches, by adapter."""
+"""The functions that read the caches, by adapter."""
 _last: dict[tuple[str, str], Accesses] = {}
 """The last reading of each cache, by adapter and name."""
 
