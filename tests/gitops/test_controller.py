@@ -293,6 +293,16 @@ def test_the_service_is_deployed_upgraded_and_rolled_back(story):
     ]
 
 
+def test_drift_by_hand_is_detected_and_corrected(story):
+    """Once for the change, and once for the deletion."""
+    greeting = {(keys.ALUMIINI_RESOURCE_KIND, "ConfigMap"), (keys.ALUMIINI_RESOURCE_NAME, "greeting")}
+    for name in ("drift_detected", "drift_corrected"):
+        found = [greeting <= event.items() for event in story.events(f"alumiini.{name}")]
+        assert found == [True, True]
+    sent = story.cdevents()
+    assert [sent[f"dev.cdeventsx.alumiini-drift.{each}"] for each in ("detected", "corrected")] == [2, 2]
+
+
 def test_alerts_fire_where_they_must_and_are_silent_on_a_healthy_run(story, alerts):
     assert alerts == {"healthy": set(), "failing": {"LowSyncSuccessRate"}}
 

@@ -1,7 +1,11 @@
 """The Kubernetes clients against a real API server, whose audit log says what was applied."""
 
 import asyncio
+import inspect
 import json
+import threading
+import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import kubernetes
 import kubernetes_asyncio
@@ -17,6 +21,7 @@ from opentelemetry.instrumentation.alumiini.kubernetes import (
 )
 from opentelemetry.instrumentation.utils import suppress_instrumentation
 from opentelemetry.trace import StatusCode
+from urllib3.exceptions import ProtocolError
 
 from assay.instrumentation.testing import BusEvents
 
@@ -403,3 +408,148 @@ def test_secrets_stay_in_the_manifest(observed, client, name):
         json.loads(observed.spans("alumiini.apply")[0].to_json())["attributes"]["alumiini.resource.name"]
         == name
     )
+
+
+APPLY = {"field_manager": "gitops", "force": True, "_content_type": "application/apply-patch+yaml"}
+
+
+def has_content_type(library):
+    """Return whether the methods of a client take a content type; the dynamic client always does."""
+    method = library.client.CoreV1Api.patch_namespaced_config_map_with_http_info
+    return "_content_type" in inspect.getsource(method)
+
+
+@pytest.fixture
+def apply_by(client):
+    """Return functions that apply a ConfigMap on the server's side, by the client that they use."""
+    core, dynamic = kubernetes.client.CoreV1Api(client), DynamicClient(client)
+    maps = dynamic.resources.get(api_version="v1", kind="ConfigMap")
+
+    def by_dynamic(body):
+        dynamic.server_side_apply(
+            maps, body, namespace="default", field_manager="gitops", force_conflicts=True
+        )
+
+    def by_generated(body):
+        core.patch_namespaced_config_map(body["metadata"]["name"], "default", body, **APPLY)
+
+    return {"dynamic": by_dynamic, "generated": by_generated}
+
+
+def drifts(telemetry):
+    """Return the drift events, in order."""
+    return [
+        (
+            record.log_record.event_name,
+            attributes["alumiini.resource.kind"],
+            attributes["alumiini.resource.name"],
+        )
+        for record in telemetry.logs()
+        if record.log_record.event_name.startswith("alumiini.drift")
+        for attributes in [record.log_record.attributes]
+    ]
+
+
+def wait_for_another_second():
+    """Wait until the API server records another time than until now; its resolution is a second."""
+    before = int(time.time())
+    while int(time.time()) == before:
+        time.sleep(0.05)
+
+
+@pytest.mark.parametrize("way", ["dynamic", *(["generated"] if has_content_type(kubernetes) else [])])
+def test_an_apply_that_restores_what_somebody_has_changed_corrects_drift(
+    observed, client, apply_by, name, way
+):
+    core, apply = kubernetes.client.CoreV1Api(client), apply_by[way]
+    ours = manifest(name, data={"text": "ours"})
+    both = [(event, "ConfigMap", name) for event in ("alumiini.drift_detected", "alumiini.drift_corrected")]
+    apply(ours)
+    apply(ours)
+    assert drifts(observed) == []
+
+    wait_for_another_second()
+    core.patch_namespaced_config_map(name, "default", {"data": {"text": "theirs"}})
+    apply(ours)
+    assert core.read_namespaced_config_map(name, "default").data == {"text": "ours"}
+    assert drifts(observed) == both
+
+    core.delete_namespaced_config_map(name, "default")
+    apply(ours)
+    apply(ours)
+    assert drifts(observed) == both * 2
+
+
+def test_a_change_of_the_manifest_or_of_other_fields_is_not_drift(observed, client, apply_by, name):
+    core, apply = kubernetes.client.CoreV1Api(client), apply_by["dynamic"]
+    apply(manifest(name, data={"text": "one"}))
+    wait_for_another_second()
+    apply(manifest(name, data={"text": "two"}))
+    core.patch_namespaced_config_map(name, "default", {"data": {"other": "theirs"}})
+    apply(manifest(name, data={"text": "two"}))
+    assert drifts(observed) == []
+
+
+def test_drift_is_about_the_repository_of_the_sync(observed, client, apply_by, name):
+    core, apply = kubernetes.client.CoreV1Api(client), apply_by["dynamic"]
+    apply(manifest(name, data={"text": "ours"}))
+    wait_for_another_second()
+    core.patch_namespaced_config_map(name, "default", {"data": {"text": "theirs"}})
+    with sync("my-app", trigger="reconcile"):
+        apply(manifest(name, data={"text": "ours"}))
+    for event in ("alumiini.drift_detected", "alumiini.drift_corrected"):
+        (found,) = logged(observed, event)
+        assert (found["alumiini.repo.name"], found["alumiini.sync.trigger"]) == ("my-app", "reconcile")
+
+
+@pytest.mark.skipif(not has_content_type(kubernetes_asyncio), reason="this version has no server-side apply")
+def test_the_asyncio_client_corrects_drift(observed, api_server, name):
+    ours = manifest(name, data={"text": "ours"})
+
+    async def main():
+        found = configuration(kubernetes_asyncio, api_server, "admin")
+        async with kubernetes_asyncio.client.ApiClient(found) as client:
+            core = kubernetes_asyncio.client.CoreV1Api(client)
+            await core.patch_namespaced_config_map(name, "default", ours, **APPLY)
+            await core.delete_namespaced_config_map(name, "default")
+            await core.patch_namespaced_config_map(name, "default", ours, **APPLY)
+
+    asyncio.run(main())
+    assert drifts(observed) == [
+        ("alumiini.drift_detected", "ConfigMap", name),
+        ("alumiini.drift_corrected", "ConfigMap", name),
+    ]
+
+
+def test_an_answer_that_breaks_off_raises_what_it_raises_without_instrumentation(observed):
+    class BreakOff(BaseHTTPRequestHandler):
+        def do_PATCH(self):
+            self.send_response(200)
+            self.send_header("Content-Length", "100")
+            self.end_headers()
+            self.wfile.write(b"{}")
+
+        def log_message(self, *_):
+            pass
+
+    def apply(server):
+        found = kubernetes.client.Configuration(host=f"http://127.0.0.1:{server.server_address[1]}")
+        with kubernetes.client.ApiClient(found) as client:
+            url, headers = "/api/v1/namespaces/default/configmaps/a", {"Content-Type": APPLY["_content_type"]}
+            rest = client.rest_client
+            answer = rest.request(
+                "PATCH", f"{found.host}{url}?fieldManager=gitops", headers=headers, body=manifest("a")
+            )
+            return answer.read()
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), BreakOff) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            with pytest.raises(ProtocolError, match="IncompleteRead"):
+                apply(server)
+            with suppress_instrumentation(), pytest.raises(ProtocolError, match="IncompleteRead"):
+                apply(server)
+        finally:
+            server.shutdown()
+            thread.join()

@@ -5,8 +5,15 @@ from __future__ import annotations
 from typing import ClassVar
 
 from opentelemetry.instrumentation.alumiini.applies import Apply
+from opentelemetry.instrumentation.alumiini.drifts import drift_corrected, drift_detected
 from opentelemetry.instrumentation.alumiini.instrumentor import ALUMIINI
 from opentelemetry.instrumentation.alumiini.kubernetes import _answers
+from opentelemetry.instrumentation.alumiini.kubernetes._drifts import (
+    Drifts,
+    is_server_side_apply,
+    load,
+    load_async,
+)
 from opentelemetry.instrumentation.alumiini.kubernetes._writes import Write, parse
 
 from assay.instrumentation import (
@@ -39,6 +46,7 @@ class _Requests:
     def __init__(self, hooks: Hooks) -> None:
         self._request_hook: Hook = hooks["request_hook"]
         self._response_hook: Hook = hooks["response_hook"]
+        self._drifts = Drifts()
 
     def send(self, call: Call) -> Foreign:
         """Wrap a blocking client's request."""
@@ -48,10 +56,13 @@ class _Requests:
         with self._apply(call, write) as applied:
             try:
                 answer = call()
+                if is_server_side_apply(call):
+                    load(answer)
             except BaseException as error:
+                call.error = error  # of reading the body, too: the client would raise it
                 _explain(applied, write, error)
                 raise
-            _finish(applied, write, answer)
+            self._finish(call, applied, write, answer)
         return answer
 
     async def send_async(self, call: AsyncCall) -> Foreign:
@@ -62,10 +73,13 @@ class _Requests:
         with self._apply(call, write) as applied:
             try:
                 answer = await call()
+                if is_server_side_apply(call):
+                    await load_async(answer)
             except BaseException as error:
+                call.error = error
                 _explain(applied, write, error)
                 raise
-            _finish(applied, write, answer)
+            self._finish(call, applied, write, answer)
         return answer
 
     def _apply(self, call: Call, write: Write) -> Apply:
@@ -77,6 +91,18 @@ class _Requests:
             request_hook=self._request_hook,
             response_hook=self._response_hook,
         )
+
+    @guarded
+    def _finish(self, call: Call, applied: Apply, write: Write, answer: Foreign) -> None:
+        applied.respond(answer)
+        if _answers.is_failed(answer):
+            message, detail = _answers.message_of(answer), _answers.type_of(answer)
+            applied.fail(message, detail, write.verified_kind, headers=getattr(answer, "headers", None))
+            return
+        write.accepted()
+        if self._drifts.is_corrected_by(call, answer):
+            for emit in (drift_detected, drift_corrected):
+                emit(write.kind, write.name or "", namespace=write.namespace)
 
 
 class KubernetesInstrumentor(LibraryInstrumentor):
@@ -128,13 +154,3 @@ def _parse(call: Call) -> Write | None:
 @guarded
 def _explain(applied: Apply, write: Write, failed: Foreign) -> None:
     applied.explain(_answers.type_of(failed), _answers.message_of(failed), write.verified_kind)
-
-
-@guarded
-def _finish(applied: Apply, write: Write, answer: Foreign) -> None:
-    applied.respond(answer)
-    if _answers.is_failed(answer):
-        message, detail = _answers.message_of(answer), _answers.type_of(answer)
-        applied.fail(message, detail, write.verified_kind, headers=getattr(answer, "headers", None))
-    else:
-        write.accepted()
