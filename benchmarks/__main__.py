@@ -22,6 +22,7 @@ SUBJECTS = (
     "dagster_run",
     "dagster_peers",
     "dagster_instructions",
+    "gitops",
     "startup",
     "audit_emit",
     "ingest",

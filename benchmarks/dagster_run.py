@@ -13,55 +13,21 @@ import gc
 import os
 import statistics
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 from tempfile import TemporaryDirectory
 from typing import Any
 
 from opentelemetry.instrumentation.flowstone import FlowstoneInstrumentor
 from opentelemetry.instrumentation.flowstone.dagster import DagsterInstrumentor
-from opentelemetry.sdk._logs import LoggerProvider, ReadableLogRecord
-from opentelemetry.sdk._logs.export import BatchLogRecordProcessor, LogRecordExporter, LogRecordExportResult
-from opentelemetry.sdk.metrics import MeterProvider
-from opentelemetry.sdk.metrics.export import InMemoryMetricReader
-from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
-from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
 
+from benchmarks import discard
 from benchmarks.row import Row
 
 ASSETS = 200
 QUIET = {"loggers": {"console": {"config": {"log_level": "ERROR"}}}}
 """Without it Dagster prints a dozen lines for each asset, which would lower the ratio."""
 BOUND = 1.05
-
-
-class CountingSpans(SpanExporter):
-    """Counts spans and discards them."""
-
-    count = 0
-
-    def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
-        """Count a batch."""
-        self.count += len(spans)
-        return SpanExportResult.SUCCESS
-
-
-class CountingLogs(LogRecordExporter):
-    """Counts log records and discards them."""
-
-    count = 0
-
-    def export(self, batch: Sequence[ReadableLogRecord]) -> LogRecordExportResult:
-        """Count a batch."""
-        self.count += len(batch)
-        return LogRecordExportResult.SUCCESS
-
-    def force_flush(self, timeout_millis: int = 30_000) -> bool:  # noqa: ARG002 - the SDK's signature
-        """Return at once: nothing is stored."""
-        return True
-
-    def shutdown(self) -> None:
-        """Do nothing."""
 
 
 def run(rounds: int = 5) -> list[Row]:
@@ -83,8 +49,8 @@ def run(rounds: int = 5) -> list[Row]:
 
 
 def _measure(timed: Callable[[], float], rounds: int, where: str) -> Row:
-    spans, logs = CountingSpans(), CountingLogs()
-    providers = _providers(spans, logs)
+    spans, logs = discard.CountingSpans(), discard.CountingLogs()
+    providers = discard.providers(spans, logs)
     ratios: list[float] = []
     times: list[tuple[float, float]] = []
     for number in range(rounds + 1):
@@ -145,14 +111,6 @@ def _input(number: int) -> Any:  # noqa: ANN401 - Dagster's
     from dagster import AssetIn  # noqa: PLC0415 - importing takes a second
 
     return AssetIn(key=f"asset_{number}")
-
-
-def _providers(spans: SpanExporter, logs: LogRecordExporter) -> dict[str, Any]:
-    tracers, loggers = TracerProvider(), LoggerProvider()
-    tracers.add_span_processor(BatchSpanProcessor(spans))
-    loggers.add_log_record_processor(BatchLogRecordProcessor(logs))
-    meters = MeterProvider([InMemoryMetricReader()])
-    return {"tracer_provider": tracers, "logger_provider": loggers, "meter_provider": meters}
 
 
 def _instrumented(timed: Callable[[], float], providers: dict[str, Any]) -> float:

@@ -70,6 +70,11 @@ class ApiServer:
         """Stop both."""
         self._stop()
 
+    @property
+    def process_ids(self) -> tuple[int, ...]:
+        """The ids of the processes of etcd and the API server, while they run."""
+        return tuple(process.pid for process in self._processes)
+
     def audited(self, *verbs: str) -> list[dict[str, Any]]:
         """Return the records of the API server's own audit log.
 
