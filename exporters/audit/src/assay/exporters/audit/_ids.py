@@ -90,7 +90,11 @@ class IdSum:
 
     def add(self, record_id: Key, index: int) -> None:
         """Add an id, from `key_of`, and its leaf index; a forged index may have values of other types."""
-        self.value += hash(_SALT + repr((record_id, index)).encode())
+        if record_id.__class__ is bytes and index.__class__ is int and 0 <= index < 1 << 64:
+            entry = b"\0%b%b" % (record_id, index.to_bytes(8, "big"))
+        else:
+            entry = repr((record_id, index)).encode()  # does not begin with NUL
+        self.value += hash(_SALT + entry)
 
     @classmethod
     def of(cls, ids: Iterable[tuple[Key, int]]) -> IdSum:

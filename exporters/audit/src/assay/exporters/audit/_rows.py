@@ -54,6 +54,7 @@ class RowChecker:
 
     def __init__(self, log: Reader) -> None:
         self._log = log
+        self._key_of = log.key_of
         self.ids = IdSum()
         self.chains = Chains()
         self._sink_time = self._inserted_at = ""  # of the previous record
@@ -103,9 +104,10 @@ class RowChecker:
             integrity_hash: SHA-256 of its canonical form.
         """
         record = content["record"]
-        record_id = record["attributes"][keys.AUDIT_RECORD_ID]["stringValue"]
-        self.ids.add(self._log.key_of(record_id), index)
-        self.chains.add(record, content["resource"], integrity_hash)
+        attributes = record["attributes"]
+        self.ids.add(self._key_of(attributes[keys.AUDIT_RECORD_ID]["stringValue"]), index)
+        if keys.AUDIT_SEQUENCE_NUMBER in attributes:
+            self.chains.add(record, content["resource"], integrity_hash)
 
     def _as_stored(self, values: Row) -> Row:
         return tuple(self._log.text(value) if isinstance(value, str) else value for value in values)
