@@ -257,8 +257,15 @@ def test_chains_are_checked_with_the_archives(  # noqa: PLR0913, PLR0917  fixtur
 def test_many_entries_are_archived_in_parts(months, key, folder, monkeypatch):
     monkeypatch.setattr(_archive, "MOST", 15)
     found = archive(owners(months), key(), "2025-08", folder)
-    assert [(each.first, each.end) for each in found] == [(0, 15), (15, 30), (30, 39)]
+    assert [(each.first, each.end) for each in found] == [(0, 15), (15, 21), (21, 36), (36, 39)]
     assert verify(months, key(), archives=folder).records == 45
+
+
+def test_an_archive_has_the_entries_of_a_month(months, key, folder):
+    found = archive(owners(months), key(), "2025-08", folder)
+    ends = ("2025-07-01T00:00:00.000000Z", "2025-08-01T00:00:00.000000Z")
+    assert [(each.name, each.older_than) for each in found] == list(zip(NAMES, ends, strict=True))
+    assert _archive._next_month("2025-12-31T23:59:59.999999Z") == "2026-01-01T00:00:00.000000Z"
 
 
 def test_entries_of_a_later_month_between_older_ones_stay(open_sink, database, key, folder):
@@ -562,8 +569,10 @@ def test_a_kill_at_any_point_loses_nothing(months, key, folder, tmp_path):
     address = owners(months)
     verifier = tmp_path / "verifier.key"
     verifier.write_text(f"{key()}\n")
-    plan = [("writing", step) for step in sorted(choose.sample(range(1, 60), 3))]
-    plan += [("removing", step) for step in sorted(choose.sample(range(1, 24), 4))]
+    # The first archive has 150 steps before its removal, and a removal commits near step 30. So the first
+    # four runs are killed.
+    plan = [("writing", step) for step in sorted(choose.sample(range(1, 140), 3))]
+    plan += [("removing", step) for step in sorted(choose.sample(range(1, 31), 4))]
     kills = 0
     for stage, step in plan:
         uri = address if isinstance(address, Path) else address.uri
@@ -574,7 +583,7 @@ def test_a_kill_at_any_point_loses_nothing(months, key, folder, tmp_path):
         found = verify(months, key(), archives=folder)
         assert (found.records, found.quarantined, found.covered) == (45, 4, 49), seed
     archive(address, key(), "2025-08", folder)
-    assert [each.end for each in archives(months)] == [39]
+    assert [each.end for each in archives(months)] == [21, 39]
     assert count(months, "audit_log") == 10
     assert verify(months, key(), archives=folder).records == 45
     assert kills >= 4, seed

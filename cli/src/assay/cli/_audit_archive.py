@@ -35,7 +35,7 @@ from assay.exporters.audit import (
     "--before",
     metavar="TIME",
     required=True,
-    help="2026-08, 2026-08-15, or 90d (ago); this time is excluded.",
+    help="2026-08 (UTC), 2026-08-15, or 90d (ago); this time is excluded.",
 )
 @click.option(
     "--to",
@@ -56,9 +56,10 @@ def archive_command(  # noqa: PLR0913, PLR0917  one for each option
 ) -> None:
     """Move the entries before a time out of the log, into archives that verify alone.
 
-    An entry leaves the log when the archive is complete on disk and was verified. The log keeps the hashes
-    and the ids. If the command is killed, run it again. The sink of an SQLite log must be stopped. A log in
-    PostgreSQL needs the role that owns the tables, and its sinks go on.
+    An archive has the entries of a month (UTC), or a part of them. An entry leaves the log when its archive
+    is complete on disk and was verified; the log keeps its hashes and its id. If the command is killed, run
+    it again. The sink of an SQLite log must be stopped. A log in PostgreSQL needs the role that owns the
+    tables, and its sinks go on.
 
     \b
     Example:

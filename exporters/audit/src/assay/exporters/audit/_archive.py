@@ -61,6 +61,8 @@ _PRESENT = """SELECT (SELECT count(*) FROM audit_log JOIN archived USING (leaf_i
         WHERE leaf_index >= ?1 AND leaf_index < ?2 AND audit_log.leaf_hash = archived.leaf_hash)
     + (SELECT count(*) FROM quarantine JOIN archived USING (leaf_index)
         WHERE leaf_index >= ?1 AND leaf_index < ?2 AND quarantine.leaf_hash = archived.leaf_hash)"""
+_INSERTED_AT = """SELECT inserted_at FROM audit_log WHERE leaf_index = ?1
+                  UNION ALL SELECT inserted_at FROM quarantine WHERE leaf_index = ?1"""
 _DELETE = (
     "DELETE FROM audit_log WHERE leaf_index >= ? AND leaf_index < ?",
     "DELETE FROM quarantine WHERE leaf_index >= ? AND leaf_index < ?",
@@ -93,10 +95,11 @@ def archive(  # noqa: PLR0913  one for each option
     policy: Policy | None = None,
     progress: Progress = lambda _done, _total: None,
 ) -> list[Archive]:
-    """Move the entries before a time from a log to archives, each with at most `MOST` entries.
+    """Move the entries before a time from a log to archives.
 
-    They are the entries up to the first one with a later sink time, as far as a checkpoint covers them. The
-    log keeps their hashes. No sink may have an SQLite log open. Sinks of a PostgreSQL log go on, and wait
+    They are the entries up to the first one with a later sink time, as far as a checkpoint covers them. An
+    archive ends with the month (UTC) of its first entry, and has at most `MOST` entries. The log keeps the
+    hashes. No sink may have an SQLite log open. Sinks of a PostgreSQL log go on, and wait
     while the entries of an archive are deleted.
 
     Args:
@@ -147,9 +150,18 @@ def _part(log: Owner, older_than: str, *, witnessed: bool) -> _Part | None:
     note = (published_note if witnessed else newest_note)(log)
     if note is None:
         raise VerificationError("the log has no checkpoint: nothing proves its entries")
-    first, newer = archived_end(log), first_since(log, older_than)
+    first = archived_end(log)
+    for (inserted_at,) in log.execute(_INSERTED_AT, (first,)).fetchall():
+        older_than = min(older_than, _next_month(inserted_at))
+    newer = first_since(log, older_than)
     end = min(first + MOST, checkpoint_size(note), size(log) if newer is None else newer)
     return _Part(first, end, older_than, note) if first < end else None
+
+
+def _next_month(time: str) -> str:
+    """Return the start of the month after a time, both in the table's form."""
+    years, month = divmod(int(time[:4]) * 12 + int(time[5:7]), 12)
+    return moment(f"{years:04d}-{month + 1:02d}-01")
 
 
 @contextmanager

@@ -61,16 +61,17 @@ class SQLiteReader(sqlite3.Connection):
         return self.execute(_ids.COUNT).fetchone()[0]
 
     def check_indexes(self) -> None:
-        """Check the index of quarantine against its rows.
+        """Check the indexes of quarantine and of archived entries against their rows.
 
         Raises:
             SchemaMismatchError: They differ.
         """
-        for (fault,) in self.execute("PRAGMA integrity_check(quarantine)"):
-            if fault != "ok":
-                raise SchemaMismatchError(
-                    f"the index of quarantine differs from its rows: {shortened(fault)}"
-                )
+        for table in ("quarantine", "archived"):
+            for (fault,) in self.execute(f"PRAGMA integrity_check({table})"):
+                if fault != "ok":
+                    raise SchemaMismatchError(
+                        f"an index of {table} differs from its rows: {shortened(fault)}"
+                    )
 
     def check_definitions(self) -> None:
         """Check that tables, indexes, triggers and the view equal those of the schema version.

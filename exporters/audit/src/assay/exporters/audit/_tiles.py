@@ -106,10 +106,11 @@ def read_tile(connection: Reader, tile: Tile, size: int) -> bytes:
         raise NotFoundError(f"{tile.path}: the log has {size} entries, the tile needs {tile.end()}")
     first = tile.index * WIDTH
     if tile.level == ENTRIES:
-        if _is_archived(tile, archived_end(connection)):
+        found = leaves(connection, first, first + tile.width)
+        if len(found) != tile.width:
             require_live(connection, first)
-        found = enumerate(leaves(connection, first, first + tile.width), first)
-        return b"".join(_prefixed(leaf, index) for index, leaf in found)
+            raise AuditLogError(f"{tile.path}: the log lacks an entry: run assay audit verify")
+        return b"".join(_prefixed(leaf, index) for index, leaf in enumerate(found, first))
     return b"".join(StoredTree(connection).hashes(_HEIGHT * tile.level, first, first + tile.width))
 
 
