@@ -12,6 +12,7 @@ from pathlib import Path
 
 import orjson
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from assay.exporters.audit import (
     ArchivedError,
@@ -19,7 +20,9 @@ from assay.exporters.audit import (
     InUseError,
     NotFoundError,
     OpenError,
+    Policy,
     Query,
+    QuorumError,
     SignatureError,
     VerificationError,
     VerifierKey,
@@ -45,6 +48,7 @@ from assay.exporters.audit._receipts import _quarantined, stored_receipt
 from assay.exporters.audit._storage import open_read_only
 from assay.exporters.audit._tiles import Tile, read_tile
 from assay.host import Batch, Rejected
+from assay.proof.cosignature import WitnessKey, cosign, cosignatures
 
 from .conftest import change, make_batch, make_record, other_value, owners, rows
 from .test_chains import chained
@@ -310,6 +314,22 @@ def test_nothing_is_deleted_unless_the_entries_and_the_checkpoint_verify(months,
     with pytest.raises(AuditLogError, match=r"lacks a node.*run assay audit verify"):
         archive(owners(months), key(), "2025-07", folder)
     assert (count(months, "audit_log"), count(months, "archived"), count(months, "archives")) == (44, 0, 0)
+
+
+@pytest.mark.stores("sqlite")
+def test_an_archive_has_the_cosignatures_that_a_policy_requires(months, key, folder, open_sink):
+    signing = Ed25519PrivateKey.generate()
+    witness = WitnessKey("w.example.com", signing.public_key().public_bytes_raw())
+    policy = Policy.parse(f"witness w {witness} http://127.0.0.1:1\nquorum w\n")
+    with pytest.raises(QuorumError):
+        archive(months, key(), "2025-07", folder, policy=policy)
+    assert not folder.exists()
+    sink, note = open_sink(), newest_checkpoint(months)
+    line = cosign(note.rpartition("\n\n")[0] + "\n", witness.name, signing, 1)
+    sink._log.cosign(49, cosignatures(note + line, policy.keys)[0], policy)
+    sink.shutdown()
+    archive(months, key(), "2025-07", folder, policy=policy, witnessed=True)
+    assert [each.key for each in verify_archive(folder / "0-20", key(), policy).cosignatures] == [witness]
 
 
 def test_an_archive_that_a_killed_run_left_is_verified_before_entries_are_deleted(
