@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Generator
 from contextlib import closing, contextmanager
 from importlib.metadata import metadata
+from itertools import pairwise
 from pathlib import Path
 from textwrap import dedent
 from typing import NamedTuple
@@ -142,7 +143,7 @@ def test_packages_to_install_exist(page):
 
 @pytest.mark.parametrize("page", [page for page in NAMES if python_blocks(page)])
 def test_python_blocks_run_in_order(page, tmp_path):
-    """A page's blocks are one program: a later one may use what an earlier one defined."""
+    """A page's blocks are one program, which prints what the page shows after a block."""
     write_titled(page, tmp_path)
     program = tmp_path / "page.py"
     program.write_text("\n\n".join(python_blocks(page)), encoding="utf-8")
@@ -150,6 +151,11 @@ def test_python_blocks_run_in_order(page, tmp_path):
         [sys.executable, str(program)], cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False
     )
     assert done.returncode == 0, done.stderr
+    shown = pairwise(block for block in blocks(read(page)) if block.is_run)
+    outputs = [
+        after.code for before, after in shown if (before.language, after.language) == ("python", "text")
+    ]
+    assert all(output in done.stdout for output in outputs)
 
 
 def run_script(script: list[str], folder: Path, timeout: float = 180) -> subprocess.CompletedProcess[str]:
