@@ -104,6 +104,10 @@ USES = (
     Use(
         "_metric_readers", ("core/distro",), "upstream creates the readers, and has no hook for their exports"
     ),
+    *(
+        Use(name, ("core/distro",), "a periodic reader reads an exporter's preferences there")
+        for name in ("_preferred_temporality", "_preferred_aggregation")
+    ),
     Use("_receive_metrics", ("core/distro",), "every reader defines it, and all metrics pass it"),
     Use(
         "opentelemetry.context._SUPPRESS_INSTRUMENTATION_KEY",

@@ -9,11 +9,12 @@ without telemetry, with the distro as without it.
 from __future__ import annotations
 
 import logging
+from functools import cache
 from importlib.metadata import version
 from typing import Any
 
 from opentelemetry.util._importlib_metadata import (
-    EntryPoint,
+    Distribution,
     entry_points,  # pyright: ignore[reportUnknownVariableType]
 )
 
@@ -70,13 +71,14 @@ def catalogue(registry: tuple[str, ...]) -> Catalogue:
 
 def _instrumented_subsystems() -> set[str]:
     """Return the subsystems that have an installed bus instrumentor, which has the subsystem's name."""
-    return {entry.name for entry in entry_points(group="opentelemetry_instrumentor") if _is_ours(entry)}
+    is_ours = cache(_is_ours)  # reads a file; a distribution has several entry points
+    entries = entry_points(group="opentelemetry_instrumentor")
+    return {entry.name for entry in entries if entry.dist and is_ours(entry.dist)}
 
 
-def _is_ours(entry: EntryPoint) -> bool:
+def _is_ours(distribution: Distribution) -> bool:
     """Return whether an instrumentor is based on Assay's bus: `redis` of others is not subsystem `redis`."""
-    requirements = (entry.dist.requires or []) if entry.dist else []
-    return any(requirement.startswith(_OURS) for requirement in requirements)
+    return any(requirement.startswith(_OURS) for requirement in distribution.requires or [])
 
 
 def _ignore(*_: Any) -> None:  # noqa: ANN401 - an event, its measurements, its metadata and its context

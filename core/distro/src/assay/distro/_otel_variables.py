@@ -23,6 +23,8 @@ HTTP, GRPC = "http/protobuf", "grpc"
 ENDPOINTS = {HTTP: "http://127.0.0.1:4318", GRPC: "http://127.0.0.1:4317"}
 SHARED_ENDPOINT = "OTEL_EXPORTER_OTLP_ENDPOINT"
 PROMETHEUS, LOCAL_PROMETHEUS = "prometheus", "assay_prometheus"
+DEFERRED_OTLP = "assay_otlp_http"
+"""The entry point of `assay.distro.otlp_http`, which stands for `otlp` while the SDK configures itself."""
 
 QUEUE, BATCH = 2048, 512
 """The specification's defaults for the sizes of the batch processors."""
@@ -212,7 +214,7 @@ def _correct_exporters(signal: str, changes: dict[str, str | None], errors: list
     given = list(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
     valid = [part for part in given if part in known or part in {"otlp", "none"}]
     used = [part for part in valid if part != "none"] or (["none"] if "none" in valid else [DEFAULTS[name]])
-    allowed = ", ".join(sorted({"otlp", "none", *known} - {LOCAL_PROMETHEUS}))
+    allowed = ", ".join(sorted({"otlp", "none", *known} - {LOCAL_PROMETHEUS, DEFERRED_OTLP}))
     errors += [
         SettingError(name, part, f"one or more of {allowed}", ", ".join(used))
         for part in given

@@ -18,7 +18,7 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, Spa
 
 from assay.distro import _otel_variables
 from assay.distro._redaction import redacted_metrics, redacted_record, redacted_span
-from assay.distro._sessions import exporter_arguments
+from assay.distro.otlp_http import exporters_variables
 
 LEAST_AT_EXIT = 0.5
 """Seconds that each signal gets at least, when the signals before it have used up the time."""
@@ -60,25 +60,20 @@ class _ForkSafe(Generic[_ExporterT]):
 
     def __init__(self, exporter: _ExporterT) -> None:
         self.exporter = exporter
-        self._variables = _exporters_variables()
+        self._variables = exporters_variables()
         if hasattr(os, "register_at_fork"):
             renew = weakref.WeakMethod(self._renew)
             os.register_at_fork(after_in_child=lambda: (call := renew()) and call())
 
     def _renew(self) -> None:
-        now = _exporters_variables()
+        now = exporters_variables()
         # The environment was corrected only while the first exporter was created.
         changes = {name: self._variables.get(name) for name in now.keys() | self._variables.keys()}
         try:
             with _otel_variables.environment(changes):
-                kind = type(self.exporter)
-                self.exporter = kind(**exporter_arguments().get(kind, {}))
+                self.exporter = type(self.exporter)()
         except Exception:
             _logger.exception("cannot create %s in a forked child", type(self.exporter).__name__)
-
-
-def _exporters_variables() -> dict[str, str]:
-    return {name: value for name, value in os.environ.items() if name.startswith("OTEL_EXPORTER_")}
 
 
 class RedactingSpanExporter(SpanExporter):

@@ -6,11 +6,12 @@ import logging
 from typing import Any
 
 from assay.distro import _lifecycle, _otel_variables, _outages
+from assay.distro._collection import paused
 from assay.distro._settings import Settings, read
 
 # The SDK reads some variables when it is imported, and fails then if one is wrong.
 _changes, _wrong_variables = _otel_variables.corrections()
-with _otel_variables.environment(_changes):
+with paused(), _otel_variables.environment(_changes):
     from opentelemetry.sdk._configuration import _OTelSDKConfigurator  # pyright: ignore[reportPrivateUsage]
 
 _logger = logging.getLogger("assay.distro")
@@ -24,6 +25,10 @@ class AssayConfigurator(_OTelSDKConfigurator):
     """
 
     def _configure(self, **kwargs: Any) -> None:  # noqa: ANN401 - upstream's signature
+        with paused():
+            self._set_up(kwargs)
+
+    def _set_up(self, arguments: dict[str, Any]) -> None:
         settings, wrong = read()
         if _lifecycle.is_set_up():
             _lifecycle.update(settings)
@@ -36,8 +41,11 @@ class AssayConfigurator(_OTelSDKConfigurator):
             _logger.warning("%s", error)
         changes = _changes if settings.instruments else {**_changes, "OTEL_METRICS_EXPORTER": "none"}
         _outages.install()
-        with _otel_variables.environment(changes):
-            super()._configure(**_components(settings), **kwargs)  # pyright: ignore[reportUnknownMemberType]
+        from assay.distro import otlp_http  # noqa: PLC0415 - not if disabled
+
+        otlp_http.load_with_the_application()
+        with _otel_variables.environment(changes), _otel_variables.environment(otlp_http.selected()):
+            super()._configure(**_components(settings), **arguments)  # pyright: ignore[reportUnknownMemberType]
         _redact_metrics()
         _redact_propagation()
         _lifecycle.set_up(settings)
@@ -45,12 +53,10 @@ class AssayConfigurator(_OTelSDKConfigurator):
 
 def _components(settings: Settings) -> dict[str, Any]:
     from assay.distro._processors import log_processor, span_processor  # noqa: PLC0415 - not if disabled
-    from assay.distro._sessions import exporter_arguments  # noqa: PLC0415 - as above
 
     components: dict[str, Any] = {
         "export_span_processor": span_processor,
         "export_log_record_processor": log_processor,
-        "exporter_args_map": exporter_arguments(),
     }
     if settings.logs == "json":
         from assay.distro._bridges import catalogue  # noqa: PLC0415 - only if asked for

@@ -7,6 +7,7 @@ from typing import Any
 from opentelemetry.instrumentation.distro import BaseDistro
 from opentelemetry.util._importlib_metadata import EntryPoint
 
+from assay.distro._collection import paused
 from assay.distro._otel_handler import adjust
 from assay.distro._otel_variables import set_defaults
 
@@ -29,5 +30,6 @@ class AssayDistro(BaseDistro):
                 logs the latter and skips the instrumentation.
         """
         kwargs |= {"skip_dep_check": False, "raise_exception_on_conflict": True}
-        super().load_instrumentor(entry_point, **kwargs)  # pyright: ignore[reportUnknownMemberType]
+        with paused():
+            super().load_instrumentor(entry_point, **kwargs)  # pyright: ignore[reportUnknownMemberType]
         adjust()

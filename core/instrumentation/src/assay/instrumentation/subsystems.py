@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from os import PathLike
 
@@ -54,6 +55,7 @@ class Subsystem:
         return load(self.registry, base=CATALOGUE).merged(base).of(self.name)
 
 
+@cache
 def _version(distribution: str) -> str:
     try:
         return version(distribution)
