@@ -73,6 +73,10 @@ USES = (
     ),
     Use("_batch_processor", ("core/distro",), "only it takes a time limit for the shutdown"),
     *(
+        Use(name, ("core/distro",), "a batch processor has no public way to ask what waits, and for whom")
+        for name in ("_queue", "_exporter")
+    ),
+    *(
         Use(name, ("core/distro",), "the SDK copies a parent's measurements into a forked child")
         for name in (
             "_measurement_consumer",

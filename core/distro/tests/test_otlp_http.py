@@ -29,6 +29,21 @@ with span("flowstone.materialization", asset="orders", run_id="r"):
 print(flush(10))
 print("requests" in sys.modules)
 """
+SLOW_IMPORT = """
+import sys, time
+from assay.telemetry import span
+
+
+class Slow:
+    def find_spec(self, name, path=None, target=None):
+        if name == "requests":
+            time.sleep(6)
+
+
+sys.meta_path.insert(0, Slow())
+with span("flowstone.materialization", asset="orders", run_id="r"):
+    pass
+"""
 AN_APPLICATION_S_CLIENT = """
 import sys
 import {client}
@@ -68,6 +83,13 @@ def test_a_process_that_sends_nothing_loads_no_http_client(instrumented, receive
 def test_the_first_batch_loads_it(instrumented, receiver):
     done = instrumented(SENDING)
     assert done.stdout == "True\nTrue\n", done.stderr
+    assert len(receiver.spans()) == 1
+
+
+@pytest.mark.slow
+def test_the_time_for_the_last_export_begins_after_the_import(instrumented, receiver):
+    done = instrumented(SLOW_IMPORT, env={"ASSAY_EXIT_TIMEOUT": "4"})
+    assert done.returncode == 0, done.stderr
     assert len(receiver.spans()) == 1
 
 

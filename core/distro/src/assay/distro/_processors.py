@@ -18,7 +18,11 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, Spa
 
 from assay.distro import _otel_variables
 from assay.distro._redaction import redacted_metrics, redacted_record, redacted_span
-from assay.distro.otlp_http import exporters_variables
+from assay.distro.otlp_http import (
+    DeferredLogRecordExporter,
+    DeferredSpanExporter,
+    exporters_variables,
+)
 
 LEAST_AT_EXIT = 0.5
 """Seconds that each signal gets at least, when the signals before it have used up the time."""
@@ -36,12 +40,18 @@ class Deadline:
         """Set the deadline, in seconds from now."""
         self._at = monotonic() + seconds
 
+    def extend(self, seconds: float) -> None:
+        """Move the deadline, if there is one, by the time that something else than an export has taken."""
+        if self._at is not None:
+            self._at += seconds
+
     def left(self) -> float:
         """Return the seconds that one signal may still take."""
         return 30.0 if self._at is None else max(LEAST_AT_EXIT, self._at - monotonic())
 
 
 EXIT = Deadline()
+_DEFERRED = (DeferredSpanExporter, DeferredLogRecordExporter)
 
 
 class _Closable(Protocol):
@@ -82,17 +92,22 @@ class RedactingSpanExporter(SpanExporter):
     def __init__(self, exporter: SpanExporter) -> None:
         self._current = _ForkSafe(exporter)
 
+    @property
+    def current(self) -> SpanExporter:
+        """The exporter of this process."""
+        return self._current.exporter
+
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
         """Export redacted copies."""
-        return self._current.exporter.export([redacted_span(span) for span in spans])
+        return self.current.export([redacted_span(span) for span in spans])
 
     def shutdown(self) -> None:
         """Shut the exporter down; a retry in progress ends."""
-        self._current.exporter.shutdown()
+        self.current.shutdown()
 
     def force_flush(self, timeout_millis: int = 30000) -> bool:
         """Flush the exporter."""
-        return self._current.exporter.force_flush(timeout_millis)
+        return self.current.force_flush(timeout_millis)
 
 
 class RedactingLogRecordExporter(LogRecordExporter):
@@ -101,27 +116,43 @@ class RedactingLogRecordExporter(LogRecordExporter):
     def __init__(self, exporter: LogRecordExporter) -> None:
         self._current = _ForkSafe(exporter)
 
+    @property
+    def current(self) -> LogRecordExporter:
+        """The exporter of this process."""
+        return self._current.exporter
+
     def export(self, batch: Sequence[ReadableLogRecord]) -> LogRecordExportResult:
         """Export redacted copies."""
-        return self._current.exporter.export([redacted_record(record) for record in batch])
+        return self.current.export([redacted_record(record) for record in batch])
 
     def shutdown(self) -> None:
         """Shut the exporter down; a retry in progress ends."""
-        self._current.exporter.shutdown()
+        self.current.shutdown()
 
     def force_flush(self, timeout_millis: int = 10000) -> bool:
         """Flush the exporter."""
-        return self._current.exporter.force_flush(timeout_millis)
+        return self.current.force_flush(timeout_millis)
 
 
 class _SpanProcessor(BatchSpanProcessor):
     def shutdown(self) -> None:
+        _load_exporter(self._batch_processor)
         self._batch_processor.shutdown(timeout_millis=int(EXIT.left() * 1000))
 
 
 class _LogProcessor(BatchLogRecordProcessor):
     def shutdown(self) -> None:
+        _load_exporter(self._batch_processor)
         self._batch_processor.shutdown(timeout_millis=int(EXIT.left() * 1000))
+
+
+def _load_exporter(processor: Any) -> None:  # noqa: ANN401 - upstream's batch processor
+    """Load the exporter of what waits: its import must not take the time that is for the export."""
+    exporter = processor._exporter.current  # noqa: SLF001 - no public way, nor to what waits
+    if processor._queue and isinstance(exporter, _DEFERRED):  # noqa: SLF001
+        begun = monotonic()
+        exporter.load()
+        EXIT.extend(monotonic() - begun)
 
 
 def span_processor(span_exporter: SpanExporter, *args: Any, **kwargs: Any) -> BatchSpanProcessor:  # noqa: ANN401 - upstream's protocol

@@ -12,6 +12,7 @@ import os
 import sys
 import threading
 from collections.abc import Sequence
+from contextlib import suppress
 from importlib import import_module
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -99,6 +100,11 @@ class _Deferred:
                 self._exporter = self._create()
             return self._exporter
 
+    def load(self) -> None:
+        """Create the exporter now; an error is reported when it exports."""
+        with suppress(Exception):
+            self.exporter()
+
     def shutdown(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - upstream's signatures differ
         """Shut the exporter down if there is one; a retry in progress ends."""
         if self._exporter is not None:
@@ -129,9 +135,18 @@ class DeferredSpanExporter(SpanExporter):
     def __init__(self) -> None:
         self._deferred = _Deferred("TRACES")
 
+    def load(self) -> None:
+        """Load upstream's exporter."""
+        self._deferred.load()
+
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
         """Export a batch."""
         return self._deferred.exporter().export(spans)
+
+    def force_flush(self, timeout_millis: int = 30_000) -> bool:
+        """Do nothing: nothing is buffered."""
+        del timeout_millis
+        return True
 
     def shutdown(self) -> None:
         """Shut down."""
@@ -173,6 +188,10 @@ class DeferredLogRecordExporter(LogRecordExporter):
 
     def __init__(self) -> None:
         self._deferred = _Deferred("LOGS")
+
+    def load(self) -> None:
+        """Load upstream's exporter."""
+        self._deferred.load()
 
     def export(self, batch: Sequence[ReadableLogRecord]) -> LogRecordExportResult:
         """Export a batch."""
