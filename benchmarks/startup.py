@@ -35,6 +35,7 @@ MODES = ("bare", "upstream_set", "assay")
 
 _UPSTREAM = """
 import os
+from opentelemetry.instrumentation.auto_instrumentation import _load
 from opentelemetry.instrumentation.distro import BaseDistro
 from opentelemetry.sdk._configuration import _OTelSDKConfigurator
 
@@ -44,6 +45,11 @@ class Distro(BaseDistro):
         for signal in ("TRACES", "METRICS", "LOGS"):
             os.environ.setdefault(f"OTEL_{signal}_EXPORTER", "otlp")
         os.environ.setdefault("OTEL_EXPORTER_OTLP_PROTOCOL", "http/protobuf")
+        # An entry point of Assay's packages, which an environment of the upstream set would not have.
+        every = _load.entry_points
+        _load.entry_points = lambda **wanted: (
+            () if wanted.get("group") == "opentelemetry_post_instrument" else every(**wanted)
+        )
 
 
 class Configurator(_OTelSDKConfigurator):
