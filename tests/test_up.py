@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sqlite3
 import subprocess
 import sys
@@ -11,6 +12,8 @@ from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 
 import pytest
+
+from assay.instrumentation.testing import OTLPReceiver, wait_until
 
 pytestmark = pytest.mark.slow
 
@@ -25,11 +28,20 @@ for line in sys.stdin:
 """
 
 
+EMIT_SPAN = """
+from assay.telemetry import span
+
+with span("flowstone.materialization", run_id="run-1", asset="orders"):
+    pass
+"""
+PAGE = Path(__file__).parents[1] / "docs/how-to/open-traces-in-jaeger-or-grafana.md"
+
+
 @contextmanager
-def up(folder: Path) -> Iterator[dict[str, str]]:
+def up(folder: Path, *arguments: str | Path) -> Iterator[dict[str, str]]:
     """Run `assay up` on free ports; yield the variables that it prints for applications."""
     assay = str(Path(sys.executable).with_name("assay"))
-    command = [assay, "up", "--collector", "require", "--free-ports", "--keep", str(folder)]
+    command = [assay, "up", "--collector", "require", "--free-ports", "--keep", str(folder), *arguments]
     exports: dict[str, str] = {}
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         try:
@@ -42,6 +54,20 @@ def up(folder: Path) -> Iterator[dict[str, str]]:
             yield exports
         finally:
             process.terminate()
+
+
+@pytest.mark.usefixtures("collector_binary")
+def test_spans_also_reach_the_backend_of_the_recipe(tmp_path, monkeypatch):
+    page = PAGE.read_text(encoding="utf-8")
+    (config,) = re.findall(r"```yaml title=\"jaeger.yaml\"\n(.*?)```", page, re.DOTALL)
+    monkeypatch.setenv("ASSAY_COLLECTOR_TRACES_WAIT_AFTER_ROOT", "1s")
+    launcher = str(Path(sys.executable).with_name("opentelemetry-instrument"))
+    with OTLPReceiver() as jaeger:
+        (tmp_path / "jaeger.yaml").write_text(config.replace("http://127.0.0.1:14318", jaeger.endpoint))
+        with up(tmp_path / "data", "--config", tmp_path / "jaeger.yaml") as exports:
+            command = [launcher, sys.executable, "-c", EMIT_SPAN]
+            subprocess.run(command, env={**os.environ, **exports}, check=True, timeout=120)
+            wait_until(lambda: jaeger.spans("flowstone.materialization"))
 
 
 @pytest.mark.usefixtures("collector_binary")

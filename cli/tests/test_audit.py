@@ -61,6 +61,28 @@ def first_line(done):
     return next(line for line in done.output.splitlines() if line.strip())
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [("query",), ("verify",), ("checkpoint",), ("prove", "--leaf", "0"), ("quarantine",), ("refusals",)],
+)
+def test_the_log_of_up_in_the_working_directory_is_found(tmp_path, monkeypatch, arguments):
+    monkeypatch.chdir(tmp_path)
+    absent = run(*arguments)
+    assert absent.exit_code == 2
+    assert "assay-data/audit" in absent.output
+    (tmp_path / "assay-data/audit").mkdir(parents=True)
+    store(tmp_path / "assay-data/audit", "alice")
+    done = run(*arguments)
+    assert done.exit_code == 0, done.output
+
+
+def test_a_key_from_the_log_s_own_folder_is_named(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "assay-data/audit").mkdir(parents=True)
+    store(tmp_path / "assay-data/audit", "alice")
+    assert "using the key in assay-data/audit/verifier.key" in run("verify").output
+
+
 def test_a_log_verifies_and_a_changed_field_is_named(log):
     arguments = ("verify", "--db", log / "log.db", "--key", log / "verifier.key")
     done = run(*arguments)

@@ -179,6 +179,25 @@ def test_a_terminal_shows_no_control_characters_of_a_record(log):
     assert steering(shown) == set()
 
 
+def test_ids_are_complete_on_a_terminal_of_80_columns(tmp_path):
+    target = str(uuid.uuid4())
+    store(tmp_path, record(target_id=target, target_type="order", actor_id="alice@example.com"))
+    leader, follower = pty.openpty()
+    assay = Path(sys.executable).with_name("assay")
+    subprocess.run(
+        [assay, "audit", "query", "--db", tmp_path / "log.db"],
+        stdout=follower,
+        env={**os.environ, "COLUMNS": "80", "TERM": "dumb", "NO_COLOR": "1"},
+        check=True,
+        timeout=60,
+    )
+    os.close(follower)
+    shown = os.read(leader, 65536).decode()
+    os.close(leader)
+    assert target in shown
+    assert "alice@example.com" in shown
+
+
 def test_a_payload_is_not_written_to_a_terminal(log):
     (entry, *_) = json.loads(run("quarantine", "--db", log / "log.db", "--format", "json").output)
     leader, follower = pty.openpty()

@@ -16,6 +16,7 @@ import time
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner
@@ -27,6 +28,7 @@ from assay.cli._errors import StackError
 from assay.cli._folder import Folder
 from assay.cli._stack import Stack
 from assay.cli.main import main
+from assay.instrumentation.testing import wait_until
 
 EMIT_LINES = """
 import sys
@@ -43,6 +45,14 @@ from assay.telemetry import execute, span
 for _ in range(2):
     execute("shop.order.taken", metadata={"order_id": "o-1"})
     with span("shop.delivery", order_id="o-1"):
+        pass
+"""
+RUN = """
+from assay.telemetry import span
+from assay.telemetry.correlation import correlation
+
+with correlation("run-1"), span("flowstone.run", run_id="run-1", job="nightly"):
+    with span("flowstone.materialization", run_id="run-1", asset="orders"):
         pass
 """
 REGISTRY = """
@@ -67,7 +77,7 @@ spans:
 
 @contextlib.contextmanager
 def up(folder: Path, **environment: str) -> Iterator[list[str]]:
-    """Run `assay up` without a Collector; yield the lines that it prints until it is ready."""
+    """Run `assay up` without a Collector; yield the lines that it prints once it is ready."""
     command = [sys.executable, "-m", "assay.cli", "up", "--collector", "none", "--free-ports"]
     with (folder.parent / "up.err").open("a") as errors:
         process = subprocess.Popen(
@@ -81,7 +91,7 @@ def up(folder: Path, **environment: str) -> Iterator[list[str]]:
     try:
         for line in process.stdout:
             printed.append(line.rstrip("\n"))
-            if line.startswith("export ASSAY_AUDIT_TOKEN="):
+            if "assay audit verify" in line:  # the last one
                 break
         assert process.poll() is None, errors
         yield printed
@@ -151,6 +161,44 @@ def test_without_a_collector_each_file_holds_its_own_signal(tmp_path):
     for part in ("queue on disk", "sampling", "redaction"):
         assert part in missing
     assert "shop" not in (tmp_path / "up.err").read_text()
+
+
+@pytest.mark.slow
+def test_files_and_commands_are_printed_and_show_works_while_it_runs_and_after(tmp_path, monkeypatch):
+    folder = tmp_path / "data"
+    monkeypatch.chdir(tmp_path)
+    with up(folder) as printed:
+        assert instrumented(RUN, exports(folder)).wait(120) == 0
+        while_running = wait_until(lambda: complete(show(folder, "run-1")), timeout=60)
+    text = "\n".join(printed)
+    for file in ("traces.jsonl", "cdevents.jsonl", "audit/log.db", "audit/verifier.key", "host.log"):
+        assert re.search(rf"^#   {file} +\S", text, re.MULTILINE)
+    for command in (
+        ". data/environment && opentelemetry-instrument",
+        "assay show --keep data",
+        "assay audit verify --db data/audit/log.db --key data/audit/verifier.key",
+    ):
+        assert f"#   {command}" in text
+    after = show(folder, "run-1")
+    assert (after["run"], after["spans"]) == (while_running["run"], while_running["spans"])
+    assert [entry["event"] for entry in after["audit"]["entries"]] == [
+        "flowstone.run.start",
+        "flowstone.run.stop",
+    ]
+    assert show(folder)["runs"] == [after["run"]]
+
+
+def show(folder: Path, *arguments: str) -> dict[str, Any]:
+    result = CliRunner().invoke(main, ["show", "--keep", str(folder), "--json", *arguments])
+    return json.loads(result.stdout) if result.stdout else {}
+
+
+def complete(shown: dict[str, Any]) -> dict[str, Any]:
+    """Return what `assay show` printed, once everything of the run has arrived; else nothing."""
+    proofs = {entry["proof"]["state"] for entry in shown.get("audit", {}).get("entries", ())}
+    types = [event["type"].split(".")[2:4] for event in shown.get("cdevents", ())]
+    has_all = proofs == {"verified"} and ["pipelinerun", "finished"] in types and len(shown["spans"]) == 2
+    return shown if has_all and shown["run"]["outcome"] == "success" else {}
 
 
 @pytest.mark.slow

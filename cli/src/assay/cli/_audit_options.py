@@ -13,6 +13,7 @@ import click
 from rich.console import Console
 from rich.progress import Progress
 
+from assay.cli._folder import DEFAULT_FOLDER, Folder
 from assay.cli._messages import safe
 from assay.exporters.audit import (
     AuditLogError,
@@ -57,15 +58,54 @@ DATABASE_HELP = (
 )
 
 
+def default_database() -> Path:
+    """Return the log of `assay up` in the working directory, which may not exist."""
+    return Folder(DEFAULT_FOLDER).database
+
+
+def _database(ctx: click.Context, parameter: click.Parameter, value: Location | None) -> Location:
+    return value or _default(ctx, parameter, default_database())
+
+
+def _key(ctx: click.Context, parameter: click.Parameter, value: Path | None) -> Path:
+    if value is not None:
+        return value
+    found = _default(ctx, parameter, Folder(DEFAULT_FOLDER).verifier_key)
+    click.echo(
+        f"using the key in {found}, from the log's own folder: it does not show that somebody replaced both",
+        err=True,
+    )
+    return found
+
+
+def _default(ctx: click.Context, parameter: click.Parameter, file: Path) -> Path:
+    """Return a file of `assay up` in the working directory.
+
+    Raises:
+        click.MissingParameter: It does not exist.
+    """
+    if not file.is_file():
+        raise click.MissingParameter(
+            f"There is no {file} of `assay up` in this folder.", ctx=ctx, param=parameter
+        )
+    return file
+
+
 def database_option(command: Command) -> Command:
-    """Add the option of the database."""
-    return click.option("--db", type=DATABASE, metavar="DATABASE", required=True, help=DATABASE_HELP)(command)
+    """Add the option of the database; the log of `assay up` in the working directory is the default."""
+    help_text = f"{DATABASE_HELP} Default: {default_database().as_posix()}."
+    return click.option("--db", type=DATABASE, metavar="DATABASE", callback=_database, help=help_text)(
+        command
+    )
 
 
 def key_option(command: Command) -> Command:
-    """Add the option of the log's keys."""
-    text = "File of the log's verifier keys, one a line. Take it from a source that you trust."
-    return click.option("--key", type=FILE, required=True, help=text)(command)
+    """Add the option of the log's keys; the key of `assay up` in the working directory is the default."""
+    text = (
+        "File of the log's verifier keys, one a line. Take it from a source that you trust. Default:"
+        f" {Folder(DEFAULT_FOLDER).verifier_key.as_posix()}."
+    )
+    return click.option("--key", type=FILE, callback=_key, help=text)(command)
 
 
 def signatures_option(command: Command) -> Command:

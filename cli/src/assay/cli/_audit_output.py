@@ -11,11 +11,13 @@ from typing import Any
 
 import click
 from rich.console import Console
+from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
 from assay.endpoints import printable, printable_json
 
+_ANY_WIDTH = 10_000
 _LATEST = 253402300799  # end of the year 9999, in seconds
 # Characters that start a formula in a spreadsheet; some convert those of full width.
 _FORMULA = (*"=+-@", "\uff1d", "\uff0b", "\uff0d", "\uff20")
@@ -53,16 +55,38 @@ def _csv_cell(value: object) -> object:
 
 
 def print_table(records: Iterable[dict[str, Any]], names: tuple[str, ...]) -> None:
-    """Print members of records: as a table on a terminal, else one record a line, with tabs."""
+    """Print members of records.
+
+    On a terminal they are a table; one that is wider than the terminal has a line for each member instead, so
+    that ids are complete. Otherwise each record is one line, with tabs.
+    """
     if not sys.stdout.isatty():
         for record in records:
             click.echo("\t".join(_cell(record[name]) for name in names))
         return
+    console = Console()
     table = Table(*names, box=None)
-    for record in records:
+    rows = [[_cell(record[name]) for name in names] for record in records]
+    for row in rows:
         # As Text: "[north]" in a record is not markup.
-        table.add_row(*(Text(_cell(record[name])) for name in names))
-    Console().print(table)
+        table.add_row(*map(Text, row))
+    if Measurement.get(console, console.options.update(max_width=_ANY_WIDTH), table).maximum <= console.width:
+        console.print(table)
+        return
+    for number, row in enumerate(rows):
+        if number:
+            console.print()
+        console.print(_members(names, row))
+
+
+def _members(names: tuple[str, ...], row: list[str]) -> Table:
+    """Return the members of one record, one a line."""
+    table = Table(box=None, show_header=False)
+    table.add_column(style="dim", no_wrap=True)
+    table.add_column(overflow="fold")
+    for name, cell in zip(names, row, strict=True):
+        table.add_row(name, Text(cell))
+    return table
 
 
 def _cell(value: object) -> str:

@@ -15,6 +15,7 @@ from assay.cli._audit_options import (
     DATABASE_HELP,
     FILE,
     audit_errors,
+    default_database,
     key_option,
     progress_bar,
     read_checkpoint,
@@ -45,7 +46,12 @@ _SHOWN_REFUSALS = 10
 
 
 @click.command("verify")
-@click.option("--db", type=DATABASE, metavar="DATABASE", help=DATABASE_HELP)
+@click.option(
+    "--db",
+    type=DATABASE,
+    metavar="DATABASE",
+    help=f"{DATABASE_HELP} Default: {default_database().as_posix()}.",
+)
 @click.option(
     "--tiles",
     type=click.Path(path_type=Path, file_okay=False),
@@ -93,6 +99,8 @@ def verify_command(  # noqa: PLR0913, PLR0917  one for each option
       assay audit verify --tiles public/ --key audit/verifier.key
       assay audit verify --db audit/log.db --archive archives/ --key audit/verifier.key
     """
+    if db is None and tiles is None and export is None and archive is None and default_database().is_file():
+        db = default_database()
     if sum(each is not None for each in (db, tiles, export)) != (0 if archive and db is None else 1):
         raise click.UsageError("give one of --db, --tiles, --export and --archive, or --db and --archive")
     if since is not None and db is None:

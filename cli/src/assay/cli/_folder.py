@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+DEFAULT_FOLDER = Path("assay-data")
+"""The folder of `assay up` without `--keep`, in the working directory."""
+
 
 @dataclass(frozen=True)
 class Folder:

@@ -55,6 +55,7 @@ class Stack:
         collector: Where the Collector listens.
         host: Where the exporter host listens.
         collector_settings: Variables for the Collector's configuration files.
+        collector_configs: Further configuration files, merged over those of the Collector.
         zero_seconds: Seconds for which Prometheus gets a new series as 0: at least its scrape interval.
     """
 
@@ -63,6 +64,7 @@ class Stack:
     collector: Addresses = field(default_factory=Addresses)
     host: HostAddresses = field(default_factory=HostAddresses)
     collector_settings: Mapping[str, str] = field(default_factory=dict[str, str])
+    collector_configs: tuple[Path, ...] = ()
     zero_seconds: float = 60.0
     _services: list[_Service] = field(default_factory=list[_Service], init=False, repr=False)
 
@@ -95,7 +97,7 @@ class Stack:
                 return
             with CollectorProcess(
                 self.binary.path,
-                COMPOSITIONS["all-in-one"].paths,
+                [*COMPOSITIONS["all-in-one"].paths, *self.collector_configs],
                 addresses=self.collector,
                 storage=self.folder.collector_queues,
                 log=self.folder.collector_log,

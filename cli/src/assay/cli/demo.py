@@ -6,6 +6,7 @@ import json
 import signal
 import sys
 import tempfile
+import time
 from pathlib import Path
 
 import click
@@ -50,7 +51,9 @@ def command(directory: Path | None, mode: Mode, *, as_json: bool) -> None:
     # SIGTERM stops the services, as Ctrl-C does.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     binary = find_collector(mode, report=print_progress)
+    begun = time.monotonic()
     outcome = run_demo(root, binary, print_progress)
+    print_progress(f"the demo took {time.monotonic() - begun:.0f} s")
     if as_json:
         click.echo(json.dumps(outcome.as_json(), indent=2))
         for line in outcome.failures:

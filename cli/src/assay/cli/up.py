@@ -16,13 +16,15 @@ from assay.cli._collector.binary import CollectorBinary
 from assay.cli._collector.errors import CollectorError
 from assay.cli._collector.sources import Mode, find_collector
 from assay.cli._errors import StackError
-from assay.cli._folder import Folder
+from assay.cli._folder import DEFAULT_FOLDER, Folder
 from assay.cli._free_ports import is_free
 from assay.cli._options import collector_option, created_folder
 from assay.cli._private_files import write_private
 from assay.cli._progress import print_progress
 from assay.cli._stack import Stack
 from assay.cli._unregistered import UnregisteredEvents
+from assay.cli._welcome import welcome
+from assay.endpoints import printable
 from assay.semconv.registry import extended
 
 _ATTEMPTS = 5  # to start on free ports
@@ -33,7 +35,7 @@ _ATTEMPTS = 5  # to start on free ports
     "--keep",
     "directory",
     type=click.Path(file_okay=False, path_type=Path),
-    default=Path("assay-data"),
+    default=DEFAULT_FOLDER,
     show_default=True,
     help="Folder of the audit log, the CDEvents, the queues, the tokens and the logs.",
 )
@@ -42,13 +44,21 @@ _ATTEMPTS = 5  # to start on free ports
     is_flag=True,
     help="Listen on free ports instead of the default ones; the folder keeps them for the next start.",
 )
+@click.option(
+    "--config",
+    "configs",
+    multiple=True,
+    metavar="FILE",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Another configuration file for the Collector, merged over its own. May be repeated.",
+)
 @collector_option
-def command(directory: Path, mode: Mode, *, free_ports: bool) -> None:
-    """Run the Collector and the exporters on this machine until Ctrl-C, and print their addresses.
+def command(directory: Path, mode: Mode, configs: tuple[Path, ...], *, free_ports: bool) -> None:
+    """Run the Collector and the exporters on this machine until Ctrl-C.
 
-    Applications find the services at the default addresses. The variables that they need to send audit
-    records are printed, and written to the file `environment`. The tokens stay with the folder: applications
-    that are running keep working when `assay up` is restarted on it.
+    The addresses, the files and what each holds, the variables that applications need and commands to try
+    are printed. The variables are also in the file `environment`. The tokens stay with the folder:
+    applications that are running keep working when `assay up` is restarted on it.
 
     \b
     Example:
@@ -58,6 +68,8 @@ def command(directory: Path, mode: Mode, *, free_ports: bool) -> None:
     folder = Folder(created_folder(directory))
     catalogue = extended(*filter(None, os.environ.get("ASSAY_REGISTRY", "").split(os.pathsep)))
     binary = find_collector(mode, report=print_progress)
+    if configs and binary is None:
+        raise click.UsageError("--config is for the Collector, and there is none")
     stopped = threading.Event()
 
     def stop(_number: int, _frame: FrameType | None) -> None:
@@ -66,7 +78,7 @@ def command(directory: Path, mode: Mode, *, free_ports: bool) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, stop)
     with contextlib.ExitStack() as running:
-        stack = _start(running, folder, binary, free_ports=free_ports)
+        stack = _start(running, folder, binary, configs, free_ports=free_ports)
         _announce(stack)
         registered = catalogue.events.keys() | catalogue.spans.keys()
         unregistered = UnregisteredEvents(folder.traces, folder.logs, registered)
@@ -75,7 +87,12 @@ def command(directory: Path, mode: Mode, *, free_ports: bool) -> None:
 
 
 def _start(
-    running: contextlib.ExitStack, folder: Folder, binary: CollectorBinary | None, *, free_ports: bool
+    running: contextlib.ExitStack,
+    folder: Folder,
+    binary: CollectorBinary | None,
+    configs: tuple[Path, ...],
+    *,
+    free_ports: bool,
 ) -> Stack:
     """Start the services, which `running` stops; on free ports, again if another process has taken one.
 
@@ -85,7 +102,7 @@ def _start(
     while True:
         attempts -= 1
         addresses = kept_free_addresses(folder.addresses) if free_ports else StackAddresses()
-        stack = Stack(folder, binary, addresses.collector, addresses.host)
+        stack = Stack(folder, binary, addresses.collector, addresses.host, collector_configs=configs)
         try:
             return running.enter_context(stack.running())
         except (StackError, CollectorError):
@@ -94,22 +111,12 @@ def _start(
 
 
 def _announce(stack: Stack) -> None:
-    """Print the addresses and the variables for applications; write the variables to a file."""
+    """Write the variables for applications to a file, and print what is where."""
     folder = stack.folder
     exports = "".join(f"export {name}={value}\n" for name, value in stack.application_environment().items())
     write_private(folder.environment, exports)  # it holds a token
-    click.echo(f"# Prometheus scrapes {stack.host.prometheus_url}")
-    if stack.binary is None:
-        click.echo(
-            "# without a Collector: no queue on disk before the exporters, no sampling, and redaction in the "
-            "application only"
-        )
-    click.echo(f"# health of the exporters: http://{stack.host.health}/health/detailed")
-    click.echo(
-        f"# to verify the audit log: assay audit verify --db {folder.database} --key {folder.verifier_key}"
-    )
-    click.echo(f"# variables for applications, also in {folder.environment}:")
-    click.echo(exports, nl=False)
+    for line in welcome(stack, exports):
+        click.echo(printable(line))
 
 
 def _report(unregistered: UnregisteredEvents) -> None:
