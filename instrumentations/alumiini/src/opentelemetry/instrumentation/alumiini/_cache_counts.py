@@ -6,6 +6,7 @@ An event for each access would cost more than most caches save.
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple, TypeAlias
 
@@ -37,6 +38,7 @@ _reads: dict[str, Read] = {}
 """The functions that read the caches, by adapter."""
 _last: dict[tuple[str, str], Accesses] = {}
 """The last reading of each cache, by adapter and name."""
+_lock = threading.Lock()
 
 
 def count(adapter: str, read: Read, provider: MeterProvider | None) -> None:
@@ -61,7 +63,9 @@ def forget(adapter: str) -> None:
 
 @guarded
 def _emit() -> None:
-    for last, reading in _readings():
+    with _lock:  # several readers may collect at the same time
+        readings = list(_readings())
+    for last, reading in readings:
         # `cache_clear()` sets both counts of a cache to 0.
         is_cleared = reading.hits < last.hits or reading.misses < last.misses
         before = Accesses(reading.name) if is_cleared else last
@@ -85,6 +89,8 @@ def _readings() -> Iterator[tuple[Accesses, Accesses]]:
 
 @guarded
 def _leave_to_the_parent() -> None:
+    global _lock  # noqa: PLW0603 - another thread may have held it when the process forked
+    _lock = threading.Lock()
     for _ in _readings():
         pass
 
