@@ -104,7 +104,8 @@ class _Counts:
         """Wrap `Cache.__getitem__` and `Cache.get`."""
         name = self._name_of(call.instance)
         # Before the call, because a cache with `__missing__` raises nothing.
-        is_miss = call.argument("key") not in call.instance
+        key = call.args[0] if call.args else call.kwargs["key"]
+        is_miss = key not in call.instance
         if name is not None:
             with self._lock:
                 self._counts.setdefault(name, [0, 0])[is_miss] += 1
