@@ -67,9 +67,7 @@ def first_line(done):
 )
 def test_the_log_of_up_in_the_working_directory_is_found(tmp_path, monkeypatch, arguments):
     monkeypatch.chdir(tmp_path)
-    absent = run(*arguments)
-    assert absent.exit_code == 2
-    assert "assay-data/audit" in absent.output
+    assert run(*arguments).exit_code == 2
     (tmp_path / "assay-data/audit").mkdir(parents=True)
     store(tmp_path / "assay-data/audit", "alice")
     done = run(*arguments)

@@ -58,13 +58,17 @@ DATABASE_HELP = (
 )
 
 
-def default_database() -> Path:
-    """Return the log of `assay up` in the working directory, which may not exist."""
-    return Folder(DEFAULT_FOLDER).database
+_DATABASE_HELP = f"{DATABASE_HELP} Default: {Folder(DEFAULT_FOLDER).database.as_posix()}."
+
+
+def database_unless(*alternatives: object) -> Path | None:
+    """Return the log of `assay up` in the working directory, None if there is none or an alternative."""
+    found = Folder(DEFAULT_FOLDER).database
+    return found if found.is_file() and all(each is None for each in alternatives) else None
 
 
 def _database(ctx: click.Context, parameter: click.Parameter, value: Location | None) -> Location:
-    return value or _default(ctx, parameter, default_database())
+    return value or _default(ctx, parameter, Folder(DEFAULT_FOLDER).database)
 
 
 def _key(ctx: click.Context, parameter: click.Parameter, value: Path | None) -> Path:
@@ -93,10 +97,14 @@ def _default(ctx: click.Context, parameter: click.Parameter, file: Path) -> Path
 
 def database_option(command: Command) -> Command:
     """Add the option of the database; the log of `assay up` in the working directory is the default."""
-    help_text = f"{DATABASE_HELP} Default: {default_database().as_posix()}."
-    return click.option("--db", type=DATABASE, metavar="DATABASE", callback=_database, help=help_text)(
+    return click.option("--db", type=DATABASE, metavar="DATABASE", callback=_database, help=_DATABASE_HELP)(
         command
     )
+
+
+def optional_database_option(command: Command) -> Command:
+    """Add the option of the database to a command that can do without; see `database_unless`."""
+    return click.option("--db", type=DATABASE, metavar="DATABASE", help=_DATABASE_HELP)(command)
 
 
 def key_option(command: Command) -> Command:

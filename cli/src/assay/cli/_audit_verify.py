@@ -11,12 +11,11 @@ import click
 
 from assay.cli._audit_archive import print_archives, verify_archives
 from assay.cli._audit_options import (
-    DATABASE,
-    DATABASE_HELP,
     FILE,
     audit_errors,
-    default_database,
+    database_unless,
     key_option,
+    optional_database_option,
     progress_bar,
     read_checkpoint,
     signatures_option,
@@ -46,12 +45,7 @@ _SHOWN_REFUSALS = 10
 
 
 @click.command("verify")
-@click.option(
-    "--db",
-    type=DATABASE,
-    metavar="DATABASE",
-    help=f"{DATABASE_HELP} Default: {default_database().as_posix()}.",
-)
+@optional_database_option
 @click.option(
     "--tiles",
     type=click.Path(path_type=Path, file_okay=False),
@@ -99,8 +93,7 @@ def verify_command(  # noqa: PLR0913, PLR0917  one for each option
       assay audit verify --tiles public/ --key audit/verifier.key
       assay audit verify --db audit/log.db --archive archives/ --key audit/verifier.key
     """
-    if db is None and tiles is None and export is None and archive is None and default_database().is_file():
-        db = default_database()
+    db = db or database_unless(tiles, export, archive)
     if sum(each is not None for each in (db, tiles, export)) != (0 if archive and db is None else 1):
         raise click.UsageError("give one of --db, --tiles, --export and --archive, or --db and --archive")
     if since is not None and db is None:

@@ -13,13 +13,14 @@ from assay.cli._audit_archive import archive_command, print_not_searched
 from assay.cli._audit_flush import flush
 from assay.cli._audit_options import (
     DATABASE,
-    DATABASE_HELP,
     FILE,
     FORMATS,
     audit_errors,
     cosigned_option,
     database_option,
+    database_unless,
     format_option,
+    optional_database_option,
     progress_bar,
     read_checkpoint,
     trusted_keys,
@@ -150,7 +151,7 @@ def query_command(db: Location, form: str, fields: tuple[str, ...], **what: Any)
 
 
 @command.command("prove")
-@click.option("--db", type=DATABASE, metavar="DATABASE", help=DATABASE_HELP)
+@optional_database_option
 @click.option(
     "--archive",
     type=click.Path(path_type=Path, file_okay=False),
@@ -189,6 +190,7 @@ def prove_command(  # noqa: PLR0913, PLR0917  one for each option
     if (record_id is None) == (leaf is None):
         raise click.UsageError("give either the id of a record or --leaf")
     entry: Any = record_id if leaf is None else leaf
+    db = db or database_unless(archive)
     with audit_errors():
         if db is not None and archive is None:
             proof = prove(db, entry, form, witnessed=cosigned)

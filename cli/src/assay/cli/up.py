@@ -78,7 +78,7 @@ def command(directory: Path, mode: Mode, configs: tuple[Path, ...], *, free_port
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, stop)
     with contextlib.ExitStack() as running:
-        stack = _start(running, folder, binary, configs, free_ports=free_ports)
+        stack = _start(running, folder, binary, configs=configs, free_ports=free_ports)
         _announce(stack)
         registered = catalogue.events.keys() | catalogue.spans.keys()
         unregistered = UnregisteredEvents(folder.traces, folder.logs, registered)
@@ -90,8 +90,8 @@ def _start(
     running: contextlib.ExitStack,
     folder: Folder,
     binary: CollectorBinary | None,
-    configs: tuple[Path, ...],
     *,
+    configs: tuple[Path, ...] = (),
     free_ports: bool,
 ) -> Stack:
     """Start the services, which `running` stops; on free ports, again if another process has taken one.
