@@ -22,6 +22,7 @@ from opentelemetry.sdk._logs.export import LogRecordExporter, LogRecordExportRes
 from opentelemetry.sdk.metrics.export import MetricExporter, MetricExportResult, MetricsData
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 
+from assay.distro._collection import paused
 from assay.distro._otel_variables import DEFERRED_OTLP, GRPC, SIGNALS, environment, otlp_variable, protocol
 
 if TYPE_CHECKING:
@@ -101,8 +102,8 @@ class _Deferred:
             return self._exporter
 
     def load(self) -> None:
-        """Create the exporter now; an error is reported when it exports."""
-        with suppress(Exception):
+        """Create the exporter at the end of the program; an error is reported when it exports."""
+        with paused(), suppress(Exception):
             self.exporter()
 
     def shutdown(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - upstream's signatures differ
