@@ -3,6 +3,7 @@
 import asyncio
 import inspect
 import json
+import re
 import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -416,7 +417,7 @@ APPLY = {"field_manager": "gitops", "force": True, "_content_type": "application
 def has_content_type(library):
     """Return whether the methods of a client take a content type; the dynamic client always does."""
     method = library.client.CoreV1Api.patch_namespaced_config_map_with_http_info
-    return "_content_type" in inspect.getsource(method)
+    return re.search(r"\b_content_type\b", inspect.getsource(method)) is not None
 
 
 @pytest.fixture
