@@ -478,6 +478,15 @@ def test_any_changed_value_of_the_tables_of_archives_is_found(archived, key, fol
     verify(archived, key(), archives=folder)  # the test of the test
 
 
+@pytest.mark.stores("sqlite")
+def test_an_index_of_archived_entries_whose_pages_were_swapped_is_found(archived, key):
+    roots = dict(rows(archived, "SELECT name, rootpage FROM sqlite_master"))
+    swap = f"UPDATE sqlite_master SET rootpage = {roots['ids']} WHERE name = 'idx_archived_record'"
+    change(archived, "PRAGMA writable_schema = ON", swap, keep_triggers=True)
+    with pytest.raises(VerificationError):
+        verify(archived, key())
+
+
 def test_a_deleted_row_of_the_tables_of_archives_is_found(archived, key):
     for table, (identity, *_) in COLUMNS.items():
         for which in ("min", "max"):

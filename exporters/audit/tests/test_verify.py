@@ -293,7 +293,6 @@ def test_statistics_of_analyze_are_allowed(log, key):
         "UPDATE sqlite_master SET rootpage = {ids} WHERE name = 'recent_ids'",
         "UPDATE sqlite_master SET rootpage = {nodes} WHERE name = 'recent_ids'",
         "UPDATE sqlite_master SET rootpage = {ids} WHERE name = 'idx_quarantine_record'",
-        "UPDATE sqlite_master SET rootpage = {ids} WHERE name = 'idx_archived_record'",
     ],
 )
 def test_an_index_whose_pages_were_swapped_is_found(log, key, statement):
