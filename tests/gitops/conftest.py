@@ -35,17 +35,40 @@ from assay.instrumentation.testing.kubernetes import ApiServer, ApiServerNotFoun
 KOPF_END = re.compile(r"\[gitops/(?P<name>[\w-]+)\] (?:Handler|Timer) '\w+' (?P<end>succeeded|failed)")
 """A line of kopf's log with the end of a handler's call for an object."""
 ARRIVAL_SECONDS = 120
+READ_AT = (3, 8)
+"""The numbers of syncs after which the tests read the alerts: the healthy ones, then the failed ones too."""
 REGISTRY = Path(__file__).parents[2] / "semconv" / "registry" / "alumiini.yaml"
 
 
-def _alerts() -> dict[str, str]:
+def _about() -> dict[str, Any]:
     groups = yaml.safe_load(REGISTRY.read_text("utf-8"))["attribute_groups"]
     (about,) = (group["annotations"]["assay"] for group in groups if group["id"] == "alumiini")
-    return {alert["name"]: alert["expr"] for alert in about["alerts"]}
+    return about
 
 
-ALERTS = _alerts()
-"""The expressions of the alerts by name."""
+ABOUT = _about()
+"""The registry's alerts and objectives."""
+FOR = "2s"
+"""How long a condition holds before its alert fires, instead of minutes."""
+EVALUATED = "Evaluated"
+"""An alert of the tests, which fires as long as Prometheus counts so many syncs as its label says."""
+
+
+def write_rules(path: Path) -> Path:
+    """Write the registry's alerts as rules of Prometheus, and others that show when these are evaluated."""
+    rules = [{"alert": each["name"], "expr": each["expr"], "for": FOR} for each in ABOUT["alerts"]]
+    # The rules of a group are evaluated at the same time, in order.
+    rules += [
+        {
+            "alert": EVALUATED,
+            "expr": f"sum(alumiini_syncs_total) == {number}",
+            "for": FOR,
+            "labels": {"syncs": str(number)},
+        }
+        for number in READ_AT
+    ]
+    path.write_text(yaml.safe_dump({"groups": [{"name": "alumiini", "rules": rules}]}), "utf-8")
+    return path
 
 
 class Deployment:
@@ -100,9 +123,20 @@ class Deployment:
 
         wait_until(is_counted, timeout=ARRIVAL_SECONDS, interval=0.5)
 
-    def firing(self) -> set[str]:
-        """Return the alerts whose expressions have a result in Prometheus."""
-        return {name for name, expression in ALERTS.items() if list(self.prometheus.query(expression))}
+    def firing(self, *, syncs: int) -> set[str]:
+        """Return the alerts that fire in Prometheus once they have been evaluated after so many syncs."""
+        evaluated = {"alertname": EVALUATED, "syncs": str(syncs)}
+
+        def fire() -> list[dict[str, str]]:
+            found = [labels for labels, _ in self.prometheus.query('ALERTS{alertstate="firing"}')]
+            return found if any(evaluated.items() <= labels.items() for labels in found) else []
+
+        wait_until(fire, timeout=ARRIVAL_SECONDS, interval=0.5)
+        return {labels["alertname"] for labels in fire()} - {EVALUATED}
+
+    def met(self) -> set[str]:
+        """Return the objectives that Prometheus finds met, by their indicators."""
+        return {each["sli"] for each in ABOUT["slos"] if list(self.prometheus.query(each["expr"]))}
 
     def logged(self) -> Counter[str]:
         """Return the number of log events that have arrived, by name."""
@@ -155,7 +189,9 @@ def _deployed(root: Path, binary: CollectorBinary | None, prometheus: Path) -> I
     host = GitHost(root / "git")
     with (
         stack.running(),
-        Prometheus(prometheus, root / "prometheus", stack.host.metrics) as scraping,
+        Prometheus(
+            prometheus, root / "prometheus", stack.host.metrics, write_rules(root / "rules.yaml")
+        ) as scraping,
         ApiServer(find_api_server(), root / "kubernetes") as server,
     ):
         cluster = Cluster(server, example_folder() / "install.yaml")

@@ -64,7 +64,13 @@ def alerts():
 
 
 @pytest.fixture(scope="module")
-def story(deployment, alerts):
+def objectives():
+    """Return the objectives that are met, by the state of the controller; the story finds them."""
+    return {}
+
+
+@pytest.fixture(scope="module")
+def story(deployment, alerts, objectives):
     """Return the deployment after everything that can happen to its controller."""
     cluster, host, programs = deployment.cluster, deployment.host, deployment.programs
     shop = host.url("shop")
@@ -81,16 +87,21 @@ def story(deployment, alerts):
             cluster.wait_for_commit("shop", commits["shop"])
             _change_and_roll_back(deployment, shop, commits["shop"])
             deployment.wait_for_scrape(syncs=3)
-            alerts["healthy"] = deployment.firing()
+            alerts["healthy"] = deployment.firing(syncs=3)
+            objectives["healthy"] = deployment.met()
             _fail(deployment)
         # The git server is gone.
         assert programs.push(shop, "0" * 40) == 202
         deployment.wait_for_sync("shop", "failed")
         deployment.wait_for_scrape(syncs=3 + len(FAILURES))
-        alerts["failing"] = deployment.firing()
+        alerts["failing"] = deployment.firing(syncs=3 + len(FAILURES))
+        objectives["failing"] = deployment.met()
         for name in MANIFESTS:
             cluster.remove(name)
-        assert_equal(deployment)  # everything has left the controller before it is killed
+        # Everything has left the controller before it is killed.
+        stopped = deployment.reaches(lambda: (len(MANIFESTS), deployment.logged()["alumiini.worker_stopped"]))
+        assert stopped == (len(MANIFESTS),) * 2
+        assert_equal(deployment)
         controller.kill()
         controller.wait()
         with host.serving(), programs.controller(interval=2):
@@ -305,6 +316,12 @@ def test_drift_by_hand_is_detected_and_corrected(story):
 
 def test_alerts_fire_where_they_must_and_are_silent_on_a_healthy_run(story, alerts):
     assert alerts == {"healthy": set(), "failing": {"LowSyncSuccessRate"}}
+
+
+def test_objectives_are_met_on_a_healthy_run_and_missed_when_syncs_fail(story, objectives):
+    latencies = {f"{each} latency p99" for each in ("sync", "git fetch", "apply")}
+    assert objectives["healthy"] >= {*latencies, "sync success rate", "worker restart rate"}
+    assert "sync success rate" not in objectives["failing"]
 
 
 def test_the_audit_log_names_the_sender_of_webhooks(story):

@@ -33,15 +33,17 @@ class Prometheus:
         binary: The program.
         folder: Folder of its configuration, data and log; it may exist already.
         target: `host:port` to scrape.
+        rules: File of rules, which are evaluated every second.
 
     Attributes:
         url: Where it answers queries.
     """
 
-    def __init__(self, binary: Path, folder: Path, target: str) -> None:
+    def __init__(self, binary: Path, folder: Path, target: str, rules: Path | None = None) -> None:
         self._binary = binary
         self._folder = folder
         self._target = target
+        self._rules = rules
         self._process: subprocess.Popen[bytes] | None = None
         with contextlib.ExitStack() as reserved:
             self._address = free_address(reserved)
@@ -55,8 +57,10 @@ class Prometheus:
             "honor_labels": True,
             "static_configs": [{"targets": [self._target]}],
         }
-        settings = {"scrape_interval": "1s", "scrape_timeout": "1s"}
-        config.write_text(yaml.safe_dump({"global": settings, "scrape_configs": [job]}), encoding="utf-8")
+        settings = {"scrape_interval": "1s", "scrape_timeout": "1s", "evaluation_interval": "1s"}
+        rules = [] if self._rules is None else [str(self._rules)]
+        whole = {"global": settings, "rule_files": rules, "scrape_configs": [job]}
+        config.write_text(yaml.safe_dump(whole), encoding="utf-8")
         log = self._folder / "prometheus.log"
         with log.open("ab") as output:
             self._process = subprocess.Popen(
