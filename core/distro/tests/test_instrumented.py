@@ -254,6 +254,27 @@ logging.getLogger().handle(record)
     assert "hunter2" not in done.stderr
 
 
+def test_objects_in_extra_fields_become_text_without_a_warning(instrumented, receiver):
+    program = """
+import logging, pathlib
+class Settings:
+    pass
+extra = {"settings": Settings(), "file": pathlib.PurePosixPath("/a")}
+extra["object"] = {"uid": 7, 1: Settings(), "at": {2}}
+logging.basicConfig(format="%(message)s")
+logging.error("synced", extra=extra)
+"""
+    assert instrumented(program).stderr == "synced\n"
+    (record,) = receiver.logs()
+    fields = {each.key: each.value for each in record.attributes}
+    assert fields["file"].string_value == "/a"
+    assert not fields["settings"].WhichOneof("value")
+    members = {each.key: each.value for each in fields["object"].kvlist_value.values}
+    assert members["uid"].int_value == 7
+    assert members["at"].array_value.values[0].int_value == 2
+    assert not members["1"].WhichOneof("value")
+
+
 def test_text_logs_keep_the_apps_format(instrumented):
     program = "import logging; logging.basicConfig(format='%(levelname)s|%(message)s'); logging.error('x')"
     assert instrumented(program).stderr == "ERROR|x\n"
