@@ -222,9 +222,10 @@ class Task:
         self._carry = carry
         self._catches = catches
 
-    def __reduce__(self) -> tuple[type[Task], tuple[Any, ...]]:
-        """Return what a child makes it from, which costs less than pickle's own way for an object."""
-        return Task, (self._function, self._label, self._carried, self._setup, self._carry, self._catches)
+    def __reduce__(self) -> tuple[Callable[..., Task], tuple[Any, ...]]:
+        """Return what a child makes it from: a tuple costs less than an object, and a class for each."""
+        label, carried = tuple(self._label), tuple(self._carried)
+        return _task, (self._function, label, carried, self._setup, self._carry, self._catches)
 
     def __call__(self, *args: Foreign, **kwargs: Foreign) -> TaskResult:
         """Call the user's function in the child."""
@@ -252,6 +253,17 @@ class Task:
 
     def _join(self) -> None:
         join_carried(self._carried)
+
+
+def _task(  # noqa: PLR0913, PLR0917 - as `Task.__reduce__` gives them
+    function: Callable[..., Any],
+    label: tuple[Any, ...],
+    carried: tuple[Any, ...],
+    setup: bytes,
+    carry: CarryError,
+    catches: type[BaseException],
+) -> Task:
+    return Task(function, Label(*label), CarriedContext(*carried), setup, carry, catches)
 
 
 class _Worker:
