@@ -12,8 +12,8 @@ setup: ## Install the locked environment in .venv
 wheels: ## Build the wheels of all packages in dist/
 	@scripts/build-wheels
 
-demo: setup ## Run the whole path on this machine and print what arrived (some 3 minutes on two cores)
-	@echo "The demo takes some 3 minutes on two cores; the first one also builds the Collector, which takes minutes." >&2
+demo: setup ## Run the whole path on this machine and print what arrived (a minute or two on two cores)
+	@echo "The demo takes a minute or two on two cores; the first one also builds the Collector, which takes minutes." >&2
 	@$(VENV)/assay demo
 
 test: ## Set up, check, and run all tests
