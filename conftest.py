@@ -43,7 +43,7 @@ def pytest_configure() -> None:
 
 
 def _repeat_examples() -> None:
-    from hypothesis import HealthCheck, settings  # noqa: PLC0415
+    from hypothesis import HealthCheck, settings  # noqa: PLC0415 - see the call
 
     slow = [HealthCheck.too_slow]
     settings.register_profile(
