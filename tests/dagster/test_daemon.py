@@ -52,6 +52,8 @@ OUTCOMES = {
 """The jobs, and the statuses that Dagster may give to each of their runs."""
 BROKEN_SENSOR = ("daemon:SENSOR", "LookupError")
 ENDS = {"SUCCESS", "FAILURE", "CANCELED"}
+LEFT_IN_QUEUE = "graph"
+"""The job whose run is requested when no daemon starts runs any more."""
 ASSETS_ALONE = "__ASSET_JOB"
 """Dagster's name of the job of runs that backfills and automation conditions request."""
 
@@ -138,6 +140,7 @@ def platform(tmp_path_factory, deployed):
             # The daemon first, so that no new runs start.
             deployment.exits = {"dagster-daemon": deployment.interrupt(services.pop())}
             wait_for_all_runs(deployment)
+            web.launch(LEFT_IN_QUEUE)
             for service in reversed(services):
                 deployment.exits[Path(service.args[1]).name] = deployment.interrupt(service)
         finally:
@@ -158,6 +161,11 @@ def test_run_arrives_as_dagster_recorded_it(platform, job):
 @pytest.mark.parametrize("job", [ASSETS_ALONE, "scheduled"])
 def test_requested_runs_arrive_as_dagster_recorded_them(platform, job):
     platform.check(job)
+
+
+def test_a_run_that_never_starts_arrives_as_dagster_recorded_it(platform):
+    assert platform.statuses(LEFT_IN_QUEUE) == ["QUEUED"]
+    platform.check(LEFT_IN_QUEUE)
 
 
 def test_everything_arrives_as_dagster_recorded_it(platform):

@@ -199,7 +199,9 @@ def read_recorded(instance: DagsterInstance, jobs: set[str] | None = None) -> Fa
 
 
 def _run(record: RunRecord) -> Iterator[tuple[str, Fact]]:
-    """Yield a run's queueing, its one start and its one end."""
+    """Yield a run's one trace, its queueing, its one start and its one end."""
+    # The request of a run is in its trace, also if it never starts.
+    yield SPAN, Fact("trace", record.id, detail="1 of the run")
     for _ in range(record.count("PIPELINE_ENQUEUED")):
         yield from _in_three_signals(record.id, "queued", "queued", "")
     if record.count("PIPELINE_START"):
@@ -207,7 +209,6 @@ def _run(record: RunRecord) -> Iterator[tuple[str, Fact]]:
     if record.end:
         yield from _in_three_signals(record.id, record.end, "finished", OUTCOMES[record.end])
         yield SPAN, Fact("run", record.id, detail=f"{record.end} error={record.end == 'exception'}")
-        yield SPAN, Fact("trace", record.id, detail="1 of the run")
     for event in record.events:
         kind = OTHERS.get(event.event_type_value)
         if kind is not None:
