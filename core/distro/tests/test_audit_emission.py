@@ -208,3 +208,48 @@ def test_fail_closed_raises_when_the_record_is_not_accepted(instrumented, receiv
     assert done.stdout == "failure flowstone.checkpoint.approved RejectedError\nnot accepted: True\n", (
         done.stderr
     )
+
+
+OWN_RECORDS = """
+import os
+from assay.audit import audited
+
+@audited("document.delete", action="DELETE", target=lambda document: document, fail_closed=True)
+def delete(document):
+    print("deleted", document)
+
+delete("invoice-1")
+if not os.fork():
+    delete("invoice-2")
+    raise SystemExit
+os.wait()
+"""
+
+
+@pytest.mark.parametrize("queue", ["disk", "memory"])
+def test_an_application_emits_records_of_its_own_without_a_provider_of_its_own(instrumented, receiver, queue):
+    done = instrumented(OWN_RECORDS, env={"ASSAY_AUDIT_QUEUE": queue})
+    assert sorted(done.stdout.splitlines()) == ["deleted invoice-1", "deleted invoice-2"], done.stderr
+    targets = [
+        pair.value.string_value
+        for record in receiver.logs("/v1/audit")
+        for pair in record.attributes
+        if pair.key == "audit.target.id"
+    ]
+    assert sorted(targets) == ["invoice-1", "invoice-2"]
+    services = {
+        pair.value.string_value
+        for request in receiver.of("/v1/audit")
+        for resource in request.resource_logs
+        for pair in resource.resource.attributes
+        if pair.key == "service.instance.id"
+    }
+    assert len(services) == 2
+
+
+def test_an_endpoint_that_must_not_be_used_stops_an_application_that_fails_closed(instrumented):
+    done = instrumented(OWN_RECORDS, env={"ASSAY_AUDIT_ENDPOINT": "http://audit.test/v1/audit"})
+    assert done.returncode == 1
+    assert "deleted" not in done.stdout
+    assert "ConfigurationError: " in done.stderr
+    assert "https" in done.stderr

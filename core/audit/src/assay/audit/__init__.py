@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from assay.audit._actor import Actor, actor, current_actor
     from assay.audit._batch import BatchProcessor
     from assay.audit._client import Client, client, current_client
-    from assay.audit._default import get_logger, set_provider
+    from assay.audit._default import get_logger, set_default_provider, set_provider
     from assay.audit._delivery import AuditExporter, Receipts, ReceiptSource
     from assay.audit._disk_queue import DiskQueue
     from assay.audit._entry import Entry, PendingReceipt
@@ -59,7 +59,7 @@ _MODULES = {
     "_actor": ("Actor", "actor", "current_actor"),
     "_batch": ("BatchProcessor",),
     "_client": ("Client", "client", "current_client"),
-    "_default": ("get_logger", "set_provider"),
+    "_default": ("get_logger", "set_default_provider", "set_provider"),
     "_delivery": ("AuditExporter", "ReceiptSource", "Receipts"),
     "_disk_queue": ("DiskQueue",),
     "_entry": ("Entry", "PendingReceipt"),
@@ -127,6 +127,7 @@ __all__ = [
     "current_client",
     "get_logger",
     "integrity_hash",
+    "set_default_provider",
     "set_provider",
 ]
 

@@ -51,8 +51,7 @@ def audited(  # noqa: PLR0913 - all but the first are keyword-only
         target: Returns the target's id from the function's arguments, before the function runs. Arguments
             that are not keyword-only are passed by position.
         target_type: The type of the target.
-        logger: Emits the records. None: that of the function's module, of the provider that
-            `assay.audit.set_provider` has set.
+        logger: Emits the records. None: `get_logger` of the function's module.
         fail_closed: Raise an `AuditError` instead of returning the result when the record is not accepted, so
             that the caller can undo the action. The function does not run if there is no logger, or if
             `target` raises. If the function raises, its own exception is raised. If False, errors are logged,

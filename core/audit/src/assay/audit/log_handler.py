@@ -33,8 +33,7 @@ class AuditHandler(logging.Handler):
     for that, unless the handler fails closed.
 
     Args:
-        logger: Emits the records. None: the one with the name of the log call's logger, of the provider that
-            `assay.audit.set_provider` has set.
+        logger: Emits the records. None: `get_logger` of the name of the log call's logger.
         fail_closed: Let the log call raise an `AuditError` if the record is not accepted. If False, the error
             is logged by the logger `assay.audit`, and counted in `audit.records.dropped`.
     """

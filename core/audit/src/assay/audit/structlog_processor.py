@@ -31,8 +31,7 @@ class AuditProcessor:
     for that, unless the processor fails closed.
 
     Args:
-        logger: Emits the records. None: the logger `structlog` of the provider that
-            `assay.audit.set_provider` has set.
+        logger: Emits the records. None: `get_logger("structlog")`.
         fail_closed: Let the log call raise an `AuditError` if the record is not accepted. If False, the error
             is logged by the logger `assay.audit`, and counted in `audit.records.dropped`.
     """

@@ -28,7 +28,7 @@ from assay.telemetry import audit_required, bus
 if TYPE_CHECKING:
     from concurrent.futures import Future
 
-    from assay.audit import AuditReceipt
+    from assay.audit import AuditProvider, AuditReceipt
     from assay.distro._audit_routes import Route
 
 HANDLER_ID = "assay.distro.audit"
@@ -79,6 +79,14 @@ class AuditEmitter:
             raise
         if future is not None:
             future.add_done_callback(lambda done: self._check(event_name, done))
+
+    def provider(self) -> AuditProvider:
+        """Return this process's provider, for the records that the application emits itself.
+
+        Raises:
+            ConfigurationError: The settings of the endpoint are wrong.
+        """
+        return self._route_of_process().provider()
 
     def shutdown(self, timeout: float) -> None:
         """Send the records that wait. Those that wait after the timeout stay on disk, or are reported.

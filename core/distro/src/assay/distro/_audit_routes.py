@@ -51,6 +51,14 @@ class Route(Protocol):
         """
         ...
 
+    def provider(self) -> AuditProvider:
+        """Return the provider of the application's own records, which does not block.
+
+        Raises:
+            ConfigurationError: The settings are wrong.
+        """
+        ...
+
     def flush(self, timeout: float) -> bool:
         """Send what waits, and return whether nothing waits any more."""
         ...
@@ -102,6 +110,9 @@ class QueueRoute:
     def emit_async(self, record: AuditRecord) -> PendingReceipt:
         return self._audit_logger.emit_async(record)
 
+    def provider(self) -> AuditProvider:
+        return self._provider
+
     def flush(self, timeout: float) -> bool:
         return self._provider.force_flush(timeout)
 
@@ -135,6 +146,9 @@ class DirectRoute:
     def emit_async(self, record: AuditRecord) -> PendingReceipt:
         return self._queued.get_logger(_NAME).emit_async(record)
 
+    def provider(self) -> AuditProvider:
+        return self._queued
+
     def flush(self, timeout: float) -> bool:
         return self._queued.force_flush(timeout)
 
@@ -152,12 +166,16 @@ class RefusingRoute:
     """
 
     def __init__(self, error: AuditError) -> None:
+        self._error = error
         self._audit_logger = AuditProvider(SimpleProcessor(_UnusableExporter(error))).get_logger(_NAME)
 
     def emit(self, record: AuditRecord) -> None:
         self._audit_logger.emit(record)
 
     emit_async = emit
+
+    def provider(self) -> AuditProvider:
+        raise ConfigurationError(str(self._error)) from self._error
 
     def flush(self, timeout: float) -> bool:
         del timeout

@@ -99,13 +99,15 @@ def is_set_up() -> bool:
 
 def set_up(settings: Settings) -> None:
     """Attach the bridges, and arrange the shutdown of this process and of its children."""
-    from assay.distro import _bridges, _forks  # noqa: PLC0415 - not when `assay.distro` is imported
+    from assay.audit import set_default_provider  # noqa: PLC0415 - not when `assay.distro` is imported
+    from assay.distro import _bridges, _forks  # noqa: PLC0415 - as above
     from assay.distro._audit_emitter import AuditEmitter  # noqa: PLC0415 - as above
     from assay.distro._filters import apply  # noqa: PLC0415 - as above
 
     apply(settings)
     audit = AuditEmitter(settings)
     _bridges.attach(settings, audit)
+    set_default_provider(audit.provider)
     _Process.settings, _Process.audit = settings, audit
     atexit.register(shutdown)
     _forks.install()
