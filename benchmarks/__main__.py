@@ -26,6 +26,7 @@ SUBJECTS = (
     "startup",
     "audit_emit",
     "ingest",
+    "tessera",
     "host",
     "delivery",
 )

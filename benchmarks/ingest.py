@@ -52,14 +52,23 @@ def run(rounds: int = 5) -> list[Row]:
 
 def _pair() -> tuple[float, float]:
     """Return the seconds that the sink and the floor took for the same records."""
-    payloads = [_payload() for _ in range(RECORDS // BATCH)]
+    payloads = [new_payload() for _ in range(RECORDS // BATCH)]
     with tempfile.TemporaryDirectory() as folder:
         database = Path(folder, "log.db")
-        sink = _ingest(database, payloads)
+        sink = ingest(database, payloads)
         return sink, _floor(database, Path(folder, "floor.db"))
 
 
-def _ingest(database: Path, payloads: list[bytes]) -> float:
+def ingest(database: Path, payloads: list[bytes]) -> float:
+    """Store payloads in a new log, and verify it.
+
+    Args:
+        database: The log's database.
+        payloads: Requests of a batch each, from `new_payload`.
+
+    Returns:
+        Seconds of processor time, without the verification.
+    """
     sink = AuditSink(Settings(database=database))
     start = time.process_time()
     for payload in payloads:
@@ -101,7 +110,8 @@ def _rows(database: Path, table: str) -> list[tuple[Any, ...]]:
         return connection.execute(f"SELECT * FROM {table}").fetchall()  # noqa: S608  our own tables
 
 
-def _payload() -> bytes:
+def new_payload() -> bytes:
+    """Return a request of one batch of new records."""
     records = [_record() for _ in range(BATCH)]
     size = sum(len(record.SerializeToString()) for record in records) / BATCH
     assert abs(size - BYTES) < BYTES / 20, size
