@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+import requests
 from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord
 
 from assay.audit import ExportError, OTLPAuditExporter
@@ -35,6 +36,12 @@ listeners:
   - {{name: collector, protocol: http, address: "127.0.0.1:0", peer: collector}}
 health: null
 exporters: {{audit: {{type: audit, database: {database}, origin: {origin}, checkpoint_records: 50}}}}
+"""
+OPEN_AND_CLOSE = """
+import sqlite3, sys
+log = sqlite3.connect(sys.argv[1])
+print(log.execute("SELECT count(*) FROM audit_log").fetchone()[0])
+log.close()
 """
 
 
@@ -104,4 +111,26 @@ def test_records_acknowledged_before_a_kill_are_stored_once(tmp_path, database, 
     stored = [found["id"] for found in query(database, Query())]
     assert sorted(stored) == sorted(senders[0].acknowledged + senders[1].acknowledged)
     assert not list(quarantined(database))
+    assert verify(database, key()).records == len(stored)
+
+
+def test_records_survive_a_kill_after_another_program_has_opened_and_closed_the_database(
+    tmp_path, database, key
+):
+    """The last program that closes a database deletes its write-ahead log; locks say which one is the last.
+
+    A process loses its locks on a file when it closes any descriptor of that file, whoever opened it.
+    """
+    config = tmp_path / "host.yaml"
+    config.write_text(CONFIG.format(database=database, origin=ORIGIN))
+    sender = Sender()
+    with running(config) as (_, urls):
+        for _ in range(3):
+            assert sender.send(urls[0])
+            requests.get(f"{urls[0]}/receipts/{sender.acknowledged[-1]}", timeout=60).raise_for_status()
+            command = [sys.executable, "-c", OPEN_AND_CLOSE, str(database)]
+            counted = subprocess.run(command, capture_output=True, check=True).stdout
+            assert int(counted) == len(sender.acknowledged)
+    stored = [found["id"] for found in query(database, Query())]
+    assert sorted(stored) == sorted(sender.acknowledged)
     assert verify(database, key()).records == len(stored)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import sqlite3
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
@@ -198,7 +200,10 @@ def open_read_only(path: Path) -> SQLiteReader:
     try:
         if not path.is_file():
             raise OpenError(f"{path}: no such file")
-        path.open("rb").close()  # SQLite does not say that a file must not be read
+        # SQLite does not say that a file must not be read. The check does not open the file: closing it would
+        # end the locks of a sink in this process, and then another program deletes the write-ahead log.
+        if not os.access(path, os.R_OK):
+            raise OpenError(f"{path}: cannot be read: {os.strerror(errno.EACCES)}")
     except OSError as error:
         raise OpenError(f"{path}: cannot be read: {error.strerror}") from error
     uri = f"{path.resolve().as_uri()}?mode=ro"
