@@ -27,6 +27,8 @@ SUBJECTS = (
     "audit_emit",
     "ingest",
     "tessera",
+    "audit_path",
+    "audit_proof",
     "host",
     "delivery",
 )

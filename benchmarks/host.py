@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import gzip
 import http.client
-import os
 import socket
 import statistics
 import subprocess
@@ -31,13 +30,13 @@ from assay.cli._collector.process import Addresses, CollectorProcess
 from assay.cli._collector.sources import find_collector
 from assay.cli._free_ports import free_address
 from assay.host import Batch
+from benchmarks.processes import processor_seconds
 from benchmarks.row import Row
 
 RECORDS = 512
 BATCHES = 500
 BOUNDS = {"HTTP": 1.0, "HTTP with gzip": 1.0, "gRPC": 1.4}
 _START_SECONDS = 60
-_TICKS = os.sysconf("SC_CLK_TCK")
 
 Send = Callable[[], None]
 
@@ -84,10 +83,10 @@ class _Receiver:
 
     def seconds(self, send: Send) -> float:
         """Return the processor time that the process took for the batches."""
-        before = _processor_seconds(self.pid)
+        before = processor_seconds(self.pid)
         for _ in range(BATCHES):
             send()
-        return _processor_seconds(self.pid) - before
+        return processor_seconds(self.pid) - before
 
 
 def _row(
@@ -200,11 +199,6 @@ def _wait_for(address: str) -> None:
         while probe.connect_ex((host, int(port))):
             assert time.monotonic() < deadline, "the host did not start"
             time.sleep(0.1)
-
-
-def _processor_seconds(pid: int) -> float:
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / _TICKS
 
 
 def _body() -> bytes:
