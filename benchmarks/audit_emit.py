@@ -6,30 +6,16 @@ import os
 import statistics
 import tempfile
 import time
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
-
-from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 
 from assay.audit import AuditLogger, AuditProvider, AuditRecord, BatchProcessor, DiskQueue, PendingReceipt
+from benchmarks.discard import AcceptingAudit
 from benchmarks.row import Row
 
 RECORDS = 200
 BYTES = 500
 LONGEST_CALL = 100e-6  # seconds
 _TO_DISK = 4.0
-
-
-class _Accepting:
-    """An exporter that accepts everything at once."""
-
-    def export(self, request: ExportLogsServiceRequest) -> list[Mapping[str, Any]]:
-        del request
-        return []
-
-    def shutdown(self) -> None:
-        pass
 
 
 def run(rounds: int = 5) -> list[Row]:
@@ -39,7 +25,7 @@ def run(rounds: int = 5) -> list[Row]:
         Time of a record to the disk ÷ time of a flush; processor time of `emit_async` ÷ 100 µs.
     """
     with tempfile.TemporaryDirectory() as folder:
-        processor = BatchProcessor(_Accepting(), DiskQueue(Path(folder, "queue")), delay=3600)
+        processor = BatchProcessor(AcceptingAudit(), DiskQueue(Path(folder, "queue")), delay=3600)
         provider = AuditProvider(processor, {"service.name": "orders"})
         logger = provider.get_logger("benchmark")
         pairs = [_pair(logger, Path(folder, "floor")) for _ in range(rounds)]

@@ -1,10 +1,11 @@
-"""OpenTelemetry's SDK with batch processors, whose exporters count what they get and discard it."""
+"""Exporters that discard what they get, and OpenTelemetry's SDK with batch processors and such exporters."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 from opentelemetry.sdk._logs import LoggerProvider, ReadableLogRecord
 from opentelemetry.sdk._logs.export import BatchLogRecordProcessor, LogRecordExporter, LogRecordExportResult
 from opentelemetry.sdk.metrics import MeterProvider
@@ -37,6 +38,18 @@ class CountingLogs(LogRecordExporter):
     def force_flush(self, timeout_millis: int = 30_000) -> bool:  # noqa: ARG002 - the SDK's signature
         """Return at once: nothing is stored."""
         return True
+
+    def shutdown(self) -> None:
+        """Do nothing."""
+
+
+class AcceptingAudit:
+    """An exporter of audit records that accepts everything at once."""
+
+    def export(self, request: ExportLogsServiceRequest) -> list[Mapping[str, Any]]:
+        """Return no receipts: the endpoint has none."""
+        del request
+        return []
 
     def shutdown(self) -> None:
         """Do nothing."""

@@ -28,6 +28,7 @@ class ApiServer:
     Args:
         binary: The API server.
         folder: Folder for its files, which is empty or does not exist.
+        is_durable: Whether etcd syncs each write to the disk, as in production. Tests do not need it.
 
     Attributes:
         url: Its URL.
@@ -35,9 +36,10 @@ class ApiServer:
         tokens: Bearer tokens by user: `admin` may do everything, `guest` nothing.
     """
 
-    def __init__(self, binary: Path, folder: Path) -> None:
+    def __init__(self, binary: Path, folder: Path, *, is_durable: bool = False) -> None:
         self._binary = binary
         self._folder = folder
+        self._etcd_options = () if is_durable else ("--unsafe-no-fsync",)
         self._processes: list[subprocess.Popen[bytes]] = []
         self._etcd, self._peer, self._port = free_port(), free_port(), free_port()
         self.url = f"https://127.0.0.1:{self._port}"
@@ -109,7 +111,7 @@ class ApiServer:
             f"--listen-peer-urls={peer}",
             f"--initial-advertise-peer-urls={peer}",
             f"--initial-cluster=default={peer}",
-            "--unsafe-no-fsync",
+            *self._etcd_options,
         ]
 
     def _server_command(self) -> list[str]:

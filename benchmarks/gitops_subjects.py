@@ -1,0 +1,266 @@
+"""What `gitops` measures: fetches, applies, and the reconciles of a controller; and the clocks for each."""
+
+# pyright: basic
+# GitPython, kopf and the Kubernetes client have no types, or types of some parts only.
+
+from __future__ import annotations
+
+import importlib.util
+import logging
+import os
+import queue
+import resource
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Generator, Iterable, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Protocol
+
+import kubernetes
+
+from assay.cli._demo.workload.cluster import Cluster
+from assay.cli._demo.workload.gitops_programs import example_folder
+from assay.instrumentation.testing import wait_until
+from assay.instrumentation.testing.kubernetes import ApiServer
+
+INTERVAL = "0.05"
+"""Seconds between two reconciles."""
+AUTHOR = ("-c", "user.name=Ines", "-c", "user.email=ines@example.com", "-c", "init.defaultBranch=main")
+MANIFESTS = """
+{apiVersion: v1, kind: ConfigMap, metadata: {name: greeting}, data: {text: hello}}
+---
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: web}
+spec:
+  selector: {matchLabels: {app: web}}
+  template:
+    metadata: {labels: {app: web}}
+    spec: {containers: [{name: web, image: "example.org/web:1"}]}
+"""
+WALL, PROCESSOR, CLIENT = "wall time", "processor time", "processor time of the client alone"
+Clocks = Mapping[str, Callable[[], float]]
+Times = Mapping[str, float]
+"""Seconds by clock."""
+Around = Callable[[Callable[[], object]], object]
+"""Calls an operation, with telemetry or without."""
+
+
+class Subject(Protocol):
+    """Something that is done many times."""
+
+    size: int
+    """How often in one batch."""
+
+    def batch(self, times: int, around: Around) -> Times:
+        """Do it so many times."""
+        ...
+
+
+def bare(operation: Callable[[], object]) -> object:
+    """Call an operation without telemetry."""
+    return operation()
+
+
+def own_time() -> float:
+    """Return the processor time of this process and of its children that have ended, in seconds."""
+    usages = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(usage.ru_utime + usage.ru_stime for usage in usages)
+
+
+def time_of(process_id: int) -> float:
+    """Return the processor time of a running process, in seconds (Linux, clock_getcpuclockid(3))."""
+    return time.clock_gettime((~process_id << 3) | 2)
+
+
+class Fetches:
+    """Fetches of a clone of a local repository, with git's processes.
+
+    Args:
+        folder: Folder for the repositories.
+        revisions: Number of revisions of the origin. With more than one, each fetch brings a new one.
+    """
+
+    size = 10
+
+    def __init__(self, folder: Path, revisions: int) -> None:
+        import git  # noqa: PLC0415 - after the choice of the benchmark
+
+        self._branch = folder / "origin" / "refs" / "heads" / "main"
+        self._revisions = iter(_history(folder / "origin", revisions))
+        self._advance()
+        self._remote = git.Repo.clone_from(str(folder / "origin"), folder / "clone").remotes.origin
+        self._clocks = {WALL: time.perf_counter, PROCESSOR: own_time}
+
+    def batch(self, times: int, around: Around) -> Times:
+        """Fetch so many times."""
+        total = dict.fromkeys(self._clocks, 0.0)
+        for _ in range(times):
+            self._advance()
+            begun = _read(self._clocks)
+            around(self._remote.fetch)
+            total = _sums((total, _since(begun, self._clocks)))
+        return total
+
+    def _advance(self) -> None:
+        revision = next(self._revisions, None)
+        if revision is not None:
+            self._branch.write_text(f"{revision}\n", "ascii")
+
+
+class Applies:
+    """Server-side applies of a ConfigMap that changes.
+
+    Args:
+        cluster: The cluster.
+        server: Its API server.
+    """
+
+    size = 40
+
+    def __init__(self, cluster: Cluster, server: ApiServer) -> None:
+        from kubernetes.dynamic import DynamicClient  # noqa: PLC0415 - after the choice of the benchmark
+
+        self._client = DynamicClient(cluster.api)
+        self._maps = self._client.resources.get(api_version="v1", kind="ConfigMap")
+        self._number = 0
+        server_time = lambda: sum(map(time_of, server.process_ids))  # noqa: E731 - used once
+        self._clocks = {
+            WALL: time.perf_counter,
+            PROCESSOR: lambda: time.process_time() + server_time(),
+            CLIENT: time.process_time,
+        }
+
+    def batch(self, times: int, around: Around) -> Times:
+        """Apply so many times."""
+        begun = _read(self._clocks)
+        for _ in range(times):
+            self._number += 1
+            around(self._apply)
+        return _since(begun, self._clocks)
+
+    def _apply(self) -> None:
+        manifest = {
+            "apiVersion": "v1",
+            "kind": "ConfigMap",
+            "metadata": {"name": "counter"},
+            "data": {"number": str(self._number)},
+        }
+        self._client.server_side_apply(
+            self._maps, manifest, namespace="shop", field_manager="gitops", force_conflicts=True
+        )
+
+
+class Reconciles(logging.Handler):
+    """Reconciles of a controller that runs; kopf logs when it begins and when it has finished one.
+
+    Processor time is that of the controller and of git's processes, pauses included.
+    """
+
+    size = 5
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._begun = 0.0
+        self._finished: queue.SimpleQueue[float] = queue.SimpleQueue()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Note the beginning or the end of a reconcile."""
+        message = record.getMessage()
+        if message == "Timer 'reconcile' is invoked.":
+            self._begun = time.perf_counter()
+        elif message == "Timer 'reconcile' succeeded.":
+            self._finished.put(time.perf_counter() - self._begun)
+
+    def batch(self, times: int, around: Around) -> Times:
+        """Wait for so many reconciles."""
+        assert around is bare, "nobody can call kopf's handlers"
+        while not self._finished.empty():
+            self._finished.get()
+        self._finished.get()  # begin between two of them
+        begun = own_time()
+        wall = sum(self._finished.get() for _ in range(times))
+        return {WALL: wall, PROCESSOR: own_time() - begun}
+
+
+@contextmanager
+def controller(cluster: Cluster, folder: Path) -> Generator[Reconciles]:
+    """Run the controller of `examples/gitops` in a thread, with one repository that it reconciles."""
+    import kopf  # noqa: PLC0415 - after the choice of the benchmark
+
+    # The client read KUBECONFIG when it was imported.
+    for module in (kubernetes.config, kubernetes.config.kube_config):
+        vars(module)["KUBE_CONFIG_DEFAULT_LOCATION"] = str(folder / "kubeconfig")
+    os.environ |= {
+        "GITOPS_CLONES": str(folder / "clones"),
+        "GITOPS_INTERVAL": INTERVAL,
+    }
+    cluster.write_kubeconfig(folder / "kubeconfig")
+    work = folder / "work"
+    _git("init", "--quiet", str(work))
+    (work / "shop.yaml").write_text(MANIFESTS, "utf-8")
+    _git("add", "--all", folder=work)
+    _git("commit", "--quiet", "--message", "Add the shop", folder=work)
+    _load(example_folder() / "controller.py")
+    reconciles = Reconciles()
+    logger = logging.getLogger("kopf.objects")
+    logger.addHandler(reconciles)
+    logger.setLevel(logging.DEBUG)
+    stop = threading.Event()
+    thread = threading.Thread(target=_run_operator, args=(kopf, stop))
+    thread.start()
+    try:
+        cluster.declare("shop", url=str(work), targetNamespace="shop")
+        wait_until(lambda: cluster.data_of("greeting") is not None, timeout=120, interval=0.1)
+        yield reconciles
+        cluster.remove("shop")
+    finally:
+        stop.set()
+        thread.join()
+
+
+def _read(clocks: Clocks) -> Times:
+    return {name: clock() for name, clock in clocks.items()}
+
+
+def _since(begun: Times, clocks: Clocks) -> Times:
+    return {name: clock() - begun[name] for name, clock in clocks.items()}
+
+
+def _sums(parts: Iterable[Times]) -> dict[str, float]:
+    """Return the sum of each clock's times."""
+    total: dict[str, float] = {}
+    for part in parts:
+        for name, seconds in part.items():
+            total[name] = total.get(name, 0.0) + seconds
+    return total
+
+
+def _history(bare_repository: Path, revisions: int) -> list[str]:
+    """Make a bare repository with so many revisions; return them, the oldest first."""
+    _git("init", "--quiet", "--bare", str(bare_repository))
+    commits = "".join(
+        f"commit refs/heads/main\ncommitter Ines <ines@example.com> {1_700_000_000 + number} +0000\n"
+        f"data 1\nx\nM 100644 inline file\ndata {len(str(number))}\n{number}\n"
+        for number in range(revisions)
+    )
+    _git("fast-import", "--quiet", folder=bare_repository, text=commits)
+    return _git("rev-list", "--reverse", "main", folder=bare_repository).split()
+
+
+def _git(*arguments: str, folder: Path | None = None, text: str = "") -> str:
+    command = ["git", *AUTHOR, *arguments]
+    return subprocess.run(command, cwd=folder, input=text, check=True, capture_output=True, text=True).stdout
+
+
+def _run_operator(kopf: Any, stop: threading.Event) -> None:  # noqa: ANN401 - the module
+    kopf.run(standalone=True, namespaces=["gitops"], stop_flag=stop)
+
+
+def _load(path: Path) -> None:
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    assert spec is not None
+    assert spec.loader is not None
+    spec.loader.exec_module(importlib.util.module_from_spec(spec))
