@@ -1,4 +1,4 @@
-"""What `gitops` measures: fetches, applies, and the reconciles of a controller; and the clocks for each."""
+"""The subjects of `gitops`: fetches, applies, and the reconciles of a controller; and the clocks for each."""
 
 # pyright: basic
 # GitPython, kopf and the Kubernetes client have no types, or types of some parts only.

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 from collections import deque
+from collections.abc import Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass, field, fields, replace
 from functools import lru_cache
+from types import MappingProxyType
 from typing import Any
 from urllib.parse import unquote
 
@@ -81,28 +83,39 @@ def repository_in_scope(found: Repository | None = None) -> Repository:
     )
 
 
-def surroundings() -> dict[str, str]:
+def surroundings() -> Mapping[str, str]:
     """Return namespace, cluster id and trigger of the sync in progress; else those of the process."""
     scope = current.get()
     if scope is not None:
         return {"namespace": scope.namespace, "cluster_id": scope.cluster_id, "trigger": scope.trigger}
-    return {"namespace": process_namespace(), "cluster_id": process_cluster(), "trigger": "manual"}
+    return _of_process()
 
 
 def process_namespace() -> str:
     """Return `k8s.namespace.name` of OTEL_RESOURCE_ATTRIBUTES, or `unknown`."""
-    return _resource(os.environ.get(RESOURCE_ATTRIBUTES, "")).get(attributes.K8S_NAMESPACE_NAME, UNKNOWN)
+    return _of_process()["namespace"]
 
 
 def process_cluster() -> str:
     """Return `k8s.cluster.name` of OTEL_RESOURCE_ATTRIBUTES, or `unknown`."""
-    return _resource(os.environ.get(RESOURCE_ATTRIBUTES, "")).get(attributes.K8S_CLUSTER_NAME, UNKNOWN)
+    return _of_process()["cluster_id"]
+
+
+def _of_process() -> Mapping[str, str]:
+    return _of_resource(os.environ.get(RESOURCE_ATTRIBUTES, ""))
 
 
 @lru_cache(8)
-def _resource(text: str) -> dict[str, str]:
+def _of_resource(text: str) -> Mapping[str, str]:
     """Parse OTEL_RESOURCE_ATTRIBUTES (Resource SDK, "Specifying resource information via an environment")."""
     pairs = (part.partition("=") for part in text.split(","))
-    return {
+    resource = {
         key.strip(): unquote(value.strip()) for key, separator, value in pairs if separator and value.strip()
     }
+    return MappingProxyType(
+        {
+            "namespace": resource.get(attributes.K8S_NAMESPACE_NAME, UNKNOWN),
+            "cluster_id": resource.get(attributes.K8S_CLUSTER_NAME, UNKNOWN),
+            "trigger": "manual",
+        }
+    )

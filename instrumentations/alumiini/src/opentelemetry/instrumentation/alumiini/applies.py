@@ -17,7 +17,7 @@ from opentelemetry.instrumentation.alumiini.errors import (
     outcome_of,
     report,
 )
-from opentelemetry.instrumentation.alumiini.events import Outcome, described, emit
+from opentelemetry.instrumentation.alumiini.events import Outcome, emit, envelope
 from opentelemetry.instrumentation.alumiini.repositories import Repository
 
 from assay.instrumentation import Hook, Operation
@@ -54,18 +54,11 @@ class Apply:
         response_hook: Hook | None = None,
     ) -> None:
         self._repository = as_repository(repository)
-        self._namespace = namespace
-        around = _scope.surroundings()
-        self._resource: dict[str, object] = {"resource_kind": resource_kind}
+        self._shared = envelope(self._repository, namespace)
+        self._shared["resource_kind"] = resource_kind
         if name is not None:
-            self._resource["name"] = name
-        self._span = Span(
-            "alumiini.apply",
-            **self._resource,
-            **described(self._repository),
-            namespace=namespace or around["namespace"],
-            cluster_id=around["cluster_id"],
-        )
+            self._shared["name"] = name
+        self._span = Span("alumiini.apply", **self._shared)
         self._operation = Operation(
             self._span, *details, request_hook=request_hook, response_hook=response_hook
         )
@@ -89,7 +82,7 @@ class Apply:
         """
         self._detail, self._message = detail, message
         if resource_kind is not None:
-            self._resource["resource_kind"] = resource_kind
+            self._shared["resource_kind"] = resource_kind
 
     def fail(
         self, message: str, detail: str, resource_kind: str | None = None, *, headers: object = None
@@ -115,7 +108,7 @@ class Apply:
         """Emit `alumiini.apply.start` and `alumiini.apply_started`."""
         self._begun = monotonic_ns()
         self._operation.__enter__()
-        emit("apply_started", self._repository, namespace=self._namespace, **self._resource)
+        emit("apply_started", self._shared)
         return self
 
     def __exit__(
@@ -142,11 +135,9 @@ class Apply:
         self._span.measurements["resources_applied"] = self._resources
         emit(
             "apply_completed",
-            self._repository,
-            namespace=self._namespace,
+            self._shared,
             duration_ns=monotonic_ns() - self._begun,
             resources_applied=self._resources,
-            **self._resource,
         )
 
     def _fail(self, raised: BaseException | None) -> None:
@@ -159,7 +150,8 @@ class Apply:
             outcome = outcome_of(raised, detail)
             self._span.metadata.update(description(raised, message))
         error = {"error_type": detail, "error_message": message}
-        self._span.metadata.update({**self._resource, "outcome": outcome, **error})
+        kind = self._shared["resource_kind"]  # as `explain` may have corrected it
+        self._span.metadata.update({"resource_kind": kind, "outcome": outcome, **error})
         report(
             self._failed if raised is None else raised,
             Failure(APPLY_ERROR, detail, message),
@@ -167,13 +159,11 @@ class Apply:
         )
         emit(
             "apply_failed",
-            self._repository,
-            namespace=self._namespace,
+            self._shared,
             outcome=outcome,
             duration_ns=monotonic_ns() - self._begun,
             error_type=detail,
             error_message=message,
-            **self._resource,
         )
 
 

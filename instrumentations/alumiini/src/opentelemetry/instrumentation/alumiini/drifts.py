@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from opentelemetry.instrumentation.alumiini.errors import as_repository
-from opentelemetry.instrumentation.alumiini.events import emit
+from opentelemetry.instrumentation.alumiini.events import emit, envelope
 from opentelemetry.instrumentation.alumiini.repositories import Repository
 
 
@@ -22,8 +22,8 @@ def drift_detected(
         namespace: Namespace of the resource; None: that of the sync in progress.
         repository: The repository, or its name; None: that of the sync in progress.
     """
-    about = as_repository(repository)
-    emit("drift_detected", about, namespace=namespace, resource_kind=resource_kind, name=name)
+    shared = envelope(as_repository(repository), namespace)
+    emit("drift_detected", shared, resource_kind=resource_kind, name=name)
 
 
 def drift_corrected(
@@ -41,5 +41,5 @@ def drift_corrected(
         namespace: Namespace of the resource; None: that of the sync in progress.
         repository: The repository, or its name; None: that of the sync in progress.
     """
-    about = as_repository(repository)
-    emit("drift_corrected", about, namespace=namespace, resource_kind=resource_kind, name=name)
+    shared = envelope(as_repository(repository), namespace)
+    emit("drift_corrected", shared, resource_kind=resource_kind, name=name)

@@ -16,13 +16,13 @@ from datetime import datetime, timezone
 from time import time_ns
 from types import MappingProxyType
 from typing import Any, Literal, TypeAlias, get_args
-from uuid import uuid4
 
 from opentelemetry.instrumentation.alumiini import _scope
 from opentelemetry.instrumentation.alumiini.errors import EventError
 from opentelemetry.instrumentation.alumiini.repositories import Repository
 
 from assay.telemetry import execute
+from assay.telemetry.correlation import new_id
 
 EventType: TypeAlias = Literal[
     "sync_started",
@@ -96,7 +96,7 @@ class AlumiiniEvent:
     error_type: str | None = None
     error_message: str | None = None
     attributes: Mapping[str, Any] = field(default_factory=dict[str, Any])
-    id: str = field(default_factory=lambda: str(uuid4()))
+    id: str = field(default_factory=new_id)
     timestamp: datetime = field(default_factory=lambda: datetime.now(timezone.utc))
 
     def __post_init__(self) -> None:
@@ -152,39 +152,48 @@ class AlumiiniEvent:
 
 def described(repository: Repository) -> dict[str, Any]:
     """Return what is known of a repository, by the keys on the bus."""
-    values = {
-        "repo_name": repository.name,
-        "repo_url": repository.url,
-        "branch": repository.branch,
-        "commit": repository.commit,
-        "path": repository.path,
-    }
-    return _known(values)
+    known: dict[str, Any] = {"repo_name": repository.name}
+    if repository.url is not None:
+        known["repo_url"] = repository.url
+    if repository.branch is not None:
+        known["branch"] = repository.branch
+    if repository.commit is not None:
+        known["commit"] = repository.commit
+    if repository.path is not None:
+        known["path"] = repository.path
+    return known
 
 
-def emit(  # noqa: PLR0913 - the envelope has these fields
+def envelope(repository: Repository | None = None, namespace: str | None = None) -> dict[str, Any]:
+    """Return the values that all events about a repository share, by the keys on the bus.
+
+    Args:
+        repository: The repository; None: that of the sync in progress.
+        namespace: Namespace; None: that of the sync in progress.
+    """
+    shared = {**described(repository or _scope.repository_in_scope()), **_scope.surroundings()}
+    if namespace:
+        shared["namespace"] = namespace
+    return shared
+
+
+def emit(
     type: EventType,  # noqa: A002 - the envelope's name for it
-    repository: Repository | None = None,
+    shared: Mapping[str, Any],
     *,
-    namespace: str | None = None,
     outcome: Outcome | Literal[""] = "",
     duration_ns: int | None = None,
     resources_applied: int | None = None,
-    error_type: str | None = None,
-    error_message: str | None = None,
     **values: object,
 ) -> None:
     """Emit an event about a repository.
 
     Args:
         type: Type of the event.
-        repository: The repository; None: that of the sync in progress.
-        namespace: Namespace; None: that of the sync in progress.
+        shared: What it shares with other events: `envelope`, and any others.
         outcome: Outcome; empty: that of the type.
         duration_ns: Duration, in nanoseconds.
         resources_applied: Number of applied resources.
-        error_type: Type of the error.
-        error_message: Message of the error.
         values: Further values, by their keys on the bus.
     """
     # Without an `AlumiiniEvent`, whose checks are for values that a program gives.
@@ -193,18 +202,8 @@ def emit(  # noqa: PLR0913 - the envelope has these fields
         measurements["duration"] = duration_ns
     if resources_applied is not None:
         measurements["resources_applied"] = resources_applied
-    metadata = {
-        "id": str(uuid4()),
-        **described(repository or _scope.repository_in_scope()),
-        **_scope.surroundings(),
-        "outcome": outcome or _OUTCOMES.get(type, "success"),
-        "error_type": error_type,
-        "error_message": error_message,
-        **values,
-    }
-    if namespace:
-        metadata["namespace"] = namespace
-    execute(f"alumiini.{type}", measurements, _known(metadata))
+    metadata = {**shared, "id": new_id(), "outcome": outcome or _OUTCOMES.get(type, "success"), **values}
+    execute(f"alumiini.{type}", measurements, metadata)
 
 
 def _known(values: Mapping[str, Any]) -> dict[str, Any]:

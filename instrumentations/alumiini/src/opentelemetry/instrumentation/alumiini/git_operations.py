@@ -15,7 +15,7 @@ from opentelemetry.instrumentation.alumiini.errors import (
     is_timeout,
     report,
 )
-from opentelemetry.instrumentation.alumiini.events import described, emit
+from opentelemetry.instrumentation.alumiini.events import described, emit, envelope
 from opentelemetry.instrumentation.alumiini.repositories import Repository
 
 from assay.instrumentation import Hook, Operation
@@ -49,7 +49,7 @@ class GitOperation:
         request_hook: Hook | None = None,
         response_hook: Hook | None = None,
     ) -> None:
-        self._repository = _scope.repository_in_scope(repository)
+        self._repository = self._known_at_start = _scope.repository_in_scope(repository)
         self._span = Span("alumiini.git", operation=operation, **described(self._repository))
         self._operation = Operation(
             self._span, *details, request_hook=request_hook, response_hook=response_hook
@@ -122,7 +122,8 @@ class GitOperation:
                 detail = self._detail or ("git_timeout" if is_timeout(exception) else GIT_ERROR)
                 self._span.metadata.update(_failed(detail, str(exception)))
                 report(exception, Failure(GIT_ERROR, detail, str(exception)), self._repository)
-            self._span.metadata.update(described(self._repository))
+            if self._repository != self._known_at_start:
+                self._span.metadata.update(described(self._repository))
         finally:
             self._operation.__exit__(exception_type, exception, trace)
 
@@ -137,7 +138,7 @@ def git_cloned(repository: Repository | None = None, *, duration_ns: int | None 
         repository: The repository; None: that of the sync in progress.
         duration_ns: Duration of the clone, in nanoseconds.
     """
-    emit("git_cloned", _learned(repository), duration_ns=duration_ns)
+    emit("git_cloned", envelope(_learned(repository)), duration_ns=duration_ns)
 
 
 def git_fetched(repository: Repository | None = None, *, duration_ns: int | None = None) -> None:
@@ -147,7 +148,7 @@ def git_fetched(repository: Repository | None = None, *, duration_ns: int | None
         repository: The repository, with the new revision; None: that of the sync in progress.
         duration_ns: Duration of the fetch, in nanoseconds.
     """
-    emit("git_fetched", _learned(repository), duration_ns=duration_ns)
+    emit("git_fetched", envelope(_learned(repository)), duration_ns=duration_ns)
 
 
 def git_operation_ended(

@@ -19,7 +19,7 @@ from opentelemetry.instrumentation.alumiini.errors import (
     outcome_of,
     report,
 )
-from opentelemetry.instrumentation.alumiini.events import Outcome, Trigger, described, emit
+from opentelemetry.instrumentation.alumiini.events import Outcome, Trigger, described, emit, envelope
 from opentelemetry.instrumentation.alumiini.repositories import Repository
 
 from assay.instrumentation import Hook, Operation
@@ -119,7 +119,7 @@ class Sync:
         self._outer = _scope.current.get()
         _scope.current.set(self._scope)
         self._operation.__enter__()
-        emit("sync_started", **self._rollout())
+        emit("sync_started", envelope(), **self._rollout())
         return self
 
     def __exit__(
@@ -163,6 +163,7 @@ class Sync:
     def _complete(self) -> None:
         emit(
             "sync_completed",
+            envelope(),
             duration_ns=monotonic_ns() - self._begun,
             resources_applied=self._scope.resources_applied,
             **self._rollout(),
@@ -183,6 +184,7 @@ class Sync:
         )
         emit(
             "sync_failed",
+            envelope(),
             outcome=outcome,
             duration_ns=monotonic_ns() - self._begun,
             resources_applied=self._scope.resources_applied,

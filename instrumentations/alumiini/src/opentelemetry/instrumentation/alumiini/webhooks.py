@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Literal, TypeAlias
 
 from opentelemetry.instrumentation.alumiini.errors import as_repository
-from opentelemetry.instrumentation.alumiini.events import Outcome, emit
+from opentelemetry.instrumentation.alumiini.events import Outcome, emit, envelope
 from opentelemetry.instrumentation.alumiini.repositories import Repository
 
 Provider: TypeAlias = Literal["github", "gitlab", "bitbucket"]
@@ -31,7 +31,7 @@ def webhook_received(
     sender = {"client_ip": client_ip, "user_agent": user_agent}
     emit(
         "webhook_received",
-        as_repository(repository),
+        envelope(as_repository(repository)),
         outcome=outcome,
         provider=provider,
         trigger="webhook",

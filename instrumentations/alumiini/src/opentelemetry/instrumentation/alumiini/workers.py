@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from opentelemetry.instrumentation.alumiini.errors import as_repository
-from opentelemetry.instrumentation.alumiini.events import described, emit
+from opentelemetry.instrumentation.alumiini.events import described, emit, envelope
 from opentelemetry.instrumentation.alumiini.repositories import Repository
 
 from assay.telemetry import execute
@@ -16,7 +16,7 @@ def worker_started(worker_id: str, *, repository: Repository | str | None = None
         worker_id: Identifies the worker.
         repository: The repository, or its name; None: that of the sync in progress.
     """
-    emit("worker_started", as_repository(repository), worker_id=worker_id)
+    emit("worker_started", envelope(as_repository(repository)), worker_id=worker_id)
 
 
 def worker_stopped(worker_id: str, *, repository: Repository | str | None = None) -> None:
@@ -26,7 +26,7 @@ def worker_stopped(worker_id: str, *, repository: Repository | str | None = None
         worker_id: Identifies the worker.
         repository: The repository, or its name; None: that of the sync in progress.
     """
-    emit("worker_stopped", as_repository(repository), worker_id=worker_id)
+    emit("worker_stopped", envelope(as_repository(repository)), worker_id=worker_id)
 
 
 def worker_restarted(worker_id: str, *, repository: Repository | str | None = None) -> None:

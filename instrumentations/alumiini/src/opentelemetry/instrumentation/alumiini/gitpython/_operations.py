@@ -25,6 +25,7 @@ from opentelemetry.instrumentation.alumiini.gitpython import _subjects
 from opentelemetry.instrumentation.alumiini.gitpython._commands import parse
 from opentelemetry.instrumentation.alumiini.gitpython._failures import type_of, type_of_message
 from opentelemetry.instrumentation.alumiini.gitpython._subjects import Subject
+from opentelemetry.instrumentation.alumiini.gitpython._working_copies import WorkingCopy
 
 from assay.instrumentation import Call, Foreign, Hook, guarded
 
@@ -101,7 +102,9 @@ class Operations:
         self, call: Call, action: GitAction, find_error: Callable[[Foreign], str] | None = None
     ) -> Foreign:
         remote = call.instance
-        subject = _subjects.of_remote(action, os.fspath(remote.repo.git_dir), str(remote.name))
+        repo = remote.repo
+        copy = WorkingCopy(os.fspath(repo.git_dir), os.fspath(repo.common_dir))
+        subject = _subjects.of_remote(action, copy, str(remote.name))
         return self._observe(call, subject, find_error)
 
     def _observe_status(self, call: Call, subject: Subject) -> Foreign:

@@ -64,9 +64,14 @@ def of_clone(url: str, target: Path) -> Subject:
     return Subject("clone", Repository(name_of(url), url), target=target)
 
 
-def of_remote(action: GitAction, git_directory: str, remote: str) -> Subject:
-    """Return the subject of an operation on a remote."""
-    copy = WorkingCopy(git_directory)
+def of_remote(action: GitAction, copy: WorkingCopy, remote: str) -> Subject:
+    """Return the subject of an operation on a remote.
+
+    Args:
+        action: The operation.
+        copy: The working copy that git runs in.
+        remote: Name of the remote.
+    """
     return _with_state(Subject(action, copy.describe(remote), copy))
 
 

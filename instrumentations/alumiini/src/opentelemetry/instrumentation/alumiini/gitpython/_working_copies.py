@@ -7,7 +7,7 @@ gitrepository-layout; configuration is read by GitPython.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
@@ -22,51 +22,49 @@ REMOTES = "refs/remotes/"
 Refs = Mapping[str, str]
 """Revisions by the names of their refs."""
 
+_PART = 65_536
+"""Bytes that are read at once. A read of a file that returns fewer is the last one."""
+
 
 class WorkingCopy:
     """The git directory of a working tree, or a bare repository.
 
     Args:
         git_directory: The git directory.
+        common_directory: That of the main working tree; None: the git directory names it if it is another.
     """
 
-    # Paths are strings: with pathlib, the files' paths cost more than reading the files.
+    # Paths are strings: with pathlib, the files' paths cost more than reading the files. Between two git
+    # processes the processor's caches are cold, so each call and each system call counts.
 
-    def __init__(self, git_directory: str) -> None:
+    def __init__(self, git_directory: str, common_directory: str | None = None) -> None:
         self._own = git_directory
-        self._shared = git_directory
-        with suppress(OSError):  # the git directory of a linked working tree names the main one
-            self._shared = os.path.join(git_directory, _read(f"{git_directory}/commondir"))  # noqa: PTH118
+        self._shared = common_directory or _common_directory(git_directory)
 
     def checked_out(self) -> tuple[str | None, str | None]:
         """Return branch and revision that are checked out; the branch is None if HEAD is detached."""
-        reference = ""
-        with suppress(OSError):
-            reference = _read(f"{self._own}/HEAD").removeprefix("ref:").strip()
+        reference = (_read(f"{self._own}/HEAD") or "").removeprefix("ref:").strip()
         if not reference.startswith("refs/"):
             return None, reference or None
         branch = reference.removeprefix(HEADS) if reference.startswith(HEADS) else None
-        with suppress(OSError):
-            return branch, _read(f"{self._shared}/{reference}")
-        return branch, self._packed().get(reference)
+        revision = _read(f"{self._shared}/{reference}")
+        return branch, self._packed().get(reference) if revision is None else revision
 
     def remote_refs(self) -> Refs:
         """Return the revisions of the remotes' branches, as they were fetched last."""
         found = {name: revision for name, revision in self._packed().items() if name.startswith(REMOTES)}
         for name in _files(self._shared, REMOTES):
-            with suppress(OSError):
-                text = _read(f"{self._shared}/{name}")
-                if not text.startswith("ref:"):
-                    found[name] = text
+            text = _read(f"{self._shared}/{name}")
+            if text is not None and not text.startswith("ref:"):
+                found[name] = text
         return found
 
     def fetch_head(self) -> dict[str, tuple[str, bool]]:
         """Return the revisions of the last fetch, and whether they are for merging, by their origins."""
         found: dict[str, tuple[str, bool]] = {}
-        with suppress(OSError):
-            for line in _read(f"{self._own}/FETCH_HEAD").splitlines():
-                revision, note, origin = (*line.split("\t", 2), "", "")[:3]
-                found[origin] = (revision, note != "not-for-merge")
+        for line in (_read(f"{self._own}/FETCH_HEAD") or "").splitlines():
+            revision, note, origin = (*line.split("\t", 2), "", "")[:3]
+            found[origin] = (revision, note != "not-for-merge")
         return found
 
     def remote(self, name: str | None) -> tuple[str | None, str | None]:
@@ -131,24 +129,42 @@ def _folder_name(git_directory: str) -> str:
     return (folder.parent if folder.name == ".git" else folder).name.removesuffix(".git")
 
 
-def _read(path: str) -> str:
-    """Return the text of a file without the space around it.
-
-    Raises:
-        OSError: The file cannot be read.
-    """
-    with open(path, "rb", buffering=0) as file:  # noqa: PTH123 - as above
-        return file.read().decode("utf-8", "replace").strip()
+def _common_directory(git_directory: str) -> str:
+    """Return the directory of refs and configuration, which the one of a linked working tree names."""
+    named = _read(f"{git_directory}/commondir")
+    return git_directory if named is None else os.path.join(git_directory, named)  # noqa: PTH118 - as above
 
 
-def _files(top: str, folder: str) -> Iterator[str]:
-    """Yield the paths, relative to `top`, of the files below a folder, whose path ends in a slash."""
-    with suppress(OSError), os.scandir(f"{top}/{folder}") as entries:
-        for entry in entries:
-            if entry.is_dir():
-                yield from _files(top, f"{folder}{entry.name}/")
-            else:
-                yield f"{folder}{entry.name}"
+def _read(path: str) -> str | None:
+    """Return the text of a file without the space around it; None if the file cannot be read."""
+    try:
+        file = os.open(path, os.O_RDONLY)
+    except OSError:
+        return None
+    try:
+        parts = [os.read(file, _PART)]
+        while len(parts[-1]) == _PART:
+            parts.append(os.read(file, _PART))
+    except OSError:
+        return None
+    finally:
+        os.close(file)
+    return b"".join(parts).decode("utf-8", "replace").strip()
+
+
+def _files(top: str, folder: str) -> list[str]:
+    """Return the paths, relative to `top`, of the files below a folder, whose path ends in a slash."""
+    found: list[str] = []
+    try:
+        with os.scandir(f"{top}/{folder}") as entries:
+            for entry in entries:
+                if entry.is_dir():
+                    found += _files(top, f"{folder}{entry.name}/")
+                else:
+                    found.append(f"{folder}{entry.name}")
+    except OSError:
+        pass  # the folder does not exist
+    return found
 
 
 @lru_cache(64)

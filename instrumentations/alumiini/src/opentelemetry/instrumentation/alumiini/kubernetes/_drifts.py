@@ -12,9 +12,10 @@ import json
 from collections import OrderedDict
 from collections.abc import Mapping
 from typing import NamedTuple, cast
-from urllib.parse import parse_qsl, urlsplit
 
-from assay.instrumentation import Call, Foreign
+from opentelemetry.instrumentation.alumiini.kubernetes._writes import Request
+
+from assay.instrumentation import Foreign
 
 _APPLY = "application/apply-patch+yaml"
 _LIMIT = 10_000
@@ -43,25 +44,25 @@ class Drifts:
     def __init__(self) -> None:
         self._applied: OrderedDict[tuple[str, str], _Applied] = OrderedDict()
 
-    def is_corrected_by(self, call: Call, answer: Foreign) -> bool:
+    def is_corrected_by(self, request: Request, answer: Foreign) -> bool:
         """Return whether a request that succeeded has corrected drift.
 
         Args:
-            call: The request.
+            request: The request.
             answer: The API server's answer, with its body (`load`).
         """
-        if not is_server_side_apply(call):
+        if not is_server_side_apply(request):
             return False
         data: object = getattr(answer, "data", None)
-        manager = _field_manager(call)
-        if not isinstance(data, (bytes, str)) or manager is None:
+        managers = request.query_values("fieldManager")
+        if not isinstance(data, (bytes, str)) or not managers:
             return False
-        key = (str(call.argument("url")).partition("?")[0], manager)
-        manifest, digest = hash(repr(call.argument("body"))), hash(data)
+        key = (request.url.partition("?")[0], managers[0])
+        manifest, digest = hash(repr(request.body)), hash(data)
         last = self._applied.get(key)
         if last is not None and last.answer == digest and last.manifest == manifest:
             return False
-        now = _read(data, manager, manifest, digest)
+        now = _read(data, managers[0], manifest, digest)
         self._remember(key, now)
         return (
             last is not None
@@ -78,9 +79,9 @@ class Drifts:
             self._applied.popitem(last=False)
 
 
-def is_server_side_apply(call: Call) -> bool:
+def is_server_side_apply(request: Request) -> bool:
     """Return whether a request is a server-side apply, by its content type."""
-    headers: Foreign = call.argument("headers")
+    headers = request.headers
     return isinstance(headers, Mapping) and cast("Mapping[str, str]", headers).get("Content-Type") == _APPLY
 
 
@@ -98,11 +99,6 @@ async def load_async(answer: Foreign) -> None:
     """Do the same for an answer of an asynchronous client."""
     if getattr(answer, "data", None) is None and hasattr(answer, "response"):
         await answer.read()
-
-
-def _field_manager(call: Call) -> str | None:
-    pairs = [*parse_qsl(urlsplit(str(call.argument("url"))).query), *(call.argument("query_params") or ())]
-    return next((str(value) for name, value in pairs if name == "fieldManager"), None)
 
 
 def _read(data: bytes | str, manager: str, manifest: int, digest: int) -> _Applied | None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from typing import cast
+from functools import lru_cache
+from typing import NamedTuple, cast
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from opentelemetry.instrumentation.alumiini.kubernetes import _kinds
@@ -23,8 +23,50 @@ _QUESTIONS = frozenset({"authentication.k8s.io", "authorization.k8s.io"})
 _OF_NAMESPACES = frozenset({"status", "finalize"})
 
 
-@dataclass(frozen=True, slots=True)
-class Write:
+class Request(NamedTuple):
+    """A request of a client, as its arguments state it.
+
+    Args:
+        method: HTTP method.
+        url: URL.
+        query: Query parameters that are not in the URL, as pairs or a mapping.
+        headers: Headers.
+        body: Body before it is encoded.
+    """
+
+    method: str
+    url: str
+    query: object
+    headers: object
+    body: object
+
+    def query_values(self, name: str) -> list[str]:
+        """Return the values of a query parameter, which older clients do not put into the URL."""
+        given: object = self.query.items() if isinstance(self.query, Mapping) else self.query
+        pairs = cast("Iterable[object]", given) if isinstance(given, Iterable) else ()
+        return [
+            *_query(self.url).get(name, ()),
+            *(str(pair[1]) for pair in pairs if isinstance(pair, (tuple, list)) and pair[0] == name),
+        ]
+
+
+class Target(NamedTuple):
+    """The resource that a URL names.
+
+    Args:
+        group: API group; empty for the core group.
+        plural: The resource's name in URLs.
+        name: Name of the resource.
+        namespace: Its namespace; None for a resource of the cluster.
+    """
+
+    group: str
+    plural: str
+    name: str | None
+    namespace: str | None
+
+
+class Write(NamedTuple):
     """A request that applies a resource.
 
     Args:
@@ -57,31 +99,40 @@ class Write:
             _kinds.learn(self.group, self.plural, self.stated_kind)
 
 
-def parse(method: object, url: object, query: object, body: object) -> Write | None:
-    """Return what a request applies; None for a read, a dry run, a subresource, or a question.
-
-    Args:
-        method: HTTP method.
-        url: URL.
-        query: Query parameters that are not in the URL, as pairs or a mapping.
-        body: Body before it is encoded.
-    """
-    if str(method).upper() not in _METHODS:
+def parse(request: Request) -> Write | None:
+    """Return what a request applies; None for a read, a dry run, a subresource, or a question."""
+    method = request.method.upper()
+    target = _target(request.url) if method in _METHODS else None
+    if target is None or any(request.query_values("dryRun")):
         return None
-    parts = urlsplit(str(url))
-    found = _PATH.search(parts.path)
-    if found is None or _is_dry_run(parts.query, query):
+    kind, stated_name = (None, None) if method == "DELETE" else _stated(request.body)
+    return Write(target.group, target.plural, kind, target.name or stated_name, target.namespace)
+
+
+# A controller sends the same requests again and again: their URLs are parsed once.
+
+
+@lru_cache(1024)
+def _target(url: str) -> Target | None:
+    """Return the resource that a URL names; None if a write to it does not apply one."""
+    found = _PATH.search(urlsplit(url).path)
+    if found is None:
         return None
     group, plural, name = found["group"] or "", found["plural"], found["name"]
     if found["subresource"] or plural in _NOT_APPLIED or group in _QUESTIONS:
         return None
     if found["namespace"] and plural in _OF_NAMESPACES and not name:
         return None
-    is_delete = str(method).upper() == "DELETE"
-    kind, stated_name = (None, None) if is_delete else _stated(body)
-    return Write(
-        group, plural, kind, unquote(name) if name else stated_name, unquote(found["namespace"] or "") or None
-    )
+    return Target(group, plural, unquote(name) if name else None, unquote(found["namespace"] or "") or None)
+
+
+@lru_cache(1024)
+def _query(url: str) -> Mapping[str, tuple[str, ...]]:
+    """Return the values of the query parameters of a URL."""
+    found: dict[str, tuple[str, ...]] = {}
+    for name, value in parse_qsl(urlsplit(url).query):
+        found[name] = (*found.get(name, ()), value)
+    return found
 
 
 def _stated(body: object) -> tuple[str | None, str | None]:
@@ -95,9 +146,3 @@ def _stated(body: object) -> tuple[str | None, str | None]:
         kind if isinstance(kind, str) and kind.isidentifier() else None,
         name if isinstance(name, str) and name else None,
     )
-
-
-def _is_dry_run(in_url: str, query: object) -> bool:
-    given: object = query.items() if isinstance(query, Mapping) else query
-    pairs = [*parse_qsl(in_url), *(given if isinstance(given, Iterable) else ())]
-    return any(isinstance(pair, (tuple, list)) and pair[0] == "dryRun" and pair[1] for pair in pairs)
