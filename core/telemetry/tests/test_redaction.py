@@ -12,6 +12,7 @@ from assay.semconv._redaction import rules
 from assay.semconv.registry import definitions
 from assay.telemetry import attach, execute, redact, redaction, span
 from assay.telemetry._shapes import REDACTED, is_secret_key, is_suspect
+from assay.telemetry.correlation import new_id
 from assay.telemetry.redaction import hits, redact_text
 
 REGISTRY = Path(__file__).parents[3] / "semconv" / "registry"
@@ -195,6 +196,13 @@ def test_redacting_twice_changes_and_counts_nothing_more():
 def test_own_keys_and_shapes():
     redaction.configure(keys=["Iban"], shapes={"badge": re.compile(r"B-\d{6}")})
     assert redact({"iban": "DE00", "x": "badge B-123456"}) == {"iban": REDACTED, "x": f"badge {REDACTED}"}
+
+
+def test_an_id_that_we_made_is_searched_for_own_shapes():
+    before = new_id()
+    assert redact(before) == before
+    redaction.configure(shapes={"id": re.compile("[0-9a-f-]{36}")})
+    assert (redact(before), redact(new_id())) == (REDACTED, REDACTED)
 
 
 def test_it_can_be_switched_off():

@@ -9,6 +9,7 @@ import pytest
 from opentelemetry.instrumentation.alumiini import (
     AlumiiniEvent,
     Repository,
+    _scope,
     apply,
     cache_access,
     drift_corrected,
@@ -260,10 +261,22 @@ def test_syncs_of_concurrent_tasks_keep_apart(telemetry):
     }
 
 
-def test_outside_of_a_sync_the_required_fields_are_those_of_the_process(telemetry, monkeypatch):
-    monkeypatch.setenv("OTEL_RESOURCE_ATTRIBUTES", "k8s.namespace.name=flux,k8s.cluster.name=prod%20eu")
+@pytest.fixture
+def resource_attributes(monkeypatch):
+    """Return a function that sets OTEL_RESOURCE_ATTRIBUTES as if the process had been started with it."""
+
+    def start_with(value):
+        monkeypatch.setenv("OTEL_RESOURCE_ATTRIBUTES", value)
+        _scope.of_process.cache_clear()
+
+    yield start_with
+    _scope.of_process.cache_clear()
+
+
+def test_outside_of_a_sync_the_required_fields_are_those_of_the_process(telemetry, resource_attributes):
+    resource_attributes("k8s.namespace.name=flux,k8s.cluster.name=prod%20eu")
     AlumiiniEvent("worker_started").emit()
-    monkeypatch.delenv("OTEL_RESOURCE_ATTRIBUTES")
+    resource_attributes("")
     AlumiiniEvent("worker_started", "my-app").emit()
 
     first, second = (each.log_record.attributes for each in telemetry.logs("alumiini.worker_started"))

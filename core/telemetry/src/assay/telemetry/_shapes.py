@@ -59,7 +59,7 @@ _KEY_WORDS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+")
 
 def is_suspect(text: str) -> bool:
     """Return whether a text may hold one of the shapes; False is certain for the default shapes."""
-    return _SUSPECT.search(text) is not None and _ID.fullmatch(text) is None
+    return _ID.fullmatch(text) is None and _SUSPECT.search(text) is not None
 
 
 def is_secret_key(key: str) -> bool:

@@ -29,6 +29,7 @@ from opentelemetry import baggage, trace
 from assay.telemetry._otel_context import BAGGAGE_KEY as _BAGGAGE
 from assay.telemetry._otel_context import OPEN_SPAN_KEY, attach, get_current
 from assay.telemetry.ambient import correlation_id as _ambient
+from assay.telemetry.redaction import note_clean
 
 BAGGAGE_KEY = "assay.correlation_id"
 HEADER = "x-snakepit-correlation-id"
@@ -100,7 +101,9 @@ def new_id() -> str:
     each process.
     """
     bits = _random.getrandbits(128) & ~(0xF << 76) & ~(0x3 << 62) | (0x4 << 76) | (0x2 << 62)
-    return _as_uuid_text(bits)
+    text = _as_uuid_text(bits)
+    note_clean(text)
+    return text
 
 
 def carry(function: Callable[P, T]) -> Callable[P, T]:

@@ -109,6 +109,15 @@ def is_clean(value: object) -> bool:
     return True
 
 
+def note_clean(text: str) -> None:
+    """Remember a short text that holds no secret by its making, such as a random id: it is not searched.
+
+    It is searched all the same if the program has configured shapes of its own.
+    """
+    if _is_on and not _optional and not _own_shapes:
+        _remember(text)
+
+
 def redact_metadata(metadata: Mapping[str, Any]) -> Mapping[str, Any]:
     """Return an event's metadata without secrets; the same object if it has none.
 

@@ -7,8 +7,7 @@ from collections import deque
 from collections.abc import Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass, field, fields, replace
-from functools import lru_cache
-from types import MappingProxyType
+from functools import cache
 from typing import Any
 from urllib.parse import unquote
 
@@ -57,6 +56,7 @@ class Scope:
 
 
 current: ContextVar[Scope | None] = ContextVar("alumiini_scope", default=None)
+_unknown = Repository(UNKNOWN)
 
 
 def repository_in_scope(found: Repository | None = None) -> Repository:
@@ -67,7 +67,7 @@ def repository_in_scope(found: Repository | None = None) -> Repository:
     """
     scope = current.get()
     if scope is None:
-        return found or Repository(UNKNOWN)
+        return found or _unknown
     if found is None:
         return scope.repository
     mine = scope.repository
@@ -88,34 +88,22 @@ def surroundings() -> Mapping[str, str]:
     scope = current.get()
     if scope is not None:
         return {"namespace": scope.namespace, "cluster_id": scope.cluster_id, "trigger": scope.trigger}
-    return _of_process()
+    return of_process()
 
 
-def process_namespace() -> str:
-    """Return `k8s.namespace.name` of OTEL_RESOURCE_ATTRIBUTES, or `unknown`."""
-    return _of_process()["namespace"]
+@cache
+def of_process() -> Mapping[str, str]:
+    """Return namespace, cluster id and trigger of events outside of a sync, by the keys on the bus.
 
-
-def process_cluster() -> str:
-    """Return `k8s.cluster.name` of OTEL_RESOURCE_ATTRIBUTES, or `unknown`."""
-    return _of_process()["cluster_id"]
-
-
-def _of_process() -> Mapping[str, str]:
-    return _of_resource(os.environ.get(RESOURCE_ATTRIBUTES, ""))
-
-
-@lru_cache(8)
-def _of_resource(text: str) -> Mapping[str, str]:
-    """Parse OTEL_RESOURCE_ATTRIBUTES (Resource SDK, "Specifying resource information via an environment")."""
-    pairs = (part.partition("=") for part in text.split(","))
+    `k8s.namespace.name` and `k8s.cluster.name` of OTEL_RESOURCE_ATTRIBUTES, which is read once, as by the SDK
+    (Resource SDK, "Specifying resource information via an environment variable"); else `unknown`.
+    """
+    pairs = (part.partition("=") for part in os.environ.get(RESOURCE_ATTRIBUTES, "").split(","))
     resource = {
         key.strip(): unquote(value.strip()) for key, separator, value in pairs if separator and value.strip()
     }
-    return MappingProxyType(
-        {
-            "namespace": resource.get(attributes.K8S_NAMESPACE_NAME, UNKNOWN),
-            "cluster_id": resource.get(attributes.K8S_CLUSTER_NAME, UNKNOWN),
-            "trigger": "manual",
-        }
-    )
+    return {
+        "namespace": resource.get(attributes.K8S_NAMESPACE_NAME, UNKNOWN),
+        "cluster_id": resource.get(attributes.K8S_CLUSTER_NAME, UNKNOWN),
+        "trigger": "manual",
+    }

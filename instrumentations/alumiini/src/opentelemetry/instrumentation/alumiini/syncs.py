@@ -63,8 +63,8 @@ class Sync:
             raise EventError(f"the trigger is {trigger!r}, not one of {', '.join(get_args(Trigger))}")
         self._scope = _scope.Scope(
             as_repository(repository),
-            namespace or _scope.process_namespace(),
-            cluster_id or _scope.process_cluster(),
+            namespace or _scope.of_process()["namespace"],
+            cluster_id or _scope.of_process()["cluster_id"],
             trigger,
         )
         self._span = Span("alumiini.sync", **{**self._values(), **metadata})

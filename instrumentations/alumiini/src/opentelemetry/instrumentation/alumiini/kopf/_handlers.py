@@ -177,8 +177,8 @@ def _about(repository: Repository | None, cause: Foreign) -> Iterator[None]:
         yield
         return
     outer = _scope.current.get()
-    namespace = namespace_of(cause.body) or _scope.process_namespace()
-    _scope.current.set(_scope.Scope(repository, namespace, _scope.process_cluster(), "reconcile"))
+    namespace = namespace_of(cause.body) or _scope.of_process()["namespace"]
+    _scope.current.set(_scope.Scope(repository, namespace, _scope.of_process()["cluster_id"], "reconcile"))
     try:
         yield
     finally:

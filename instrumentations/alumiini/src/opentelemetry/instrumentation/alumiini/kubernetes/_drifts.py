@@ -13,11 +13,12 @@ from collections import OrderedDict
 from collections.abc import Mapping
 from typing import NamedTuple, cast
 
-from opentelemetry.instrumentation.alumiini.kubernetes._writes import Request
+from opentelemetry.instrumentation.alumiini.kubernetes._writes import Target
 
 from assay.instrumentation import Foreign
 
 _APPLY = "application/apply-patch+yaml"
+_DECODER = json.JSONDecoder()
 _LIMIT = 10_000
 """Objects whose last apply is remembered; those that were applied longest ago are forgotten."""
 
@@ -44,30 +45,29 @@ class Drifts:
     def __init__(self) -> None:
         self._applied: OrderedDict[tuple[str, str], _Applied] = OrderedDict()
 
-    def is_corrected_by(self, request: Request, answer: Foreign) -> bool:
-        """Return whether a request that succeeded has corrected drift.
+    def is_corrected_by(self, target: Target, manifest: object, answer: Foreign) -> bool:
+        """Return whether a server-side apply that succeeded has corrected drift.
 
         Args:
-            request: The request.
+            target: The resource.
+            manifest: The body of the request.
             answer: The API server's answer, with its body (`load`).
         """
-        if not is_server_side_apply(request):
-            return False
         data: object = getattr(answer, "data", None)
-        managers = request.query_values("fieldManager")
-        if not isinstance(data, (bytes, str)) or not managers:
+        manager = target.field_manager
+        if not isinstance(data, (bytes, str)) or manager is None:
             return False
-        key = (request.url.partition("?")[0], managers[0])
-        manifest, digest = hash(repr(request.body)), hash(data)
+        key = (target.path, manager)
+        stated, digest = hash(repr(manifest)), hash(data)
         last = self._applied.get(key)
-        if last is not None and last.answer == digest and last.manifest == manifest:
+        if last is not None and last.answer == digest and last.manifest == stated:
             return False
-        now = _read(data, managers[0], manifest, digest)
+        now = _read(data, manager, stated, digest)
         self._remember(key, now)
         return (
             last is not None
             and now is not None
-            and last.manifest == manifest
+            and last.manifest == stated
             and (last.uid, last.time) != (now.uid, now.time)
         )
 
@@ -79,9 +79,8 @@ class Drifts:
             self._applied.popitem(last=False)
 
 
-def is_server_side_apply(request: Request) -> bool:
+def is_server_side_apply(headers: Foreign) -> bool:
     """Return whether a request is a server-side apply, by its content type."""
-    headers = request.headers
     return isinstance(headers, Mapping) and cast("Mapping[str, str]", headers).get("Content-Type") == _APPLY
 
 
@@ -102,7 +101,8 @@ async def load_async(answer: Foreign) -> None:
 
 
 def _read(data: bytes | str, manager: str, manifest: int, digest: int) -> _Applied | None:
-    metadata = cast("dict[str, Foreign]", json.loads(data))["metadata"]
+    text = data if isinstance(data, str) else data.decode()
+    metadata = _DECODER.raw_decode(text)[0]["metadata"]
     for entry in metadata.get("managedFields", ()):
         if (entry["manager"], entry["operation"]) == (manager, "Apply") and not entry.get("subresource"):
             return _Applied(manifest, digest, metadata["uid"], entry["time"])

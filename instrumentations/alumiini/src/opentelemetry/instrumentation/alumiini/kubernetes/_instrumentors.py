@@ -14,7 +14,7 @@ from opentelemetry.instrumentation.alumiini.kubernetes._drifts import (
     load,
     load_async,
 )
-from opentelemetry.instrumentation.alumiini.kubernetes._writes import Request, Write, parse
+from opentelemetry.instrumentation.alumiini.kubernetes._writes import Write, parse
 
 from assay.instrumentation import (
     AsyncCall,
@@ -50,59 +50,61 @@ class _Requests:
 
     def send(self, call: Call) -> Foreign:
         """Wrap a blocking client's request."""
-        request, write = _read(call) or (None, None)
-        if request is None or write is None:
+        write = _parse(call)
+        if write is None:
             return call()
-        with self._apply(request, write) as applied:
+        is_apply = is_server_side_apply(call.argument("headers"))
+        with self._apply(call, write) as applied:
             try:
                 answer = call()
-                if is_server_side_apply(request):
+                if is_apply:
                     load(answer)
             except BaseException as error:
                 call.error = error  # of reading the body, too: the client would raise it
                 _explain(applied, write, error)
                 raise
-            self._finish(request, applied, write, answer)
+            self._finish(call, applied, write, answer, is_apply=is_apply)
         return answer
 
     async def send_async(self, call: AsyncCall) -> Foreign:
         """Wrap an asynchronous client's request."""
-        request, write = _read(call) or (None, None)
-        if request is None or write is None:
+        write = _parse(call)
+        if write is None:
             return await call()
-        with self._apply(request, write) as applied:
+        is_apply = is_server_side_apply(call.argument("headers"))
+        with self._apply(call, write) as applied:
             try:
                 answer = await call()
-                if is_server_side_apply(request):
+                if is_apply:
                     await load_async(answer)
             except BaseException as error:
                 call.error = error
                 _explain(applied, write, error)
                 raise
-            self._finish(request, applied, write, answer)
+            self._finish(call, applied, write, answer, is_apply=is_apply)
         return answer
 
-    def _apply(self, request: Request, write: Write) -> Apply:
+    def _apply(self, call: Call, write: Write) -> Apply:
         return Apply(
             write.kind,
             write.name,
-            namespace=write.namespace,
-            details=(request.method, request.url),
+            namespace=write.target.namespace,
+            details=(str(call.argument("method")), str(call.argument("url"))),
             request_hook=self._request_hook,
             response_hook=self._response_hook,
         )
 
     @guarded
-    def _finish(self, request: Request, applied: Apply, write: Write, answer: Foreign) -> None:
+    def _finish(self, call: Call, applied: Apply, write: Write, answer: Foreign, *, is_apply: bool) -> None:
         applied.respond(answer)
         if _answers.is_failed(answer):
             message, detail = _answers.message_of(answer), _answers.type_of(answer)
             applied.fail(message, detail, write.verified_kind, headers=getattr(answer, "headers", None))
             return
         write.accepted()
-        if self._drifts.is_corrected_by(request, answer):
+        if is_apply and self._drifts.is_corrected_by(write.target, call.argument("body"), answer):
             for emit in (drift_detected, drift_corrected):
-                emit(write.kind, write.name or "", namespace=write.namespace)
+                emit(write.kind, write.name or "", namespace=write.target.namespace)
 
 
 class KubernetesInstrumentor(LibraryInstrumentor):
@@ -146,18 +148,9 @@ class KubernetesAsyncioInstrumentor(LibraryInstrumentor):
 
 
 @guarded
-def _read(call: Call) -> tuple[Request, Write] | None:
-    """Return a request and what it applies; None if it does not apply a resource."""
-    argument = call.argument
-    request = Request(
-        str(argument("method")),
-        str(argument("url")),
-        argument("query_params"),
-        argument("headers"),
-        argument("body"),
-    )
-    write = parse(request)
-    return None if write is None else (request, write)
+def _parse(call: Call) -> Write | None:
+    query = call.argument("query_params")
+    return parse(str(call.argument("method")), str(call.argument("url")), query, call.argument("body"))
 
 
 @guarded

@@ -23,99 +23,84 @@ _QUESTIONS = frozenset({"authentication.k8s.io", "authorization.k8s.io"})
 _OF_NAMESPACES = frozenset({"status", "finalize"})
 
 
-class Request(NamedTuple):
-    """A request of a client, as its arguments state it.
-
-    Args:
-        method: HTTP method.
-        url: URL.
-        query: Query parameters that are not in the URL, as pairs or a mapping.
-        headers: Headers.
-        body: Body before it is encoded.
-    """
-
-    method: str
-    url: str
-    query: object
-    headers: object
-    body: object
-
-    def query_values(self, name: str) -> list[str]:
-        """Return the values of a query parameter, which older clients do not put into the URL."""
-        given: object = self.query.items() if isinstance(self.query, Mapping) else self.query
-        pairs = cast("Iterable[object]", given) if isinstance(given, Iterable) else ()
-        return [
-            *_query(self.url).get(name, ()),
-            *(str(pair[1]) for pair in pairs if isinstance(pair, (tuple, list)) and pair[0] == name),
-        ]
-
-
 class Target(NamedTuple):
-    """The resource that a URL names.
+    """The resource that a URL names, and the parameters of the request.
 
     Args:
+        path: The URL without its query.
         group: API group; empty for the core group.
         plural: The resource's name in URLs.
         name: Name of the resource.
         namespace: Its namespace; None for a resource of the cluster.
+        is_dry_run: The API server does not store the result.
+        field_manager: Who applies the resource.
     """
 
+    path: str
     group: str
     plural: str
     name: str | None
     namespace: str | None
+    is_dry_run: bool
+    field_manager: str | None
 
 
 class Write(NamedTuple):
     """A request that applies a resource.
 
     Args:
-        group: API group; empty for the core group.
-        plural: The resource's name in URLs.
+        target: The resource.
         stated_kind: The kind that the body states.
         name: Name of the resource.
-        namespace: Its namespace; None for a resource of the cluster.
     """
 
-    group: str
-    plural: str
+    target: Target
     stated_kind: str | None
     name: str | None
-    namespace: str | None
 
     @property
     def kind(self) -> str:
         """The kind: the known one, else the stated one, else the name in URLs."""
-        return _kinds.known_kind(self.group, self.plural) or self.stated_kind or self.plural
+        target = self.target
+        return _kinds.known_kind(target.group, target.plural) or self.stated_kind or target.plural
 
     @property
     def verified_kind(self) -> str:
         """The kind without what only the body states, which may be any text if the request was refused."""
-        return _kinds.known_kind(self.group, self.plural) or self.plural
+        target = self.target
+        return _kinds.known_kind(target.group, target.plural) or target.plural
 
     def accepted(self) -> None:
         """Note that the API server has accepted the request."""
-        if self.stated_kind is not None and _kinds.known_kind(self.group, self.plural) is None:
-            _kinds.learn(self.group, self.plural, self.stated_kind)
+        target = self.target
+        if self.stated_kind is not None and _kinds.known_kind(target.group, target.plural) is None:
+            _kinds.learn(target.group, target.plural, self.stated_kind)
 
 
-def parse(request: Request) -> Write | None:
-    """Return what a request applies; None for a read, a dry run, a subresource, or a question."""
-    method = request.method.upper()
-    target = _target(request.url) if method in _METHODS else None
-    if target is None or any(request.query_values("dryRun")):
+def parse(method: str, url: str, query: object, body: object) -> Write | None:
+    """Return what a request applies; None for a read, a dry run, a subresource, or a question.
+
+    Args:
+        method: HTTP method.
+        url: URL.
+        query: Query parameters that are not in the URL, as pairs or a mapping.
+        body: Body before it is encoded.
+    """
+    method = method.upper()
+    target = _target(url) if method in _METHODS else None
+    if target is not None and query:
+        target = _with_query(target, query)
+    if target is None or target.is_dry_run:
         return None
-    kind, stated_name = (None, None) if method == "DELETE" else _stated(request.body)
-    return Write(target.group, target.plural, kind, target.name or stated_name, target.namespace)
+    kind, stated_name = (None, None) if method == "DELETE" else _stated(body)
+    return Write(target, kind, target.name or stated_name)
 
 
-# A controller sends the same requests again and again: their URLs are parsed once.
-
-
-@lru_cache(1024)
+@lru_cache(1024)  # a controller sends the same requests again and again
 def _target(url: str) -> Target | None:
     """Return the resource that a URL names; None if a write to it does not apply one."""
-    found = _PATH.search(urlsplit(url).path)
+    path, _, query = url.partition("?")
+    found = _PATH.search(urlsplit(path).path)
     if found is None:
         return None
     group, plural, name = found["group"] or "", found["plural"], found["name"]
@@ -123,16 +108,31 @@ def _target(url: str) -> Target | None:
         return None
     if found["namespace"] and plural in _OF_NAMESPACES and not name:
         return None
-    return Target(group, plural, unquote(name) if name else None, unquote(found["namespace"] or "") or None)
+    target = Target(
+        path,
+        group,
+        plural,
+        unquote(name) if name else None,
+        unquote(found["namespace"] or "") or None,
+        is_dry_run=False,
+        field_manager=None,
+    )
+    return _with_query(target, parse_qsl(query))
 
 
-@lru_cache(1024)
-def _query(url: str) -> Mapping[str, tuple[str, ...]]:
-    """Return the values of the query parameters of a URL."""
-    found: dict[str, tuple[str, ...]] = {}
-    for name, value in parse_qsl(urlsplit(url).query):
-        found[name] = (*found.get(name, ()), value)
-    return found
+def _with_query(target: Target, query: object) -> Target:
+    """Return the target with what the parameters of a query add to it."""
+    given: object = query.items() if isinstance(query, Mapping) else query
+    pairs = cast("Iterable[object]", given) if isinstance(given, Iterable) else ()
+    for pair in pairs:
+        if not isinstance(pair, (tuple, list)):
+            continue
+        name, value = cast("tuple[object, object]", pair)
+        if name == "dryRun" and value:
+            target = target._replace(is_dry_run=True)
+        elif name == "fieldManager":
+            target = target._replace(field_manager=target.field_manager or str(value))
+    return target
 
 
 def _stated(body: object) -> tuple[str | None, str | None]:
