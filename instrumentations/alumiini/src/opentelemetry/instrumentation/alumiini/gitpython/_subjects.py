@@ -40,7 +40,7 @@ class Subject:
             duration_ns: Duration of the operation, in nanoseconds.
         """
         known = self.repository
-        copy = self.copy if self.target is None else _working_copies.find(self.target)
+        copy = self.copy if self.target is None else _working_copies.find(str(self.target))
         if known is None or copy is None:
             return known
         if self.action in {"clone", "checkout", "pull"}:

@@ -4,6 +4,9 @@ A process of git for each of these answers would cost more than a short fetch. T
 gitrepository-layout; configuration is read by GitPython.
 """
 
+# With pathlib, the files' paths cost more than reading the files.
+# ruff: noqa: PTH109, PTH112, PTH113, PTH116, PTH118
+
 from __future__ import annotations
 
 import os
@@ -34,8 +37,7 @@ class WorkingCopy:
         common_directory: That of the main working tree; None: the git directory names it if it is another.
     """
 
-    # Paths are strings: with pathlib, the files' paths cost more than reading the files. Between two git
-    # processes the processor's caches are cold, so each call and each system call counts.
+    # Between two git processes the processor's caches are cold, so each call and each system call counts.
 
     def __init__(self, git_directory: str, common_directory: str | None = None) -> None:
         self._own = git_directory
@@ -73,13 +75,7 @@ class WorkingCopy:
         Args:
             name: The remote. None: that of the branch, else `origin`, else the only one.
         """
-        remotes, upstreams = self._configured()
-        if name is None:
-            branch, _ = self.checked_out()
-            name = upstreams.get(branch or "", "origin")
-            if name not in remotes and len(remotes) == 1:
-                (name,) = remotes
-        return (name, remotes[name]) if name in remotes else (None, None)
+        return self._remote(name, self.checked_out()[0] if name is None else None)
 
     def describe(self, remote: str | None = None) -> Repository:
         """Return what is known of the repository.
@@ -87,14 +83,23 @@ class WorkingCopy:
         Args:
             remote: The remote whose URL is meant; None as in `remote`.
         """
-        _, url = self.remote(remote)
+        branch, commit = self.checked_out()
+        _, url = self._remote(remote, branch)
         name = name_of(url) if url else _folder_name(self._own)
-        return Repository(name or UNKNOWN, url, *self.checked_out())
+        return Repository(name or UNKNOWN, url, branch, commit)
+
+    def _remote(self, name: str | None, branch: str | None) -> tuple[str | None, str | None]:
+        remotes, upstreams = self._configured()
+        if name is None:
+            name = upstreams.get(branch or "", "origin")
+            if name not in remotes and len(remotes) == 1:
+                (name,) = remotes
+        return (name, remotes[name]) if name in remotes else (None, None)
 
     def _packed(self) -> Refs:
         path = f"{self._shared}/packed-refs"
         try:
-            status = os.stat(path)  # noqa: PTH116
+            status = os.stat(path)
         except OSError:
             return {}
         return _read_packed(path, status.st_mtime_ns, status.st_size)
@@ -103,24 +108,35 @@ class WorkingCopy:
         """Return the URLs of the remotes, and the remotes of the branches."""
         path = f"{self._shared}/config"
         try:
-            status = os.stat(path)  # noqa: PTH116
+            status = os.stat(path)
         except OSError:
             return {}, {}
         return _read_config(path, status.st_mtime_ns, status.st_size)
 
 
-def find(folder: str | Path) -> WorkingCopy | None:
+def find(folder: str) -> WorkingCopy | None:
     """Return the working copy that a folder belongs to; None if it does not belong to one."""
-    start = Path(folder).absolute()
-    for path in (start, *start.parents):
-        with suppress(OSError):
-            if (path / ".git").is_dir():
-                return WorkingCopy(str(path / ".git"))
-            if (path / ".git").is_file():  # of a linked working tree, or of a submodule
-                named = (path / ".git").read_text("utf-8").strip().removeprefix("gitdir:").strip()
-                return WorkingCopy(str(path / named))
-            if (path / "HEAD").is_file() and (path / "objects").is_dir():
-                return WorkingCopy(str(path))
+    # Not `abspath`, which removes `..` after a symbolic link.
+    path = os.path.join(os.getcwd(), folder).rstrip(os.sep)
+    while True:
+        git_directory = _git_directory(path)
+        if git_directory is not None:
+            return WorkingCopy(git_directory)
+        if not path:
+            return None
+        path = path.rpartition(os.sep)[0]
+
+
+def _git_directory(folder: str) -> str | None:
+    """Return the git directory of a working tree, or of a bare repository; None if a folder is neither."""
+    inside = f"{folder}/.git"
+    if os.path.isdir(inside):
+        return inside
+    named = _read(inside)
+    if named is not None:  # of a linked working tree, or of a submodule
+        return os.path.join(folder, named.removeprefix("gitdir:").strip())
+    if os.path.isfile(f"{folder}/HEAD") and os.path.isdir(f"{folder}/objects"):
+        return folder
     return None
 
 
@@ -132,7 +148,7 @@ def _folder_name(git_directory: str) -> str:
 def _common_directory(git_directory: str) -> str:
     """Return the directory of refs and configuration, which the one of a linked working tree names."""
     named = _read(f"{git_directory}/commondir")
-    return git_directory if named is None else os.path.join(git_directory, named)  # noqa: PTH118 - as above
+    return git_directory if named is None else os.path.join(git_directory, named)
 
 
 def _read(path: str) -> str | None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 from opentelemetry.instrumentation.alumiini import _scope
 from opentelemetry.instrumentation.alumiini.events import Trigger
@@ -188,6 +187,7 @@ def _about(repository: Repository | None, cause: Foreign) -> Iterator[None]:
 def _resident_bytes() -> int | None:
     """Return the resident memory of this process (proc(5), `/proc/self/statm`); None where it is unknown."""
     try:
-        return int(Path("/proc/self/statm").read_text("ascii").split()[1]) * _PAGE
+        with open("/proc/self/statm", "rb", buffering=0) as file:  # noqa: PTH123 - read at each sync
+            return int(file.read().split()[1]) * _PAGE
     except (OSError, ValueError, IndexError):
         return None
