@@ -9,6 +9,7 @@ import git
 import pytest
 from opentelemetry.instrumentation.alumiini import sync
 from opentelemetry.instrumentation.alumiini.gitpython import GitPythonInstrumentor
+from opentelemetry.instrumentation.alumiini.gitpython._working_copies import WorkingCopy
 from opentelemetry.instrumentation.utils import suppress_instrumentation
 from opentelemetry.trace import StatusCode
 
@@ -468,3 +469,33 @@ def test_a_working_copy_that_was_removed_does_not_break_the_program(observed, tm
 
     assert observed.totals("alumiini.git.operations", "repo_name") == {"unknown": 1}
     assert list((tmp_path / "empty").iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["fetch", "pull", "checkout"])
+def test_an_operation_starts_as_many_processes_as_without_us(cloned, monkeypatch, name):
+    started = []
+    start = subprocess.Popen.__init__
+
+    def count(process, command, *args, **kwargs):
+        started.append(command)
+        start(process, command, *args, **kwargs)
+
+    monkeypatch.setattr(subprocess.Popen, "__init__", count)
+    run = {
+        "fetch": cloned.remotes.origin.fetch,
+        "pull": cloned.remotes.origin.pull,
+        "checkout": lambda: cloned.git.checkout("main"),
+    }[name]
+    run()
+    instrumented = len(started)
+    GitPythonInstrumentor().uninstrument()
+    run()
+    assert len(started) == 2 * instrumented > 0
+
+
+def test_a_file_of_git_may_be_of_any_length(tmp_path):
+    heads = {f"branch 'feature-{number}' of shop": f"{number:040x}" for number in range(2000)}
+    lines = (f"{revision}\tnot-for-merge\t{origin}\n" for origin, revision in heads.items())
+    (tmp_path / "FETCH_HEAD").write_text("".join(lines))
+    found = WorkingCopy(str(tmp_path)).fetch_head()
+    assert found == {origin: (revision, False) for origin, revision in heads.items()}
