@@ -8,6 +8,7 @@ telemetry.
 
 import os
 from collections import defaultdict
+from functools import lru_cache
 from pathlib import Path
 from threading import Lock
 from typing import Any
@@ -38,7 +39,7 @@ def sync(name: str, namespace: str, spec: kopf.Spec, **_: object) -> dict[str, s
     """Fetch the repository and apply its manifests; the status of the object shows the revision."""
     with locks[name]:
         commit = check_out(CLONES / name, spec["url"], spec.get("branch", "main"))
-        manifests = read_manifests(CLONES / name / spec.get("path", "."))
+        manifests = read_manifests(CLONES / name / spec.get("path", "."), commit)
         apply(manifests, spec.get("targetNamespace", namespace), force=spec.get("force", True))
     return {"commit": commit}
 
@@ -61,8 +62,9 @@ def check_out(folder: Path, url: str, branch: str) -> str:
         return repository.head.commit.hexsha
 
 
-def read_manifests(folder: Path) -> list[dict[str, Any]]:
-    """Return the manifests in the YAML files of a folder."""
+@lru_cache(maxsize=100)
+def read_manifests(folder: Path, commit: str) -> list[dict[str, Any]]:  # noqa: ARG001 - part of the cache's key
+    """Return the manifests in the YAML files of a folder, which hold the files of a revision."""
     files = (path.read_text("utf-8") for path in sorted(folder.glob("*.yaml")))
     return [manifest for text in files for manifest in yaml.safe_load_all(text) if manifest]
 

@@ -14,8 +14,8 @@ from assay.semconv.registry import definitions
 
 SYNCS = 'alumiini_syncs_total{repo_name="a",trigger="poll",outcome="%s"}'
 CACHE = 'alumiini_cache_total{cache_name="commits",result="%s"}'
-CALLS = "ingot_%s_client_duration_seconds_count"
-ERRORS = "ingot_%s_client_errors_total"
+CALLS = 'ingot_%s_client_duration_seconds_count{operation="get_sample",result="ok"}'
+ERRORS = 'ingot_%s_client_errors_total{operation="get_sample"}'
 # Alert, series and their values over an hour, and the labels of the alert at its end; None: it does not fire.
 CASES = [
     pytest.param("LowSyncSuccessRate", {SYNCS % "failure": "0+1x60"}, {}, id="every-sync-fails"),
@@ -120,3 +120,13 @@ def test_alerts_read_series_of_the_registry(alerts):
     for alert in alerts.values():
         for word in re.findall(r"\b(?:alumiini|ingot)_\w+", alert["expr"]):
             assert any(word.removesuffix(suffix) in known for suffix in ("", "_bucket", "_count")), word
+
+
+def test_the_series_of_the_cases_have_the_labels_of_the_registry():
+    labels = {metric.series: {each.name for each in metric.labels} for metric in CATALOGUE.metrics.values()}
+    for case in CASES:
+        _, given, _ = case.values
+        for series in given:
+            name, _, pairs = series.removesuffix("}").partition("{")
+            named = {pair.partition("=")[0] for pair in pairs.split(",") if pair}
+            assert named == labels[name.removesuffix("_count")]

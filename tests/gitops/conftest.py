@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
 from assay.cli import _otlp_lines as otlp_lines
 from assay.cli._addresses import HostAddresses
@@ -32,66 +31,41 @@ from assay.cli._stack import Stack
 from assay.instrumentation.testing import clean_environment, wait_until
 from assay.instrumentation.testing.kubernetes import ApiServer, ApiServerNotFoundError, find_api_server
 
-KOPF_END = re.compile(r"\[gitops/(?P<name>[\w-]+)\] (?:Handler|Timer) '\w+' (?P<end>succeeded|failed)")
-"""A line of kopf's log with the end of a handler's call for an object."""
+from .admission import SlowAdmission
+from .rules import EVALUATED, HOLDS, OBJECTIVES, evaluated, rules, write_rules
+from .story import FAILING_SYNCS, HEALTHY_SYNCS, Story, run
+
+KOPF_END = re.compile(
+    r"\[gitops/(?P<name>[\w-]+)\] (?:Handler 'sync'|Timer 'reconcile') (?P<end>succeeded|failed)"
+)
+"""A line of kopf's log with the end of a sync of an object."""
 ARRIVAL_SECONDS = 120
-READ_AT = (3, 8)
-"""The numbers of syncs after which the tests read the alerts: the healthy ones, then the failed ones too."""
-REGISTRY = Path(__file__).parents[2] / "semconv" / "registry" / "alumiini.yaml"
-
-
-def _about() -> dict[str, Any]:
-    groups = yaml.safe_load(REGISTRY.read_text("utf-8"))["attribute_groups"]
-    (about,) = (group["annotations"]["assay"] for group in groups if group["id"] == "alumiini")
-    return about
-
-
-ABOUT = _about()
-"""The registry's alerts and objectives."""
-FOR = "2s"
-"""How long a condition holds before its alert fires, instead of minutes."""
-EVALUATED = "Evaluated"
-"""An alert of the tests, which fires as long as Prometheus counts so many syncs as its label says."""
-
-
-def write_rules(path: Path) -> Path:
-    """Write the registry's alerts as rules of Prometheus, and others that show when these are evaluated."""
-    rules = [{"alert": each["name"], "expr": each["expr"], "for": FOR} for each in ABOUT["alerts"]]
-    # The rules of a group are evaluated at the same time, in order.
-    rules += [
-        {
-            "alert": EVALUATED,
-            "expr": f"sum(alumiini_syncs_total) == {number}",
-            "for": FOR,
-            "labels": {"syncs": str(number)},
-        }
-        for number in READ_AT
-    ]
-    path.write_text(yaml.safe_dump({"groups": [{"name": "alumiini", "rules": rules}]}), "utf-8")
-    return path
 
 
 class Deployment:
-    """The cluster, the git host, the programs, and the far end of everything that they emit.
+    """The cluster, the git hosts, the programs, and the far end of everything that they emit.
 
     Args:
         root: Folder of all files.
         cluster: The cluster.
-        host: The git host.
         stack: The far end.
         prometheus: It scrapes the far end.
+
+    Attributes:
+        host: The git host.
+        slow_host: Another one.
     """
 
-    def __init__(
-        self, root: Path, cluster: Cluster, host: GitHost, stack: Stack, prometheus: Prometheus
-    ) -> None:
-        self.root, self.cluster, self.host = root, cluster, host
+    def __init__(self, root: Path, cluster: Cluster, stack: Stack, prometheus: Prometheus) -> None:
+        self.root, self.cluster = root, cluster
+        self.host, self.slow_host = GitHost(root / "git"), GitHost(root / "slow-git")
         self._stack = stack
         self.prometheus = prometheus
         self.folder: Folder = stack.folder
         self.traces = root / "git-traces"
         self.traces.mkdir()
         cluster.write_kubeconfig(root / "kubeconfig")
+        controller = f"__kopf_script_0__{example_folder() / 'controller.py'}"
         self.programs = Programs(
             root,
             clean_environment(
@@ -100,18 +74,19 @@ class Deployment:
                 OTEL_SERVICE_NAME="gitops",
                 OTEL_METRIC_EXPORT_INTERVAL="500",
                 OTEL_RESOURCE_ATTRIBUTES="k8s.cluster.name=test",
+                ASSAY_CACHES=f"manifests={controller}:read_manifests",
                 TMPDIR=str(root),
                 **{TRACE: str(self.traces)},
             ),
         )
 
     def syncs(self) -> Counter[tuple[str, str]]:
-        """Return how kopf's log says that the calls of its handlers ended: (object, end) to their number."""
+        """Return how kopf's log says that syncs ended: (object, end) to their number."""
         text = self.programs.log.read_text("utf-8")
         return Counter((found["name"], found["end"]) for found in KOPF_END.finditer(text))
 
     def wait_for_sync(self, name: str, end: str, number: int = 1) -> None:
-        """Wait until so many calls for an object have ended so."""
+        """Wait until so many syncs of an object have ended so."""
         wait_until(lambda: self.syncs()[name, end] >= number, timeout=ARRIVAL_SECONDS, interval=0.1)
 
     def wait_for_scrape(self, *, syncs: int) -> None:
@@ -128,15 +103,28 @@ class Deployment:
         evaluated = {"alertname": EVALUATED, "syncs": str(syncs)}
 
         def fire() -> list[dict[str, str]]:
-            found = [labels for labels, _ in self.prometheus.query('ALERTS{alertstate="firing"}')]
+            found = self._firing()
             return found if any(evaluated.items() <= labels.items() for labels in found) else []
 
-        wait_until(fire, timeout=ARRIVAL_SECONDS, interval=0.5)
-        return {labels["alertname"] for labels in fire()} - {EVALUATED}
+        found = wait_until(fire, timeout=ARRIVAL_SECONDS, interval=0.5)
+        return {labels["alertname"] for labels in found} - {EVALUATED}
+
+    def wait_for_alerts(self, *names: str) -> set[str]:
+        """Wait until the alerts of these names fire in Prometheus, and return all that fire then."""
+
+        def fire() -> set[str]:
+            found = {labels["alertname"] for labels in self._firing()}
+            return found if found.issuperset(names) else set()
+
+        return wait_until(fire, timeout=ARRIVAL_SECONDS, interval=0.5) - {EVALUATED}
 
     def met(self) -> set[str]:
         """Return the objectives that Prometheus finds met, by their indicators."""
-        return {each["sli"] for each in ABOUT["slos"] if list(self.prometheus.query(each["expr"]))}
+        return {sli for sli, expression in OBJECTIVES.items() if list(self.prometheus.query(expression))}
+
+    def page(self) -> str:
+        """Return the page of the Prometheus endpoint."""
+        return scrape(self._stack.host.prometheus_url)
 
     def logged(self) -> Counter[str]:
         """Return the number of log events that have arrived, by name."""
@@ -157,7 +145,7 @@ class Deployment:
 
     def series(self) -> Series:
         """Return the series of the Prometheus endpoint."""
-        return read_series(scrape(self._stack.host.prometheus_url), ("alumiini_",))
+        return read_series(self.page(), ("alumiini_",))
 
     def cdevents(self) -> Counter[str]:
         """Return the number of CDEvents that were sent, by type without its version."""
@@ -180,25 +168,31 @@ class Deployment:
             recorded, arrived = compared()
         return recorded, arrived
 
+    def _firing(self) -> list[dict[str, str]]:
+        """Return the labels of the alerts that fire in Prometheus."""
+        return [labels for labels, _ in self.prometheus.query('ALERTS{alertstate="firing"}')]
+
 
 @contextmanager
 def _deployed(root: Path, binary: CollectorBinary | None, prometheus: Path) -> Iterator[Deployment]:
     folder = Folder(root / "far")
     folder.root.mkdir()
     stack = Stack(folder, binary, Addresses.free(), HostAddresses.free(), COLLECTOR_SETTINGS, zero_seconds=0)
-    host = GitHost(root / "git")
+    written = write_rules(
+        root / "rules.yaml", [*rules(HOLDS), *(evaluated(syncs) for syncs in (HEALTHY_SYNCS, FAILING_SYNCS))]
+    )
     with (
         stack.running(),
-        Prometheus(
-            prometheus, root / "prometheus", stack.host.metrics, write_rules(root / "rules.yaml")
-        ) as scraping,
+        Prometheus(prometheus, root / "prometheus", stack.host.metrics, written) as scraping,
         ApiServer(find_api_server(), root / "kubernetes") as server,
+        SlowAdmission(root / "admission") as admission,
     ):
         cluster = Cluster(server, example_folder() / "install.yaml")
-        yield Deployment(root, cluster, host, stack, scraping)
+        admission.install(cluster.api)
+        yield Deployment(root, cluster, stack, scraping)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def deployment(collector_binary, tmp_path_factory, unlimited_memory, skip_or_fail) -> Iterator[Deployment]:
     """Return a deployment; the first run builds the API server, which takes minutes."""
     prometheus = find_prometheus()
@@ -211,3 +205,9 @@ def deployment(collector_binary, tmp_path_factory, unlimited_memory, skip_or_fai
         skip_or_fail(str(error))
     with _deployed(tmp_path_factory.mktemp("gitops"), collector_binary, prometheus) as made:
         yield made
+
+
+@pytest.fixture(scope="package")
+def story(deployment) -> Story:
+    """Return the deployment after everything that can happen to its controller."""
+    return run(deployment)

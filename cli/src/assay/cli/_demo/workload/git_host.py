@@ -39,8 +39,8 @@ class GitHost:
         return self._folder / "served" / f"{name}.git"
 
     @contextlib.contextmanager
-    def serving(self) -> Generator[None]:
-        """Serve the repositories while the block runs."""
+    def serving(self) -> Generator[subprocess.Popen[bytes]]:
+        """Serve the repositories while the block runs; yield the daemon."""
         daemon = Path(_run("git", "--exec-path")) / "git-daemon"
         served = self._folder / "served"
         served.mkdir(parents=True, exist_ok=True)
@@ -60,7 +60,7 @@ class GitHost:
             )
         try:
             wait_until(self._answers, interval=0.05)
-            yield
+            yield process
         finally:
             process.terminate()
             process.wait()

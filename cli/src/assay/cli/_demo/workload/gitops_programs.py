@@ -44,10 +44,11 @@ class Programs:
         self._port = free_port()
         self.answers: Counter[int] = Counter()
 
-    def start_controller(self, *, interval: float) -> subprocess.Popen[bytes]:
+    def start_controller(self, *scripts: Path, interval: float) -> subprocess.Popen[bytes]:
         """Start the controller.
 
         Args:
+            scripts: Further scripts of kopf, which run in the same process.
             interval: Seconds between two reconciliations.
         """
         kopf = str(Path(sys.executable).with_name("kopf"))
@@ -58,13 +59,14 @@ class Programs:
             "--namespace",
             "gitops",
             str(example_folder() / "controller.py"),
+            *map(str, scripts),
         ]
         return self._start(command, self.log, {"GITOPS_INTERVAL": str(interval)})
 
     @contextlib.contextmanager
-    def controller(self, *, interval: float) -> Generator[subprocess.Popen[bytes]]:
-        """Run the controller while the block runs."""
-        process = self.start_controller(interval=interval)
+    def controller(self, *scripts: Path, interval: float) -> Generator[subprocess.Popen[bytes]]:
+        """Run the controller while the block runs; the arguments are those of `start_controller`."""
+        process = self.start_controller(*scripts, interval=interval)
         with _ended(process):
             yield process
 
