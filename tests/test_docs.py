@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shlex
 import shutil
+import signal
 import socket
 import sqlite3
 import subprocess
@@ -20,10 +22,13 @@ from textwrap import dedent
 from typing import NamedTuple
 
 import pytest
+import requests
 from packaging.requirements import Requirement
 
 from assay.cli._demo.arrivals import scrape
+from assay.cli._demo.workload.git_host import GitHost
 from assay.instrumentation.testing import OTLPReceiver
+from assay.instrumentation.testing.kubernetes import ApiServer, ApiServerNotFoundError, find_api_server
 
 REPOSITORY = Path(__file__).parents[1]
 PAGES = sorted(
@@ -43,6 +48,7 @@ INSTALL = re.compile(r"^pip install ")
 
 RUN_BY = {
     "docs/how-to/check-an-audit-log.md": "test_auditors_page_runs_on_a_real_log",
+    "docs/how-to/instrument-a-gitops-controller.md": "test_gitops_page_runs_on_a_cluster",
     "docs/how-to/run-a-witness.md": "test_operators_and_auditors_tutorials_run_from_an_empty_folder",
     "docs/how-to/write-an-exporter.md": "test_exporters_configuration_is_valid",
     "docs/how-to/write-an-instrumentation.md": "test_instrumentation_page_is_short_and_passes_its_own_test",
@@ -158,13 +164,17 @@ def test_python_blocks_run_in_order(page, tmp_path):
     assert all(output in done.stdout for output in outputs)
 
 
+def with_programs() -> dict[str, str]:
+    """Return the variables of this process, with this environment's programs first."""
+    return {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
+
+
 def run_script(script: list[str], folder: Path, timeout: float = 180) -> subprocess.CompletedProcess[str]:
     """Run commands as a user types them, with this environment's programs first."""
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     return subprocess.run(
         ["bash", "-euc", "\n".join(script)],
         cwd=folder,
-        env={**os.environ, "PATH": path},
+        env=with_programs(),
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
@@ -222,19 +232,19 @@ def with_ports(text: str, ports: dict[str, str]) -> str:
 
 
 @contextmanager
-def assay_up(folder: Path, **variables: str) -> Generator[Path]:
-    """Run `assay up --keep data` in a folder on free ports; yield the file that contains its output."""
+def assay_up(folder: Path, keep: str = "data", **variables: str) -> Generator[Path]:
+    """Run `assay up --keep` in a folder on free ports; yield the file that contains its output."""
     printed = folder / "up.txt"
     with printed.open("wb") as out:
         up = subprocess.Popen(
-            [str(Path(sys.executable).with_name("assay")), "up", "--keep", "data", "--free-ports"],
+            [str(Path(sys.executable).with_name("assay")), "up", "--keep", keep, "--free-ports"],
             cwd=folder,
             env=os.environ | variables,
             stdout=out,
             stderr=subprocess.STDOUT,
         )
     try:
-        wait_until((folder / "data/environment").exists)
+        wait_until((folder / keep / "environment").exists)
         yield printed
     finally:
         up.terminate()
@@ -248,8 +258,8 @@ def test_tutorial_runs_from_an_empty_folder(collector_binary, tmp_path):
     with assay_up(tmp_path):
         ran = run_script(commands(page, "## 3", "## 4"), tmp_path)
         assert ran.returncode == 0, ran.stdout + ran.stderr
-        wait_until(lambda: holds_action(tmp_path, "APPROVE"))
-        wait_until(lambda: has_sent(tmp_path, "flowstone-checkpoint.approved"))
+        wait_until(lambda: holds(tmp_path / "data", "action", "APPROVE"))
+        wait_until(lambda: has_sent(tmp_path / "data", "flowstone-checkpoint.approved"))
         seen = run_script(commands(page, "## 4", "## 5"), tmp_path)
         assert seen.returncode == 0, seen.stdout + seen.stderr
         assert "APPROVE" in seen.stdout
@@ -275,8 +285,8 @@ def test_own_events_become_series_records_and_cdevents(collector_binary, tmp_pat
     with assay_up(tmp_path, ASSAY_REGISTRY=str(tmp_path / "shop.yaml")) as printed:
         ran = run_script(commands(page), tmp_path)
         assert ran.returncode == 0, ran.stdout + ran.stderr
-        wait_until(lambda: holds_action(tmp_path, "CREATE"))
-        wait_until(lambda: has_sent(tmp_path, "shop-order.taken"))
+        wait_until(lambda: holds(tmp_path / "data", "action", "CREATE"))
+        wait_until(lambda: has_sent(tmp_path / "data", "shop-order.taken"))
         prometheus = re.search(r"Prometheus scrapes (\S+)", printed.read_text(encoding="utf-8"))
         assert prometheus
         wait_until(lambda: 'shop_orders_total{channel="till"' in scrape(prometheus[1]))
@@ -312,6 +322,98 @@ def test_instrumentation_page_runs_under_opentelemetry_instrument(tmp_path, monk
         assert "schedule.job.duration" in {metric.name for metric in receiver.metrics()}
 
 
+@pytest.fixture
+def cluster(tmp_path, unlimited_memory, skip_or_fail) -> Generator[dict[str, str]]:
+    """Run an API server; return the variable that makes its administrator the user of programs."""
+    if shutil.which("kubectl") is None:
+        skip_or_fail("kubectl is not on PATH: install the Debian package `kubernetes-client`")
+    try:
+        with unlimited_memory():
+            binary = find_api_server()
+    except ApiServerNotFoundError as error:
+        skip_or_fail(str(error))
+    with ApiServer(binary, tmp_path / "kubernetes") as server:
+        parts = {
+            "cluster": {"server": server.url, "certificate-authority": str(server.certificate)},
+            "user": {"token": server.tokens["admin"]},
+            "context": {"cluster": "test", "user": "test"},
+        }
+        config = {f"{part}s": [{"name": "test", part: value}] for part, value in parts.items()}
+        config |= {"apiVersion": "v1", "kind": "Config", "current-context": "test"}
+        file = tmp_path / "kubeconfig"
+        file.write_text(json.dumps(config), encoding="utf-8")  # JSON is YAML
+        file.chmod(0o600)
+        yield {"KUBECONFIG": str(file)}
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3600)  # a first run builds the API server
+def test_gitops_page_runs_on_a_cluster(collector_binary, cluster, tmp_path, monkeypatch):
+    page = "docs/how-to/instrument-a-gitops-controller.md"
+    monkeypatch.setenv("KUBECONFIG", cluster["KUBECONFIG"])
+    clone, kept = tmp_path / "clone", tmp_path / "clone/assay-data"
+    shutil.copytree(REPOSITORY / "examples/gitops", clone / "examples/gitops")
+    host = GitHost(tmp_path / "git")
+    manifest = "{apiVersion: v1, kind: ConfigMap, metadata: {name: greeting}, data: {text: hello}}"
+    host.commit("shop", {"deploy/greeting.yaml": manifest})
+    assert commands(page, r"1\. ", r"\n2\. ") == ["assay up --keep ./assay-data"]
+    controller = commands(page, r"2\. In another", r"\n3\. ")
+    *declare, show, query, validate = commands(page, r"3\. In a third", "To receive")
+    declare = [line.replace("https://github.com/org/shop.git", host.url("shop")) for line in declare]
+    port = free_port()
+    receiver = [line.replace("8080", port) for line in commands(page, "To receive")]
+    with assay_up(clone, kept.name) as printed:
+        with host.serving(), terminal(controller, clone), terminal(receiver, clone):
+            wait_until(lambda: has_started(clone))
+            declared = run_script(declare, clone)
+            assert declared.returncode == 0, declared.stdout + declared.stderr
+            wait_until(lambda: holds(kept, "event_type", "alumiini.sync_completed"))
+            wait_until(lambda: has_sent(kept, "service.deployed"))
+            wait_until(lambda: refuses(port))
+            wait_until(lambda: holds(kept, "event_type", "alumiini.webhook_received"))
+        seen = run_script([show, query, validate], clone)
+        assert seen.returncode == 0, seen.stdout + seen.stderr
+        assert "SYNC" in seen.stdout
+        assert "0 invalid" in seen.stdout
+        prometheus = re.search(r"Prometheus scrapes (\S+)", printed.read_text(encoding="utf-8"))
+        assert prometheus
+        for series in ("alumiini_syncs_total{", "alumiini_cache_total{", "alumiini_errors_total{"):
+            wait_until(lambda series=series: series in scrape(prometheus[1]))
+
+
+@contextmanager
+def terminal(script: list[str], folder: Path) -> Generator[None]:
+    """Run commands in another terminal; the last one runs until the block is left."""
+    shell = subprocess.Popen(
+        # The shell waits for its command, which SIGTERM ends.
+        ["bash", "-euc", "\n".join(["trap : TERM", *script])],
+        cwd=folder,
+        env=with_programs(),
+        stdin=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    try:
+        yield
+    finally:
+        os.killpg(shell.pid, signal.SIGTERM)
+        shell.wait(60)
+
+
+def has_started(folder: Path) -> bool:
+    """Return whether the custom resource of the GitOps example has been installed."""
+    return run_script(["kubectl get crd repositories.gitops.example.org"], folder).returncode == 0
+
+
+def refuses(port: str) -> bool:
+    """Return whether the receiver of webhooks refuses one with a wrong signature."""
+    headers = {"X-GitHub-Event": "push", "X-Hub-Signature-256": f"sha256={'0' * 64}"}
+    try:
+        answer = requests.post(f"http://127.0.0.1:{port}/hooks/github", json={}, headers=headers, timeout=30)
+    except requests.ConnectionError:
+        return False
+    return answer.status_code == 401
+
+
 def install_entry_points(folder: Path) -> None:
     """Write what `pip install` writes for the entry points of the folder's `pyproject.toml`."""
     project = (folder / "pyproject.toml").read_text(encoding="utf-8")
@@ -325,20 +427,21 @@ def install_entry_points(folder: Path) -> None:
     (installed / "entry_points.txt").write_text(f"[{group}]{names}".replace('"', ""))
 
 
-def holds_action(folder: Path, action: str) -> bool:
-    database = folder / "data/audit/log.db"
-    with closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True)) as log:
-        return bool(log.execute("SELECT 1 FROM audit_log WHERE action = ?", (action,)).fetchone())
+def holds(kept: Path, column: str, value: str) -> bool:
+    """Return whether the audit log in the folder of `assay up` has a record with this value in a column."""
+    with closing(sqlite3.connect(f"file:{kept / 'audit/log.db'}?mode=ro", uri=True)) as log:
+        query = f"SELECT 1 FROM flowstone_audit_log WHERE {column} = ?"
+        return bool(log.execute(query, (value,)).fetchone())
 
 
-def has_sent(folder: Path, kind: str) -> bool:
-    sent = folder / "data/cdevents.jsonl"  # created with the first event
+def has_sent(kept: Path, kind: str) -> bool:
+    sent = kept / "cdevents.jsonl"  # created with the first event
     return sent.exists() and kind in sent.read_text(encoding="utf-8")
 
 
 def wait_until(arrived: Callable[[], bool]) -> None:
     """Poll until data that a background thread sends has arrived."""
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 180
     while not arrived():
-        assert time.monotonic() < deadline, "nothing arrived within a minute"
+        assert time.monotonic() < deadline, "nothing arrived within three minutes"
         time.sleep(0.1)

@@ -72,6 +72,7 @@ class GitHost:
             _run("git", *AUTHOR, "init", "--quiet", "--bare", str(bare))
             _run("git", *AUTHOR, "init", "--quiet", str(work))
         for path, text in files.items():
+            (work / path).parent.mkdir(parents=True, exist_ok=True)
             (work / path).write_text(text, encoding="utf-8")
         _run("git", *AUTHOR, "add", "--all", folder=work)
         _run("git", *AUTHOR, "commit", "--quiet", "--message", f"Change {', '.join(files)}", folder=work)
