@@ -117,6 +117,15 @@ def test_the_list_has_the_runs_of_the_given_time(folder):
     assert [run["id"] for run in shown(folder, "--since", "3h")["runs"]] == ["new", "old"]
 
 
+def test_the_given_time_has_the_forms_of_the_audit_log(folder):
+    today = time.strftime("%Y-%m-%dT00:00:00Z", time.gmtime())
+    assert len(shown(folder, "--since", today)["runs"]) == len(shown(folder, "--since", "24h")["runs"]) == 1
+    assert not shown(folder, "--since", "9000-01-01")["runs"]
+    wrong = show(folder, "--since", "yesterday")
+    assert wrong.exit_code == 2
+    assert "'yesterday' is not a time" in wrong.stderr
+
+
 @pytest.mark.parametrize("name", [RUN, RUN[:4], TRACE, TRACE[:6]])
 def test_a_run_is_named_by_its_id_or_its_trace_or_the_start_of_one(folder, name):
     assert shown(folder, name)["run"]["id"] == RUN

@@ -6,7 +6,7 @@ import json
 import pytest
 
 from assay.exporters.audit import FIELDS, AuditLogError, Query, newest_checkpoint, quarantined_payload, query
-from assay.exporters.audit._query import moment
+from assay.exporters.audit._times import moment
 
 pytestmark = pytest.mark.stores("sqlite", "postgresql")
 

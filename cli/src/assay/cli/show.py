@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 
 import click
@@ -14,22 +13,16 @@ from assay.cli._show.runs import Run, matching, recent
 from assay.cli._show.trace import read_trace
 from assay.cli._show.trail import read_trail
 from assay.endpoints import printable
+from assay.exporters.audit import AuditLogError, parse_time
 
 _SHOWN_MATCHES = 10
 
 
-class _Age(click.ParamType):  # pyright: ignore[reportMissingTypeArgument] - old versions of click take none
-    """A duration such as `90m`, in seconds."""
-
-    name = "duration"
-    _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}  # noqa: RUF012 - constant
-
-    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        """Return the seconds."""
-        number, unit = value[:-1], value[-1:]
-        if unit not in self._UNITS or not (number.isascii() and number.isdigit()):
-            self.fail("write 30s, 90m, 24h or 7d", param, ctx)
-        return int(number) * self._UNITS[unit]
+def _unix_seconds(ctx: click.Context, parameter: click.Parameter, value: str) -> float:
+    try:
+        return parse_time(value).timestamp()
+    except AuditLogError as error:
+        raise click.BadParameter(printable(str(error)), ctx, parameter) from error
 
 
 @click.command("show")
@@ -43,7 +36,12 @@ class _Age(click.ParamType):  # pyright: ignore[reportMissingTypeArgument] - old
     help="The folder of `assay up`.",
 )
 @click.option(
-    "--since", type=_Age(), default="1h", show_default=True, help="Age of the oldest runs in the list."
+    "--since",
+    metavar="TIME",
+    default="1h",
+    show_default=True,
+    callback=_unix_seconds,
+    help="List runs since then: 2026-11-21, 2026-11-21T04:00:00Z, or 90m, 24h, 7d (ago).",
 )
 @click.option(
     "--spans",
@@ -53,7 +51,7 @@ class _Age(click.ParamType):  # pyright: ignore[reportMissingTypeArgument] - old
     help="Largest number of spans that are printed.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-def command(run: str | None, directory: Path, since: int, spans: int, *, as_json: bool) -> None:
+def command(run: str | None, directory: Path, since: float, spans: int, *, as_json: bool) -> None:
     """List the runs of the last hour, or show one RUN: its trace, audit records and CDEvents.
 
     RUN is the id of a run or of a trace, or the start of one. Runs are Dagster's runs and the syncs of GitOps
@@ -71,7 +69,7 @@ def command(run: str | None, directory: Path, since: int, spans: int, *, as_json
             f"{printable(str(directory))} does not exist: give the folder of `assay up` with --keep"
         )
     if not run:
-        found = recent(folder.logs, time.time_ns() - since * 10**9)
+        found = recent(folder.logs, round(since * 1e9))
         output.print_runs(found, as_json=as_json)
         return
     one = _one(folder, run)

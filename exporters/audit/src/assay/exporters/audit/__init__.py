@@ -57,6 +57,7 @@ from assay.exporters.audit._schema import VERSION as SCHEMA_VERSION
 from assay.exporters.audit._sequence import ChainFault
 from assay.exporters.audit._sink import AuditSink, Settings
 from assay.exporters.audit._tiles import export_tiles
+from assay.exporters.audit._times import parse_time
 from assay.exporters.audit._verify import Signed, Verified, verify
 from assay.exporters.audit._verify_tiles import VerifiedTiles, verify_tiles
 from assay.exporters.audit._witness import Witness
@@ -118,6 +119,7 @@ __all__ = [
     "newest_checkpoint",
     "ocsf_event",
     "open_checkpoint",
+    "parse_time",
     "producer_keys",
     "prove",
     "prove_archived",

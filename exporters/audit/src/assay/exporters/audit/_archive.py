@@ -42,10 +42,10 @@ from assay.exporters.audit._errors import (
 )
 from assay.exporters.audit._export import entry_line, header_line
 from assay.exporters.audit._postgresql_address import Location
-from assay.exporters.audit._query import moment
 from assay.exporters.audit._rows import RowChecker, live_entries
 from assay.exporters.audit._storage import Owner, archived_end, cached_tree, first_since, open_owner, size
 from assay.exporters.audit._tiles import checkpoint_size
+from assay.exporters.audit._times import moment
 from assay.proof.note import VerifierKey, signers
 from assay.proof.policy import Policy
 from assay.proof.tree import inclusion_proof

@@ -13,9 +13,9 @@ from assay.exporters.audit._archives import read_archives
 from assay.exporters.audit._cosigned import newest_note, published_note
 from assay.exporters.audit._errors import ArchivedError, AuditLogError, NotFoundError, OpenError, named
 from assay.exporters.audit._postgresql_address import Location
-from assay.exporters.audit._query import moment
 from assay.exporters.audit._storage import Reader, cached_tree, leaves, open_read_only, period
 from assay.exporters.audit._tiles import checkpoint_size
+from assay.exporters.audit._times import moment
 from assay.proof.export import TYPE, VerifiedExport
 from assay.proof.export import verify_export as verify_lines
 from assay.proof.note import VerifierKey

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime as dt
 import itertools
 import re
 import sqlite3
@@ -21,12 +20,11 @@ from assay.exporters.audit._entry import timestamp, trace_uuid
 from assay.exporters.audit._errors import AuditLogError, OpenError, named
 from assay.exporters.audit._postgresql_address import Location
 from assay.exporters.audit._storage import Reader, open_read_only
+from assay.exporters.audit._times import moment
 from assay.semconv import attributes as keys
 
 _READ = (*_schema.COLUMNS, "leaf_index", "integrity_hash", "leaf_hash", "leaf")
 _TRACE_ID = re.compile(r"[0-9a-f]{32}").fullmatch
-_AGO = re.compile(r"(\d+)([smhd])").fullmatch
-_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 _CONDITIONS = {  # field of Query → SQL condition
     "action": "action = {}",
     "since": "inserted_at >= {}",
@@ -239,29 +237,6 @@ def _rows(database: Location, read: Callable[[Reader], Iterator[Any]]) -> Iterat
 
 def _unreadable(database: Location, error: Exception) -> OpenError:
     return OpenError(f"{database}: cannot be read: {error}. Run `assay audit verify`")
-
-
-def moment(text: str) -> str:
-    """Return a time in the table's form (RFC 3339, UTC, microseconds).
-
-    Args:
-        text: `2026-11-21`, `2026-11-21T04:00:00+01:00`, or `90m` (ago).
-
-    Raises:
-        AuditLogError: The text has none of these forms.
-    """
-    try:
-        if ago := _AGO(text):
-            number, unit = ago.groups()
-            when = dt.datetime.now(dt.timezone.utc) - dt.timedelta(**{_UNITS[unit]: int(number)})
-        else:
-            when = dt.datetime.fromisoformat(text.replace("Z", "+00:00"))
-        when = when.replace(tzinfo=when.tzinfo or dt.timezone.utc).astimezone(dt.timezone.utc)
-    except (ValueError, OverflowError) as error:
-        raise AuditLogError(
-            f"{text[:80]!r} is not a time: write 2026-11-21, 2026-11-21T04:00:00Z, or 90m, 24h, 7d (ago)"
-        ) from error
-    return when.isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
 def _correlation_id(text: str) -> str:
