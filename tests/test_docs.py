@@ -356,7 +356,7 @@ def test_gitops_page_runs_on_a_cluster(collector_binary, cluster, tmp_path, monk
     host = GitHost(tmp_path / "git")
     manifest = "{apiVersion: v1, kind: ConfigMap, metadata: {name: greeting}, data: {text: hello}}"
     host.commit("shop", {"deploy/greeting.yaml": manifest})
-    assert commands(page, r"1\. ", r"\n2\. ") == ["assay up --keep ./assay-data"]
+    assert commands(page, r"1\. ", r"\n2\. ") == ["assay up"]
     controller = commands(page, r"2\. In another", r"\n3\. ")
     *declare, show, query, validate = commands(page, r"3\. In a third", "To receive")
     declare = [line.replace("https://github.com/org/shop.git", host.url("shop")) for line in declare]

@@ -57,13 +57,32 @@ def test_a_fault_is_reported_with_line_field_and_reason(tmp_path):
 
 @pytest.mark.parametrize("text", [json.dumps(GOOD, indent=2), json.dumps([GOOD, GOOD]), json.dumps(EVENT)])
 def test_one_document_on_standard_input(text):
-    assert run("validate", text=text).exit_code == 0
+    assert run("validate", "-", text=text).exit_code == 0
 
 
 @pytest.mark.parametrize("text", ["", "\n", "[]", "\udcff", "3"])
 def test_text_without_an_event_fails(text):
     data = text.encode("utf-8", "surrogateescape")
-    assert run("validate", text=data).exit_code == 1
+    assert run("validate", "-", text=data).exit_code == 1
+
+
+def test_the_events_of_assay_up_in_the_working_directory_are_the_default(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "assay-data").mkdir()
+    (tmp_path / "assay-data/cdevents.jsonl").write_text(f"{json.dumps(GOOD)}\n{json.dumps(BAD)}\n")
+    result = run("validate")
+    assert result.exit_code == 1
+    assert "assay-data/cdevents.jsonl:2: subject: is empty" in result.output
+
+
+@pytest.mark.parametrize(
+    ("command", "file"), [("validate", "cdevents.jsonl"), ("replay", "state/cdevents.db")]
+)
+def test_without_a_file_and_without_assay_up_the_error_names_both(tmp_path, monkeypatch, command, file):
+    monkeypatch.chdir(tmp_path)
+    result = run(command)
+    assert result.exit_code == 2
+    assert f"There is no assay-data/{file} of `assay up` in this folder" in result.output
 
 
 def test_a_missing_file_is_wrong_usage(tmp_path):
@@ -182,15 +201,17 @@ def test_tail_follows_a_file(tmp_path):
     )
 
 
-def test_replay_makes_dead_letters_pending(tmp_path):
-    path = tmp_path / "cdevents.db"
+def test_replay_makes_dead_letters_pending(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    path = tmp_path / "assay-data/state/cdevents.db"
+    path.parent.mkdir(parents=True)
     with closing(DeliveryOutbox(path)) as outbox:
         outbox.add(
             [OutboxEntry("ci", "1", "t", "x", "", "{}"), OutboxEntry("", "2", "t", "x", "", "{}", "bad")]
         )
         outbox.mark_dead(outbox.due("ci", 1)[0], "answered 400")
         assert run("replay", str(path), "--sink", "other").output == "0 dead letters will be sent again\n"
-        assert run("replay", str(path)).output == "1 dead letters will be sent again\n"
+        assert run("replay").output == "1 dead letters will be sent again\n"
         assert [entry.id for entry in outbox.due("ci", 9)] == ["1"]
 
 

@@ -1,4 +1,4 @@
-"""What the API server, git and kopf have recorded of the example, and what has arrived of it."""
+"""Comparisons of the records of the API server, git and kopf with the data that has arrived."""
 
 from __future__ import annotations
 

@@ -15,6 +15,7 @@ from rich.progress import Progress
 
 from assay.cli._folder import DEFAULT_FOLDER, Folder
 from assay.cli._messages import safe
+from assay.cli._options import default_file
 from assay.exporters.audit import (
     AuditLogError,
     Location,
@@ -68,31 +69,18 @@ def database_unless(*alternatives: object) -> Path | None:
 
 
 def _database(ctx: click.Context, parameter: click.Parameter, value: Location | None) -> Location:
-    return value or _default(ctx, parameter, Folder(DEFAULT_FOLDER).database)
+    return value or default_file(ctx, parameter, Folder(DEFAULT_FOLDER).database)
 
 
 def _key(ctx: click.Context, parameter: click.Parameter, value: Path | None) -> Path:
     if value is not None:
         return value
-    found = _default(ctx, parameter, Folder(DEFAULT_FOLDER).verifier_key)
+    found = default_file(ctx, parameter, Folder(DEFAULT_FOLDER).verifier_key)
     click.echo(
         f"using the key in {found}, from the log's own folder: it does not show that somebody replaced both",
         err=True,
     )
     return found
-
-
-def _default(ctx: click.Context, parameter: click.Parameter, file: Path) -> Path:
-    """Return a file of `assay up` in the working directory.
-
-    Raises:
-        click.MissingParameter: It does not exist.
-    """
-    if not file.is_file():
-        raise click.MissingParameter(
-            f"There is no {file} of `assay up` in this folder.", ctx=ctx, param=parameter
-        )
-    return file
 
 
 def database_option(command: Command) -> Command:

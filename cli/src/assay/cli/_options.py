@@ -1,4 +1,4 @@
-"""Options that `assay demo` and `assay up` share."""
+"""Options and defaults that several commands share."""
 
 from __future__ import annotations
 
@@ -40,3 +40,16 @@ def created_folder(directory: Path) -> Path:
     if not os.access(folder, os.W_OK | os.X_OK):
         raise click.BadParameter(f"{folder} cannot be written; name another folder", param_hint="--keep")
     return folder
+
+
+def default_file(ctx: click.Context, parameter: click.Parameter, file: Path) -> Path:
+    """Return a file of `assay up` in the working directory.
+
+    Raises:
+        click.MissingParameter: It does not exist.
+    """
+    if not file.is_file():
+        raise click.MissingParameter(
+            f"There is no {file} of `assay up` in this folder.", ctx=ctx, param=parameter
+        )
+    return file

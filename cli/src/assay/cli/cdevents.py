@@ -10,10 +10,12 @@ from collections import Counter
 from collections.abc import Generator, Iterator
 from pathlib import Path
 from time import sleep
-from typing import TextIO
+from typing import IO, Any
 
 import click
 
+from assay.cli._folder import DEFAULT_FOLDER, Folder
+from assay.cli._options import default_file
 from assay.endpoints import printable, printable_json
 from assay.exporters.cdevents.cloudevents import decode
 from assay.exporters.cdevents.dead_letters import replay as replay_dead_letters
@@ -22,6 +24,16 @@ from assay.exporters.cdevents.errors import CDEventsError, InvalidEvent
 from assay.exporters.cdevents.receiver import ReceivedEvent, Receiver, validated
 
 _POLL_SECONDS = 0.2
+_KEPT = Folder(DEFAULT_FOLDER)
+_TEXT = click.File(encoding="utf-8", errors="surrogateescape")
+
+
+def _events(ctx: click.Context, parameter: click.Parameter, value: IO[Any] | None) -> IO[Any]:
+    return value or _TEXT.convert(str(default_file(ctx, parameter, _KEPT.cdevents)), parameter, ctx)
+
+
+def _outbox(ctx: click.Context, parameter: click.Parameter, value: Path | None) -> Path:
+    return value or default_file(ctx, parameter, _KEPT.cdevents_outbox)
 
 
 @click.group(epilog="Example: assay cdevents validate cdevents.jsonl")
@@ -30,12 +42,13 @@ def command() -> None:
 
 
 @command.command(epilog="Example: assay cdevents validate cdevents.jsonl")
-@click.argument("file", type=click.File(encoding="utf-8", errors="surrogateescape"), default="-")
-def validate(file: TextIO) -> None:
-    """Validate the events in FILE (or standard input) against CDEvents v0.5.1.
+@click.argument("file", required=False, type=_TEXT, callback=_events)
+def validate(file: IO[Any]) -> None:
+    """Validate the events in FILE (`-` is standard input) against CDEvents v0.5.1.
 
-    FILE holds structured CloudEvents, one a line, or one JSON document. For each invalid event the line, the
-    field and the reason are printed, and the exit status is 1.
+    FILE holds structured CloudEvents, one a line, or one JSON document. By default it is that of `assay up`
+    in the working directory. For each invalid event the line, the field and the reason are printed, and the
+    exit status is 1.
     """
     types = Counter[str]()
     invalid = 0
@@ -85,13 +98,13 @@ def tail(file: Path | None, port: int, *, as_json: bool, count: int | None) -> N
 
 
 @command.command(epilog="Example: assay cdevents replay cdevents.db --sink ci")
-@click.argument("outbox", type=click.Path(dir_okay=False, path_type=Path))
+@click.argument("outbox", required=False, type=click.Path(dir_okay=False, path_type=Path), callback=_outbox)
 @click.option("--sink", help="Only the dead letters of this sink; by default all.")
 def replay(outbox: Path, sink: str | None) -> None:
     """Send the dead letters in OUTBOX again; OUTBOX is the file of the exporter's setting `outbox`.
 
-    A running exporter sends them within seconds, otherwise it does so after its next start. Events that are
-    not valid stay dead letters.
+    By default it is that of `assay up` in the working directory. A running exporter sends them within
+    seconds, otherwise it does so after its next start. Events that are not valid stay dead letters.
     """
     try:
         count = replay_dead_letters(outbox, sink=sink)
