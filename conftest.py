@@ -1,6 +1,7 @@
 """For all tests: limits on memory and open files, and nothing left in the process or in the user's folders.
 
-The fixture `postgresql_server` starts a database server for the tests that request it.
+The fixture `postgresql_server` starts a database server for the tests that request it;
+`run_postgresql` starts one with other settings.
 
 Tests of properties try the same examples in each run; `make fuzz` tries others.
 
@@ -19,7 +20,7 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -107,14 +108,30 @@ class PostgreSQLServer:
 @pytest.fixture(scope="session")
 def postgresql_server() -> Iterator[PostgreSQLServer]:
     """Start the server of Debian's package in a folder of its own, as a user that is not root."""
-    folders = [Path(found).resolve().parent for found in [shutil.which("initdb")] if found]
-    folders += sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)
-    programs = next((folder for folder in folders if (folder / "postgres").exists()), None)
-    if programs is None:
+    if _postgresql_programs() is None:
         reason = "PostgreSQL is not installed: scripts/setup --tests installs it"
         if os.environ.get("ASSAY_REQUIRE_SERVICES") == "1":
             pytest.fail(f"ASSAY_REQUIRE_SERVICES=1, and {reason}")
         pytest.skip(reason)
+    settings = ["fsync=off", "shared_buffers=32MB", "max_connections=60"]
+    settings += ["wal_writer_delay=10s"]  # a commit that nothing waits for is not on disk by accident
+    with run_postgresql(*settings) as server:
+        yield server
+
+
+@contextmanager
+def run_postgresql(*settings: str) -> Generator[PostgreSQLServer]:
+    """Run a PostgreSQL server in a folder of its own, as a user that is not root; benchmarks use it too.
+
+    Args:
+        settings: Settings of the server, such as `fsync=off`.
+
+    Raises:
+        FileNotFoundError: PostgreSQL is not installed.
+    """
+    programs = _postgresql_programs()
+    if programs is None:
+        raise FileNotFoundError("PostgreSQL is not installed: scripts/setup --tests installs it")
     # The path of a Unix socket has at most 107 characters, and other users cannot enter pytest's folders.
     folder = Path(tempfile.mkdtemp(prefix="assay-postgresql-", dir="/tmp"))
     user = "postgres" if os.geteuid() == 0 else None
@@ -125,21 +142,29 @@ def postgresql_server() -> Iterator[PostgreSQLServer]:
         initialize += ["--encoding=UTF8", "--locale=C.UTF-8", f"--pgdata={folder / 'data'}"]
         command = [programs / "initdb", *initialize]
         subprocess.run(command, cwd=folder, user=user, check=True, capture_output=True)
-        with _postgresql(programs, folder, user) as server:
+        with _serve_postgresql(programs, folder, user, settings) as server:
             yield server
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
 
+def _postgresql_programs() -> Path | None:
+    folders = [Path(found).resolve().parent for found in [shutil.which("initdb")] if found]
+    folders += sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)
+    return next((folder for folder in folders if (folder / "postgres").exists()), None)
+
+
 @contextmanager
-def _postgresql(programs: Path, folder: Path, user: str | None) -> Iterator[PostgreSQLServer]:
+def _serve_postgresql(
+    programs: Path, folder: Path, user: str | None, settings: Sequence[str]
+) -> Generator[PostgreSQLServer]:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
-    settings = [f"-k{folder}", "-h127.0.0.1", f"-p{port}", "-cfsync=off", "-cshared_buffers=32MB"]
-    settings += ["-cmax_connections=60", "-cunix_socket_permissions=0700"]
+    options = [f"-k{folder}", "-h127.0.0.1", f"-p{port}", "-cunix_socket_permissions=0700"]
+    options += [f"-c{setting}" for setting in settings]
     with (folder / "log").open("wb") as log:
         process = subprocess.Popen(
-            [programs / "postgres", f"-D{folder / 'data'}", *settings],
+            [programs / "postgres", f"-D{folder / 'data'}", *options],
             cwd=folder, user=user, stdout=log, stderr=subprocess.STDOUT,
         )  # fmt: skip
     try:
