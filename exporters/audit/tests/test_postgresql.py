@@ -16,14 +16,17 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from assay.exporters.audit import (
+    DatabaseError,
     OpenError,
     PostgreSQL,
     Query,
     Settings,
     VerificationError,
     VerifierKey,
+    _log,
     _postgresql,
     _postgresql_schema,
+    _receipts,
     archive,
     migrate,
     prove,
@@ -398,6 +401,13 @@ def test_long_texts_are_stored_and_found(open_sink, database, record, batch, key
     assert verify(database, key()).records == 1
 
 
+def end_sessions_of_sinks(owner):
+    owner.execute(
+        "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity"
+        " WHERE usename = 'sink' AND datname = current_database()"
+    )
+
+
 def test_a_broken_connection_asks_for_a_retry_and_is_made_again(  # noqa: PLR0913, PLR0917  fixtures
     open_sink, database, owner, record, batch, key
 ):
@@ -405,10 +415,7 @@ def test_a_broken_connection_asks_for_a_retry_and_is_made_again(  # noqa: PLR091
     sink.export(batch(record()))
     one = batch(record())
     for _ in range(2):
-        owner.execute(
-            "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity"
-            " WHERE usename = 'sink' AND datname = current_database()"
-        )
+        end_sessions_of_sinks(owner)
         with pytest.raises(Retry, match="cannot be written"):
             sink.export(one)
         assert len(sink.export(one).receipts) == 1
@@ -416,9 +423,11 @@ def test_a_broken_connection_asks_for_a_retry_and_is_made_again(  # noqa: PLR091
     assert verify(database, key()).records == 2
 
 
+@pytest.mark.parametrize("few", [0, 1000])
 def test_sinks_append_to_one_log_and_one_signs(  # noqa: PLR0913, PLR0917  fixtures
-    open_sink, database, another_place, record, batch, key
+    open_sink, database, another_place, record, batch, key, few, monkeypatch
 ):
+    monkeypatch.setattr(_log, "_FEW", few)  # the others' entries are read from nodes, or from leaf hashes
     first = open_sink(checkpoint_seconds=3600)
     place = another_place("second")
     second = open_sink(**settings_of(place), checkpoint_seconds=3600)
@@ -439,6 +448,95 @@ def test_sinks_append_to_one_log_and_one_signs(  # noqa: PLR0913, PLR0917  fixtu
     second.shutdown()
     found = verify(database, key(), checkpoint=place.with_name("checkpoint").read_text())
     assert (found.records, found.covered) == (82, 82)
+
+
+def test_a_sink_appends_while_another_waits_for_the_disk(  # noqa: PLR0913, PLR0917  fixtures
+    open_sink, database, another_place, record, batch, key, monkeypatch
+):
+    first = open_sink(checkpoint_seconds=3600)
+    second = open_sink(**settings_of(another_place("second")), checkpoint_seconds=3600)
+    flush = first._log._connection.flush
+
+    def append_and_flush():
+        assert len(second.export(batch(record())).receipts) == 1
+        flush()
+
+    monkeypatch.setattr(first._log._connection, "flush", append_and_flush)
+    assert len(first.export(batch(record())).receipts) == 1
+    monkeypatch.undo()
+    first.shutdown()
+    second.shutdown()
+    assert verify(database, key()).records == 2
+
+
+def end_of_wal(owner):
+    return owner.execute("SELECT pg_current_wal_insert_lsn()").fetchone()[0]
+
+
+def is_on_disk(owner, end):
+    return owner.execute("SELECT pg_current_wal_flush_lsn() >= %s::pg_lsn", (end,)).fetchone()[0]
+
+
+def test_entries_are_on_disk_before_they_are_acknowledged_signed_or_have_a_receipt(  # noqa: PLR0913, PLR0917
+    open_sink, database, another_place, record, batch, owner, monkeypatch
+):
+    """The server's own process that writes to the disk wakes up later: see `postgresql_server`."""
+    first = open_sink(checkpoint_seconds=3600)
+    second = open_sink(**settings_of(another_place("second")), checkpoint_seconds=3600)
+    writer, signer = second._log._connection, first._log._signer
+    flush, sign, checks = writer.flush, signer.sign, []
+
+    def fail():
+        raise DatabaseError("the connection was lost before the commit was on disk")
+
+    def flush_and_check():
+        end = end_of_wal(owner)
+        flush()
+        checks.append(is_on_disk(owner, end))
+
+    def check_and_sign(*tree):
+        checks.append(is_on_disk(owner, end))
+        return sign(*tree)
+
+    one = batch(record(record_id="a"))
+    monkeypatch.setattr(writer, "flush", fail)
+    with pytest.raises(Retry):
+        second.export(one)
+    end = end_of_wal(owner)
+    assert _receipts._find(database, ["a"])["receipts"]
+    assert is_on_disk(owner, end)
+    with pytest.raises(Retry):
+        second.export(batch(record()))
+    end = end_of_wal(owner)
+    monkeypatch.setattr(signer, "sign", check_and_sign)
+    first._log.checkpoint()
+    monkeypatch.setattr(writer, "flush", flush_and_check)
+    for each in (one, batch(record())):
+        assert len(second.export(each).receipts) == 1
+    assert checks == [True, True, True]
+
+
+def test_entries_that_a_crash_of_the_server_lost_are_forgotten(  # noqa: PLR0913, PLR0917  fixtures
+    open_sink, database, another_place, record, batch, key, owner
+):
+    """A sink has read entries of another one that were not on disk yet; then as many others are appended."""
+    first = open_sink(checkpoint_seconds=3600)
+    second = open_sink(**settings_of(another_place("second")), checkpoint_seconds=3600)
+    first.export(batch(*(record() for _ in range(20))))
+    second._log._follow()
+    lost = [f"DELETE FROM {table}" for table in ("audit_log", "ids", "nodes")]
+    change(database, *lost)
+    end_sessions_of_sinks(owner)
+    with pytest.raises(DatabaseError):
+        second._log.checkpoint()
+    again = batch(*(record() for _ in range(20)))
+    with pytest.raises(Retry):
+        first.export(again)
+    first.export(again)
+    second.export(batch(*(record() for _ in range(20))))
+    first.shutdown()
+    second.shutdown()
+    assert verify(database, key()).records == 40
 
 
 def test_a_follower_stops_when_the_signer_signs_a_fork(open_sink, database, another_place, record, batch):

@@ -2,7 +2,8 @@
 
 One transaction stores a batch: its rows, their ids, and the tree nodes that they complete. The transaction is
 on disk when `append` returns. A checkpoint is signed after that: the signer signs only what is on disk, and
-keeps the checkpoint before the log stores it.
+keeps the checkpoint before the log stores it. What other writers appended may not be on disk yet, so `_sign`
+waits for it.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Generator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -49,6 +50,7 @@ _NEWEST = "SELECT size, note FROM checkpoints ORDER BY size DESC LIMIT 1"
 _NOTE = "SELECT note FROM checkpoints WHERE size = ?"
 _IN_QUARANTINE = "SELECT 1 FROM quarantine WHERE digest = ?"
 _IN_ARCHIVE = "SELECT 1 FROM archived WHERE kind = 'quarantine' AND content_hash = ?"
+_FEW = 1000  # leaf hashes; the tree of more is read from its nodes
 _ID, _INTEGRITY_HASH = 0, len(_schema.COLUMNS)  # positions in a row without its index
 
 
@@ -210,7 +212,7 @@ class Log:
             DatabaseError: As above, in PostgreSQL.
         """
         with self._mutex:
-            with self._transaction():
+            with self._following(self._connection.transaction()):
                 has_quorum = _cosigned.add_cosignature(self._connection, size, cosignature, policy)
             if size == self._covered:
                 self._load_note()
@@ -224,7 +226,7 @@ class Log:
             sqlite3.Error: The database cannot be written.
             DatabaseError: As above, in PostgreSQL.
         """
-        with self._mutex, self._transaction():
+        with self._mutex, self._following(self._connection.transaction()):
             _cosigned.add_refusal(self._connection, refusal)
 
     def close(self) -> None:
@@ -235,7 +237,7 @@ class Log:
 
     def _store(self, entries: BatchEntries) -> Appended:
         new = Appended(entries.rows, entries.quarantine())
-        with self._transaction():
+        with self._following(self._connection.append()):
             if any(map(self._is_archived, new.quarantined)):
                 raise DuplicateError("a quarantine entry is archived")
             tree = self._write(new, entries.batch.received_unix_nano)
@@ -244,17 +246,17 @@ class Log:
 
     def _store_new(self, entries: BatchEntries, *, conflicts_to_quarantine: bool) -> Appended:
         """Store the entries of a batch that are not stored yet."""
-        with self._transaction():
+        with self._following(self._connection.append()):
             new = self._new(entries, conflicts_to_quarantine=conflicts_to_quarantine)
             tree = self._write(new, entries.batch.received_unix_nano)
         self._tree = tree
         return new
 
     @contextmanager
-    def _transaction(self) -> Generator[None]:
-        """Commit the block to the disk; before it, read what other writers did."""
+    def _following(self, transaction: AbstractContextManager[None]) -> Generator[None]:
+        """Run the block in a transaction; before it, read what other writers did."""
         try:
-            with self._connection.transaction():
+            with transaction:
                 self._require_unchanged_schema()
                 self._follow()
                 yield
@@ -311,12 +313,13 @@ class Log:
             logger.warning("the checkpoint cannot be signed: %s", error)
 
     def _sign(self) -> None:
+        self._connection.flush()
         try:
             signed = self._signer.sign(self._tree, _storage.StoredTree(self._connection))
         except TreeMismatchError as error:
             raise self._broken(error) from error
         size = self._tree.size
-        with self._transaction():
+        with self._following(self._connection.transaction()):
             self._insert("checkpoints", [(size, signed)])
         self._covered, self._signed_at = size, time.monotonic()
         self._signed = self._note = signed
@@ -420,12 +423,24 @@ class Log:
             )  # fmt: skip
 
     def _follow(self) -> None:
-        """Read the state again if it may have changed."""
-        if self._stale or self._connection.others_wrote(self._tree.size, self._covered):
+        """Read what other writers did."""
+        if self._stale or self._connection.session != self._session:
             self._load()
+            return
+        size, covered = self._connection.newest(self._tree.size, self._covered)
+        if not 0 <= size - self._tree.size <= _FEW:
+            self._load()
+        elif size != self._tree.size:
+            tree = self._tree.copy()
+            tree.extend(_storage.StoredTree(self._connection).hashes(0, tree.size, size))
+            self._tree = tree
+        if covered != self._covered:
+            self._load_note()
+            self._signed_at = time.monotonic()
 
     def _load(self) -> None:
         """Read the state from the database."""
+        self._session = self._connection.session
         self._tree = frontier(_storage.size(self._connection), _storage.StoredTree(self._connection))
         self._load_note()
         self._signed_at = time.monotonic()

@@ -1,9 +1,10 @@
 """A log in a PostgreSQL database: connections of readers and writers, and the rules for their addresses.
 
 Any number of writers append to a log. A transaction holds an advisory lock, so one at a time gives entries
-their index and updates the tree. The writer that holds the other advisory lock signs the checkpoints; when
-its connection ends, the server releases the lock and another writer takes it.
-docs/decisions/0035-any-number-of-writers-share-a-postgresql-log.md gives the reasons.
+their index and updates the tree. Writers wait for the disk without the lock. The writer that holds the other
+advisory lock signs the checkpoints; when its connection ends, the server releases the lock and another writer
+takes it. docs/decisions/0035-any-number-of-writers-share-a-postgresql-log.md and
+docs/decisions/0042-writers-wait-for-the-disk-without-the-lock.md give the reasons.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import re
 import stat
 import time
 from collections.abc import Generator, Iterable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -71,6 +72,11 @@ _EMPTIED = ("audit_log", "quarantine")
 _MAY_WRITE = "SELECT has_table_privilege('audit_log', 'INSERT')"
 # The numbers name the two advisory locks of a database.
 _BEGIN = "BEGIN; SELECT pg_advisory_xact_lock(1096107081, 1)"
+# The lock ends with the transaction, which does not wait for the disk: `flush` does.
+_APPEND = f"{_BEGIN}; SET LOCAL synchronous_commit = off"
+# Wait until the disk has this message and with it all that was committed before, as the session's
+# synchronous_commit requires. A transaction that writes nothing would not wait.
+_FLUSH = "SELECT pg_logical_emit_message(true, 'assay.audit', '')"
 _SIGN = "SELECT pg_try_advisory_lock(1096107081, 2)"
 _LEAF_OF = "SELECT leaf_index FROM ids WHERE key = $1"
 _IDS = "SELECT key, leaf_index FROM ids WHERE leaf_index >= ?"
@@ -159,6 +165,14 @@ class PostgreSQLReader:
         with _errors(self._address):
             _postgresql_schema.check_definitions(self._connection)
 
+    def flush(self) -> None:
+        """Wait until all that this connection has read or written is on the server's disk.
+
+        A connection that ended is not made again: whatever it has written may be lost.
+        """
+        with _errors(self._address):
+            self._connection.execute(_FLUSH)
+
     def close(self) -> None:
         """Close the connection."""
         self._connection.close()
@@ -180,6 +194,7 @@ class PostgreSQLWriter(PostgreSQLReader):
     def __init__(self, address: PostgreSQL) -> None:
         self._signs = False
         self._checked_at = 0.0
+        self.session = 0
         super().__init__(address)
 
     def execute(self, sql: str, values: Sequence[Any] = (), /) -> psycopg.Cursor[Any]:
@@ -187,19 +202,20 @@ class PostgreSQLWriter(PostgreSQLReader):
         self._reconnect()
         return super().execute(sql, values)
 
-    @contextmanager
-    def transaction(self) -> Generator[None]:
+    def transaction(self) -> AbstractContextManager[None]:
         """Commit the statements of the block to the disk, or none of them; other writers wait meanwhile."""
-        self._reconnect()
-        with _errors(self._address):
-            try:
-                self._connection.execute(_BEGIN)
-                yield
-                self._connection.execute("COMMIT")
-            except BaseException:
-                if not self._connection.closed:
-                    self._connection.execute("ROLLBACK")
-                raise
+        return self._transaction(_BEGIN)
+
+    @contextmanager
+    def append(self) -> Generator[None]:
+        """Commit the statements of the block to the disk, or none of them.
+
+        Other writers wait for the block, and not for the disk: they may read its rows before the rows are on
+        the disk. So whoever signs rows, or answers that they are stored, flushes before.
+        """
+        with self._transaction(_APPEND):
+            yield
+        self.flush()
 
     def insert(self, table: str, rows: Iterable[Row]) -> int:
         """Insert whole rows into a table, and return how many were stored."""
@@ -223,10 +239,10 @@ class PostgreSQLWriter(PostgreSQLReader):
             self.check_definitions()
             self._checked_at = time.monotonic()
 
-    def others_wrote(self, size: int, covered: int) -> bool:
-        """Return whether another writer has appended entries or signed a checkpoint."""
-        newest, newest_covered = self.execute(_STATE).fetchone() or (None, None)
-        return size != (0 if newest is None else newest + 1) or covered != (newest_covered or 0)
+    def newest(self, size: int, covered: int) -> tuple[int, int]:  # noqa: ARG002  others write too
+        """Return the number of entries, and the size of the newest checkpoint."""
+        ((newest, covered),) = self.execute(_STATE).fetchall()
+        return 0 if newest is None else newest + 1, covered or 0
 
     def leads(self) -> bool:
         """Return whether this writer signs the checkpoints: whether it holds the lock, or could take it."""
@@ -234,9 +250,23 @@ class PostgreSQLWriter(PostgreSQLReader):
             ((self._signs,),) = self.execute(_SIGN).fetchall()
         return self._signs
 
+    @contextmanager
+    def _transaction(self, begin: str) -> Generator[None]:
+        self._reconnect()
+        with _errors(self._address):
+            try:
+                self._connection.execute(begin.encode())
+                yield
+                self._connection.execute("COMMIT")
+            except BaseException:
+                if not self._connection.closed:
+                    self._connection.execute("ROLLBACK")
+                raise
+
     def _reconnect(self) -> None:
         if self._connection.closed:
             self._signs = False
+            self.session += 1
             self._connection = self._connect()
 
     def _connect(self) -> psycopg.Connection[Any]:

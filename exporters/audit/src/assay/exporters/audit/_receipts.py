@@ -2,6 +2,9 @@
 
 - `GET /v1/audit/receipts/{record_id}`
 - `POST /v1/audit/receipts` with `{"record_ids": […]}`
+
+A producer forgets a record that has a receipt, so an answer waits until the log is on disk as far as it was
+read.
 """
 
 from __future__ import annotations
@@ -73,6 +76,7 @@ def receipt_route(database: Location) -> Route:
             try:
                 found = stored_receipt(connection, record_id)
                 reason = _quarantined(connection, record_id)
+                connection.flush()
             finally:
                 connection.close()
         except (AuditLogError, sqlite3.Error):
@@ -138,6 +142,7 @@ def _find(database: Location, record_ids: list[str]) -> dict[str, list[Mapping[s
                 stored.append(found)
             elif (reason := _quarantined(connection, record_id)) is not None:
                 quarantined.append({"record_id": record_id, "reason": reason})
+        connection.flush()
     finally:
         connection.close()
     return {"receipts": stored, "quarantined": quarantined}

@@ -62,6 +62,9 @@ class SQLiteReader(sqlite3.Connection):
         """Return the number of ids in the index."""
         return self.execute(_ids.COUNT).fetchone()[0]
 
+    def flush(self) -> None:
+        """Do nothing: a transaction is on disk before another connection can read it."""
+
     def check_indexes(self) -> None:
         """Check the indexes of quarantine and of archived entries against their rows.
 
@@ -86,6 +89,8 @@ class SQLiteReader(sqlite3.Connection):
 
 class SQLiteWriter(SQLiteReader):
     """The connection of a log's one writer; see `assay.exporters.audit._storage.Writer`."""
+
+    session = 0
 
     def prepare(self) -> None:
         """Set up the connection; create the tables in an empty database.
@@ -154,9 +159,11 @@ class SQLiteWriter(SQLiteReader):
             self.check_definitions()
             self._schema_version = version
 
-    def others_wrote(self, size: int, covered: int) -> bool:  # noqa: ARG002  as the interface has it
-        """Return False: the log has one writer."""
-        return False
+    append = transaction
+
+    def newest(self, size: int, covered: int) -> tuple[int, int]:
+        """Return the arguments: the log has one writer."""
+        return size, covered
 
     def leads(self) -> bool:
         """Return True: the one writer signs the checkpoints."""

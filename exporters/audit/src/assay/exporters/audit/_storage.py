@@ -119,6 +119,10 @@ class Reader(Protocol):
         """
         ...
 
+    def flush(self) -> None:
+        """Wait until all that this connection has read or written is on the disk."""
+        ...
+
     def close(self) -> None:
         """Close the connection."""
         ...
@@ -137,10 +141,21 @@ class Owner(Reader, Protocol):
 
 
 class Writer(Reader, Protocol):
-    """A connection that writes a log. It inserts rows and changes none."""
+    """A connection that writes a log. It inserts rows and changes none.
+
+    Attributes:
+        session: Number of times that the connection was made again. What an earlier one has read without
+            `flush` may be lost.
+    """
+
+    session: int
 
     def transaction(self) -> AbstractContextManager[None]:
         """Commit the statements of the block to the disk, or none of them; no other writer is in one."""
+        ...
+
+    def append(self) -> AbstractContextManager[None]:
+        """Commit as `transaction` does; other writers may read the rows before they are on the disk."""
         ...
 
     def insert(self, table: str, rows: Iterable[Row]) -> int:
@@ -159,8 +174,8 @@ class Writer(Reader, Protocol):
         """
         ...
 
-    def others_wrote(self, size: int, covered: int) -> bool:
-        """Return whether another writer has changed the log.
+    def newest(self, size: int, covered: int) -> tuple[int, int]:
+        """Return the number of entries, and the size of the newest checkpoint.
 
         Args:
             size: Number of entries that this writer knows of.
