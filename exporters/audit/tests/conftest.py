@@ -106,6 +106,16 @@ class PostgreSQLLog(PostgreSQL):
 Log = Path | PostgreSQLLog
 
 
+def another_place(database: PostgreSQLLog, folder: Path) -> PostgreSQLLog:
+    """Return a log with the folder of another exporter host; the folder gets a copy of the log's key."""
+    folder.mkdir(mode=0o700)
+    for name in ("signing.key", "signing.key.checkpoint"):
+        if database.with_name(name).exists():
+            (folder / name).write_bytes(database.with_name(name).read_bytes())
+            (folder / name).chmod(0o600)
+    return PostgreSQLLog(database.uri, database.password_file, folder, database.owner)
+
+
 def owners(database: Log) -> Path | PostgreSQL:
     """Return a log as the owner of its tables opens it."""
     if isinstance(database, Path):

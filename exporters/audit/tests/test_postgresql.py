@@ -37,6 +37,7 @@ from assay.exporters.audit import (
 from assay.host import Retry
 from assay.proof.note import open_checkpoint
 
+from . import conftest
 from .conftest import PostgreSQLLog, change, column_of, other_value, owners, rows, settings_of, table_of
 from .test_migration import DATA, SEED
 from .test_tls import Authority
@@ -77,17 +78,7 @@ def owner(database):
 @pytest.fixture
 def another_place(database, tmp_path):
     """Return a function that returns the same log with the folder of another exporter host."""
-
-    def place(name):
-        folder = tmp_path / name
-        folder.mkdir(mode=0o700)
-        for file in ("signing.key", "signing.key.checkpoint"):
-            if database.with_name(file).exists():
-                (folder / file).write_bytes(database.with_name(file).read_bytes())
-                (folder / file).chmod(0o600)
-        return PostgreSQLLog(database.uri, database.password_file, folder, database.owner)
-
-    return place
+    return lambda name: conftest.another_place(database, tmp_path / name)
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ import pytest
 
 from assay.exporters.audit import Query, query, verify
 
-from .conftest import PostgreSQLLog, settings_of
+from .conftest import PostgreSQLLog, another_place, settings_of
 
 pytestmark = [pytest.mark.slow, pytest.mark.stores("postgresql")]
 
@@ -91,21 +91,14 @@ class Sender:
 def senders(database: PostgreSQLLog, tmp_path: Path) -> Iterator[list[Sender]]:
     """Start sinks in folders of their own, each with a copy of the key that the first sink created."""
     found = [
-        Sender(f"sink-{number}", place(database, tmp_path / f"sink-{number}")) for number in range(SINKS)
+        Sender(f"sink-{number}", another_place(database, tmp_path / f"sink-{number}"))
+        for number in range(SINKS)
     ]
     with ExitStack() as stack:
         for sender in found:
             sender.start()
             stack.callback(sender.kill)
         yield found
-
-
-def place(database: PostgreSQLLog, folder: Path) -> PostgreSQLLog:
-    folder.mkdir(mode=0o700)
-    for name in ("signing.key", "signing.key.checkpoint"):
-        (folder / name).write_bytes(database.with_name(name).read_bytes())
-        (folder / name).chmod(0o600)
-    return PostgreSQLLog(database.uri, database.password_file, folder, database.owner)
 
 
 def kill_a_process_of_the_server(database: PostgreSQLLog, choose: random.Random) -> bool:

@@ -24,12 +24,12 @@ from assay.exporters.audit import (
     verify_proof,
 )
 from assay.exporters.audit._keys import load_or_create
-from assay.proof import Checkpoint, WitnessKey
+from assay.proof import Checkpoint
 from assay.proof.cosignature import cosignatures
 from assay.proof.note import sign
 
 from .conftest import ORIGIN, change, rows
-from .witnesses import answering, free_port, serve, wait_until
+from .witnesses import answering, serve_one, wait_until, write_policy
 
 pytestmark = pytest.mark.timeout(180)
 
@@ -37,27 +37,13 @@ pytestmark = pytest.mark.timeout(180)
 @pytest.fixture
 def policy(tmp_path):
     """Write a policy of 2 of 3 witnesses; return its file."""
-    urls = [f"http://127.0.0.1:{free_port()}" for _ in range(3)]
-    keys = [load_or_create(tmp_path / f"w{n}.key") for n in range(3)]
-    lines = [
-        f"witness w{n} {WitnessKey(f'witness.test/w{n}', key.public_key().public_bytes_raw())} {url}\n"
-        for n, (key, url) in enumerate(zip(keys, urls, strict=True))
-    ]
-    file = tmp_path / "policy"
-    file.write_text("".join(lines) + "group g 2 w0 w1 w2\nquorum g\n")
-    return file
+    return write_policy(tmp_path)
 
 
 @pytest.fixture
-def witness(policy, database, tmp_path):
+def witness(policy, database):
     """Return a context manager that serves the witness of a number; it has the same state each time."""
-
-    def run(number):
-        url = re.findall(r"http\S+", policy.read_text())[number]
-        state, key = tmp_path / f"w{number}.db", tmp_path / f"w{number}.key"
-        return serve(f"witness.test/w{number}", key, state, database.with_name("verifier.key"), url)
-
-    return run
+    return lambda number: serve_one(number, policy, database.with_name("verifier.key"))
 
 
 def witnessed(database):

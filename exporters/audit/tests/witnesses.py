@@ -4,22 +4,45 @@ from __future__ import annotations
 
 import asyncio
 import http.server
+import re
 import socket
 import threading
 import time
 from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 from assay.exporters.audit import Witness, load_trusted, witness_app
+from assay.exporters.audit._keys import load_or_create
 from assay.host import LimitSettings
 from assay.host.http_server import listen
+from assay.proof import WitnessKey
 
 
 def free_port() -> int:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         return free.getsockname()[1]
+
+
+def write_policy(folder: Path) -> Path:
+    """Write a policy of 2 of 3 witnesses, and the keys of the witnesses; return its file."""
+    urls = [f"http://127.0.0.1:{free_port()}" for _ in range(3)]
+    keys = [load_or_create(folder / f"w{n}.key") for n in range(3)]
+    lines = [
+        f"witness w{n} {WitnessKey(f'witness.test/w{n}', key.public_key().public_bytes_raw())} {url}\n"
+        for n, (key, url) in enumerate(zip(keys, urls, strict=True))
+    ]
+    file = folder / "policy"
+    file.write_text("".join(lines) + "group g 2 w0 w1 w2\nquorum g\n")
+    return file
+
+
+def serve_one(number: int, policy: Path, log: Path) -> AbstractContextManager[str]:
+    """Serve a witness of `write_policy`, which has the same state each time; `log` has the log's keys."""
+    url = re.findall(r"http\S+", policy.read_text())[number]
+    state, key = (policy.with_name(f"w{number}.{kind}") for kind in ("db", "key"))
+    return serve(f"witness.test/w{number}", key, state, log, url)
 
 
 @contextmanager
