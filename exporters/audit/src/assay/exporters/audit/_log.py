@@ -424,10 +424,10 @@ class Log:
 
     def _follow(self) -> None:
         """Read what other writers did."""
+        size, covered = self._connection.newest(self._tree.size, self._covered)
         if self._stale or self._connection.session != self._session:
             self._load()
             return
-        size, covered = self._connection.newest(self._tree.size, self._covered)
         if not 0 <= size - self._tree.size <= _FEW:
             self._load()
         elif size != self._tree.size:
@@ -440,12 +440,12 @@ class Log:
 
     def _load(self) -> None:
         """Read the state from the database."""
-        self._session = self._connection.session
+        session = self._connection.session
         self._tree = frontier(_storage.size(self._connection), _storage.StoredTree(self._connection))
         self._load_note()
         self._signed_at = time.monotonic()
         self._published: str | None = None
-        self._stale = False
+        self._session, self._stale = session, False
 
     def _load_note(self) -> None:
         """Read the newest checkpoint, with the cosignatures that it has so far."""
