@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import itertools
 import multiprocessing
-import os
 import shutil
 import statistics
 import tempfile
@@ -31,6 +30,7 @@ from assay.exporters.audit import AuditSink, PostgreSQL, Settings, load_verifier
 from assay.exporters.audit._postgresql import connect
 from assay.host import Batch
 from benchmarks.ingest import BATCH, BOUND, RECORDS, new_payload
+from benchmarks.processes import processor_seconds
 from benchmarks.row import Row
 from conftest import PostgreSQLServer, run_postgresql
 
@@ -38,7 +38,6 @@ COMMIT_MICROSECONDS = 10_000
 SMALL, SMALL_BATCHES = 20, 200
 WRITERS_BOUND = 1.7
 _SECONDS = 600  # after which a writer is given up
-_TICKS = os.sysconf("SC_CLK_TCK")
 
 
 def run(rounds: int = 5) -> list[Row]:
@@ -161,15 +160,10 @@ def _floor(logs: _Logs, database: str) -> _Cost:
 
 def _cost(server: int, work: Callable[[], object]) -> _Cost:
     """Return what a client's work took, here and in a process of the server."""
-    before, clock, client = _processor_seconds(server), time.perf_counter(), time.process_time()
+    before, clock, client = processor_seconds(server), time.perf_counter(), time.process_time()
     work()
     clock, client = time.perf_counter() - clock, time.process_time() - client
-    return _Cost(clock, client, _processor_seconds(server) - before)
-
-
-def _processor_seconds(pid: int) -> float:
-    fields = Path(f"/proc/{pid}/stat").read_text("utf-8").rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / _TICKS
+    return _Cost(clock, client, processor_seconds(server) - before)
 
 
 def _writers_row(pairs: list[tuple[float, float]], size: int, bound: float | None) -> Row:
