@@ -31,7 +31,6 @@ print("requests" in sys.modules)
 """
 SLOW_IMPORT = """
 import sys, time
-from assay.telemetry import span
 
 
 class Slow:
@@ -41,8 +40,17 @@ class Slow:
 
 
 sys.meta_path.insert(0, Slow())
+"""
+A_SPAN = """
+from assay.telemetry import span
+
 with span("flowstone.materialization", asset="orders", run_id="r"):
     pass
+"""
+A_METRIC = """
+from opentelemetry.metrics import get_meter
+
+get_meter("shop").create_counter("shop.orders").add(1)
 """
 AN_APPLICATION_S_CLIENT = """
 import sys
@@ -88,9 +96,17 @@ def test_the_first_batch_loads_it(instrumented, receiver):
 
 @pytest.mark.slow
 def test_the_time_for_the_last_export_begins_after_the_import(instrumented, receiver):
-    done = instrumented(SLOW_IMPORT, env={"ASSAY_EXIT_TIMEOUT": "4"})
+    done = instrumented(SLOW_IMPORT + A_SPAN, env={"ASSAY_EXIT_TIMEOUT": "4"})
     assert done.returncode == 0, done.stderr
     assert len(receiver.spans()) == 1
+
+
+@pytest.mark.slow
+def test_the_time_for_the_last_metrics_begins_after_the_import(instrumented, receiver):
+    """The process has no span and no log event, with which the exporter's client would be imported."""
+    done = instrumented(SLOW_IMPORT + A_METRIC, env={"ASSAY_EXIT_TIMEOUT": "4"})
+    assert done.returncode == 0, done.stderr
+    assert "shop.orders" in {metric.name for metric in receiver.metrics()}
 
 
 @pytest.mark.slow

@@ -75,8 +75,8 @@ def shutdown(timeout: float | None = None) -> None:
         return
     _Process.is_down = True
     from assay.audit import instruments  # noqa: PLC0415 - imported by the set-up
+    from assay.distro._deadline import EXIT  # noqa: PLC0415 - as above
     from assay.distro._outages import is_likely  # noqa: PLC0415 - as above
-    from assay.distro._processors import EXIT  # noqa: PLC0415 - as above
 
     usual = min(settings.exit_timeout, 1.0) if is_likely() else settings.exit_timeout
     EXIT.start(usual if timeout is None else timeout)

@@ -6,7 +6,6 @@ import logging
 import os
 import weakref
 from collections.abc import Sequence
-from time import monotonic
 from typing import Any, Generic, Protocol, TypeVar
 
 from opentelemetry.sdk._logs import ReadableLogRecord
@@ -17,6 +16,7 @@ from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
 
 from assay.distro import _otel_variables
+from assay.distro._deadline import EXIT
 from assay.distro._redaction import redacted_metrics, redacted_record, redacted_span
 from assay.distro.otlp_http import (
     DeferredLogRecordExporter,
@@ -24,33 +24,9 @@ from assay.distro.otlp_http import (
     exporters_variables,
 )
 
-LEAST_AT_EXIT = 0.5
-"""Seconds that each signal gets at least, when the signals before it have used up the time."""
-
 _logger = logging.getLogger("assay.distro")
 
 
-class Deadline:
-    """The time at which all exports must be over, once the program ends."""
-
-    def __init__(self) -> None:
-        self._at: float | None = None
-
-    def start(self, seconds: float) -> None:
-        """Set the deadline, in seconds from now."""
-        self._at = monotonic() + seconds
-
-    def extend(self, seconds: float) -> None:
-        """Move the deadline, if there is one, by the time that something else than an export has taken."""
-        if self._at is not None:
-            self._at += seconds
-
-    def left(self) -> float:
-        """Return the seconds that one signal may still take."""
-        return 30.0 if self._at is None else max(LEAST_AT_EXIT, self._at - monotonic())
-
-
-EXIT = Deadline()
 _DEFERRED = (DeferredSpanExporter, DeferredLogRecordExporter)
 
 
@@ -150,9 +126,7 @@ def _load_exporter(processor: Any) -> None:  # noqa: ANN401 - upstream's batch p
     """Load the exporter of what waits: its import must not take the time that is for the export."""
     exporter = processor._exporter.current  # noqa: SLF001 - no public way, nor to what waits
     if processor._queue and isinstance(exporter, _DEFERRED):  # noqa: SLF001
-        begun = monotonic()
         exporter.load()
-        EXIT.extend(monotonic() - begun)
 
 
 def span_processor(span_exporter: SpanExporter, *args: Any, **kwargs: Any) -> BatchSpanProcessor:  # noqa: ANN401 - upstream's protocol

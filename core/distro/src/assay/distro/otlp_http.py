@@ -14,6 +14,7 @@ import threading
 from collections.abc import Sequence
 from contextlib import suppress
 from importlib import import_module
+from time import monotonic
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +24,7 @@ from opentelemetry.sdk.metrics.export import MetricExporter, MetricExportResult,
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 
 from assay.distro._collection import paused
+from assay.distro._deadline import EXIT
 from assay.distro._otel_variables import DEFERRED_OTLP, GRPC, SIGNALS, environment, otlp_variable, protocol
 
 if TYPE_CHECKING:
@@ -95,10 +97,12 @@ class _Deferred:
             self.exporter()  # a wrong one is an error of the configuration, reported now
 
     def exporter(self) -> Any:  # noqa: ANN401 - one of three types
-        """Return the exporter; the first call creates it."""
+        """Return the exporter; the first call creates it, outside of the time for the last exports."""
         with _creation:
             if self._exporter is None:
+                begun = monotonic()
                 self._exporter = self._create()
+                EXIT.exclude_since(begun)
             return self._exporter
 
     def load(self) -> None:
@@ -159,6 +163,7 @@ class DeferredMetricExporter(MetricExporter):
 
     def __init__(self) -> None:
         self._deferred = _Deferred("METRICS")
+        self._exporting: threading.Thread | None = None
         if any(os.environ.get(name) for name in _PREFERENCES):
             exporter = self._deferred.exporter()
             super().__init__(exporter._preferred_temporality, exporter._preferred_aggregation)  # noqa: SLF001 - the periodic reader reads them there
@@ -172,7 +177,11 @@ class DeferredMetricExporter(MetricExporter):
         **kwargs: Any,  # noqa: ANN401 - upstream's signature
     ) -> MetricExportResult:
         """Export a batch."""
-        return self._deferred.exporter().export(metrics_data, timeout_millis, **kwargs)
+        self._exporting = threading.current_thread()
+        try:
+            return self._deferred.exporter().export(metrics_data, timeout_millis, **kwargs)
+        finally:
+            self._exporting = None
 
     def force_flush(self, timeout_millis: float = 10_000) -> bool:
         """Do nothing: nothing is buffered."""
@@ -180,7 +189,14 @@ class DeferredMetricExporter(MetricExporter):
         return True
 
     def shutdown(self, timeout_millis: float = 30_000, **kwargs: Any) -> None:  # noqa: ANN401 - upstream's
-        """Shut down."""
+        """Shut down.
+
+        The reader waits for its last export, and does not know that an import has taken the time.
+        """
+        with _creation:  # the import in progress
+            thread = self._exporting
+        if thread is not None and thread is not threading.current_thread():
+            thread.join(EXIT.remaining())
         self._deferred.shutdown(timeout_millis, **kwargs)
 
 
