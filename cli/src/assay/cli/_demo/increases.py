@@ -11,6 +11,7 @@ from assay.cli._demo.prometheus import Prometheus, find_prometheus
 from assay.cli._folder import Folder
 
 _CUMULATIVE = ("_total", "_count")
+_PARTS = (*_CUMULATIVE, "_sum", "_bucket")
 
 
 class IncreaseReader(Protocol):
@@ -50,12 +51,11 @@ class PrometheusReader:
 
     def read(self, prefixes: tuple[str, ...]) -> Series:
         """Return the increase of each series whose name starts with one of `prefixes`."""
-        samples = {
-            name: self._prometheus.increases(name)
-            for name in self._prometheus.names()
-            if name.startswith(prefixes) and name.endswith(_CUMULATIVE)
-        }
+        names = [name for name in self._prometheus.names() if name.startswith(prefixes)]
+        samples = {name: self._prometheus.increases(name) for name in names if name.endswith(_CUMULATIVE)}
         self._families.update(read_series(scrape(self._page), prefixes).families)
+        # Prometheus has scraped each gauge that was on the page, even if it is there no more.
+        self._families.update(name for name in names if not name.endswith(_PARTS))
         return Series(sorted(self._families), samples)
 
 
