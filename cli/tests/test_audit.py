@@ -142,6 +142,13 @@ def test_the_keys_of_the_log_and_of_producers_are_listed(log, tmp_path):
     assert run("keys", "--trust", tmp_path / "missing.yaml").exit_code == 2
 
 
+def test_the_number_of_processes_does_not_change_the_output(log):
+    arguments = ("verify", "--db", log / "log.db", "--key", log / "verifier.key")
+    outputs = [run(*arguments, *jobs) for jobs in ((), ("--jobs", "1"), ("--jobs", "2"))]
+    assert [done.exit_code for done in outputs] == [0, 0, 0]
+    assert len({done.output for done in outputs}) == 1
+
+
 def test_exported_files_verify_and_changed_ones_do_not(log, tmp_path):
     tiles, export = tmp_path / "tiles", tmp_path / "export.jsonl"
     key = ("--key", log / "verifier.key")
@@ -162,6 +169,8 @@ def test_exported_files_verify_and_changed_ones_do_not(log, tmp_path):
         ("--export", tmp_path / "missing"),
         ("--tiles", tiles, "--export", export),
         ("--tiles", tiles, "--since", kept),
+        ("--tiles", tiles, "--jobs", "2"),
+        ("--db", log / "log.db", "--jobs", "0"),
         ("--export", export, "--checkpoint", kept),
         (),
     ):

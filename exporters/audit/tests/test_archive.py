@@ -38,7 +38,6 @@ from assay.exporters.audit import (
     quarantined,
     quarantined_payload,
     query,
-    verify,
     verify_archive,
     verify_export,
     verify_proof,
@@ -51,6 +50,7 @@ from assay.host import Batch, Rejected
 from assay.proof.cosignature import WitnessKey, cosign, cosignatures
 
 from .conftest import change, make_batch, make_record, other_value, owners, rows
+from .in_parts import verify_in_parts as verify
 from .test_chains import chained
 
 pytestmark = pytest.mark.stores("sqlite", "postgresql")

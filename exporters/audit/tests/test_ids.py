@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import sqlite3
-import subprocess
-import sys
+from contextlib import closing
 
 import pytest
 
 from assay.exporters.audit import AuditLogError, Query, _ids, query, verify
-from assay.exporters.audit._ids import IdSum, find, key_of
+from assay.exporters.audit._ids import IdProduct, find, key_of, parts, random_point, within
 from assay.host import Rejected
 
 from .conftest import make_record
@@ -70,34 +68,56 @@ def test_an_emptied_index_is_found(small, database, batch, key, table):
         verify(database, key())
 
 
-SUM = """
-from assay.exporters.audit._ids import IdSum
-found = IdSum()
-found.add(bytes(16), 1)
-print(found.value)
-"""
+POINT = 2**200 + 12345
+IDS = [
+    *((bytes([each]) * 16, each) for each in (0, 1, 7, 8, 127, 128, 255)),
+    *((bytes([each]) * 32, 9) for each in (0, 255)),  # PostgreSQL's keys of ids that are not UUIDs
+    *((other, 5) for other in ("", "order-17", "x" * 5000, 17, 1.5, None)),
+    (b"\x07" * 16, 3.5),
+    (b"\x07" * 16, "7"),
+    (b"\x07" * 16, -7),
+]
 
 
-def test_nobody_can_know_a_sum_of_ids_beforehand():
-    sums = {
-        subprocess.run(
-            [sys.executable, "-c", SUM],
-            env=os.environ | {"PYTHONHASHSEED": "0"},
-            capture_output=True,
-            text=True,
-            check=True,
-        ).stdout
-        for _ in range(2)
-    }
-    assert len(sums) == 2
+def product(ids, point=POINT):
+    found = IdProduct(point)
+    for each in ids:
+        found.add(*each)
+    return found.value
 
 
-@pytest.mark.parametrize("other", ["order-00017", 17, 1.5])
-def test_ids_of_other_types_have_other_sums(other):
-    uuid, found = IdSum(), IdSum()
-    uuid.add(f"text:{other}".encode().ljust(16), 1)
-    found.add(other, 1)
-    assert uuid.value != found.value
+def test_products_depend_on_the_ids_and_their_leaves_and_not_on_their_order():
+    whole = product(IDS)
+    assert whole == product(reversed(IDS))
+    all_at_once, parts_of_it = IdProduct(POINT), IdProduct(POINT)
+    all_at_once.add_all(IDS)
+    for first in range(0, len(IDS), 4):
+        parts_of_it.merge(product(IDS[first : first + 4]))
+    assert all_at_once.value == parts_of_it.value == whole
+    for one in range(len(IDS)):
+        others = IDS[:one] + IDS[one + 1 :]
+        assert product(others) != whole
+        assert product([*IDS, IDS[one]]) != whole
+        assert product([*others, (IDS[one][0], 4711)]) != whole
+    swapped = [(IDS[0][0], IDS[1][1]), (IDS[1][0], IDS[0][1]), *IDS[2:]]
+    assert product(swapped) != whole
+
+
+def test_each_verification_has_its_own_point():
+    assert len({random_point() for _ in range(10)}) == 10
+
+
+def test_each_key_is_in_one_range_of_keys():
+    with closing(sqlite3.connect(":memory:")) as connection:
+        connection.execute("CREATE TABLE keys (id ANY, leaf_index ANY)")
+        stored = [each for each in IDS if each[0] is not None]
+        connection.executemany("INSERT INTO keys VALUES (?, ?)", stored)
+        found = []
+        for each in parts(32):
+            condition, values = within("id", each)
+            found += connection.execute(f"SELECT id FROM keys WHERE 1{condition}", values).fetchall()
+        assert len(found) == len(stored)
+        assert len(list(parts(32))) == 32
 
 
 @pytest.mark.parametrize("forged", ["17", "1.5", "'another'", "zeroblob(16)"])

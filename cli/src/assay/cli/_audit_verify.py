@@ -41,6 +41,8 @@ from assay.exporters.audit import (
 from assay.proof import Checkpoint, Cosignature
 
 _FINDINGS = 3  # exit status
+_MOST_JOBS = 64
+_MOST_DEFAULT = 8  # more processes wait for the disk, or take the database server from others
 _SHOWN_REFUSALS = 10
 
 
@@ -70,6 +72,14 @@ _SHOWN_REFUSALS = 10
     type=FILE,
     help="A checkpoint up to which you verified the database before: only later entries are read.",
 )
+@click.option(
+    "--jobs",
+    type=click.IntRange(1, _MOST_JOBS),
+    default=None,
+    metavar="N",
+    help="With --db: the most processes to use for a long log. Default: the processors that this process may"
+    f" use, at most {_MOST_DEFAULT}.",
+)
 @witness_policy
 def verify_command(  # noqa: PLR0913, PLR0917  one for each option
     db: Location | None,
@@ -79,6 +89,7 @@ def verify_command(  # noqa: PLR0913, PLR0917  one for each option
     keys: TrustedKeys,
     checkpoint: Path | None,
     since: Path | None,
+    jobs: int | None,
     policy: Policy | None,
 ) -> None:
     """Recompute the whole log from its entries, and compare it with every signed checkpoint.
@@ -98,6 +109,8 @@ def verify_command(  # noqa: PLR0913, PLR0917  one for each option
         raise click.UsageError("give one of --db, --tiles, --export and --archive, or --db and --archive")
     if since is not None and db is None:
         raise click.UsageError("--since continues the verification of a database: use it with --db")
+    if jobs is not None and db is None:
+        raise click.UsageError("--jobs shares the verification of a database: use it with --db")
     if tiles is not None:
         _verify_tiles(tiles, keys, checkpoint, policy)
     elif export is not None:
@@ -105,7 +118,7 @@ def verify_command(  # noqa: PLR0913, PLR0917  one for each option
             raise click.UsageError("an export is verified by its own checkpoint: omit --checkpoint")
         _verify_export(export, keys, policy)
     elif db is not None:
-        _verify_database(db, keys, checkpoint, since, policy, archive)
+        _verify_database(db, keys, checkpoint, since, policy, archive, jobs or _processors())
     elif archive is not None:
         if checkpoint is not None:
             raise click.UsageError("an archive is verified by its own checkpoint: omit --checkpoint")
@@ -119,6 +132,7 @@ def _verify_database(  # noqa: PLR0913, PLR0917  one for each option
     since: Path | None,
     policy: Policy | None,
     archive: Path | None,
+    jobs: int,
 ) -> None:
     kept = checkpoint or (_beside(db) if isinstance(db, Path) else None)
     with audit_errors(), progress_bar("verifying") as progress:
@@ -129,6 +143,7 @@ def _verify_database(  # noqa: PLR0913, PLR0917  one for each option
             since=None if since is None else read_checkpoint(since),
             policy=policy,
             archives=archive,
+            jobs=jobs,
             progress=progress,
         )
     _print_verified(found, kept, beside=checkpoint is None)
@@ -191,6 +206,13 @@ def _print_cosignatures(found: tuple[Cosignature, ...]) -> None:
     for each in found:
         line = f"  cosigned by {each.key.name} (key {each.key.id.hex()}) at {utc(each.seconds)}"
         click.echo(printable(line))
+
+
+def _processors() -> int:
+    """Return the number of processors that this process may use, at most `_MOST_DEFAULT`."""
+    # macOS has no affinity.
+    found = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min(found, _MOST_DEFAULT)
 
 
 def _beside(db: Path) -> Path | None:

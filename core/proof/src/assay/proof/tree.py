@@ -63,6 +63,29 @@ class Frontier:
         self.size = size
         return completed
 
+    def append(self, level: int, root: bytes) -> list[Node]:
+        """Append a complete subtree of `2^level` leaves; return the nodes of stored levels above its root.
+
+        Args:
+            level: Its level; the size of this tree must be a multiple of `2^level`.
+            root: Its root.
+        """
+        roots, left, size, completed = self._roots, self.size >> level, 1 << level, list[Node]()
+        while left & 1:
+            root = node_hash(roots.pop(), root)
+            left >>= 1
+            level += 1
+            if not level % STORED_LEVELS:
+                completed.append((level, left, root))
+        roots.append(root)
+        self.size += size
+        return completed
+
+    def roots(self) -> list[tuple[int, bytes]]:
+        """Return level and root of each complete subtree, from the largest (leftmost) to the smallest."""
+        levels = [level for level in reversed(range(self.size.bit_length())) if self.size >> level & 1]
+        return list(zip(levels, self._roots, strict=True))
+
     def root(self) -> bytes:
         """Return `MTH` of all leaves."""
         if not self._roots:

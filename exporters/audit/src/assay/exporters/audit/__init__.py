@@ -58,7 +58,8 @@ from assay.exporters.audit._sequence import ChainFault
 from assay.exporters.audit._sink import AuditSink, Settings
 from assay.exporters.audit._tiles import export_tiles
 from assay.exporters.audit._times import parse_time
-from assay.exporters.audit._verify import Signed, Verified, verify
+from assay.exporters.audit._verify import Verified, verify
+from assay.exporters.audit._verify_checkpoints import Signed
 from assay.exporters.audit._verify_tiles import VerifiedTiles, verify_tiles
 from assay.exporters.audit._witness import Witness
 from assay.exporters.audit._witness_routes import witness_app

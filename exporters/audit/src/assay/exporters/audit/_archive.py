@@ -41,8 +41,10 @@ from assay.exporters.audit._errors import (
     VerificationError,
 )
 from assay.exporters.audit._export import entry_line, header_line
+from assay.exporters.audit._ids import IdProduct, random_point
 from assay.exporters.audit._postgresql_address import Location
 from assay.exporters.audit._rows import RowChecker, live_entries
+from assay.exporters.audit._sequence import Chains
 from assay.exporters.audit._storage import Owner, archived_end, cached_tree, first_since, open_owner, size
 from assay.exporters.audit._tiles import checkpoint_size
 from assay.exporters.audit._times import moment
@@ -234,7 +236,7 @@ def _checked(log: Owner, part: _Part) -> Iterator[Row]:
 
     An archive has only the leaves, so it would hide a column that was changed.
     """
-    checker, expected = RowChecker(log), part.first
+    checker, expected = RowChecker(log, IdProduct(random_point()), Chains()), part.first
     log.execute("BEGIN")  # PostgreSQL streams rows within a transaction only
     with closing(live_entries(log, part.first)) as rows:
         for row in rows:

@@ -7,23 +7,30 @@ large tree is written once for many ids, and the cost of an id hardly grows with
 
 from __future__ import annotations
 
+import hashlib
+import itertools
 import re
 import secrets
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 Key = bytes | str
+KeyRange = tuple[bytes | None, bytes | None]
+"""Keys from the first bytes, inclusive, to the second ones, exclusive; None is the end of all keys."""
+
+ALL_KEYS: KeyRange = (None, None)
 
 MERGE = 1 << 17  # recent ids at which they are merged: they take about 4 MB
-_SALT = secrets.token_bytes(16)
+_PRIME = 2**255 - 19
+_UUID_BYTES, _UUID_BITS = 16, 128
+_OTHER = 1 << 254  # the root of a UUID is below 2^191, also if its leaf index is negative
+_WAITING = 1024
 _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}").fullmatch
 _STAGING = "CREATE TEMP TABLE staged_ids (id ANY PRIMARY KEY, leaf_index INTEGER) STRICT, WITHOUT ROWID"
 _STAGE = "INSERT INTO staged_ids VALUES (?, ?)"
 _KNOWN = "SELECT 1 FROM staged_ids CROSS JOIN ids USING (id) LIMIT 1"
 _ADD = "INSERT INTO main.recent_ids SELECT id, leaf_index FROM staged_ids"
 _MERGE = "INSERT INTO main.ids SELECT id, leaf_index FROM main.recent_ids"
-ALL = """SELECT id, leaf_index FROM recent_ids WHERE leaf_index >= ?1
-          UNION ALL SELECT id, leaf_index FROM ids WHERE leaf_index >= ?1"""
 COUNT = "SELECT (SELECT count(*) FROM ids) + (SELECT count(*) FROM recent_ids)"
 _FIND = """SELECT leaf_index FROM recent_ids WHERE id = ?1
            UNION ALL SELECT leaf_index FROM ids WHERE id = ?1"""
@@ -78,28 +85,77 @@ class IdIndex:
             self._recent = 0
 
 
-class IdSum:
-    """A sum over ids and their leaf indexes, in any order, which compares the index with the rows.
+def parts(number: int) -> Iterator[KeyRange]:
+    """Yield key ranges that together are all keys; random ids are in all of them alike.
 
-    The sums of one process have a secret salt, so nobody can prepare other ids with the same sum. Python's
-    hash of bytes (SipHash) has a key in each process too, but `PYTHONHASHSEED` can set it.
+    Args:
+        number: A power of two, at most 256.
+    """
+    bounds = [bytes([each * 256 // number]) for each in range(1, number)]
+    return itertools.pairwise([None, *bounds, None])
+
+
+def within(column: str, keys: KeyRange) -> tuple[str, list[bytes]]:
+    """Return the condition that a column is in a key range, to be added to others, and its parameters."""
+    operators = (f" AND {column} >= ?", f" AND {column} < ?")
+    given = [(each, bound) for each, bound in zip(operators, keys, strict=True) if bound is not None]
+    return "".join(each for each, _ in given), [bound for _, bound in given]
+
+
+class IdProduct:
+    """A product over ids and their leaf indexes, in any order, which compares the index with the rows.
+
+    It is the value of the polynomial whose roots are the ids with their indexes, at a secret point. Two
+    different sets of n ids have the same value at about n of 2^255 points, and nobody knows the point before.
+
+    Args:
+        point: The point, from `random_point`; the same for all parts of a set.
     """
 
-    def __init__(self) -> None:
-        self.value = 0
+    def __init__(self, point: int) -> None:
+        self._point = point
+        self._value = 1
+        self._waiting: list[tuple[Key, int]] = []  # multiplied many at a time, which is twice as fast
+
+    @property
+    def value(self) -> int:
+        """The product of all ids."""
+        self._multiply(self._waiting)
+        self._waiting.clear()
+        return self._value
 
     def add(self, record_id: Key, index: int) -> None:
-        """Add an id, from `key_of`, and its leaf index; a forged index may have values of other types."""
-        if record_id.__class__ is bytes and index.__class__ is int and 0 <= index < 1 << 64:
-            entry = b"\0%b%b" % (record_id, index.to_bytes(8, "big"))
-        else:
-            entry = repr((record_id, index)).encode()  # does not begin with NUL
-        self.value += hash(_SALT + entry)
+        """Add an id, from `key_of`, and its leaf index."""
+        self._waiting.append((record_id, index))
+        if len(self._waiting) == _WAITING:
+            self._multiply(self._waiting)
+            self._waiting.clear()
 
-    @classmethod
-    def of(cls, ids: Iterable[tuple[Key, int]]) -> IdSum:
-        """Return the sum over ids and their leaf indexes, as an index has them."""
-        found = cls()
+    def add_all(self, ids: Iterable[tuple[Key, int]]) -> None:
+        """Add ids and their leaf indexes from an index; if it is forged, they may have other types."""
+        self._multiply(ids)
+
+    def merge(self, value: int) -> None:
+        """Add the ids of another product at the same point."""
+        self._value = self._value * value % _PRIME
+
+    def _multiply(self, ids: Iterable[tuple[Key, int]]) -> None:
+        point, value, number = self._point, self._value, int.from_bytes
         for record_id, index in ids:
-            found.add(record_id, index)
-        return found
+            if isinstance(record_id, bytes) and len(record_id) == _UUID_BYTES and index.__class__ is int:
+                root = number(record_id, "big") + (index << _UUID_BITS)
+            else:
+                root = _other_root(record_id, index)
+            value = value * (point - root) % _PRIME
+        self._value = value
+
+
+def _other_root(record_id: object, index: object) -> int:
+    """Return the root of an id that is not a UUID, or of a forged one: no UUID has such a large number."""
+    digest = hashlib.sha256(repr((record_id, index)).encode()).digest()
+    return int.from_bytes(digest, "big") >> 8 | _OTHER
+
+
+def random_point() -> int:
+    """Return a secret point for the products of one verification."""
+    return secrets.randbelow(_PRIME)

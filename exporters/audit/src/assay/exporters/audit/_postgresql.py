@@ -27,6 +27,7 @@ import psycopg
 from psycopg.abc import Buffer
 from psycopg.adapt import Dumper, Loader
 from psycopg.conninfo import conninfo_to_dict
+from psycopg.sql import SQL, Literal
 
 from assay.endpoints import is_loopback
 from assay.exporters.audit import _ids, _postgresql_schema, _schema
@@ -134,6 +135,22 @@ class PostgreSQLReader:
         with _errors(self._address):
             return self._connection.execute(_dialect(sql), _storable(values) or None)
 
+    def begin(self, state: str = "") -> None:
+        """Start a transaction that sees one state of the log: the present one, or that with a name.
+
+        Raises:
+            DatabaseError: The transaction that named the state has ended.
+        """
+        self.execute("BEGIN")
+        if state:
+            statement = SQL("SET TRANSACTION SNAPSHOT {}").format(Literal(state))
+            self.execute(statement.as_string(self._connection))
+
+    def state(self) -> str:
+        """Return a name for the state of the log that this transaction sees, while the transaction lasts."""
+        (found,) = self.execute("SELECT pg_export_snapshot()").fetchall()
+        return found[0]
+
     def stream(self, sql: str, values: Sequence[Any] = (), at_once: int = 100) -> Iterator[Any]:
         """Yield the rows of a long result, which the server sends `at_once` at a time."""
         with _errors(self._address):
@@ -165,9 +182,10 @@ class PostgreSQLReader:
         found = self.execute(_LEAF_OF, (self.key_of(record_id),)).fetchone()
         return None if found is None else found[0]
 
-    def ids(self, first: int) -> Iterator[tuple[_ids.Key, int]]:
-        """Yield the keys and leaf indexes of the index of ids, for the leaves from `first`."""
-        return self.stream(_IDS, (first,), at_once=1000)
+    def ids(self, first: int, keys: _ids.KeyRange = _ids.ALL_KEYS) -> Iterator[tuple[_ids.Key, int]]:
+        """Yield the keys in a range and their leaf indexes, for the leaves from `first`."""
+        condition, values = _ids.within("key", keys)
+        return self.stream(_IDS + condition, (first, *values), at_once=1000)
 
     def id_count(self) -> int:
         """Return the number of ids in the index."""

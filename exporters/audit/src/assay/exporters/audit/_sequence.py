@@ -8,6 +8,7 @@ another order than their producer created them: a record whose predecessor is st
 from __future__ import annotations
 
 import hashlib
+import itertools
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -121,6 +122,39 @@ class _Stream:
         self.faults += 1
 
 
+class Run(NamedTuple):
+    """Records of one stream that follow each other without a fault, by the first and the last of them."""
+
+    first: Sequenced
+    last: Sequenced
+
+
+class Links:
+    """The links in a part of a log."""
+
+    def __init__(self) -> None:
+        self._streams: dict[str, list[Sequenced]] = {}
+
+    def add(self, record: Content, resource: Content, integrity_hash: bytes) -> None:
+        """Add the next record of the log; a record without a sequence number is ignored."""
+        found = sequenced(record, resource.get("attributes", {}), integrity_hash)
+        if found is not None:
+            self._streams.setdefault(found.stream, []).append(found)
+
+    def streams(self) -> list[Run | list[Sequenced]]:
+        """Return for each stream its run, or its records in their order if they are not one run."""
+        return [Run(found[0], found[-1]) if _is_run(found) else found for found in self._streams.values()]
+
+
+def _is_run(records: list[Sequenced]) -> bool:
+    return records[0].valid_number() is not None and all(
+        (after.valid_number() or 0) - (before.valid_number() or 0) == 1
+        and is_next(after.link, before.link)
+        and not before.link.end
+        for before, after in itertools.pairwise(records)
+    )
+
+
 class Chains:
     """The chains of all streams of a log. Memory grows with the number of streams."""
 
@@ -130,8 +164,40 @@ class Chains:
     def add(self, record: Content, resource: Content, integrity_hash: bytes) -> None:
         """Add the next record of the log; a record without a sequence number is ignored."""
         found = sequenced(record, resource.get("attributes", {}), integrity_hash)
-        if found is None:
-            return
+        if found is not None:
+            self._add(found)
+
+    def extend(self, streams: list[Run | list[Sequenced]]) -> bool:
+        """Add the records of the next part of the log, from `Links.streams`.
+
+        Returns:
+            Whether they were added. If not, the records must be added one by one: a run does not continue
+            its stream, so its inner records matter.
+        """
+        if not all(self._continues(each) for each in streams if isinstance(each, Run)):
+            return False
+        for each in streams:
+            for found in each[:1] if isinstance(each, Run) else each:
+                self._add(found)
+            if isinstance(each, Run):
+                self._skip_to(each.last)
+        return True
+
+    def _continues(self, run: Run) -> bool:
+        stream = self._streams.get(run.first.stream, _Stream())
+        number, last = run.first.valid_number(), run.last.valid_number()
+        if number is None or last is None:
+            return False
+        return number == stream.number + 1 and not any(number <= each <= last for each in stream.waiting)
+
+    def _skip_to(self, last: Sequenced) -> None:
+        """Continue a stream after the last record of a run whose first record was just added."""
+        stream, number = self._streams[last.stream], last.valid_number()
+        if number is not None and number > stream.number:
+            stream.last, stream.number = last.link, number
+            _advance(stream)
+
+    def _add(self, found: Sequenced) -> None:
         stream = self._streams.setdefault(found.stream, _Stream())
         number, link = found.valid_number(), found.link
         if number is None:

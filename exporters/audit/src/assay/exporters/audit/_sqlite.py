@@ -17,6 +17,7 @@ from assay.exporters.audit._writer_lock import writer_lock
 from assay.host.private_files import private_database, private_folder
 
 _CACHE_KIB = 65536
+_IDS = "SELECT id, leaf_index FROM {} WHERE leaf_index >= ?"
 _INSERT = {
     table: f"INSERT INTO {table} VALUES ({', '.join('?' * columns)})"  # noqa: S608  names of this module
     for table, columns in {
@@ -33,6 +34,14 @@ _INSERT = {
 
 class SQLiteReader(sqlite3.Connection):
     """A connection that reads a log; see `assay.exporters.audit._storage.Reader`."""
+
+    def begin(self, state: str = "") -> None:  # noqa: ARG002  as the interface has it
+        """Start a transaction that sees the present state of the log."""
+        self.execute("BEGIN")
+
+    def state(self) -> str:
+        """Return an empty text: SQLite has no names of states."""
+        return ""
 
     def stream(self, sql: str, values: Sequence[Any] = (), at_once: int = 1) -> Iterator[Any]:  # noqa: ARG002  as the interface has it
         """Return the rows of a long result, which SQLite reads one by one."""
@@ -54,9 +63,11 @@ class SQLiteReader(sqlite3.Connection):
         """Return the leaf index of a record, None if the log does not contain the record."""
         return _ids.find(self, record_id)
 
-    def ids(self, first: int) -> Iterator[tuple[_ids.Key, int]]:
-        """Return the keys and leaf indexes of the index of ids, for the leaves from `first`."""
-        return self.execute(_ids.ALL, (first,))
+    def ids(self, first: int, keys: _ids.KeyRange = _ids.ALL_KEYS) -> Iterator[tuple[_ids.Key, int]]:
+        """Return the keys in a range and their leaf indexes, for the leaves from `first`."""
+        condition, values = _ids.within("id", keys)
+        tables = [_IDS.format(table) + condition for table in ("recent_ids", "ids")]
+        return self.execute(" UNION ALL ".join(tables), [first, *values] * 2)
 
     def id_count(self) -> int:
         """Return the number of ids in the index."""

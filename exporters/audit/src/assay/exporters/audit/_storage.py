@@ -18,7 +18,7 @@ from typing import Any, Protocol
 from assay.exporters.audit import _sqlite
 from assay.exporters.audit._entry import Row
 from assay.exporters.audit._errors import AuditLogError, DuplicateError, OpenError
-from assay.exporters.audit._ids import Key
+from assay.exporters.audit._ids import ALL_KEYS, Key, KeyRange
 from assay.exporters.audit._postgresql_address import Location
 from assay.proof.tree import STORED_LEVELS, Frontier, Subtrees
 
@@ -72,7 +72,19 @@ class Reader(Protocol):
     """A connection that reads a log."""
 
     def execute(self, sql: str, values: Sequence[Any] = (), /) -> Cursor:
-        """Execute a statement. `BEGIN` starts a transaction that sees one state of the log."""
+        """Execute a statement."""
+        ...
+
+    def begin(self, state: str = "") -> None:
+        """Start a transaction that sees one state of the log.
+
+        Args:
+            state: The name of that state, from another connection's `state`; empty: the present state.
+        """
+        ...
+
+    def state(self) -> str:
+        """Return a name of the state that this transaction sees; empty if the store has no such names."""
         ...
 
     def stream(self, sql: str, values: Sequence[Any] = (), at_once: int = 100) -> Iterator[Any]:
@@ -95,8 +107,13 @@ class Reader(Protocol):
         """Return the leaf index of a record, None if the log does not contain the record."""
         ...
 
-    def ids(self, first: int) -> Iterator[tuple[Key, int]]:
-        """Return the keys and leaf indexes of the index of ids, for the leaves from `first`."""
+    def ids(self, first: int, keys: KeyRange = ALL_KEYS) -> Iterator[tuple[Key, int]]:
+        """Return keys of the index of ids and their leaf indexes.
+
+        Args:
+            first: The first leaf.
+            keys: The range of keys.
+        """
         ...
 
     def id_count(self) -> int:

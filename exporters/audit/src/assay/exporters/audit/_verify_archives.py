@@ -80,11 +80,12 @@ class ArchiveChecker:
         (note,) = self._log.execute(_NOTE, (found.checkpoint.size,)).fetchone() or (None,)
         if note is None or self._keys.open_earlier(note)[0] != found.checkpoint:
             raise ArchiveError(f"{place}: its checkpoint {found.checkpoint.size} is not one of the log")
-        stubs = self._log.stream(ARCHIVED, (archive.first,), 1000)
+        stubs = self._log.stream(ARCHIVED, (archive.first, archive.end - 1), 1000)
         for (index, leaf), row in zip(archived_leaves(place), stubs, strict=False):
             self._compare(index, leaf, row)
             if index >= first and row[1] == "record":
-                rows.add(index, orjson.loads(leaf), row[2])
+                content = orjson.loads(leaf)
+                rows.add(index, content["record"], content["resource"], row[2])
 
     def _compare(self, index: int, leaf: bytes, row: Row) -> None:
         number, kind, content_hash, record_id, *rest = archived_row(index, leaf)
