@@ -26,6 +26,7 @@ SUBJECTS = (
     "startup",
     "audit_emit",
     "ingest",
+    "audit_verify",
     "audit_postgresql",
     "tessera",
     "audit_path",
