@@ -42,14 +42,15 @@ FIELDS = {
 RECOMMENDED = (keys.AUDIT_RECORD_ID, keys.AUDIT_ACTION, keys.AUDIT_SOURCE_TYPE)
 """Attributes for which the data model recommends a form or values; see `deviations`."""
 
+# Bound once, because `check` and `deviations` run for every record.
+_RECORD_ID = keys.AUDIT_RECORD_ID
+_ACTOR_ID = keys.AUDIT_ACTOR_ID
+_ACTOR_TYPE = keys.AUDIT_ACTOR_TYPE
+_ACTION = keys.AUDIT_ACTION
+_OUTCOME = keys.AUDIT_OUTCOME
+_SOURCE_TYPE = keys.AUDIT_SOURCE_TYPE
 _UUID4 = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}").fullmatch
-_MANDATORY = (
-    keys.AUDIT_RECORD_ID,
-    keys.AUDIT_ACTOR_ID,
-    keys.AUDIT_ACTOR_TYPE,
-    keys.AUDIT_ACTION,
-    keys.AUDIT_OUTCOME,
-)
+_MANDATORY = (_RECORD_ID, _ACTOR_ID, _ACTOR_TYPE, _ACTION, _OUTCOME)
 _OPTIONAL_TEXTS = (
     keys.AUDIT_TARGET_ID,
     keys.AUDIT_TARGET_TYPE,
@@ -179,19 +180,19 @@ def check(content: Content) -> str:
     """
     attributes: dict[str, Content] = content["attributes"]
     try:
-        record_id: str = attributes[keys.AUDIT_RECORD_ID]["stringValue"]
-        actor: str = attributes[keys.AUDIT_ACTOR_ID]["stringValue"]
-        actor_type: str = attributes[keys.AUDIT_ACTOR_TYPE]["stringValue"]
-        action: str = attributes[keys.AUDIT_ACTION]["stringValue"]
-        outcome: str = attributes[keys.AUDIT_OUTCOME]["stringValue"]
+        record_id: str = attributes[_RECORD_ID]["stringValue"]
+        actor: str = attributes[_ACTOR_ID]["stringValue"]
+        actor_type: str = attributes[_ACTOR_TYPE]["stringValue"]
+        action: str = attributes[_ACTION]["stringValue"]
+        outcome: str = attributes[_OUTCOME]["stringValue"]
     except KeyError:
         raise _missing(attributes) from None
     if not (record_id and actor and actor_type and action and outcome):
         raise _missing(attributes)
     if actor_type not in ACTOR_TYPES:
-        raise _not_one_of(keys.AUDIT_ACTOR_TYPE, actor_type, ACTOR_TYPES)
+        raise _not_one_of(_ACTOR_TYPE, actor_type, ACTOR_TYPES)
     if outcome not in OUTCOMES:
-        raise _not_one_of(keys.AUDIT_OUTCOME, outcome, OUTCOMES)
+        raise _not_one_of(_OUTCOME, outcome, OUTCOMES)
     _check_optional(attributes)
     _check_event(content)
     return record_id
@@ -208,13 +209,13 @@ def deviations(content: Content) -> list[str]:
     """
     attributes: dict[str, Content] = content["attributes"]
     found: list[str] = []
-    if not _UUID4(attributes[keys.AUDIT_RECORD_ID]["stringValue"]):
-        found.append(keys.AUDIT_RECORD_ID)
-    if not attributes[keys.AUDIT_ACTION]["stringValue"].isupper():
-        found.append(keys.AUDIT_ACTION)
-    source = attributes.get(keys.AUDIT_SOURCE_TYPE)
+    if not _UUID4(attributes[_RECORD_ID]["stringValue"]):
+        found.append(_RECORD_ID)
+    if not attributes[_ACTION]["stringValue"].isupper():
+        found.append(_ACTION)
+    source = attributes.get(_SOURCE_TYPE)
     if source is not None and source["stringValue"] not in SOURCE_TYPES:
-        found.append(keys.AUDIT_SOURCE_TYPE)
+        found.append(_SOURCE_TYPE)
     return found
 
 
