@@ -53,6 +53,20 @@ def test_ids_are_found_and_unique_across_merges(small, database, record, batch, 
     assert verify(database, key()).records == len(records) == len(list(query(database, Query())))
 
 
+def test_merges_become_rarer_as_the_log_grows(small, database, batch, key, monkeypatch):
+    monkeypatch.setattr(_ids, "_GROWS", 16)
+    counts = []
+    with closing(sqlite3.connect(database)) as connection:
+        for _ in range(40):
+            small.export(batch(*(make_record() for _ in range(10))))
+            counts += connection.execute("SELECT count(*) FROM recent_ids").fetchone()
+    highest = [one for one, after in zip(counts, counts[1:], strict=False) if after < one]
+    assert highest == sorted(highest)
+    assert highest[-1] > 3 * highest[0]
+    small.shutdown()
+    assert verify(database, key()).records == 400
+
+
 @pytest.mark.parametrize("table", ["ids", "recent_ids"])
 def test_an_emptied_index_is_found(small, database, batch, key, table):
     small.export(batch(*(make_record() for _ in range(20))))

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import itertools
+import math
 import re
 import secrets
 import sqlite3
@@ -21,6 +22,7 @@ KeyRange = tuple[bytes | None, bytes | None]
 ALL_KEYS: KeyRange = (None, None)
 
 MERGE = 1 << 17  # recent ids at which they are merged: they take about 4 MB
+_GROWS = 1 << 20  # entries; in a larger log, the number grows with the square root of its size
 _PRIME = 2**255 - 19
 _UUID_BYTES, _UUID_BITS = 16, 128
 _OTHER = 1 << 254  # the root of a UUID is below 2^191, also if its leaf index is negative
@@ -30,6 +32,7 @@ _STAGING = "CREATE TEMP TABLE staged_ids (id ANY PRIMARY KEY, leaf_index INTEGER
 _STAGE = "INSERT INTO staged_ids VALUES (?, ?)"
 _KNOWN = "SELECT 1 FROM staged_ids CROSS JOIN ids USING (id) LIMIT 1"
 _ADD = "INSERT INTO main.recent_ids SELECT id, leaf_index FROM staged_ids"
+_NEWEST = "SELECT max(leaf_index) FROM main.audit_log"
 _MERGE = "INSERT INTO main.ids SELECT id, leaf_index FROM main.recent_ids"
 COUNT = "SELECT (SELECT count(*) FROM ids) + (SELECT count(*) FROM recent_ids)"
 _FIND = """SELECT leaf_index FROM recent_ids WHERE id = ?1
@@ -79,10 +82,19 @@ class IdIndex:
         execute(_ADD)
         execute("DELETE FROM staged_ids")
         self._recent += staged.rowcount
-        if self._recent >= MERGE:
+        if self._recent >= MERGE and self._recent >= self._best():
             execute(_MERGE)
             execute("DELETE FROM main.recent_ids")
             self._recent = 0
+
+    def _best(self) -> float:
+        """Return the number of recent ids at which a merge costs least.
+
+        A merge writes every page of the large tree, so it should be rare in a large log. But a batch writes
+        every page of the recent ids, so they should be few.
+        """
+        newest: int = self._connection.execute(_NEWEST).fetchone()[0] or 0
+        return MERGE * math.sqrt(max(1.0, newest / _GROWS))
 
 
 def parts(number: int) -> Iterator[KeyRange]:
