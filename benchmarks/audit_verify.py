@@ -1,7 +1,7 @@
 """Measure `verify` of an SQLite audit log against reading each row and one SHA-256 of its leaf.
 
-The floor is one process. `verify` is measured in one process by processor time, and in as many processes as there
-are processors by elapsed time.
+The floor is one process. `verify` is measured in one process by processor time, and in as many processes as
+there are processors by elapsed time.
 """
 
 from __future__ import annotations

@@ -60,7 +60,7 @@ def test_merges_become_rarer_as_the_log_grows(small, database, batch, key, monke
         for _ in range(40):
             small.export(batch(*(make_record() for _ in range(10))))
             counts += connection.execute("SELECT count(*) FROM recent_ids").fetchone()
-    highest = [one for one, after in zip(counts, counts[1:], strict=False) if after < one]
+    highest = [one for one, after in itertools.pairwise(counts) if after < one]
     assert highest == sorted(highest)
     assert highest[-1] > 3 * highest[0]
     small.shutdown()
