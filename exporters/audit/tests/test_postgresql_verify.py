@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from assay.exporters.audit import _verify, verify
+from assay.exporters.audit import PostgreSQL, _verify_entries, _verify_ranges, verify
 
 pytestmark = pytest.mark.stores("postgresql")
 
@@ -28,22 +28,27 @@ print(json.dumps([found.records, 1024 * max(resource.getrusage(each).ru_maxrss f
 """
 
 
+@pytest.mark.parametrize("jobs", [1, 2])
 def test_a_verification_sees_one_state_while_sinks_write(  # noqa: PLR0913, PLR0917  fixtures
-    open_sink, database, record, batch, key, monkeypatch
+    open_sink, database, record, batch, key, jobs, monkeypatch
 ):
-    monkeypatch.setattr(_verify, "_PROGRESS_EVERY", 16)
+    monkeypatch.setattr(_verify_ranges, "RANGE", 16)
+    monkeypatch.setattr(_verify_entries, "ENTRIES_PER_PROCESS", 50)
     sink = open_sink(checkpoint_records=1)
-    sink.export(batch(*(record() for _ in range(100))))
+    sink.export(batch(*(record() for _ in range(160))))
     states = []
 
     def write(done, total):
         states.append((done, total))
-        sink.export(batch(record(), record(record_id="\0", actor_type="robot"), peer="collector"))
+        sink.export(batch(record(), record(record_id="q", actor_type="robot"), peer="collector"))
 
-    found = verify(database, key(), progress=write)
-    assert (found.records, found.quarantined, found.covered, found.checkpoints) == (100, 0, 100, 2)
-    assert states == [*((done, 100) for done in range(16, 100, 16)), (100, 100)]
-    assert verify(database, key()).records == 100 + len(states)
+    address = PostgreSQL(database.uri, database.password_file)
+    found = verify(address, key(), progress=write, jobs=jobs)
+    assert (found.records, found.quarantined, found.covered, found.checkpoints) == (160, 0, 160, 2)
+    assert [done for done, _ in states[:10]] == list(range(16, 161, 16))
+    assert {total for _, total in states} == {160}
+    after = verify(address, key())
+    assert (after.records, after.quarantined) == (160 + len(states), len(states))
 
 
 @pytest.mark.slow
