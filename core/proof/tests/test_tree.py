@@ -140,3 +140,19 @@ def test_proofs_of_missing_leaves_are_rejected():
     for old in (0, 9):
         with pytest.raises(IndexError):
             consistency_proof(old, 8, tree)
+
+
+@given(st.integers(0, 20), st.integers(0, 31))
+def test_a_tree_of_appended_subtrees_is_that_of_their_leaves(parts, rest):
+    """Subtrees of 32 leaves, and those of the last leaves."""
+    leaves = [hashlib.sha256(bytes([n >> 8, n & 255])).digest() for n in range(32 * parts + rest)]
+    whole, joined = Frontier(), Frontier()
+    nodes, found = whole.extend(leaves), []
+    for first in range(0, len(leaves), 32):
+        part = Frontier()
+        inner = part.extend(leaves[first : first + 32])
+        found += [(level, index + (first >> level), node) for level, index, node in inner]
+        for level, root in part.roots():
+            found += joined.append(level, root)
+    assert (joined.size, joined.root(), joined.roots()) == (whole.size, whole.root(), whole.roots())
+    assert sorted(found) == sorted(nodes)
