@@ -24,6 +24,7 @@ from assay.cli._demo.workload.cluster import Cluster
 from assay.cli._demo.workload.gitops_programs import example_folder
 from assay.instrumentation.testing import wait_until
 from assay.instrumentation.testing.kubernetes import ApiServer
+from benchmarks.processes import processor_seconds
 
 INTERVAL = "0.05"
 """Seconds between two reconciles."""
@@ -68,11 +69,6 @@ def own_time() -> float:
     """Return the processor time of this process and of its children that have ended, in seconds."""
     usages = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
     return sum(usage.ru_utime + usage.ru_stime for usage in usages)
-
-
-def time_of(process_id: int) -> float:
-    """Return the processor time of a running process, in seconds (Linux, clock_getcpuclockid(3))."""
-    return time.clock_gettime((~process_id << 3) | 2)
 
 
 class Fetches:
@@ -126,10 +122,9 @@ class Applies:
         self._client = DynamicClient(cluster.api)
         self._maps = self._client.resources.get(api_version="v1", kind="ConfigMap")
         self._number = 0
-        server_time = lambda: sum(map(time_of, server.process_ids))  # noqa: E731 - used once
         self._clocks = {
             WALL: time.perf_counter,
-            PROCESSOR: lambda: time.process_time() + server_time(),
+            PROCESSOR: lambda: time.process_time() + sum(map(processor_seconds, server.process_ids)),
             CLIENT: time.process_time,
         }
 
