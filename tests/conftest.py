@@ -8,7 +8,8 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -64,6 +65,26 @@ def distributions() -> dict[str, Distribution]:
 def distribution(request, distributions) -> Distribution:
     """Return each distribution in turn."""
     return distributions[request.param]
+
+
+@pytest.fixture(scope="module")
+def side_by_side(request) -> Iterator[Callable[..., Callable[[str], None]]]:
+    """Return a function that starts the work of parametrized tests, as much at once as there are processors.
+
+    It takes the name of the tests' function, the name of their parameter, and the work, which gets a value of
+    the parameter. It starts the work of the chosen tests, and returns a function that waits for one value's.
+    """
+    executor = ThreadPoolExecutor(len(os.sched_getaffinity(0)))
+
+    def start(function: str, parameter: str, work: Callable[[str], None]) -> Callable[[str], None]:
+        items = [item for item in request.session.items if item.path == request.path]
+        chosen = [item for item in items if item.originalname == function]
+        values = [item.callspec.params[parameter] for item in chosen]
+        started = {value: executor.submit(work, value) for value in values}
+        return lambda value: started[value].result()
+
+    yield start
+    executor.shutdown(cancel_futures=True)
 
 
 @pytest.fixture(scope="session")

@@ -125,16 +125,26 @@ def test_wheel_installs_and_imports_alone(distribution, wheels, tmp_path):
     assert str(tmp_path / "venv") in done.stdout
 
 
-def test_package_runs_alone_on_its_lowest_versions(distribution, find_python, tmp_path):
-    """The environment has the package, its dependencies and its test group at their lowest versions."""
-    environment = tmp_path / "venv"
-    uv("venv", "--quiet", "--python", find_python(LOWEST_PYTHON), str(environment))
-    python = environment / "bin/python"
-    uv(
-        *("pip", "install", "--quiet", "--resolution", "lowest-direct", "--python", str(python)),
-        *("--group", f"{distribution.folder}/pyproject.toml:test", "--editable", distribution.folder),
-    )
-    run_quick_tests(python, REPOSITORY / distribution.folder, tmp_path / "log")
+@pytest.fixture(scope="module")
+def on_lowest_versions(side_by_side, find_python, tmp_path_factory):
+    """Test packages, each with its dependencies and its test group at their lowest versions."""
+    lowest = find_python(LOWEST_PYTHON)
+
+    def run(folder: str) -> None:
+        place = tmp_path_factory.mktemp("lowest")
+        uv("venv", "--quiet", "--python", lowest, str(place / "venv"))
+        python = place / "venv/bin/python"
+        uv(
+            *("pip", "install", "--quiet", "--resolution", "lowest-direct", "--python", str(python)),
+            *("--group", f"{folder}/pyproject.toml:test", "--editable", folder),
+        )
+        run_quick_tests(python, REPOSITORY / folder, place / "log")
+
+    return side_by_side("test_package_runs_alone_on_its_lowest_versions", "distribution", run)
+
+
+def test_package_runs_alone_on_its_lowest_versions(distribution, on_lowest_versions):
+    on_lowest_versions(distribution.folder)
 
 
 @pytest.fixture(scope="module")
@@ -148,8 +158,19 @@ def newest_python(find_python, tmp_path_factory: pytest.TempPathFactory) -> Path
     return environment / "bin/python"
 
 
-def test_package_runs_in_the_locked_environment_on_the_newest_python(distribution, newest_python, tmp_path):
-    run_quick_tests(newest_python, REPOSITORY / distribution.folder, tmp_path / "log")
+@pytest.fixture(scope="module")
+def on_newest_python(side_by_side, newest_python, tmp_path_factory):
+    """Test packages in the locked environment on the newest Python."""
+
+    def run(folder: str) -> None:
+        run_quick_tests(newest_python, REPOSITORY / folder, tmp_path_factory.mktemp("newest") / "log")
+
+    name = "test_package_runs_in_the_locked_environment_on_the_newest_python"
+    return side_by_side(name, "distribution", run)
+
+
+def test_package_runs_in_the_locked_environment_on_the_newest_python(distribution, on_newest_python):
+    on_newest_python(distribution.folder)
 
 
 def test_worker_pools_run_on_the_python_between(find_python, tmp_path):

@@ -33,15 +33,25 @@ def python(environment):
     return environment(f"dagster=={version}", f"dagster-webserver=={version}")
 
 
+@pytest.fixture(scope="module")
+def on_lowest_version(side_by_side, python, tmp_path_factory):
+    """Run the modules of tests side by side: they wait for processes of Dagster most of the time."""
+
+    def run(tests: str) -> None:
+        options = ["-q", "-p", "no:cacheprovider", f"--basetemp={tmp_path_factory.mktemp('lowest') / 'runs'}"]
+        done = subprocess.run(
+            [sys.executable, "-m", "pytest", *options, str(Path(__file__).with_name(f"{tests}.py"))],
+            cwd=REPOSITORY,
+            env={**os.environ, "ASSAY_TEST_DAGSTER_PYTHON": str(python)},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stdout[-8000:] + done.stderr[-2000:]
+
+    return side_by_side("test_lowest_version_arrives_as_dagster_recorded_it", "tests", run)
+
+
 @pytest.mark.parametrize("tests", TESTS)
-def test_lowest_version_arrives_as_dagster_recorded_it(python, tmp_path, tests):
-    options = ["-q", "-p", "no:cacheprovider", f"--basetemp={tmp_path / 'runs'}"]
-    done = subprocess.run(
-        [sys.executable, "-m", "pytest", *options, str(Path(__file__).with_name(f"{tests}.py"))],
-        cwd=REPOSITORY,
-        env={**os.environ, "ASSAY_TEST_DAGSTER_PYTHON": str(python)},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout[-8000:] + done.stderr[-2000:]
+def test_lowest_version_arrives_as_dagster_recorded_it(on_lowest_version, tests):
+    on_lowest_version(tests)

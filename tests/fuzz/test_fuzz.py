@@ -7,8 +7,6 @@ import importlib.util
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -68,17 +66,12 @@ def fuzz(name: str, folder: Path, *, seconds: int = SECONDS, run: Path = FOLDER 
 
 
 @pytest.fixture(scope="module")
-def fuzzed(request, tmp_path_factory) -> Iterator[dict[str, Future[None]]]:
-    """Fuzz the chosen targets, as many at once as this process may use processors."""
+def fuzzed(side_by_side, tmp_path_factory):
+    """Fuzz the chosen targets side by side."""
     folder = tmp_path_factory.mktemp("fuzz")
-    chosen = [
-        item.callspec.params["name"]
-        for item in request.session.items
-        if getattr(item, "originalname", "") == "test_a_target_passes_a_minute_of_mutation"
-    ]
-    executor = ThreadPoolExecutor(len(os.sched_getaffinity(0)))
-    yield {name: executor.submit(fuzz, name, folder / name) for name in chosen}
-    executor.shutdown(cancel_futures=True)
+    return side_by_side(
+        "test_a_target_passes_a_minute_of_mutation", "name", lambda name: fuzz(name, folder / name)
+    )
 
 
 def test_every_target_has_a_corpus():
@@ -116,4 +109,4 @@ def test_a_finding_names_its_target_and_its_input(tmp_path):
 @needs_atheris
 @pytest.mark.parametrize("name", TARGETS)
 def test_a_target_passes_a_minute_of_mutation(name, fuzzed):
-    fuzzed[name].result()
+    fuzzed(name)
