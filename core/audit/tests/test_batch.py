@@ -288,7 +288,11 @@ def test_shutdown_leaves_what_still_waits_on_disk_to_the_next_process(gate, tmp_
 
 def test_more_records_than_the_high_water_mark_are_warned_about_and_kept(gate, provide, caplog):
     provider = provide(gate, MemoryQueue(high_water=2))
-    futures = [provider.get_logger("tests").emit_async(LOGIN) for _ in range(4)]
+    logger = provider.get_logger("tests")
+    futures = [logger.emit_async(LOGIN)]
+    assert gate.entered.wait(10)  # the others wait while it is sent
+    futures += [logger.emit_async(LOGIN) for _ in range(3)]
+    assert all(future.accepted.result(10) for future in futures)
     gate.opened.set()
     assert provider.force_flush(10)
     assert all(future.result(0) for future in futures)
