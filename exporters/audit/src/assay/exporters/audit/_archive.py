@@ -237,7 +237,7 @@ def _checked(log: Owner, part: _Part) -> Iterator[Row]:
     An archive has only the leaves, so it would hide a column that was changed.
     """
     checker, expected = RowChecker(log, IdProduct(random_point()), Chains()), part.first
-    log.execute("BEGIN")  # PostgreSQL streams rows within a transaction only
+    log.begin()  # PostgreSQL streams rows within a transaction only
     with closing(live_entries(log, part.first)) as rows:
         for row in rows:
             if row[0] != expected or expected == part.end:

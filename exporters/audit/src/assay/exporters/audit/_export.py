@@ -56,7 +56,7 @@ def export_records(  # noqa: PLR0913  one for each option
     """
     start, end = moment(since or "0001-01-01"), moment(until or "9999-12-31T23:59:59.999999")
     with closing(open_read_only(database)) as connection:
-        connection.execute("BEGIN")  # one state of the log
+        connection.begin()
         note = (published_note if witnessed else newest_note)(connection)
         if note is None:
             raise AuditLogError(f"{database}: the log has no checkpoint")

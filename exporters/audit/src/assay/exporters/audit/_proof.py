@@ -46,7 +46,7 @@ def prove(
     """
     connection = open_read_only(database)
     try:
-        connection.execute("BEGIN")
+        connection.begin()
         index, leaf = _find(connection, entry, database)
         note = (published_note if witnessed else newest_note)(connection)
         size = 0 if note is None else Checkpoint.parse(note.rpartition("\n\n")[0] + "\n").size
