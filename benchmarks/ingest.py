@@ -6,7 +6,6 @@ takes for `fsync` varies more than the rest together.
 
 from __future__ import annotations
 
-import os
 import sqlite3
 import statistics
 import tempfile
@@ -23,6 +22,7 @@ from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 from assay.audit.record import AuditRecord, to_log_record, to_pairs
 from assay.exporters.audit import AuditSink, Settings, _schema, load_verifier, verify
 from assay.host import Batch
+from benchmarks.processes import one_processor
 from benchmarks.row import Row
 
 RECORDS = 40_960
@@ -38,12 +38,8 @@ def run(rounds: int = 5) -> list[Row]:
     Returns:
         Throughput of the sink ÷ throughput of the floor.
     """
-    cores = os.sched_getaffinity(0)
-    os.sched_setaffinity(0, {min(cores)})
-    try:
+    with one_processor():
         pairs = [_pair() for _ in range(rounds)]
-    finally:
-        os.sched_setaffinity(0, cores)
     ratio = statistics.median(floor / sink for sink, floor in pairs)
     sink, floor = (statistics.median(column) / RECORDS * 1e6 for column in zip(*pairs, strict=True))
     note = f"executemany of prepared rows: {floor:.1f} µs a record; ingest {sink:.1f} µs, batches of {BATCH}"

@@ -1,9 +1,12 @@
-"""The processor time of other processes."""
+"""Processes and processors: what they take, and which are used."""
 
 from __future__ import annotations
 
+import os
 import threading
 import time
+from collections.abc import Generator
+from contextlib import contextmanager
 from pathlib import Path
 
 
@@ -17,3 +20,14 @@ def children() -> set[int]:
     return {
         int(pid) for pid in Path(f"/proc/self/task/{threading.get_native_id()}/children").read_text().split()
     }
+
+
+@contextmanager
+def one_processor() -> Generator[None]:
+    """Let this process, and the children that it starts in the block, use one processor."""
+    allowed = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {min(allowed)})
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, allowed)

@@ -9,7 +9,6 @@ Go.
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import statistics
 import subprocess
@@ -21,6 +20,7 @@ from pathlib import Path
 from assay.exporters.audit import export_tiles
 from assay.proof.note import Checkpoint
 from benchmarks.ingest import BATCH, RECORDS, ingest, new_payload
+from benchmarks.processes import one_processor
 from benchmarks.row import Row
 
 SOURCE = Path(__file__).with_name("tessera_append")
@@ -36,15 +36,11 @@ def run(rounds: int = 5) -> list[Row]:
     if go is None:
         print("skipping tessera: Go is not installed", file=sys.stderr)
         return []
-    cores = os.sched_getaffinity(0)
     with tempfile.TemporaryDirectory() as folder:
         program = Path(folder, "tessera_append")
         subprocess.run([go, "build", "-o", program, "."], cwd=SOURCE, check=True)
-        os.sched_setaffinity(0, {min(cores)})  # also that of the child
-        try:
+        with one_processor():
             pairs = [_pair(program) for _ in range(rounds)]
-        finally:
-            os.sched_setaffinity(0, cores)
     ratio = statistics.median(ours / theirs for ours, theirs in pairs)
     ours, theirs = (statistics.median(column) / RECORDS * 1e6 for column in zip(*pairs, strict=True))
     note = f"Tessera, POSIX driver: {theirs:.1f} µs a record; ingest {ours:.1f} µs, batches of {BATCH}"
