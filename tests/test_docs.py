@@ -12,9 +12,9 @@ import socket
 import sqlite3
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Generator
+from collections.abc import Generator
 from contextlib import closing, contextmanager
+from functools import partial
 from importlib.metadata import metadata
 from itertools import pairwise
 from pathlib import Path
@@ -28,6 +28,7 @@ from packaging.requirements import Requirement
 from assay.cli._demo.arrivals import scrape
 from assay.cli._demo.workload.git_host import GitHost
 from assay.instrumentation.testing import OTLPReceiver
+from assay.instrumentation.testing import wait_until as wait_for
 from assay.instrumentation.testing.kubernetes import ApiServer, ApiServerNotFoundError, find_api_server
 
 REPOSITORY = Path(__file__).parents[1]
@@ -36,6 +37,7 @@ PAGES = sorted(
     for pattern in ("*.md", "docs/**/*.md", "[!.]*/README.md", "[!.]*/*/README.md")
     for path in REPOSITORY.glob(pattern)
 )
+wait_until = partial(wait_for, timeout=180, interval=0.1)
 BLOCK = re.compile(
     r"""^(?P<indent>\ *)```(?P<language>\w*)(?:\ title="(?P<title>[^"]+)")?[^\n]*\n
     (?P<code>.*?)
@@ -437,11 +439,3 @@ def holds(kept: Path, column: str, value: str) -> bool:
 def has_sent(kept: Path, kind: str) -> bool:
     sent = kept / "cdevents.jsonl"  # created with the first event
     return sent.exists() and kind in sent.read_text(encoding="utf-8")
-
-
-def wait_until(arrived: Callable[[], bool]) -> None:
-    """Poll until data that a background thread sends has arrived."""
-    deadline = time.monotonic() + 180
-    while not arrived():
-        assert time.monotonic() < deadline, "nothing arrived within three minutes"
-        time.sleep(0.1)

@@ -69,7 +69,7 @@ HEALTHY: dict[str, Value] = {
 }
 """The values of each family that the alerts read, in a healthy operation."""
 FIRING: dict[str, dict[str, Value]] = {
-    # From the very first, every sync fails, and every access misses: there is no other series.
+    # No sync has succeeded and no access has hit, so their series do not exist.
     "LowSyncSuccessRate": {"alumiini_syncs_total": partial(counted, "outcome", {"failure": 1})},
     "LowCacheHitRate": {"alumiini_cache_total": partial(counted, "result", {"miss": 1})},
     "HighSyncLatency": {"alumiini_sync_duration_milliseconds": partial(observed, 70_000)},
