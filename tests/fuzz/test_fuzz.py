@@ -35,7 +35,8 @@ needs_atheris = pytest.mark.skipif(
 def fuzz(name: str, folder: Path, *, seconds: int = SECONDS, run: Path = FOLDER / "run.py") -> None:
     """Fuzz a target in a folder of its own, and fail with the input of a finding.
 
-    The seed is fixed, so that what passes here passes elsewhere; `make fuzz` takes another each time.
+    The seed is fixed; the inputs still differ from run to run, and a faster machine gets further. A finding
+    is mended, and its input goes into the corpus.
     """
     new = folder / "new"
     new.mkdir(parents=True)
