@@ -159,6 +159,9 @@ def test_exported_files_verify_and_changed_ones_do_not(log, tmp_path):
         done = run("verify", *arguments, *key)
         assert done.exit_code == 0, done.output
         assert "2 records, 1 in quarantine" in done.output
+    done = run("verify", "--tiles", tiles, "--since", kept, *key)
+    assert done.exit_code == 0, done.output
+    assert "entries before 3 were not read again" in done.output
     export.write_text(export.read_text().replace("alice", "mallory"))
     (bundle,) = (tiles / "tile" / "entries").rglob("3")
     bundle.write_bytes(bundle.read_bytes().replace(b"alice", b"malic"))
@@ -168,7 +171,7 @@ def test_exported_files_verify_and_changed_ones_do_not(log, tmp_path):
         ("--tiles", tmp_path / "missing"),
         ("--export", tmp_path / "missing"),
         ("--tiles", tiles, "--export", export),
-        ("--tiles", tiles, "--since", kept),
+        ("--export", export, "--since", kept),
         ("--tiles", tiles, "--jobs", "2"),
         ("--db", log / "log.db", "--jobs", "0"),
         ("--export", export, "--checkpoint", kept),

@@ -21,6 +21,7 @@ from assay.exporters.audit import (
     verify_tiles,
 )
 from assay.exporters.audit._keys import load_or_create
+from assay.exporters.audit._tiles import ENTRIES, Tile
 from assay.proof import Checkpoint
 from assay.proof.note import sign
 from assay.proof.tree import Frontier, leaf_hash
@@ -39,7 +40,7 @@ def tiles(log, tmp_path):
 @pytest.fixture
 def many(open_sink, database, tmp_path):
     """The tiles of a log of 600 entries: two full ones of level 0 and a partial one of each level."""
-    sink = open_sink()
+    sink = open_sink(checkpoint_records=200)
     for _ in range(3):
         sink.export(make_batch(*(make_record() for _ in range(200))))
     sink.shutdown()
@@ -89,6 +90,42 @@ def test_tiles_that_contradict_a_kept_checkpoint_are_found(tiles, log, key, size
     kept = sign(Checkpoint(key().name, size, bytes(32)), signing)
     with pytest.raises(RollbackError, match=message):
         verify_tiles(tiles, key(), checkpoint=kept)
+
+
+def test_tiles_that_are_older_than_a_verification_before_are_found(tiles, log, key):
+    signing = load_or_create(log.with_name("signing.key"))
+    since = sign(Checkpoint(key().name, 44, bytes(32)), signing)
+    with pytest.raises(RollbackError, match="verified before covers 44"):
+        verify_tiles(tiles, key(), since=since)
+
+
+@pytest.mark.parametrize("size", [0, 200, 400, 600])
+def test_a_verification_of_tiles_continues_from_a_checkpoint(many, database, key, size):
+    """The entries that it covers need not be there: they may be in archives."""
+    since = dict(rows(database, "SELECT size, note FROM checkpoints"))[size]
+    for index in range(size // 256):
+        (many / Tile(ENTRIES, index, 256).path).unlink()
+    newest = newest_checkpoint(database)
+    found = verify_tiles(many, key(), since=since, checkpoint=newest)
+    assert (found.records, found.first, found.kept) == (600 - size, size, 600)
+    bundle = many / "tile/entries/002.p/88"
+    bundle.write_bytes(bundle.read_bytes().replace(b"alice@example.com", b"carol@example.com"))
+    if size < 600:
+        with pytest.raises(VerificationError):
+            verify_tiles(many, key(), since=since)
+
+
+@pytest.mark.parametrize("kept", [200, 400, 600])
+def test_a_verification_of_tiles_does_not_continue_over_other_hashes(many, database, key, kept):
+    notes = dict(rows(database, "SELECT size, note FROM checkpoints"))
+    tile = many / "tile/0/000"
+    content = tile.read_bytes()
+    tile.write_bytes(content[:-32] + bytes(32))
+    with pytest.raises(VerificationError, match="rewritten, or a tile was changed"):
+        verify_tiles(many, key(), since=notes[400], checkpoint=notes[kept])
+    tile.write_bytes(content[:-1])
+    with pytest.raises(VerificationError, match="tile/0/000: it ends within its hashes"):
+        verify_tiles(many, key(), since=notes[400])
 
 
 def files_of(folder):

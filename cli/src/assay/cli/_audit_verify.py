@@ -70,7 +70,7 @@ _SHOWN_REFUSALS = 10
 @click.option(
     "--since",
     type=FILE,
-    help="A checkpoint up to which you verified the database before: only later entries are read.",
+    help="With --db and --tiles: a checkpoint up to which you verified before. Only later entries are read.",
 )
 @click.option(
     "--jobs",
@@ -107,12 +107,14 @@ def verify_command(  # noqa: PLR0913, PLR0917  one for each option
     db = db or database_unless(tiles, export, archive)
     if sum(each is not None for each in (db, tiles, export)) != (0 if archive and db is None else 1):
         raise click.UsageError("give one of --db, --tiles, --export and --archive, or --db and --archive")
-    if since is not None and db is None:
-        raise click.UsageError("--since continues the verification of a database: use it with --db")
+    if since is not None and db is None and tiles is None:
+        raise click.UsageError(
+            "--since continues the verification of a database or of tiles: use it with --db or --tiles"
+        )
     if jobs is not None and db is None:
         raise click.UsageError("--jobs shares the verification of a database: use it with --db")
     if tiles is not None:
-        _verify_tiles(tiles, keys, checkpoint, policy)
+        _verify_tiles(tiles, keys, checkpoint, since, policy)
     elif export is not None:
         if checkpoint is not None:
             raise click.UsageError("an export is verified by its own checkpoint: omit --checkpoint")
@@ -152,10 +154,18 @@ def _verify_database(  # noqa: PLR0913, PLR0917  one for each option
     _exit_with_findings(found.chains, found.refusals)
 
 
-def _verify_tiles(tiles: Path, keys: TrustedKeys, checkpoint: Path | None, policy: Policy | None) -> None:
+def _verify_tiles(
+    tiles: Path, keys: TrustedKeys, checkpoint: Path | None, since: Path | None, policy: Policy | None
+) -> None:
     with audit_errors(), progress_bar("verifying") as progress:
-        kept = None if checkpoint is None else read_checkpoint(checkpoint)
-        found = verify_tiles(tiles, keys, checkpoint=kept, policy=policy, progress=progress)
+        found = verify_tiles(
+            tiles,
+            keys,
+            checkpoint=None if checkpoint is None else read_checkpoint(checkpoint),
+            since=None if since is None else read_checkpoint(since),
+            policy=policy,
+            progress=progress,
+        )
     compared = (
         "compared with no checkpoint kept elsewhere"
         if checkpoint is None
@@ -165,6 +175,7 @@ def _verify_tiles(tiles: Path, keys: TrustedKeys, checkpoint: Path | None, polic
     click.echo(
         f"  {found.records} records, {found.quarantined} in quarantine, root {found.checkpoint.root.hex()}"
     )
+    _print_first(found.first)
     _print_signatures(keys, found.checkpoint, found.cosignatures)
     _exit_with_findings(found.chains, ())
 
@@ -237,13 +248,17 @@ def _print_verified(found: Verified, kept: Path | None, *, beside: bool) -> None
         click.echo(
             f"  key {signed.key.id.hex()} signed checkpoints of size {signed.first} to {signed.newest}"
         )
-    if found.first:
-        click.echo(f"  entries before {found.first} were not read again, and chains were not checked")
+    _print_first(found.first)
     uncovered = found.records + found.quarantined - found.covered
     if uncovered:
         click.echo(
             f"  {uncovered} entries are newer than the newest checkpoint: no signature proves them yet"
         )
+
+
+def _print_first(first: int) -> None:
+    if first:
+        click.echo(f"  entries before {first} were not read again, and chains were not checked")
 
 
 def _print_cosigners(found: Verified, policy: Policy | None) -> None:

@@ -1,7 +1,8 @@
 """Verify a log from its tiles alone: https://c2sp.org/tlog-tiles, such as `export_tiles` writes.
 
 Everything is recomputed from the entries: the leaf hashes, the tiles of every level, the root, and producers'
-chains. A tile at a time is in memory.
+chains. A verification that continues from a checkpoint reads only the hashes of the entries before it. A tile
+at a time is in memory.
 """
 
 from __future__ import annotations
@@ -39,26 +40,30 @@ class VerifiedTiles:
 
     Args:
         checkpoint: The checkpoint of the tiles, which commits to all their entries.
-        records: Number of records.
-        quarantined: Number of quarantine entries.
+        records: Number of records that were read.
+        quarantined: Number of quarantine entries that were read.
         kept: Size of the checkpoint kept elsewhere that the tiles were compared with; None without one.
+        first: First entry that was read; of the entries before it, their hashes were.
         cosignatures: Those of the policy's witnesses on the checkpoint.
-        chains: The broken chains of producers. They do not concern the integrity of the log.
+        chains: The broken chains of producers. They do not concern the integrity of the log. Empty in a
+            verification that did not start with the first entry.
     """
 
     checkpoint: Checkpoint
     records: int
     quarantined: int
     kept: int | None
+    first: int
     cosignatures: tuple[Cosignature, ...]
     chains: tuple[ChainFault, ...]
 
 
-def verify_tiles(
+def verify_tiles(  # noqa: PLR0913  one for each thing that an auditor has
     folder: Path,
     key: VerifierKey | TrustedKeys,
     *,
     checkpoint: str | None = None,
+    since: str | None = None,
     policy: Policy | None = None,
     progress: Callable[[int, int], object] | None = None,
 ) -> VerifiedTiles:
@@ -68,6 +73,8 @@ def verify_tiles(
         folder: Folder with `checkpoint` and `tile/`.
         key: The log's verifier key, or several.
         checkpoint: A signed checkpoint that was kept elsewhere; the tiles must extend it.
+        since: A signed checkpoint up to which the entries were verified before. The entries that it covers
+            are not read again, and need not be there; their hashes must lead to its root.
         policy: The witnesses that must have cosigned the checkpoint of the tiles.
         progress: Called from time to time with the number of verified entries and the number of all entries.
 
@@ -80,21 +87,30 @@ def verify_tiles(
     present = keys.open(note)
     cosignatures = () if policy is None else tuple(policy.verify(note))
     kept = None if checkpoint is None else keys.open_earlier(checkpoint)[0]
-    if kept is not None and kept.size > present.size:
-        raise RollbackError(
-            f"the checkpoint kept elsewhere covers {kept.size} entries, the tiles {present.size}: the log was"
-            " rolled back or truncated, or the tiles are older"
-        )
+    start = None if since is None else keys.open_earlier(since)[0]
+    first = 0 if start is None else start.size
     tree, entries = _Tree(folder, present.size), _Entries()
+    earlier = [
+        _Earlier(name, each)
+        for name, each in (("checkpoint kept elsewhere", kept), ("checkpoint verified before", start))
+        if each is not None
+    ]
+    for each in earlier:
+        each.compare_size(present.size)
+        if each.size == 0:
+            each.compare(tree.root())
     for index in range(0, present.size, WIDTH):
-        leaves = tree.entries(index // WIDTH)
-        _extend(tree, leaves, kept)
-        entries.add(leaves, index)
+        width = min(WIDTH, present.size - index)
+        covered = min(width, max(0, first - index))
+        hashes = tree.stored(index // WIDTH, covered)
+        if covered < width:
+            leaves = tree.entries(index // WIDTH)[covered:]
+            entries.add(leaves, index + covered)
+            hashes.extend(leaf_hash(leaf) for leaf in leaves)
+        _extend(tree, hashes, earlier)
         if progress is not None:
             progress(tree.size, present.size)
     tree.check_partial_tiles()
-    if kept is not None and not kept.size:
-        _compare(tree.empty_root, kept)
     if tree.root() != present.root:
         raise TreeMismatchError(
             f"the entries do not hash to the root of the checkpoint (size {present.size}): one was changed,"
@@ -102,11 +118,12 @@ def verify_tiles(
         )
     return VerifiedTiles(
         present,
-        present.size - entries.quarantined,
+        entries.records,
         entries.quarantined,
         None if kept is None else kept.size,
+        first,
         cosignatures,
-        entries.chains.faults(),
+        () if first else entries.chains.faults(),
     )
 
 
@@ -118,7 +135,6 @@ class _Tree:
         self._frontier = Frontier()
         self._open: list[list[bytes]] = [[]]  # the hashes of the last tile of each level
         self._closed = [0]  # number of full tiles of each level
-        self.empty_root = self._frontier.root()
 
     @property
     def size(self) -> int:
@@ -127,16 +143,26 @@ class _Tree:
     def root(self) -> bytes:
         return self._frontier.root()
 
+    def stored(self, index: int, count: int) -> list[bytes]:
+        """Return the first leaf hashes of a tile as its file has them; no file is read for none of them."""
+        if not count:
+            return []
+        tile = self._tile(0, index)
+        content = self._read(tile)[: count * _HASH]
+        if len(content) != count * _HASH:
+            raise TreeMismatchError(f"{tile.path}: it ends within its hashes")
+        return [content[at : at + _HASH] for at in range(0, len(content), _HASH)]
+
     def entries(self, index: int) -> list[bytes]:
         """Return the entries of a bundle."""
-        tile = Tile(ENTRIES, index, min(WIDTH, self._size - index * WIDTH))
+        tile = self._tile(ENTRIES, index)
         leaves = list(_split(tile, self._read(tile)))
         if len(leaves) != tile.width:
             raise TreeMismatchError(f"{tile.path}: it has {len(leaves)} entries, expected {tile.width}")
         return leaves
 
-    def extend(self, leaves: list[bytes]) -> None:
-        hashes = [leaf_hash(leaf) for leaf in leaves]
+    def extend(self, hashes: list[bytes]) -> None:
+        """Append leaf hashes."""
         self._frontier.extend(hashes)
         for each in hashes:
             self._push(0, each)
@@ -146,6 +172,10 @@ class _Tree:
         for level, hashes in enumerate(self._open):
             if hashes:
                 self._compare(Tile(level, self._closed[level], len(hashes)), hashes)
+
+    def _tile(self, level: int, index: int) -> Tile:
+        """Return a tile of level 0, or an entry bundle."""
+        return Tile(level, index, min(WIDTH, self._size - index * WIDTH))
 
     def _push(self, level: int, node: bytes) -> None:
         self._open[level].append(node)
@@ -190,7 +220,7 @@ class _Entries:
     """The entries seen so far: their kinds, and the chains of their producers."""
 
     def __init__(self) -> None:
-        self.quarantined = 0
+        self.records = self.quarantined = 0
         self.chains = Chains()
 
     def add(self, leaves: list[bytes], first: int) -> None:
@@ -205,26 +235,48 @@ class _Entries:
         if "quarantine" in content:
             self.quarantined += 1
             return
+        self.records += 1
         digest = hashlib.sha256(canonical_record(leaf)).digest()
         self.chains.add(content["record"], content["resource"], digest)
 
 
-def _extend(tree: _Tree, leaves: list[bytes], kept: Checkpoint | None) -> None:
-    """Add the entries of a bundle; compare the tree with the kept checkpoint when it has its size."""
-    at = 0 if kept is None else kept.size - tree.size
-    if kept is None or not 0 < at <= len(leaves):
-        tree.extend(leaves)
-        return
-    tree.extend(leaves[:at])
-    _compare(tree.root(), kept)
-    tree.extend(leaves[at:])
+class _Earlier:
+    """An earlier checkpoint, which the tiles must extend.
+
+    Args:
+        name: What it is, for messages.
+        checkpoint: The checkpoint.
+    """
+
+    def __init__(self, name: str, checkpoint: Checkpoint) -> None:
+        self._name, self._root = name, checkpoint.root
+        self.size = checkpoint.size
+
+    def compare_size(self, size: int) -> None:
+        if self.size > size:
+            raise RollbackError(
+                f"the {self._name} covers {self.size} entries, the tiles {size}: the log was rolled back or"
+                " truncated, or the tiles are older"
+            )
+
+    def compare(self, root: bytes) -> None:
+        if root != self._root:
+            raise RollbackError(
+                f"the tiles contradict the {self._name} (size {self.size}): the log was rewritten, or a tile"
+                " was changed"
+            )
 
 
-def _compare(root: bytes, kept: Checkpoint) -> None:
-    if root != kept.root:
-        raise RollbackError(
-            f"the tiles contradict the checkpoint kept elsewhere (size {kept.size}): the log was rewritten"
-        )
+def _extend(tree: _Tree, hashes: list[bytes], earlier: list[_Earlier]) -> None:
+    """Append leaf hashes; compare the tree with each earlier checkpoint when it has its size."""
+    first, done = tree.size, 0
+    for each in sorted(earlier, key=lambda each: each.size):
+        at = each.size - first
+        if 0 < at <= len(hashes):
+            tree.extend(hashes[done:at])
+            done = at
+            each.compare(tree.root())
+    tree.extend(hashes[done:])
 
 
 def _split(tile: Tile, bundle: bytes) -> Iterator[bytes]:
