@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -17,6 +19,7 @@ from assay.cli._demo.launcher import instrumented
 WORKLOAD = "assay.cli._demo.workload"
 SERVICE = "demo-shop"
 SECONDS = 300
+"""Seconds after which a program of the demo has failed."""
 
 # Dagster sends no usage statistics, and its default log, which is not JSON, is limited to errors.
 DAGSTER_YAML = "telemetry:\n  enabled: false\npython_logs:\n  python_log_level: ERROR\n"
@@ -110,20 +113,38 @@ def run_script(script: str, *arguments: str, log: Path, variables: Mapping[str, 
 def run(name: str, command: list[str], log: Path, environment: Mapping[str, str]) -> int:
     """Run a program whose output goes to the log, and return its exit status.
 
+    If it is interrupted or takes too long, the processes that it started are killed too.
+
     Raises:
-        DemoError: The program failed.
+        DemoError: The program failed, or took too long.
     """
     with log.open("ab") as out:
-        done = subprocess.run(
+        process = subprocess.Popen(
             command,
             env=dict(environment),
             stdin=subprocess.DEVNULL,
             stdout=out,
             stderr=subprocess.STDOUT,
-            timeout=SECONDS,
-            check=False,
+            start_new_session=True,
         )
-    if done.returncode:
-        output = log.read_text(encoding="utf-8", errors="replace")[-_OUTPUT_CHARACTERS:]
-        raise DemoError(f"the demo's {name} exited with status {done.returncode}; {log} ends with:\n{output}")
-    return done.returncode
+    try:
+        status = process.wait(SECONDS)
+    except subprocess.TimeoutExpired:
+        raise DemoError(f"the demo's {name} took longer than {SECONDS} s; {_end_of(log)}") from None
+    finally:
+        if process.returncode is None:
+            _kill_session(process)
+    if status:
+        raise DemoError(f"the demo's {name} exited with status {status}; {_end_of(log)}")
+    return status
+
+
+def _kill_session(process: subprocess.Popen[bytes]) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+
+
+def _end_of(log: Path) -> str:
+    output = log.read_text(encoding="utf-8", errors="replace")[-_OUTPUT_CHARACTERS:]
+    return f"{log} ends with:\n{output}"
