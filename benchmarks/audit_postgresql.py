@@ -1,8 +1,9 @@
 """Measure audit ingest to PostgreSQL against `COPY`, and two exporter hosts against one.
 
 The server runs on the same machine, with `fsync` and `synchronous_commit` on. A record is compared with
-`COPY` of its row into a table without indexes, in processor time of the client and its server process,
-because the time that a disk takes for a commit varies more than the rest together.
+`COPY` of its rows into the same tables, and of its row of `audit_log` into a table without indexes, in
+processor time of the client and its server process, because the time that a disk takes for a commit varies
+more than the rest together.
 
 Two writers share the processors with the server. So each batch is small, and each commit takes at least
 `COMMIT_MICROSECONDS`, as on a network disk or with a synchronous replica: the ratio shows whether writers
@@ -17,14 +18,15 @@ import shutil
 import statistics
 import tempfile
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import psycopg
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
+from psycopg import sql
 
 from assay.exporters.audit import AuditSink, PostgreSQL, Settings, load_verifier, migrate, verify
 from assay.exporters.audit._postgresql import connect
@@ -34,8 +36,14 @@ from benchmarks.processes import processor_seconds
 from benchmarks.row import Row
 from conftest import PostgreSQLServer, run_postgresql
 
+if TYPE_CHECKING:
+    from typing_extensions import LiteralString
+
 COMMIT_MICROSECONDS = 10_000
 SMALL, SMALL_BATCHES = 20, 200
+TABLES = ("audit_log", "ids", "nodes")
+SAME = "CREATE TABLE copies.{0} (LIKE public.{0} INCLUDING INDEXES)"
+BARE = "CREATE TABLE copies.{0} (LIKE public.{0})"
 WRITERS_BOUND = 1.7
 _SECONDS = 600  # after which a writer is given up
 
@@ -48,12 +56,12 @@ def run(rounds: int = 5) -> list[Row]:
     """
     with run_postgresql() as server:
         logs = _Logs(server)
-        copied = _copy_row([_copy_pair(logs) for _ in range(rounds)])
+        copied = _copy_rows([_copy(logs) for _ in range(rounds)])
         large = [_writers_pair(logs, BATCH, RECORDS // BATCH + 1) for _ in range(rounds)]
     with run_postgresql(f"commit_delay={COMMIT_MICROSECONDS}", "commit_siblings=0") as server:
         logs = _Logs(server)
         small = [_writers_pair(logs, SMALL, SMALL_BATCHES) for _ in range(rounds)]
-    return [copied, _writers_row(small, SMALL, WRITERS_BOUND), _writers_row(large, BATCH, None)]
+    return [*copied, _writers_row(small, SMALL, WRITERS_BOUND), _writers_row(large, BATCH, None)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,19 +115,28 @@ class _Logs:
         return PostgreSQL(f"postgresql://{user}{self._socket.format(database)}")
 
 
-def _copy_row(pairs: list[tuple[_Cost, _Cost]]) -> Row:
+def _copy_rows(measured: list[tuple[_Cost, _Cost, _Cost]]) -> list[Row]:
+    sinks, tables, bare = (list(column) for column in zip(*measured, strict=True))
+    name = "audit ingest to PostgreSQL"
+    return [
+        _copy_row(f"{name} beside COPY into the same tables", sinks, tables, BOUND),
+        _copy_row(f"{name} beside COPY into a table without indexes", sinks, bare, None),
+    ]
+
+
+def _copy_row(name: str, sinks: list[_Cost], floors: list[_Cost], bound: float | None) -> Row:
+    pairs = list(zip(sinks, floors, strict=True))
     ratio = statistics.median(floor.processor / sink.processor for sink, floor in pairs)
     by_clock = statistics.median(floor.clock / sink.clock for sink, floor in pairs)
     sink, floor = (
-        sorted(column, key=lambda cost: cost.processor)[len(pairs) // 2]
-        for column in zip(*pairs, strict=True)
+        sorted(column, key=lambda cost: cost.processor)[len(pairs) // 2] for column in (sinks, floors)
     )
     note = f"COPY: {floor}; ingest: {sink}; batches of {BATCH}; ratio by the clock {by_clock:.2f}"
-    return Row("audit ingest to PostgreSQL", ratio, BOUND, "at least", len(pairs), note)
+    return Row(name, ratio, bound, "at least", len(pairs), note)
 
 
-def _copy_pair(logs: _Logs) -> tuple[_Cost, _Cost]:
-    """Return what the sink and `COPY` took for the same records."""
+def _copy(logs: _Logs) -> tuple[_Cost, _Cost, _Cost]:
+    """Return what the sink took for some records, and `COPY` for the same, with and without indexes."""
     payloads = [new_payload() for _ in range(RECORDS // BATCH)]
     with tempfile.TemporaryDirectory() as folder, logs.new() as database:
         settings = logs.settings(database, Path(folder, "log"))
@@ -128,7 +145,8 @@ def _copy_pair(logs: _Logs) -> tuple[_Cost, _Cost]:
         sink.shutdown()
         found = verify(settings.database, load_verifier(Path(folder, "log", "verifier.key")))
         assert (found.records, found.quarantined, found.covered) == (RECORDS, 0, RECORDS)
-        return ingest, _floor(logs, database)
+        with logs.owner(database) as owner:
+            return ingest, _floor(owner, TABLES, SAME), _floor(owner, TABLES[:1], BARE)
 
 
 def _export(sink: AuditSink, payload: bytes) -> None:
@@ -144,18 +162,41 @@ def _backend(logs: _Logs, database: str) -> int:
     return pid
 
 
-def _floor(logs: _Logs, database: str) -> _Cost:
-    with logs.owner(database) as owner:
-        rows = owner.execute("SELECT * FROM audit_log ORDER BY leaf_index").fetchall()
-        owner.execute("CREATE TABLE bare (LIKE audit_log)")
+def _floor(owner: psycopg.Connection[Any], tables: Sequence[str], create: LiteralString) -> _Cost:
+    """Return what `COPY` takes to fill copies of tables, a batch in a transaction.
 
-        def copy() -> None:
-            for start in range(0, RECORDS, BATCH):
-                with owner.cursor() as cursor, cursor.copy("COPY bare FROM STDIN") as stream:
-                    for row in rows[start : start + BATCH]:
-                        stream.write_row(row)
+    Args:
+        owner: Connection to the log's database.
+        tables: The tables.
+        create: Statement that creates an empty copy of one in the schema `copies`.
+    """
+    rows: dict[str, list[tuple[Any, ...]]] = {}
+    owner.execute("CREATE SCHEMA copies")
+    for table in tables:
+        rows[table] = owner.execute(_named("SELECT * FROM {} ORDER BY ctid", table)).fetchall()
+        owner.execute(_named(create, table))
+    batches = RECORDS // BATCH
 
-        return _cost(owner.info.backend_pid, copy)
+    def copy() -> None:
+        for number in range(batches):
+            with owner.transaction():
+                for table, content in rows.items():
+                    size = -(-len(content) // batches)
+                    _copy_into(owner, table, content[number * size : (number + 1) * size])
+
+    cost = _cost(owner.info.backend_pid, copy)
+    owner.execute("DROP SCHEMA copies CASCADE")
+    return cost
+
+
+def _copy_into(owner: psycopg.Connection[Any], table: str, rows: list[tuple[Any, ...]]) -> None:
+    with owner.cursor() as cursor, cursor.copy(_named("COPY copies.{} FROM STDIN", table)) as stream:
+        for row in rows:
+            stream.write_row(row)
+
+
+def _named(statement: LiteralString, table: str) -> sql.Composed:
+    return sql.SQL(statement).format(sql.Identifier(table))
 
 
 def _cost(server: int, work: Callable[[], object]) -> _Cost:
