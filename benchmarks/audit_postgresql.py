@@ -31,7 +31,7 @@ from psycopg import sql
 from assay.exporters.audit import AuditSink, PostgreSQL, Settings, load_verifier, migrate, verify
 from assay.exporters.audit._postgresql import connect
 from assay.host import Batch
-from benchmarks.ingest import BATCH, BOUND, RECORDS, new_payload
+from benchmarks.ingest import BATCH, BOUND, new_payload
 from benchmarks.processes import processor_seconds
 from benchmarks.row import Row
 from conftest import PostgreSQLServer, run_postgresql
@@ -39,6 +39,7 @@ from conftest import PostgreSQLServer, run_postgresql
 if TYPE_CHECKING:
     from typing_extensions import LiteralString
 
+RECORDS = 40_960
 COMMIT_MICROSECONDS = 10_000
 SMALL, SMALL_BATCHES = 20, 200
 TABLES = ("audit_log", "ids", "nodes")

@@ -19,10 +19,11 @@ from pathlib import Path
 
 from assay.exporters.audit import export_tiles
 from assay.proof.note import Checkpoint
-from benchmarks.ingest import BATCH, RECORDS, ingest, new_payload
+from benchmarks.ingest import BATCH, ingest, new_payload
 from benchmarks.processes import one_processor
 from benchmarks.row import Row
 
+RECORDS = 40_960
 SOURCE = Path(__file__).with_name("tessera_append")
 
 
