@@ -1,11 +1,12 @@
 """Measure a fetch, an apply and a kopf reconcile, instrumented, against the same without instrumentation.
 
 Wall time is what a user waits for; processor time is what the machine does. Both are of one run. A fetch and
-a reconcile include git's processes; the repositories are local, so that no network's work makes the floor
-higher. An apply includes the API server and etcd, which serve HTTPS and sync each write to the disk, as in
-production. Short batches with and without instrumentation take turns in one process, so that other load on
-the machine affects both. "Instrumented" includes everything up to exporters that discard their batches; the
-audit trail has a row of its own, because its cost is the flush of a disk.
+a reconcile include git's processes and its HTTP server, on this machine; a fetch of a local repository, whose
+floor is lower than with any server, is reported. An apply includes the API server and etcd, which serve HTTPS
+and sync each write to the disk, as in production. Short batches with and without instrumentation take turns
+in one process, so that other load on the machine affects both. "Instrumented" includes everything up to
+exporters that discard their batches; the audit trail has a row of its own, because its cost is the flush of a
+disk.
 """
 
 # pyright: basic
@@ -31,6 +32,7 @@ from assay.audit import AuditProvider, BatchProcessor, DiskQueue
 from assay.audit.bus_events import record_of_event
 from assay.cli._demo.workload.cluster import Cluster
 from assay.cli._demo.workload.gitops_programs import example_folder
+from assay.instrumentation.testing import GitServer
 from assay.instrumentation.testing.kubernetes import ApiServer, find_api_server
 from assay.telemetry.bridge import Defaults, set_defaults
 from benchmarks import discard
@@ -89,10 +91,14 @@ def run(rounds: int = 5) -> list[Row]:
 def _fetches(folder: Path, rounds: int) -> list[Row]:
     revisions = 3 * TURNS * (rounds + 1) * (Fetches.size + WARM_UP) + 1
     rows: list[Row] = []
-    for name, number in {"without a new revision": 1, "of a new revision": revisions}.items():
-        with _telemetry() as by_hand:
-            fetches = Fetches(folder / str(number), number)
-            rows += _measure(f"GitPython fetch {name}", fetches, rounds, by_hand.fetch)
+    for what, number in {"without a new revision": 1, "of a new revision": revisions}.items():
+        served, local = folder / f"served-{number}", folder / f"local-{number}"
+        with _telemetry() as by_hand, GitServer(served) as server:
+            fetches = Fetches(served, number, server)
+            rows += _measure(f"GitPython fetch {what}", fetches, rounds, by_hand.fetch)
+            fetches = Fetches(local, number)
+            name = f"GitPython fetch {what} of a local repository"
+            rows += _measure(name, fetches, rounds, by_hand.fetch, bound=None)
     return rows
 
 

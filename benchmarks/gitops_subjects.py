@@ -22,7 +22,7 @@ import kubernetes
 
 from assay.cli._demo.workload.cluster import Cluster
 from assay.cli._demo.workload.gitops_programs import example_folder
-from assay.instrumentation.testing import wait_until
+from assay.instrumentation.testing import GitServer, wait_until
 from assay.instrumentation.testing.kubernetes import ApiServer
 from benchmarks.processes import processor_seconds
 
@@ -72,22 +72,25 @@ def own_time() -> float:
 
 
 class Fetches:
-    """Fetches of a clone of a local repository, with git's processes.
+    """Fetches of a clone, with git's processes.
 
     Args:
         folder: Folder for the repositories.
         revisions: Number of revisions of the origin. With more than one, each fetch brings a new one.
+        server: The server of the folder's repositories, which runs in this process; None: the clone is that
+            of a local repository.
     """
 
     size = 10
 
-    def __init__(self, folder: Path, revisions: int) -> None:
+    def __init__(self, folder: Path, revisions: int, server: GitServer | None = None) -> None:
         import git  # noqa: PLC0415 - after the choice of the benchmark
 
         self._branch = folder / "origin" / "refs" / "heads" / "main"
         self._revisions = iter(_history(folder / "origin", revisions))
         self._advance()
-        self._remote = git.Repo.clone_from(str(folder / "origin"), folder / "clone").remotes.origin
+        url = str(folder / "origin") if server is None else server.url("origin")
+        self._remote = git.Repo.clone_from(url, folder / "clone").remotes.origin
         self._clocks = {WALL: time.perf_counter, PROCESSOR: own_time}
 
     def batch(self, times: int, around: Around) -> Times:
@@ -151,7 +154,7 @@ class Applies:
 class Reconciles(logging.Handler):
     """Reconciles of a controller that runs; kopf logs when it begins and when it has finished one.
 
-    Processor time is that of the controller and of git's processes, pauses included.
+    Processor time is that of the controller, of git's server and of its processes, pauses included.
     """
 
     size = 5
@@ -193,11 +196,12 @@ def controller(cluster: Cluster, folder: Path) -> Generator[Reconciles]:
         "GITOPS_INTERVAL": INTERVAL,
     }
     cluster.write_kubeconfig(folder / "kubeconfig")
-    work = folder / "work"
+    work, bare_repository = folder / "work", folder / "served" / "shop"
     _git("init", "--quiet", str(work))
     (work / "shop.yaml").write_text(MANIFESTS, "utf-8")
     _git("add", "--all", folder=work)
     _git("commit", "--quiet", "--message", "Add the shop", folder=work)
+    _git("clone", "--quiet", "--bare", str(work), str(bare_repository))
     _load(example_folder() / "controller.py")
     reconciles = Reconciles()
     logger = logging.getLogger("kopf.objects")
@@ -207,10 +211,11 @@ def controller(cluster: Cluster, folder: Path) -> Generator[Reconciles]:
     thread = threading.Thread(target=_run_operator, args=(kopf, stop))
     thread.start()
     try:
-        cluster.declare("shop", url=str(work), targetNamespace="shop")
-        wait_until(lambda: cluster.data_of("greeting") is not None, timeout=120, interval=0.1)
-        yield reconciles
-        cluster.remove("shop")
+        with GitServer(bare_repository.parent) as server:
+            cluster.declare("shop", url=server.url("shop"), targetNamespace="shop")
+            wait_until(lambda: cluster.data_of("greeting") is not None, timeout=120, interval=0.1)
+            yield reconciles
+            cluster.remove("shop")
     finally:
         stop.set()
         thread.join()

@@ -17,6 +17,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from assay.instrumentation.testing import (
     BusEvents,
     CertificateAuthority,
+    GitServer,
     OTLPReceiver,
     clean_environment,
     free_port,
@@ -38,6 +39,24 @@ def _post(url, body, **headers):
     request = urllib.request.Request(url, body, headers={"Content-Type": "application/x-protobuf", **headers})
     with urllib.request.urlopen(request, timeout=10) as response:
         return response.status
+
+
+def _git(*arguments):
+    return subprocess.run(["git", *arguments], capture_output=True, text=True, check=False)
+
+
+def test_the_git_server_serves_repositories_and_asks_for_its_password(tmp_path, monkeypatch):
+    monkeypatch.setenv("GIT_TERMINAL_PROMPT", "0")
+    repository = tmp_path / "served" / "shop.git"
+    assert _git("init", "--quiet", "--bare", str(repository)).returncode == 0
+    with GitServer(repository.parent) as server:
+        assert _git("ls-remote", server.url("shop.git")).returncode == 0
+        assert "not found" in _git("ls-remote", server.url("other.git")).stderr
+    assert _git("ls-remote", server.url("shop.git")).returncode != 0
+    with GitServer(repository.parent, password="secret") as server:
+        assert _git("ls-remote", server.url("shop.git", "bob:secret@")).returncode == 0
+        assert _git("ls-remote", server.url("shop.git", "bob:wrong@")).returncode != 0
+        assert _git("ls-remote", server.url("shop.git")).returncode != 0
 
 
 def test_the_receiver_keeps_what_it_accepts():

@@ -13,7 +13,7 @@ from opentelemetry.instrumentation.alumiini.gitpython._working_copies import Wor
 from opentelemetry.instrumentation.utils import suppress_instrumentation
 from opentelemetry.trace import StatusCode
 
-from assay.instrumentation.testing import BusEvents
+from assay.instrumentation.testing import BusEvents, GitServer
 
 SECRET = "pw-9d59409acf47"
 FUNCTIONS = (
@@ -268,8 +268,8 @@ def test_other_commands_are_not_operations(cloned, telemetry):
     assert telemetry.spans() == []
 
 
-def test_http_is_read_from_a_real_server(observed, author, served, tmp_path, git_server):
-    with git_server(served) as server:
+def test_http_is_read_from_a_real_server(observed, author, served, tmp_path):
+    with GitServer(served) as server:
         repository = git.Repo.clone_from(server.url("shop.git"), tmp_path / "copy")
         new = commit(author, "second")
         repository.remote().fetch()
@@ -279,8 +279,8 @@ def test_http_is_read_from_a_real_server(observed, author, served, tmp_path, git
     assert (event["alumiini.repo.commit"], event["alumiini.repo.url"]) == (new, server.url("shop.git"))
 
 
-def test_credentials_in_a_url_do_not_leave(observed, author, served, tmp_path, git_server):
-    with git_server(served, password=SECRET) as server:
+def test_credentials_in_a_url_do_not_leave(observed, author, served, tmp_path):
+    with GitServer(served, password=SECRET) as server:
         url = server.url("shop.git", f"bob:{SECRET}@")
         repository = git.Repo.clone_from(url, tmp_path / "copy")
         repository.remote().fetch()

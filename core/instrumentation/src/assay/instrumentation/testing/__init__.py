@@ -12,6 +12,7 @@ def telemetry():
 
 from assay.instrumentation.testing.certificates import Certificate, CertificateAuthority
 from assay.instrumentation.testing.events import BusEvent, BusEvents
+from assay.instrumentation.testing.git_server import GitServer
 from assay.instrumentation.testing.ports import free_port
 from assay.instrumentation.testing.programs import clean_environment, run_instrumented
 from assay.instrumentation.testing.receiver import OTLPReceiver
@@ -23,6 +24,7 @@ __all__ = [
     "BusEvents",
     "Certificate",
     "CertificateAuthority",
+    "GitServer",
     "InMemoryTelemetry",
     "OTLPReceiver",
     "clean_environment",
