@@ -5,17 +5,17 @@ from __future__ import annotations
 import base64
 import os
 import subprocess
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
-from threading import Thread
-from types import TracebackType
 from typing import ClassVar
+
+from assay.instrumentation.testing.http_server import HTTPServerThread
 
 USER = "bob"
 """The user that a password is asked for."""
 
 
-class GitServer:
+class GitServer(HTTPServerThread):
     """Serves the bare repositories of a folder over HTTP, on a free port of 127.0.0.1; a context manager.
 
     Args:
@@ -27,26 +27,7 @@ class GitServer:
     """
 
     def __init__(self, folder: Path, password: str = "") -> None:
-        handler = type("Handler", (_Handler,), {"folder": folder, "password": password})
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-        self._thread = Thread(target=self._server.serve_forever, args=(0.05,), daemon=True)
-        self.port = self._server.server_port
-
-    def __enter__(self) -> GitServer:  # noqa: PYI034 - typing.Self is not in 3.10
-        """Start to listen."""
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self,
-        exception_type: type[BaseException] | None,
-        exception: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        """Stop."""
-        self._server.shutdown()
-        self._thread.join()
-        self._server.server_close()
+        super().__init__(type("Handler", (_Handler,), {"folder": folder, "password": password}))
 
     def url(self, name: str, credentials: str = "") -> str:
         """Return the URL of a repository.
@@ -70,8 +51,8 @@ class _Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         self._answer()
 
-    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - its name in the standard library
-        pass
+    def log_message(self, format: str, *arguments: object) -> None:  # noqa: A002 - the base class's name
+        """Log nothing."""
 
     def _answer(self) -> None:
         if self.password and not self._is_allowed():

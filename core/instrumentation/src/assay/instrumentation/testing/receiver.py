@@ -5,9 +5,7 @@ from __future__ import annotations
 import gzip
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Thread
-from types import TracebackType
+from http.server import BaseHTTPRequestHandler
 from typing import Any, ClassVar
 
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
@@ -18,6 +16,7 @@ from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord
 from opentelemetry.proto.metrics.v1.metrics_pb2 import Metric
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
+from assay.instrumentation.testing.http_server import HTTPServerThread
 from assay.semconv import attributes as registry
 
 TRACES, METRICS, LOGS, AUDIT = "/v1/traces", "/v1/metrics", "/v1/logs", "/v1/audit"
@@ -30,7 +29,7 @@ MESSAGES: dict[str, Any] = {
 """The message that each path takes."""
 
 
-class OTLPReceiver:
+class OTLPReceiver(HTTPServerThread):
     """Listens on a free port of 127.0.0.1 and keeps the requests; a context manager.
 
     Attributes:
@@ -44,26 +43,8 @@ class OTLPReceiver:
         self.status = 200
         self.requests: list[tuple[str, Any]] = []
         self.bodies: list[bytes] = []
-        handler = type("Handler", (_Handler,), {"receiver": self})
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-        self._thread = Thread(target=self._server.serve_forever, args=(0.05,), daemon=True)
-        self.endpoint = f"http://127.0.0.1:{self._server.server_port}"
-
-    def __enter__(self) -> OTLPReceiver:  # noqa: PYI034 - typing.Self is not in 3.10
-        """Start to listen."""
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self,
-        exception_type: type[BaseException] | None,
-        exception: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        """Stop."""
-        self._server.shutdown()
-        self._thread.join()
-        self._server.server_close()
+        super().__init__(type("Handler", (_Handler,), {"receiver": self}))
+        self.endpoint = f"http://127.0.0.1:{self.port}"
 
     def messages(self, path: str) -> list[Any]:
         """Return the parsed messages of a path."""
