@@ -167,6 +167,11 @@ def progress_bar(title: str) -> Generator[Callable[[int, int], object]]:
         yield lambda done, total: bar.update(task, completed=done, total=total)
 
 
+def read_optional_checkpoint(path: Path | None) -> str | None:
+    """Return the text of a checkpoint's file; None without a path."""
+    return None if path is None else read_checkpoint(path)
+
+
 def read_checkpoint(path: Path) -> str:
     """Return the text of a checkpoint's file."""
     try:

@@ -17,7 +17,7 @@ from assay.cli._audit_options import (
     key_option,
     optional_database_option,
     progress_bar,
-    read_checkpoint,
+    read_optional_checkpoint,
     signatures_option,
     trusted_keys,
     witness_policy,
@@ -141,8 +141,8 @@ def _verify_database(  # noqa: PLR0913, PLR0917  one for each option
         found = verify(
             db,
             keys,
-            checkpoint=None if kept is None else read_checkpoint(kept),
-            since=None if since is None else read_checkpoint(since),
+            checkpoint=read_optional_checkpoint(kept),
+            since=read_optional_checkpoint(since),
             policy=policy,
             archives=archive,
             jobs=jobs,
@@ -161,8 +161,8 @@ def _verify_tiles(
         found = verify_tiles(
             tiles,
             keys,
-            checkpoint=None if checkpoint is None else read_checkpoint(checkpoint),
-            since=None if since is None else read_checkpoint(since),
+            checkpoint=read_optional_checkpoint(checkpoint),
+            since=read_optional_checkpoint(since),
             policy=policy,
             progress=progress,
         )

@@ -95,6 +95,7 @@ def verify_tiles(  # noqa: PLR0913  one for each thing that an auditor has
         for name, each in (("checkpoint kept elsewhere", kept), ("checkpoint verified before", start))
         if each is not None
     ]
+    earlier.sort(key=lambda each: each.size)
     for each in earlier:
         each.compare_size(present.size)
         if each.size == 0:
@@ -268,9 +269,15 @@ class _Earlier:
 
 
 def _extend(tree: _Tree, hashes: list[bytes], earlier: list[_Earlier]) -> None:
-    """Append leaf hashes; compare the tree with each earlier checkpoint when it has its size."""
+    """Append leaf hashes; compare the tree with each earlier checkpoint when it has its size.
+
+    Args:
+        tree: The tree.
+        hashes: The leaf hashes.
+        earlier: The earlier checkpoints, the smallest first.
+    """
     first, done = tree.size, 0
-    for each in sorted(earlier, key=lambda each: each.size):
+    for each in earlier:
         at = each.size - first
         if 0 < at <= len(hashes):
             tree.extend(hashes[done:at])
