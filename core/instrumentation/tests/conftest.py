@@ -9,6 +9,7 @@ import pytest
 
 from assay.instrumentation import guard
 from assay.instrumentation.testing import InMemoryTelemetry
+from assay.telemetry import bridge
 
 PROJECTS = Path(__file__).parent / "projects"
 
@@ -18,6 +19,7 @@ def projects(monkeypatch):
     """Make the library and its instrumentation importable; each test imports them anew."""
     monkeypatch.syspath_prepend(str(PROJECTS))
     monkeypatch.setattr(guard, "_reported", set())
+    monkeypatch.setattr(bridge, "_relay", None)  # a process that relays does so until it ends
     yield PROJECTS
     for name in ("cart", "shop_instrumentation"):
         sys.modules.pop(name, None)

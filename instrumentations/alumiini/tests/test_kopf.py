@@ -283,6 +283,44 @@ def test_timers_reconcile_and_are_workers_like_daemons(observed, operator, repos
     assert int(last["alumiini.memory_bytes"]) in range(40_000_000, 100_000_000)
 
 
+def test_workers_are_sampled_whenever_metrics_are_collected(observed, operator, repository):
+    held = []
+
+    @kopf.daemon(GROUP, PLURAL, id="watch", registry=operator.registry)
+    async def watch(stopped, **_):
+        await stopped.wait()
+
+    def samples():
+        return [record.log_record.attributes for record in observed.logs("alumiini.worker.count")]
+
+    with operator:
+        wait_until(samples)
+        (before,) = observed.points("alumiini.workers.memory")
+        held.append(b"x" * 50_000_000)
+        (after,) = observed.points("alumiini.workers.memory")
+        (workers,) = observed.points("alumiini.workers.active")
+
+    assert after.value - before.value in range(40_000_000, 100_000_000)
+    assert workers.value == 1
+    at_the_end = len(samples())
+    observed.points("alumiini.workers.memory")
+    assert len(samples()) == at_the_end, "workers that do not run were sampled"
+
+
+def test_workers_are_not_sampled_without_instrumentation(observed, operator, repository):
+    @kopf.daemon(GROUP, PLURAL, id="watch", registry=operator.registry)
+    async def watch(stopped, **_):
+        await stopped.wait()
+
+    with operator:
+        wait_until(lambda: observed.logs("alumiini.worker.count"))
+        KopfInstrumentor().uninstrument()
+        before = len(observed.logs("alumiini.worker.count"))
+        observed.points("alumiini.workers.active")
+        assert len(observed.logs("alumiini.worker.count")) == before
+        KopfInstrumentor().instrument()
+
+
 def test_a_restarted_operator_restarts_its_workers(observed, api_server, repository, objects):
     def finalizers():
         name = repository.name

@@ -6,7 +6,6 @@ kopf calls each handler in `invoke_handler`, where the handler's own exceptions 
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -14,14 +13,10 @@ from opentelemetry.instrumentation.alumiini import _scope
 from opentelemetry.instrumentation.alumiini.events import Trigger
 from opentelemetry.instrumentation.alumiini.kopf._objects import namespace_of, repository_of
 from opentelemetry.instrumentation.alumiini.kopf._restarts import is_restarted
+from opentelemetry.instrumentation.alumiini.kopf._workers import Workers
 from opentelemetry.instrumentation.alumiini.repositories import Repository
 from opentelemetry.instrumentation.alumiini.syncs import Sync
-from opentelemetry.instrumentation.alumiini.workers import (
-    worker_restarted,
-    worker_started,
-    worker_stopped,
-    workers_active,
-)
+from opentelemetry.instrumentation.alumiini.workers import worker_restarted
 
 from assay.instrumentation import AsyncCall, Foreign, Hook, guarded
 
@@ -34,62 +29,20 @@ _TRIGGERS: dict[str, Trigger] = {
 """Trigger of a sync by kopf's reason: somebody changed the object, or the operator started."""
 _TIMER, _DAEMON = "TimerHandler", "DaemonHandler"
 _CHILDREN_RETRY = "HandlerChildrenRetry"
-_PAGE = os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else 0
-
-
-class Workers:
-    """The workers that run in this process.
-
-    Their memory is what the process has gained since its first worker started: the interpreter and the
-    libraries take the same memory however many repositories there are.
-    """
-
-    def __init__(self) -> None:
-        self._running = 0
-        self._before: int | None = None
-        """Resident memory of the process before its first worker."""
-
-    @contextmanager
-    def running(self, worker_id: str, repository: Repository | None) -> Iterator[None]:
-        """Report a worker while the block runs.
-
-        Args:
-            worker_id: Identifies the worker.
-            repository: Its repository.
-        """
-        if self._before is None:
-            self._before = _resident_bytes()
-        self._running += 1
-        worker_started(worker_id, repository=repository)
-        self.sample()
-        try:
-            yield
-        finally:
-            self._running -= 1
-            worker_stopped(worker_id, repository=repository)
-            self.sample()
-
-    @guarded
-    def sample(self) -> None:
-        """Emit how many workers run, and their memory."""
-        workers_active(self._running, memory_bytes=self._memory())
-
-    def _memory(self) -> int | None:
-        now = _resident_bytes()
-        return None if now is None or self._before is None else max(0, now - self._before)
 
 
 class Handlers:
     """The wrappers.
 
     Args:
+        workers: The workers that run in this process.
         request_hook: The user's request hook.
         response_hook: The user's response hook.
     """
 
-    def __init__(self, request_hook: Hook, response_hook: Hook) -> None:
+    def __init__(self, workers: Workers, request_hook: Hook, response_hook: Hook) -> None:
+        self._workers = workers
         self._request_hook, self._response_hook = request_hook, response_hook
-        self._workers = Workers()
 
     async def invoke(self, call: AsyncCall) -> Foreign:
         """Wrap `invoke_handler`: one call of a handler."""
@@ -104,19 +57,16 @@ class Handlers:
         trigger = _trigger(handler, cause)
         if about is None or trigger is None:
             return await call()
-        try:
-            with Sync(
-                about,
-                trigger=trigger,
-                namespace=namespace_of(cause.body),
-                details=(str(handler.id), cause.body),
-                request_hook=self._request_hook,
-                response_hook=self._response_hook,
-                retry=retry,
-            ) as running:
-                return await self._call(call, running)
-        finally:
-            self._workers.sample()
+        with Sync(
+            about,
+            trigger=trigger,
+            namespace=namespace_of(cause.body),
+            details=(str(handler.id), cause.body),
+            request_hook=self._request_hook,
+            response_hook=self._response_hook,
+            retry=retry,
+        ) as running:
+            return await self._call(call, running)
 
     async def run_worker(self, call: AsyncCall) -> Foreign:
         """Wrap `_runner`: the life of a daemon or timer of one object."""
@@ -182,12 +132,3 @@ def _about(repository: Repository | None, cause: Foreign) -> Iterator[None]:
         yield
     finally:
         _scope.current.set(outer)
-
-
-def _resident_bytes() -> int | None:
-    """Return the resident memory of this process (proc(5), `/proc/self/statm`); None where it is unknown."""
-    try:
-        with open("/proc/self/statm", "rb", buffering=0) as file:  # noqa: PTH123 - read at each sync
-            return int(file.read().split()[1]) * _PAGE
-    except (OSError, ValueError, IndexError):
-        return None

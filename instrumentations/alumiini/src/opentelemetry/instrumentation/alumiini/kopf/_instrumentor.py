@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from opentelemetry.instrumentation.alumiini.instrumentor import ALUMIINI
+from opentelemetry.instrumentation.alumiini.kopf import _workers
 from opentelemetry.instrumentation.alumiini.kopf._handlers import Handlers
 from opentelemetry.instrumentation.alumiini.kopf._restarts import recall
 
@@ -29,8 +32,14 @@ class KopfInstrumentor(LibraryInstrumentor):
 
     def patch(self, patches: Patches, hooks: Hooks) -> None:
         """Patch kopf."""
-        handlers = Handlers(hooks["request_hook"], hooks["response_hook"])
+        workers = _workers.Workers()
+        _workers.observe(workers, self.meter_provider)
+        handlers = Handlers(workers, hooks["request_hook"], hooks["response_hook"])
         patches.wrap(Target("kopf._core.actions.execution", "invoke_handler"), handlers.invoke)
         patches.wrap(Target("kopf._core.engines.daemons", "_runner"), handlers.run_worker)
         patches.wrap(Target("kopf._core.reactor.inventory", "ResourceMemories.recall"), recall)
         patches.wrap(Target("kopf._core.engines.peering", "keepalive"), handlers.keep_alive)
+
+    def _uninstrument(self, **kwargs: Any) -> None:  # noqa: ANN401 - upstream's signature
+        _workers.forget()
+        super()._uninstrument(**kwargs)
