@@ -1,15 +1,16 @@
-"""The index of ids, with merges after every few records."""
+"""The index of ids, with runs of a few records."""
 
 from __future__ import annotations
 
-import itertools
 import sqlite3
+import uuid
 from contextlib import closing
 
 import pytest
 
-from assay.exporters.audit import AuditLogError, Query, _ids, query, verify
+from assay.exporters.audit import AuditLogError, OpenError, Query, _ids, query, verify
 from assay.exporters.audit._ids import IdProduct, find, key_of, parts, random_point, within
+from assay.exporters.audit._sqlite import open_writer
 from assay.host import Rejected
 
 from .conftest import make_record
@@ -19,8 +20,8 @@ UUID = "6f1c2a30-0000-4000-8000-000000000000"
 
 @pytest.fixture
 def small(monkeypatch, open_sink):
-    """A sink that merges after 16 ids."""
-    monkeypatch.setattr(_ids, "MERGE", 16)
+    """A sink that makes a run of 16 ids."""
+    monkeypatch.setattr(_ids, "RUN", 16)
     return open_sink()
 
 
@@ -53,34 +54,71 @@ def test_ids_are_found_and_unique_across_merges(small, database, record, batch, 
     assert verify(database, key()).records == len(records) == len(list(query(database, Query())))
 
 
-def test_merges_become_rarer_as_the_log_grows(small, database, batch, key, monkeypatch):
-    monkeypatch.setattr(_ids, "_GROWS", 16)
-    counts = []
+def test_runs_are_merged_and_their_ids_stay_unique(database, batch, key, monkeypatch, open_sink):
+    monkeypatch.setattr(_ids, "RUN", 4)
+    ids = [str(uuid.uuid4()) for _ in range(150)]
+    records = [make_record(record_id=each) for each in ids]
+    for start in (0, 70):  # a sink that starts again knows the ids of its runs
+        sink = open_sink()
+        for first in range(start, start + 80, 5):
+            sink.export(batch(*records[first : first + 5]))
+        for known in (0, start, start + 33, start + 79):
+            with pytest.raises(Rejected, match="another record with this id"):
+                sink.export(batch(make_record(record_id=ids[known])))
+        sink.shutdown()
     with closing(sqlite3.connect(database)) as connection:
-        for _ in range(40):
-            small.export(batch(*(make_record() for _ in range(10))))
-            counts += connection.execute("SELECT count(*) FROM recent_ids").fetchone()
-    highest = [one for one, after in itertools.pairwise(counts) if after < one]
-    assert highest == sorted(highest)
-    assert highest[-1] > 3 * highest[0]
-    small.shutdown()
-    assert verify(database, key()).records == 400
+        sizes = [size for (size,) in connection.execute("SELECT size FROM id_runs ORDER BY run")]
+        counted = connection.execute("SELECT count(*) FROM ids GROUP BY run ORDER BY run").fetchall()
+        assert sizes == [size for (size,) in counted]
+        assert [size for size in sizes if size >= 32] == [40, 40, 40]
+        assert len(sizes) < 3 + 8
+        for index, stored in connection.execute("SELECT leaf_index, id FROM audit_log"):
+            assert find(connection, stored) == index
+    assert verify(database, key()).records == 150
 
 
-@pytest.mark.parametrize("table", ["ids", "recent_ids"])
+def fail_with(connection, ids):
+    with connection.transaction():
+        connection.add_ids(ids)
+        raise InterruptedError
+
+
+def test_a_transaction_that_fails_leaves_the_index_as_it_was(monkeypatch, database):
+    monkeypatch.setattr(_ids, "RUN", 4)
+    with open_writer(database) as connection:
+        for number in range(70):
+            ids = [(f"a{number}", number), (f"b{number}", number)]
+            with pytest.raises(InterruptedError):
+                fail_with(connection, [*ids, (f"c{number}", number)])
+            with connection.transaction():
+                connection.add_ids(ids)
+        with pytest.raises(sqlite3.IntegrityError), connection.transaction():
+            connection.add_ids([("a3", 200)])
+        assert sorted(index for _, index in connection.ids(0)) == sorted([*range(70)] * 2)
+
+
+@pytest.mark.parametrize("table", ["ids", "recent_ids", "id_runs"])
 def test_an_emptied_index_is_found(small, database, batch, key, table):
     small.export(batch(*(make_record() for _ in range(20))))
     small.export(batch(*(make_record() for _ in range(5))))
     small.shutdown()
     connection = sqlite3.connect(database)
-    (trigger,) = connection.execute("SELECT sql FROM sqlite_master WHERE name = 'ids_no_delete'").fetchone()
-    connection.execute("DROP TRIGGER ids_no_delete")
     connection.execute(f"DELETE FROM {table}")
-    connection.execute(trigger)
     connection.commit()
     connection.close()
     with pytest.raises(Exception, match="index of ids"):
         verify(database, key())
+
+
+def test_a_changed_size_of_a_run_is_found(small, database, batch, key, open_sink):
+    small.export(batch(*(make_record() for _ in range(20))))
+    small.shutdown()
+    with closing(sqlite3.connect(database)) as connection, connection:
+        connection.execute("UPDATE id_runs SET size = 1000000000000")
+    with pytest.raises(AuditLogError, match="run 1 of the index of ids"):
+        verify(database, key())
+    with pytest.raises(OpenError, match="changed by another program: run 1 of the index of ids"):
+        open_sink()
 
 
 POINT = 2**200 + 12345

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -31,7 +32,7 @@ DATA = Path(__file__).with_name("data")
 SEED = bytes.fromhex("55fcec21fc58c07f66ebf2980917871cf59151bde899601f5ada9f03c13cf1a0")
 
 
-@pytest.fixture(params=[1, 2, 3])
+@pytest.fixture(params=[1, 2, 3, 4])
 def version(request):
     return request.param
 
@@ -88,10 +89,32 @@ def test_a_migrated_log_has_its_cosignatures_and_can_be_archived(old, version, t
     tables = ("cosignatures", "witnessed", "refusals")
     found = [connection.execute(f"SELECT count(*) FROM {table}").fetchone()[0] for table in tables]
     connection.close()
-    assert found == ([1, 1, 1] if version == 3 else [0, 0, 0])
+    assert found == ([1, 1, 1] if version >= 3 else [0, 0, 0])
     assert archive(database, key, "0s", tmp_path / "archives")[0].end == 13
     found = verify(database, key, archives=tmp_path / "archives")
     assert (found.records, found.quarantined) == (10, 3)
+
+
+@pytest.mark.parametrize("version", [4], indirect=True)
+def test_what_is_known_of_archived_entries_is_kept(old):
+    database, _ = old
+    rows = {
+        "archives": (
+            0,
+            2,
+            "2026-08-01T00:00:00.000000Z",
+            "2026-07",
+            b"m" * 32,
+            "2026-09-01T00:00:00.000000Z",
+        ),
+        "archived": (0, "record", b"i" * 32, None, 17, b"l" * 32),
+    }
+    with closing(sqlite3.connect(database)) as connection, connection:
+        for table, row in rows.items():
+            connection.execute(f"INSERT INTO {table} VALUES ({', '.join('?' * len(row))})", row)
+    migrate(database, database.with_name("signing.key"))
+    with closing(sqlite3.connect(database)) as connection:
+        assert {table: connection.execute(f"SELECT * FROM {table}").fetchone() for table in rows} == rows
 
 
 def test_a_record_that_was_migrated_is_known(old, open_sink, record, batch):

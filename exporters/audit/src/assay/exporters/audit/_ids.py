@@ -1,19 +1,22 @@
 """The index of record ids: it makes an id unique, and finds its leaf.
 
 Ids are random, so each insertion into a large B-tree changes another page. New ids therefore go into
-`recent_ids`, which is small, and are merged into `ids` many at a time and in their order: then a page of the
-large tree is written once for many ids, and the cost of an id hardly grows with the log.
+`recent_ids`, which is small. Many at a time, they become a run of `ids`, in their order, and a few runs
+become a longer one: pages are written one after the other, so the cost of an id does not grow with the log.
+An id may be in any run, but few are looked up there: a filter in memory knows that the others are new.
 """
 
 from __future__ import annotations
 
 import hashlib
 import itertools
-import math
 import re
 import secrets
 import sqlite3
 from collections.abc import Iterable, Iterator
+
+from assay.exporters.audit._errors import OpenError, SchemaMismatchError
+from assay.exporters.audit._id_filter import IdFilter
 
 Key = bytes | str
 KeyRange = tuple[bytes | None, bytes | None]
@@ -21,22 +24,25 @@ KeyRange = tuple[bytes | None, bytes | None]
 
 ALL_KEYS: KeyRange = (None, None)
 
-MERGE = 1 << 17  # recent ids at which they are merged: they take about 4 MB
-_GROWS = 1 << 20  # entries; in a larger log, the number grows with the square root of its size
+RUN = 1 << 17  # recent ids at which they become a run: they take about 4 MB
+MERGED = 8  # runs of this length that become a longer one, which stays as it is
 _PRIME = 2**255 - 19
 _UUID_BYTES, _UUID_BITS = 16, 128
 _OTHER = 1 << 254  # the root of a UUID is below 2^191, also if its leaf index is negative
 _WAITING = 1024
 _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}").fullmatch
-_STAGING = "CREATE TEMP TABLE staged_ids (id ANY PRIMARY KEY, leaf_index INTEGER) STRICT, WITHOUT ROWID"
-_STAGE = "INSERT INTO staged_ids VALUES (?, ?)"
-_KNOWN = "SELECT 1 FROM staged_ids CROSS JOIN ids USING (id) LIMIT 1"
-_ADD = "INSERT INTO main.recent_ids SELECT id, leaf_index FROM staged_ids"
-_NEWEST = "SELECT max(leaf_index) FROM main.audit_log"
-_MERGE = "INSERT INTO main.ids SELECT id, leaf_index FROM main.recent_ids"
+_ADD = "INSERT INTO main.recent_ids VALUES (?, ?)"
+_RUNS = "SELECT run, size FROM main.id_runs"
+_NEW_RUN = "INSERT INTO main.id_runs VALUES (?, ?)"
+_MOVE = "INSERT INTO main.ids SELECT ?, id, leaf_index FROM main.recent_ids"
+_OF_RUN = "SELECT ? AS run, id, leaf_index FROM main.ids WHERE run = ?"
+_ALL = "SELECT id FROM main.recent_ids UNION ALL SELECT id FROM main.ids"
+_WRONG = """SELECT run FROM id_runs
+            WHERE size != (SELECT count(*) FROM ids WHERE ids.run = id_runs.run) LIMIT 1"""
 COUNT = "SELECT (SELECT count(*) FROM ids) + (SELECT count(*) FROM recent_ids)"
-_FIND = """SELECT leaf_index FROM recent_ids WHERE id = ?1
-           UNION ALL SELECT leaf_index FROM ids WHERE id = ?1"""
+IN_RUNS = "id_runs CROSS JOIN ids USING (run)"
+_FIND_RECENT = "SELECT leaf_index FROM recent_ids WHERE id = ?"
+_FIND = f"SELECT leaf_index FROM {IN_RUNS} WHERE id = ? ORDER BY run DESC LIMIT 1"  # noqa: S608  the text above
 
 
 def key_of(record_id: str) -> Key:
@@ -46,26 +52,50 @@ def key_of(record_id: str) -> Key:
 
 def find(connection: sqlite3.Connection, record_id: str) -> int | None:
     """Return the leaf index of a record, None if the log does not contain the record."""
-    found = connection.execute(_FIND, (key_of(record_id),)).fetchone()
-    return None if found is None else found[0]
+    key = key_of(record_id)
+    for statement in (_FIND_RECENT, _FIND):
+        found = connection.execute(statement, (key,)).fetchone()
+        if found is not None:
+            return found[0]
+    return None
+
+
+def check_sizes(connection: sqlite3.Connection) -> None:
+    """Check that the runs have the sizes that `id_runs` gives.
+
+    Raises:
+        SchemaMismatchError: One has not.
+    """
+    wrong = connection.execute(_WRONG).fetchone()
+    if wrong is not None:
+        raise SchemaMismatchError(f"run {wrong[0]} of the index of ids has not the size that id_runs gives")
 
 
 class IdIndex:
     """The index for the log's writer.
 
     Args:
-        connection: Its connection; the index adds a temporary table.
+        connection: Its connection. All ids are read once, which takes about half a second for a million.
+
+    Raises:
+        OpenError: Another program has changed the index.
     """
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
-        connection.execute("PRAGMA temp_store = MEMORY")
-        connection.execute(_STAGING)
+        try:
+            check_sizes(connection)
+        except SchemaMismatchError as error:
+            raise OpenError(f"the database was changed by another program: {error}") from error
         self.reload()
+        self._filter = IdFilter(2 * self._count())
+        self._filter.add(key for (key,) in connection.execute(_ALL))
 
     def reload(self) -> None:
-        """Count the recent ids again: after a transaction was rolled back."""
-        self._recent: int = self._connection.execute("SELECT count(*) FROM main.recent_ids").fetchone()[0]
+        """Read again what the index consists of: after a transaction was rolled back."""
+        execute = self._connection.execute
+        self._recent: int = execute("SELECT count(*) FROM main.recent_ids").fetchone()[0]
+        self._runs: dict[int, int] = dict(execute(_RUNS))
 
     def add(self, leaves: Iterable[tuple[str, int]]) -> None:
         """Add record ids and their leaf indexes; call it within a transaction.
@@ -73,28 +103,49 @@ class IdIndex:
         Raises:
             sqlite3.IntegrityError: An id is in the index, or twice in `leaves`.
         """
+        added = [(key_of(record_id), index) for record_id, index in leaves]
+        keys = [key for key, _ in added]
+        for key in self._filter.possible(keys):
+            if self._connection.execute(_FIND, (key,)).fetchone() is not None:
+                raise sqlite3.IntegrityError("a record id is already in the log")
+        self._filter.make_room(self._count() + len(keys))
+        self._filter.add(keys)
+        self._connection.executemany(_ADD, added)
+        self._recent += len(added)
+        if self._recent >= RUN:
+            self._move_recent()
+            short = [run for run, size in self._runs.items() if size < MERGED * RUN]
+            if len(short) >= MERGED:
+                self._merge(short)
+
+    def _count(self) -> int:
+        """Return the number of ids."""
+        return self._recent + sum(self._runs.values())
+
+    def _move_recent(self) -> None:
+        """Make a run of the recent ids."""
+        run = self._begin_run(self._recent)
+        self._connection.execute(_MOVE, (run,))
+        self._connection.execute("DELETE FROM main.recent_ids")
+        self._recent = 0
+
+    def _merge(self, runs: list[int]) -> None:
+        """Make one run of several; SQLite merges them without sorting, and without holding them in memory."""
         execute = self._connection.execute
-        staged = self._connection.executemany(
-            _STAGE, ((key_of(record_id), index) for record_id, index in leaves)
-        )
-        if execute(_KNOWN).fetchone() is not None:
-            raise sqlite3.IntegrityError("a record id is already in the log")
-        execute(_ADD)
-        execute("DELETE FROM staged_ids")
-        self._recent += staged.rowcount
-        if self._recent >= MERGE and self._recent >= self._best():
-            execute(_MERGE)
-            execute("DELETE FROM main.recent_ids")
-            self._recent = 0
+        merged = self._begin_run(sum(self._runs[run] for run in runs))
+        of_runs = " UNION ALL ".join([_OF_RUN] * len(runs))
+        values = [value for run in runs for value in (merged, run)]
+        execute(f"INSERT INTO main.ids {of_runs} ORDER BY id", values)
+        for run in runs:
+            execute("DELETE FROM main.ids WHERE run = ?", (run,))
+            execute("DELETE FROM main.id_runs WHERE run = ?", (run,))
+            del self._runs[run]
 
-    def _best(self) -> float:
-        """Return the number of recent ids at which a merge costs least.
-
-        A merge writes every page of the large tree, so it should be rare in a large log. But a batch writes
-        every page of the recent ids, so they should be few.
-        """
-        newest: int = self._connection.execute(_NEWEST).fetchone()[0] or 0
-        return MERGE * math.sqrt(max(1.0, newest / _GROWS))
+    def _begin_run(self, size: int) -> int:
+        run = max(self._runs, default=0) + 1
+        self._connection.execute(_NEW_RUN, (run, size))
+        self._runs[run] = size
+        return run
 
 
 def parts(number: int) -> Iterator[KeyRange]:

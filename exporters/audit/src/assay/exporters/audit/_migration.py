@@ -23,9 +23,14 @@ from assay.exporters.audit._writer_lock import writer_lock
 
 _UNCHANGED = ("meta", "audit_log", "nodes", "checkpoints")
 _SINCE = {  # version → tables that earlier ones lack, or have in another form
-    2: ("quarantine", "ids", "recent_ids"),
+    2: ("quarantine",),
     3: ("cosignatures", "witnessed", "refusals"),
+    4: ("archives", "archived"),
 }
+_IDS_OF_ROWS = "SELECT 1, id_key(id) AS id, leaf_index FROM main.audit_log ORDER BY id"
+_IDS = """SELECT 1, id, leaf_index FROM old.ids UNION ALL SELECT 1, id, leaf_index FROM old.recent_ids
+          ORDER BY id"""
+_RUNS = "INSERT INTO main.id_runs SELECT run, count(*) FROM main.ids GROUP BY run"
 _QUARANTINE = """SELECT leaf_index, digest, kind, record_id, reason, encoding, payload, inserted_at,
                  sink_time_unix_nano, leaf_hash FROM old.quarantine"""
 _INSERT_QUARANTINE = "INSERT INTO main.quarantine VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
@@ -104,12 +109,13 @@ def _copy(connection: sqlite3.Connection, version: int) -> None:
     for table in (*_UNCHANGED, *later):
         connection.execute(f"INSERT INTO main.{table} SELECT * FROM old.{table}")  # noqa: S608  our names
     if version == 1:
-        _copy_version_1(connection)
+        _copy_quarantine_1(connection)
+    connection.execute(f"INSERT INTO main.ids {_IDS_OF_ROWS if version == 1 else _IDS}")
+    connection.execute(_RUNS)
 
 
-def _copy_version_1(connection: sqlite3.Connection) -> None:
+def _copy_quarantine_1(connection: sqlite3.Connection) -> None:
     for *columns, leaf_hash in connection.execute(_QUARANTINE):
         _, _, kind, record_id, reason, encoding, payload, _, sink_time = columns
         leaf = QuarantineEntry(kind, reason, encoding, payload, record_id).first_leaf(sink_time)
         connection.execute(_INSERT_QUARANTINE, (*columns, leaf.decode(), leaf_hash))
-    connection.execute("INSERT INTO main.ids SELECT id_key(id), leaf_index FROM main.audit_log ORDER BY 1")

@@ -37,7 +37,7 @@ _EXISTS = {  # condition under which an INSERT would replace a row
     "archives": "first_leaf = NEW.first_leaf",
     "archived": "leaf_index = NEW.leaf_index",
 }
-_TABLES = (*_EXISTS, "audit_log", "nodes", "ids")
+_TABLES = (*_EXISTS, "audit_log", "nodes")
 PAGE_BYTES = 8192
 _FIRST_KEY = "verifier_key"  # in `meta`: the key that the log was created with
 
@@ -51,7 +51,7 @@ CREATE TABLE meta (
 
 CREATE TABLE audit_log (
     leaf_index INTEGER PRIMARY KEY,
-    id TEXT NOT NULL,           -- unique by the primary keys of ids and recent_ids
+    id TEXT NOT NULL,           -- unique: the sink looks it up in ids and recent_ids
     event_type TEXT NOT NULL,
     actor_id TEXT NOT NULL,
     actor_type TEXT NOT NULL,
@@ -73,15 +73,22 @@ SELECT id, event_type, actor_id, actor_type, resource_type, resource_id, action,
        client_ip, user_agent, inserted_at
 FROM audit_log;
 
-CREATE TABLE ids (                 -- record id (a UUID as 16 bytes, other ids as text) to leaf
+CREATE TABLE recent_ids (          -- newest record ids (a UUID as 16 bytes, others as text) to their leaves
     id ANY PRIMARY KEY,
     leaf_index INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 
-CREATE TABLE recent_ids (          -- the newest ids, until they are merged into ids in their order
-    id ANY PRIMARY KEY,
-    leaf_index INTEGER NOT NULL
+CREATE TABLE ids (                 -- the older ones, in runs that are each in the order of the ids
+    run INTEGER NOT NULL,
+    id ANY NOT NULL,
+    leaf_index INTEGER NOT NULL,
+    PRIMARY KEY (run, id)
 ) STRICT, WITHOUT ROWID;
+
+CREATE TABLE id_runs (
+    run INTEGER PRIMARY KEY,
+    size INTEGER NOT NULL          -- number of its ids
+) STRICT;
 
 CREATE TABLE quarantine (
     leaf_index INTEGER PRIMARY KEY,
@@ -177,19 +184,19 @@ def guards_against_deletion(table: str) -> tuple[str, str]:
 
 
 def _append_only() -> str:
-    """Return the triggers that reject every statement except INSERT; `recent_ids` has none.
+    """Return the triggers that reject every statement except INSERT.
 
-    INSERT OR REPLACE deletes a row without firing the DELETE trigger. On `audit_log`, `nodes` and `ids`,
-    which grow with every record, a trigger against it would take as long as the insertion itself. These
-    tables rely on the writer's setting `recursive_triggers`; verification finds a row that another connection
-    replaced.
+    The index of ids has none: its runs are merged, and verification compares it with the rows. INSERT OR
+    REPLACE deletes a row without firing the DELETE trigger. On `audit_log` and `nodes`, which grow with every
+    record, a trigger against it would take as long as the insertion itself. These tables rely on the writer's
+    setting `recursive_triggers`; verification finds a row that another connection replaced.
     """
     guards = [_reject(verb, table) for table in _TABLES for verb in ("UPDATE", "DELETE")]
     guards += (_reject_replace(table, exists) for table, exists in _EXISTS.items())
     return "".join(guards)
 
 
-VERSION = 4
+VERSION = 5
 OLDEST_SQLITE = (3, 37)  # STRICT tables
 _STATISTICS = {f"table sqlite_stat{number}" for number in (1, 2, 3, 4)}  # ANALYZE creates them
 

@@ -18,6 +18,7 @@ from assay.host.private_files import private_database, private_folder
 
 _CACHE_KIB = 65536
 _IDS = "SELECT id, leaf_index FROM {} WHERE leaf_index >= ?"
+_OF_IDS = ("recent_ids", _ids.IN_RUNS)
 _INSERT = {
     table: f"INSERT INTO {table} VALUES ({', '.join('?' * columns)})"  # noqa: S608  names of this module
     for table, columns in {
@@ -64,7 +65,7 @@ class SQLiteReader(sqlite3.Connection):
     def ids(self, first: int, keys: _ids.KeyRange = _ids.ALL_KEYS) -> Iterator[tuple[_ids.Key, int]]:
         """Return the keys in a range and their leaf indexes, for the leaves from `first`."""
         condition, values = _ids.within("id", keys)
-        tables = [_IDS.format(table) + condition for table in ("recent_ids", "ids")]
+        tables = [_IDS.format(table) + condition for table in _OF_IDS]
         return self.execute(" UNION ALL ".join(tables), [first, *values] * 2)
 
     def id_count(self) -> int:
@@ -75,11 +76,12 @@ class SQLiteReader(sqlite3.Connection):
         """Do nothing: a transaction is on disk before another connection can read it."""
 
     def check_indexes(self) -> None:
-        """Check the indexes of quarantine and of archived entries against their rows.
+        """Check the indexes of quarantine and of archived entries against their rows, and the runs of ids.
 
         Raises:
             SchemaMismatchError: They differ.
         """
+        _ids.check_sizes(self)
         for table in ("quarantine", "archived"):
             for (fault,) in self.execute(f"PRAGMA integrity_check({table})"):
                 if fault != "ok":
