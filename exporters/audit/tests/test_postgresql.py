@@ -63,6 +63,7 @@ CHANGED_DEFINITIONS = {  # statement → name of what it changes
        SELECT id, event_type, actor_id, actor_type, resource_type, resource_id, action,
               details::jsonb AS details, correlation_id, client_ip::inet AS client_ip, user_agent, inserted_at
        FROM audit_log WHERE actor_id <> 'eve'""": "view flowstone_audit_log",
+    'ALTER TABLE meta ALTER COLUMN name TYPE text COLLATE "default"': r"column meta\.name",
     "ALTER TABLE audit_log ADD COLUMN more text": r"column audit_log\.more",
     "ALTER TABLE ids DROP CONSTRAINT ids_pkey": "ids_pkey",
     "ALTER TABLE ids SET UNLOGGED": "relation ids",
@@ -191,7 +192,7 @@ def test_the_view_has_the_seeds_columns_and_types(log, owner):
     assert owner.execute(f"{approved} AND client_ip <<= '203.0.113.0/24'").fetchone() == (40,)
 
 
-def test_the_seeds_queries_use_its_indexes(owner):
+def test_queries_use_the_seeds_indexes(owner):
     plans = {
         "event_type": "idx_audit_event_type",
         "actor_id": "idx_audit_actor",
@@ -199,7 +200,7 @@ def test_the_seeds_queries_use_its_indexes(owner):
     }
     owner.execute("SET enable_seqscan = off")
     for column, index in plans.items():
-        condition = f"left({column}, 256) = left('x', 256) AND {column} = 'x'"
+        condition = _postgresql.PostgreSQLReader.equals(None, column, "'x'")
         plan = owner.execute(f"EXPLAIN SELECT * FROM audit_log WHERE {condition}").fetchall()
         assert any(index in line for (line,) in plan), plan
 
@@ -269,13 +270,26 @@ def test_a_migration_is_repeated_without_effect(database, postgresql_server, log
     assert verify(log, key()).records == 40
 
 
-def test_a_log_of_schema_version_1_is_migrated(database, owner, postgresql_server, tmp_path):
-    """The data is a dump of a log of version 1, with ten records, three quarantine entries, a cosignature."""
+def test_no_index_depends_on_the_servers_collations(log, owner):
+    """An index in the order of a language is corrupt after an update of the server's C library."""
+    found = owner.execute(
+        "SELECT indexrelid::regclass::text, c.collname FROM pg_index CROSS JOIN unnest(indcollation) AS used"
+        " JOIN pg_collation c ON c.oid = used JOIN pg_class i ON i.oid = indexrelid"
+        " JOIN pg_am a ON a.oid = i.relam WHERE indrelid::regclass::text = ANY(%s) AND amname = 'btree'",
+        (list(_postgresql_schema.TABLES),),
+    ).fetchall()
+    assert {collation for _, collation in found} == {"C"}
+    assert {"idx_audit_actor", "cosignatures_pkey", "meta_pkey"} <= {index for index, _ in found}
+
+
+@pytest.mark.parametrize("version", [1, 2])
+def test_a_log_of_an_earlier_schema_version_is_migrated(database, owner, version, tmp_path):
+    """The data are dumps of a log with ten records, three quarantine entries and a cosignature."""
     name = f"older_{os.getpid()}"
     owner.execute(f"CREATE DATABASE {name}")
     try:
         parts = conninfo_to_dict(database.owner, dbname=name)
-        dump = (DATA / "postgresql-v1.sql").read_text("utf-8")
+        dump = (DATA / f"postgresql-v{version}.sql").read_text("utf-8")
         with closing(psycopg.connect(make_conninfo(**parts), autocommit=True)) as older:
             older.execute(dump)
         password, public = database.password_file, Ed25519PrivateKey.from_private_bytes(SEED).public_key()
@@ -284,9 +298,9 @@ def test_a_log_of_schema_version_1_is_migrated(database, owner, postgresql_serve
         )
         key = VerifierKey.of("audit.test/log", public.public_bytes_raw())
         for use in (lambda: verify(place, key), lambda: list(query(place, Query()))):
-            with pytest.raises(OpenError, match=r"schema version 1.*run assay audit migrate"):
+            with pytest.raises(OpenError, match=rf"schema version {version}.*run assay audit migrate"):
                 use()
-        assert [migrate(owners(place)), migrate(owners(place))] == [1, _postgresql_schema.VERSION]
+        assert [migrate(owners(place)), migrate(owners(place))] == [version, _postgresql_schema.VERSION]
         found = verify(place, key)
         assert (found.records, found.quarantined, found.covered) == (10, 3, 13)
         assert archive(owners(place), key, "0s", tmp_path / "archives")[0].end == 13

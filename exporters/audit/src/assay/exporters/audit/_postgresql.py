@@ -164,7 +164,8 @@ class PostgreSQLReader:
 
     def equals(self, column: str, parameter: str) -> str:
         """Return the condition that a column equals a parameter; the index has the column's first part."""
-        return f"left({column}, {PREFIX}) = left({parameter}, {PREFIX}) AND {column} = {parameter}"
+        first = f'left({column}, {PREFIX}) COLLATE "C" = left({parameter}, {PREFIX})'
+        return f"{first} AND {column} = {parameter}"
 
     def key_of(self, record_id: str) -> _ids.Key:
         """Return the key of a record id: 16 bytes for a UUID in lower case, else the id's SHA-256."""

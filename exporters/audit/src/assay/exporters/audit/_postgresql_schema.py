@@ -17,7 +17,7 @@ import psycopg
 from assay.exporters.audit._errors import OpenError
 from assay.exporters.audit._schema import compare_definitions
 
-VERSION = 2
+VERSION = 3
 OLDEST_SERVER = 150000
 PREFIX = 256
 WRITER, READER = "assay_audit_writer", "assay_audit_reader"
@@ -135,9 +135,23 @@ CREATE TABLE archived (
 CREATE INDEX idx_archived_record ON archived USING hash (record_id) WHERE record_id IS NOT NULL;
 CREATE UNIQUE INDEX idx_archived_quarantine ON archived (content_hash) WHERE kind = 'quarantine';
 """
+# Indexes in the order of bytes. The order of a language is that of the server's C library, which an update
+# changes: rows would not be found in the indexes that were made before it.
+_VERSION_3 = f"""
+DROP INDEX idx_audit_event_type, idx_audit_actor, idx_audit_resource, idx_audit_correlation;
+CREATE INDEX idx_audit_event_type ON audit_log (left(event_type, {PREFIX}) COLLATE "C");
+CREATE INDEX idx_audit_actor
+    ON audit_log (left(actor_id, {PREFIX}) COLLATE "C", left(actor_type, {PREFIX}) COLLATE "C");
+CREATE INDEX idx_audit_resource
+    ON audit_log (left(resource_type, {PREFIX}) COLLATE "C", left(resource_id, {PREFIX}) COLLATE "C");
+CREATE INDEX idx_audit_correlation ON audit_log (left(correlation_id, {PREFIX}) COLLATE "C");
+ALTER TABLE meta ALTER COLUMN name TYPE text COLLATE "C";
+ALTER TABLE cosignatures ALTER COLUMN witness TYPE text COLLATE "C";
+"""
 _VERSIONS = {  # version → its definitions, and the tables among them
     1: (_VERSION_1, ("schema_version", *_WRITTEN)),
     2: (_VERSION_2, _ARCHIVE),
+    3: (_VERSION_3, ()),
 }
 # A trigger that is always enabled also fires in a session whose session_replication_role is replica.
 _APPEND_ONLY = """
@@ -166,9 +180,10 @@ SELECT 'relation ' || relname,
 FROM log
 UNION ALL
 SELECT 'column ' || relname || '.' || attname,
-       concat_ws(' ', attnum, format_type(atttypid, atttypmod), attnotnull, atthasdef, attgenerated,
+       concat_ws(' ', attnum, format_type(atttypid, atttypmod), collname, attnotnull, atthasdef, attgenerated,
                  attidentity)
-FROM pg_attribute JOIN log ON attrelid = log.oid WHERE attnum > 0 AND NOT attisdropped
+FROM pg_attribute JOIN log ON attrelid = log.oid LEFT JOIN pg_collation c ON c.oid = attcollation
+WHERE attnum > 0 AND NOT attisdropped
 UNION ALL
 SELECT 'index ' || indexrelid::regclass,
        concat_ws(' ', pg_get_indexdef(indexrelid), indisvalid, indisready, indislive)
