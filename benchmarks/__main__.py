@@ -6,6 +6,7 @@ import argparse
 import importlib
 import json
 import sys
+import time
 from dataclasses import asdict
 
 from rich.console import Console
@@ -37,11 +38,16 @@ SUBJECTS = (
 
 
 def measure(subjects: list[str], rounds: int) -> list[Row]:
-    """Run the subjects one after the other."""
+    """Run the subjects one after the other; after an interrupt, return what has been measured."""
     rows: list[Row] = []
-    for subject in subjects:
-        print(f"measuring {subject} …", file=sys.stderr, flush=True)
-        rows += importlib.import_module(f"benchmarks.{subject}").run(rounds)
+    try:
+        for subject in subjects:
+            print(f"measuring {subject} …", file=sys.stderr, flush=True)
+            begun = time.monotonic()
+            rows += importlib.import_module(f"benchmarks.{subject}").run(rounds)
+            print(f"    took {time.monotonic() - begun:.0f} s", file=sys.stderr, flush=True)
+    except KeyboardInterrupt:
+        print("interrupted: the table lacks the subjects that follow", file=sys.stderr, flush=True)
     return rows
 
 
