@@ -9,11 +9,13 @@ from contextlib import closing
 import pytest
 
 from assay.exporters.audit import AuditLogError, OpenError, Query, _ids, query, verify
-from assay.exporters.audit._ids import IdProduct, find, key_of, parts, random_point, within
+from assay.exporters.audit._id_filter import IdFilter
+from assay.exporters.audit._id_product import IdProduct, random_point
+from assay.exporters.audit._ids import find, key_of, parts, within
 from assay.exporters.audit._sqlite import open_writer
 from assay.host import Rejected
 
-from .conftest import make_record
+from .conftest import make_batch, make_record
 
 UUID = "6f1c2a30-0000-4000-8000-000000000000"
 
@@ -107,6 +109,21 @@ def test_an_emptied_index_is_found(small, database, batch, key, table):
     connection.commit()
     connection.close()
     with pytest.raises(Exception, match="index of ids"):
+        verify(database, key())
+
+
+@pytest.mark.parametrize("at_once", [400, 2])
+def test_an_id_that_two_records_have_is_found(database, key, monkeypatch, open_sink, at_once):
+    monkeypatch.setattr(_ids, "RUN", 4)
+    sink = open_sink()
+    sink.export(make_batch(*(make_record() for _ in range(9)), make_record(record_id=UUID)))
+    sink.export(make_batch(*(make_record() for _ in range(9))))
+    monkeypatch.setattr(IdFilter, "possible", lambda *_: [])  # as a defect of the filter would
+    sink.export(make_batch(make_record(record_id=UUID)))
+    sink.export(make_batch(*(make_record() for _ in range(9))))
+    sink.shutdown()
+    monkeypatch.setattr(_ids, "_MERGED_AT_ONCE", at_once)
+    with pytest.raises(AuditLogError, match="has an id twice: of the leaves 9 and 19"):
         verify(database, key())
 
 

@@ -41,7 +41,7 @@ from assay.exporters.audit._errors import (
     VerificationError,
 )
 from assay.exporters.audit._export import entry_line, header_line
-from assay.exporters.audit._ids import IdProduct, random_point
+from assay.exporters.audit._id_product import IdProduct, random_point
 from assay.exporters.audit._postgresql_address import Location
 from assay.exporters.audit._rows import RowChecker, live_entries
 from assay.exporters.audit._sequence import Chains

@@ -8,10 +8,8 @@ An id may be in any run, but few are looked up there: a filter in memory knows t
 
 from __future__ import annotations
 
-import hashlib
 import itertools
 import re
-import secrets
 import sqlite3
 from collections.abc import Iterable, Iterator
 
@@ -26,10 +24,6 @@ ALL_KEYS: KeyRange = (None, None)
 
 RUN = 1 << 17  # recent ids at which they become a run: they take about 4 MB
 MERGED = 8  # runs of this length that become a longer one, which stays as it is
-_PRIME = 2**255 - 19
-_UUID_BYTES, _UUID_BITS = 16, 128
-_OTHER = 1 << 254  # the root of a UUID is below 2^191, also if its leaf index is negative
-_WAITING = 1024
 _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}").fullmatch
 _ADD = "INSERT INTO main.recent_ids VALUES (?, ?)"
 _RUNS = "SELECT run, size FROM main.id_runs"
@@ -39,10 +33,14 @@ _OF_RUN = "SELECT ? AS run, id, leaf_index FROM main.ids WHERE run = ?"
 _ALL = "SELECT id FROM main.recent_ids UNION ALL SELECT id FROM main.ids"
 _WRONG = """SELECT run FROM id_runs
             WHERE size != (SELECT count(*) FROM ids WHERE ids.run = id_runs.run) LIMIT 1"""
+_READ_RECENT = "SELECT id, leaf_index FROM recent_ids WHERE leaf_index >= ?"
+_READ_RUN = "SELECT id, leaf_index FROM ids WHERE run = ? AND leaf_index >= ?"
+_READ_RUNS = "SELECT id, leaf_index FROM id_runs CROSS JOIN ids USING (run) WHERE leaf_index >= ?"
+_MERGED_AT_ONCE = 400  # runs; SQLite allows 500 terms
 COUNT = "SELECT (SELECT count(*) FROM ids) + (SELECT count(*) FROM recent_ids)"
-IN_RUNS = "id_runs CROSS JOIN ids USING (run)"
 _FIND_RECENT = "SELECT leaf_index FROM recent_ids WHERE id = ?"
-_FIND = f"SELECT leaf_index FROM {IN_RUNS} WHERE id = ? ORDER BY run DESC LIMIT 1"  # noqa: S608  the text above
+_FIND = """SELECT leaf_index FROM id_runs CROSS JOIN ids USING (run) WHERE id = ?
+           ORDER BY run DESC LIMIT 1"""
 
 
 def key_of(record_id: str) -> Key:
@@ -58,6 +56,31 @@ def find(connection: sqlite3.Connection, record_id: str) -> int | None:
         if found is not None:
             return found[0]
     return None
+
+
+def read(connection: sqlite3.Connection, first: int, keys: KeyRange) -> Iterator[tuple[Key, int]]:
+    """Yield the keys in a range and their leaf indexes, for leaves from `first`, in the order of the keys.
+
+    Raises:
+        SchemaMismatchError: A key is in the index twice.
+    """
+    runs = [run for run, _ in connection.execute(_RUNS)]
+    condition, bounds = within("id", keys)
+    selected: list[tuple[str, list[object]]] = [(_READ_RECENT, [first, *bounds])]
+    if len(runs) <= _MERGED_AT_ONCE:
+        selected += [(_READ_RUN, [run, first, *bounds]) for run in runs]  # SQLite merges them
+    else:
+        selected.append((_READ_RUNS, [first, *bounds]))  # SQLite sorts their ids
+    statement = " UNION ALL ".join(select + condition for select, _ in selected)
+    values = [value for _, given in selected for value in given]
+    before: tuple[Key, int] | None = None
+    for found in connection.execute(f"{statement} ORDER BY id", values):
+        if before is not None and before[0] == found[0]:
+            raise SchemaMismatchError(
+                f"the index of ids has an id twice: of the leaves {before[1]} and {found[1]}"
+            )
+        yield found
+        before = found
 
 
 def check_sizes(connection: sqlite3.Connection) -> None:
@@ -163,62 +186,3 @@ def within(column: str, keys: KeyRange) -> tuple[str, list[bytes]]:
     operators = (f" AND {column} >= ?", f" AND {column} < ?")
     given = [(each, bound) for each, bound in zip(operators, keys, strict=True) if bound is not None]
     return "".join(each for each, _ in given), [bound for _, bound in given]
-
-
-class IdProduct:
-    """A product over ids and their leaf indexes, in any order, which compares the index with the rows.
-
-    It is the value of the polynomial whose roots are the ids with their indexes, at a secret point. Two
-    different sets of n ids have the same value at about n of 2^255 points, and nobody knows the point before.
-
-    Args:
-        point: The point, from `random_point`; the same for all parts of a set.
-    """
-
-    def __init__(self, point: int) -> None:
-        self._point = point
-        self._value = 1
-        self._waiting: list[tuple[Key, int]] = []  # multiplied many at a time, which is twice as fast
-
-    @property
-    def value(self) -> int:
-        """The product of all ids."""
-        self._multiply(self._waiting)
-        self._waiting.clear()
-        return self._value
-
-    def add(self, record_id: Key, index: int) -> None:
-        """Add an id, from `key_of`, and its leaf index."""
-        self._waiting.append((record_id, index))
-        if len(self._waiting) == _WAITING:
-            self._multiply(self._waiting)
-            self._waiting.clear()
-
-    def add_all(self, ids: Iterable[tuple[Key, int]]) -> None:
-        """Add ids and their leaf indexes from an index; if it is forged, they may have other types."""
-        self._multiply(ids)
-
-    def merge(self, value: int) -> None:
-        """Add the ids of another product at the same point."""
-        self._value = self._value * value % _PRIME
-
-    def _multiply(self, ids: Iterable[tuple[Key, int]]) -> None:
-        point, value, number = self._point, self._value, int.from_bytes
-        for record_id, index in ids:
-            if isinstance(record_id, bytes) and len(record_id) == _UUID_BYTES and index.__class__ is int:
-                root = number(record_id, "big") + (index << _UUID_BITS)
-            else:
-                root = _other_root(record_id, index)
-            value = value * (point - root) % _PRIME
-        self._value = value
-
-
-def _other_root(record_id: object, index: object) -> int:
-    """Return the root of an id that is not a UUID, or of a forged one: no UUID has such a large number."""
-    digest = hashlib.sha256(repr((record_id, index)).encode()).digest()
-    return int.from_bytes(digest, "big") >> 8 | _OTHER
-
-
-def random_point() -> int:
-    """Return a secret point for the products of one verification."""
-    return secrets.randbelow(_PRIME)

@@ -14,7 +14,7 @@ from assay.audit.canonical import Content
 from assay.exporters.audit import _schema
 from assay.exporters.audit._entry import QuarantineEntry, Row, columns, timestamp
 from assay.exporters.audit._errors import RecordMismatchError, named, shortened
-from assay.exporters.audit._ids import IdProduct
+from assay.exporters.audit._id_product import IdProduct
 from assay.exporters.audit._sequence import Chains, Links
 from assay.exporters.audit._storage import Reader
 from assay.proof.tree import leaf_hash

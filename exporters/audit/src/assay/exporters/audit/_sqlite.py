@@ -17,8 +17,6 @@ from assay.exporters.audit._writer_lock import writer_lock
 from assay.host.private_files import private_database, private_folder
 
 _CACHE_KIB = 65536
-_IDS = "SELECT id, leaf_index FROM {} WHERE leaf_index >= ?"
-_OF_IDS = ("recent_ids", _ids.IN_RUNS)
 _INSERT = {
     table: f"INSERT INTO {table} VALUES ({', '.join('?' * columns)})"  # noqa: S608  names of this module
     for table, columns in {
@@ -64,9 +62,7 @@ class SQLiteReader(sqlite3.Connection):
 
     def ids(self, first: int, keys: _ids.KeyRange = _ids.ALL_KEYS) -> Iterator[tuple[_ids.Key, int]]:
         """Return the keys in a range and their leaf indexes, for the leaves from `first`."""
-        condition, values = _ids.within("id", keys)
-        tables = [_IDS.format(table) + condition for table in _OF_IDS]
-        return self.execute(" UNION ALL ".join(tables), [first, *values] * 2)
+        return _ids.read(self, first, keys)
 
     def id_count(self) -> int:
         """Return the number of ids in the index."""

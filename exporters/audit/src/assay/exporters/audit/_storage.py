@@ -113,6 +113,9 @@ class Reader(Protocol):
         Args:
             first: The first leaf.
             keys: The range of keys.
+
+        Raises:
+            SchemaMismatchError: A key is in the index twice.
         """
         ...
 

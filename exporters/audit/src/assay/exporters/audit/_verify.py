@@ -22,7 +22,7 @@ from assay.exporters.audit._errors import (
     VerificationError,
     shortened,
 )
-from assay.exporters.audit._ids import random_point
+from assay.exporters.audit._id_product import random_point
 from assay.exporters.audit._postgresql_address import Location
 from assay.exporters.audit._sequence import ChainFault
 from assay.exporters.audit._storage import Reader, StoredTree, open_read_only, size

@@ -13,7 +13,7 @@ from contextlib import closing
 
 from assay.exporters.audit._entry import Row
 from assay.exporters.audit._errors import TreeMismatchError, named
-from assay.exporters.audit._ids import IdProduct
+from assay.exporters.audit._id_product import IdProduct
 from assay.exporters.audit._rows import RowChecker, entries, title
 from assay.exporters.audit._sequence import ChainFault, Chains
 from assay.exporters.audit._storage import LEAF_COUNT, Reader

@@ -13,7 +13,8 @@ from typing import NamedTuple
 
 from assay.exporters.audit._entry import Row
 from assay.exporters.audit._errors import AuditLogError, OpenError
-from assay.exporters.audit._ids import IdProduct, KeyRange, parts
+from assay.exporters.audit._id_product import IdProduct
+from assay.exporters.audit._ids import KeyRange, parts
 from assay.exporters.audit._rows import MALFORMED, RECORDS, RowChecker, entries
 from assay.exporters.audit._sequence import Links, Run, Sequenced
 from assay.exporters.audit._storage import Reader, StoredTree
