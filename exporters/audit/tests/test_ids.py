@@ -200,3 +200,24 @@ def test_a_forged_id_in_the_index_is_found(small, database, batch, key, forged):
     connection.close()
     with pytest.raises(AuditLogError, match="index of ids differs"):
         verify(database, key())
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "UPDATE ids SET id = zeroblob(16) WHERE leaf_index = 3",
+        "UPDATE ids SET leaf_index = 4 WHERE leaf_index = 3",
+        "UPDATE ids SET leaf_index = 7 - leaf_index WHERE leaf_index IN (3, 4)",
+        "UPDATE ids SET run = 99 WHERE leaf_index = 3",
+        "UPDATE id_runs SET run = 99",
+        "DELETE FROM ids WHERE leaf_index = 3",
+        "INSERT INTO ids SELECT 99, id, leaf_index FROM ids WHERE leaf_index = 3",
+    ],
+)
+def test_a_changed_run_is_found(small, database, batch, key, change):
+    small.export(batch(*(make_record() for _ in range(20))))
+    small.shutdown()
+    with closing(sqlite3.connect(database)) as connection, connection:
+        assert connection.execute(change).rowcount > 0
+    with pytest.raises(AuditLogError, match="index of ids"):
+        verify(database, key())
