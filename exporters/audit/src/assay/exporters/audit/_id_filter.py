@@ -15,20 +15,20 @@ _WRONG = 0.001  # part of the new ids that seem to be there
 class IdFilter:
     """A Bloom filter that grows: it knows of most ids that they were not added, and of none that was.
 
-    Each part of it has twice the room of all parts before: the ids of a part cannot be moved.
+    Each part of it has at least twice the room of all parts before: the ids of a part cannot be moved.
 
     Args:
         ids: Number of ids that it shall have room for.
     """
 
-    def __init__(self, ids: int = FIRST) -> None:
+    def __init__(self, ids: int) -> None:
         self._parts: list[Bloom] = []
         self._room = 0
         self.make_room(max(1, ids))
 
     def make_room(self, ids: int) -> None:
         """Make room for so many ids in all. With more, the filter stays right, but knows less."""
-        while self._room < ids:
+        if self._room < ids:
             added = max(FIRST, 2 * self._room, ids - self._room)
             self._parts.append(Bloom(added, _WRONG))
             self._room += added
