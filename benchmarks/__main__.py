@@ -7,6 +7,7 @@ import importlib
 import json
 import sys
 import time
+from collections.abc import Iterator
 from dataclasses import asdict
 
 from rich.console import Console
@@ -37,18 +38,13 @@ SUBJECTS = (
 )
 
 
-def measure(subjects: list[str], rounds: int) -> list[Row]:
-    """Run the subjects one after the other; after an interrupt, return what has been measured."""
-    rows: list[Row] = []
-    try:
-        for subject in subjects:
-            print(f"measuring {subject} …", file=sys.stderr, flush=True)
-            begun = time.monotonic()
-            rows += importlib.import_module(f"benchmarks.{subject}").run(rounds)
-            print(f"    took {time.monotonic() - begun:.0f} s", file=sys.stderr, flush=True)
-    except KeyboardInterrupt:
-        print("interrupted: the table lacks the subjects that follow", file=sys.stderr, flush=True)
-    return rows
+def measure(subjects: list[str], rounds: int) -> Iterator[Row]:
+    """Run the subjects one after the other, and yield their figures."""
+    for subject in subjects:
+        print(f"measuring {subject} …", file=sys.stderr, flush=True)
+        begun = time.monotonic()
+        yield from importlib.import_module(f"benchmarks.{subject}").run(rounds)
+        print(f"    took {time.monotonic() - begun:.0f} s", file=sys.stderr, flush=True)
 
 
 def table(rows: list[Row]) -> Table:
@@ -68,11 +64,14 @@ def main() -> None:
     parser.add_argument("--json", action="store_true", help="print a list of objects")
     parser.add_argument("--rounds", type=int, default=5, help="pairs measured for each figure (default 5)")
     options = parser.parse_args()
-    rows = measure(options.subjects or list(SUBJECTS), options.rounds)
-    if options.json:
-        print(json.dumps([{**asdict(row), "met": row.met} for row in rows], indent=2))
-    else:
-        Console().print(table(rows))
+    rows: list[Row] = []
+    try:
+        rows.extend(measure(options.subjects or list(SUBJECTS), options.rounds))
+    finally:  # also what was measured before a subject failed, or Ctrl-C
+        if options.json:
+            print(json.dumps([{**asdict(row), "met": row.met} for row in rows], indent=2))
+        else:
+            Console().print(table(rows))
 
 
 if __name__ == "__main__":
