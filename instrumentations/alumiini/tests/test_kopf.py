@@ -434,12 +434,15 @@ def test_admission_handlers_are_syncs_with_the_trigger_webhook(
             GROUP, "v1", "default", PLURAL, repository.name, rehearsal, dry_run="All"
         )
 
-    assert seen == [(seen[0][0], False), ("forbidden", False), ("rehearsal", True)]
-    (completed,) = logged(observed, "alumiini.sync_completed", repository)
-    (failed,) = logged(observed, "alumiini.sync_failed", repository)
-    assert completed["alumiini.sync.trigger"] == failed["alumiini.sync.trigger"] == "webhook"
-    assert (completed["alumiini.repo.branch"], failed["alumiini.repo.branch"]) == (seen[0][0], "forbidden")
-    assert failed["error.type"] == "permanent_error"
+    # The API server asks again when it finds that it knew an earlier state of the object.
+    assert list(dict.fromkeys(seen)) == [(seen[0][0], False), ("forbidden", False), ("rehearsal", True)]
+    completed = logged(observed, "alumiini.sync_completed", repository)
+    failed = logged(observed, "alumiini.sync_failed", repository)
+    reported = [(each["alumiini.repo.branch"], False) for each in completed + failed]
+    assert reported == [each for each in seen if each != ("rehearsal", True)]
+    assert {each["alumiini.repo.branch"] for each in failed} == {"forbidden"}
+    assert {each["alumiini.sync.trigger"] for each in completed + failed} == {"webhook"}
+    assert {each["error.type"] for each in failed} == {"permanent_error"}
 
 
 def test_peering_is_a_worker(observed, api_server, objects):
