@@ -6,12 +6,12 @@ import os
 from collections import deque
 from collections.abc import Mapping
 from contextvars import ContextVar
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 from urllib.parse import unquote
 
-from opentelemetry.instrumentation.alumiini.repositories import UNKNOWN, Repository
+from opentelemetry.instrumentation.alumiini.repositories import UNKNOWN, Repository, combine
 
 from assay.semconv import attributes
 
@@ -42,17 +42,17 @@ class Scope:
         default_factory=lambda: deque[tuple[object, Any]](maxlen=FAILURES_KEPT)
     )
 
-    def learn(self, found: Repository) -> None:
-        """Complete the repository by what is known of it now, if it is the same one."""
-        mine = self.repository
-        if mine.url is not None and found.url is not None and mine.url != found.url:
-            return
-        known = {
-            each.name: value
-            for each in fields(found)
-            if each.name != "name" and (value := getattr(found, each.name)) is not None
-        }
-        self.repository = replace(mine, **known)
+    def learn(self, found: Repository) -> Repository:
+        """Complete the repository by what an operation has found out about it.
+
+        Returns:
+            The repository; `found` if the operation was on another one.
+        """
+        known = combine(self.repository, found)
+        if known is None:
+            return found
+        self.repository = known
+        return known
 
 
 current: ContextVar[Scope | None] = ContextVar("alumiini_scope", default=None)
@@ -68,19 +68,7 @@ def repository_in_scope(found: Repository | None = None) -> Repository:
     scope = current.get()
     if scope is None:
         return found or _unknown
-    if found is None:
-        return scope.repository
-    mine = scope.repository
-    if mine.url is not None and found.url is not None and mine.url != found.url:
-        return found
-    return Repository(
-        mine.name,
-        mine.url or found.url,
-        found.branch or mine.branch,
-        found.commit or mine.commit,
-        mine.path or found.path,
-        mine.rollout_ref or found.rollout_ref,
-    )
+    return scope.repository if found is None else combine(scope.repository, found) or found
 
 
 def surroundings() -> Mapping[str, str]:

@@ -184,11 +184,10 @@ def git_operation_ended(
 
 def _learned(found: Repository | None) -> Repository:
     """Note what has been found out about a repository for the sync in progress; return all that is known."""
-    about = _scope.repository_in_scope(found)
     scope = _scope.current.get()
-    if scope is not None and found is not None:
-        scope.learn(found)
-    return about
+    if scope is None or found is None:
+        return _scope.repository_in_scope(found)
+    return scope.learn(found)
 
 
 def _failed(detail: str, message: str) -> dict[str, object]:

@@ -39,12 +39,32 @@ class Repository:
             object.__setattr__(self, "url", without_credentials(self.url))
 
 
+def combine(known: Repository, found: Repository) -> Repository | None:
+    """Return what is known of a repository, completed by what an operation has found out about it.
+
+    Returns:
+        The repository under its known name; None if the operation is on another one, with another URL.
+    """
+    if known.url is not None and found.url is not None and known.url != found.url:
+        return None
+    return Repository(
+        known.name,
+        known.url or found.url,
+        found.branch or known.branch,
+        found.commit or known.commit,
+        found.path or known.path,
+        found.rollout_ref or known.rollout_ref,
+    )
+
+
 def without_credentials(url: str) -> str:
     """Return a git URL without user, password, query and fragment; the user of an ssh URL stays.
 
     Args:
         url: A URL, the form `user@host:path`, or a path of the file system.
     """
+    if "@" not in url and "?" not in url and "#" not in url:
+        return url
     if "://" not in url:
         found = _SCP_FORM.fullmatch(url)
         if found is None or found["user"] is None:

@@ -25,6 +25,8 @@ from opentelemetry.instrumentation.alumiini.repositories import Repository
 from assay.instrumentation import Hook, Operation
 from assay.telemetry import Span
 
+_TRIGGERS = get_args(Trigger)
+
 
 class Sync:
     """A sync of a repository into a cluster; a context manager.
@@ -59,12 +61,13 @@ class Sync:
         response_hook: Hook | None = None,
         **metadata: object,
     ) -> None:
-        if trigger not in get_args(Trigger):
-            raise EventError(f"the trigger is {trigger!r}, not one of {', '.join(get_args(Trigger))}")
+        if trigger not in _TRIGGERS:
+            raise EventError(f"the trigger is {trigger!r}, not one of {', '.join(_TRIGGERS)}")
+        process = _scope.of_process()
         self._scope = _scope.Scope(
             as_repository(repository),
-            namespace or _scope.of_process()["namespace"],
-            cluster_id or _scope.of_process()["cluster_id"],
+            namespace or process["namespace"],
+            cluster_id or process["cluster_id"],
             trigger,
         )
         self._span = Span("alumiini.sync", **{**self._values(), **metadata})

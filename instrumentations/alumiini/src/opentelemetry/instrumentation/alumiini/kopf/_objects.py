@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import cast
 
 from opentelemetry.instrumentation.alumiini.repositories import UNKNOWN, Repository
@@ -25,8 +25,7 @@ def repository_of(body: Foreign) -> Repository | None:
     if not isinstance(spec, Mapping):
         return None
     whole = cast("Mapping[str, object]", spec)
-    parts = [whole, *(cast("Mapping[str, object]", whole[key]) for key in _PARTS if _is_part(whole, key))]
-    for part in parts:
+    for part in _parts(whole):
         url = _text(part, *_URLS)
         if url is not None:
             return Repository(
@@ -57,10 +56,19 @@ def _rollout(spec: Mapping[str, object]) -> str | None:
     return _text(spec, "rolloutRef")
 
 
-def _is_part(spec: Mapping[str, object], key: str) -> bool:
-    return isinstance(spec.get(key), Mapping)
+def _parts(spec: Mapping[str, object]) -> Iterator[Mapping[str, object]]:
+    """Yield the spec, and those of its parts that may describe a repository."""
+    yield spec
+    for key in _PARTS:
+        part = spec.get(key)
+        if isinstance(part, Mapping):
+            yield cast("Mapping[str, object]", part)
 
 
 def _text(part: Mapping[str, object], *keys: str) -> str | None:
     """Return the first value that is a text and not empty."""
-    return next((value for key in keys if isinstance(value := part.get(key), str) and value), None)
+    for key in keys:
+        value = part.get(key)
+        if isinstance(value, str) and value:
+            return value
+    return None
