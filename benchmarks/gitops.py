@@ -18,6 +18,7 @@ import gc
 from collections.abc import Callable, Generator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
@@ -80,11 +81,13 @@ def run(rounds: int = 5) -> list[Row]:
             cluster = Cluster(server, example_folder() / "install.yaml")
             applies = Applies(cluster, server)
             with _telemetry() as by_hand:
-                rows += _measure("Kubernetes apply", applies, rounds, by_hand.apply)
+                hand = _Mode(nullcontext, by_hand.apply)
+                rows += _measure("Kubernetes apply", applies, rounds, hand)
             with _audit_trail(folder / "audit"), _telemetry():
                 rows += _measure("Kubernetes apply with the audit trail", applies, rounds, bound=None)
-            with controller(cluster, folder) as reconciles, _telemetry():
-                rows += _measure("kopf reconcile: fetch, checkout, two applies", reconciles, rounds)
+            with controller(cluster, folder) as reconciles, _telemetry() as by_hand:
+                hand = _Mode(partial(by_hand.in_reconciles, reconciles.controller))
+                rows += _measure("kopf reconcile: fetch, checkout, two applies", reconciles, rounds, hand)
         return rows
 
 
@@ -94,20 +97,20 @@ def _fetches(folder: Path, rounds: int) -> list[Row]:
     for what, number in {"without a new revision": 1, "of a new revision": revisions}.items():
         served, local = folder / f"served-{number}", folder / f"local-{number}"
         with _telemetry() as by_hand, GitServer(served) as server:
-            fetches = Fetches(served, number, server)
-            rows += _measure(f"GitPython fetch {what}", fetches, rounds, by_hand.fetch)
+            fetches, hand = Fetches(served, number, server), _Mode(nullcontext, by_hand.fetch)
+            rows += _measure(f"GitPython fetch {what}", fetches, rounds, hand)
             fetches = Fetches(local, number)
             name = f"GitPython fetch {what} of a local repository"
-            rows += _measure(name, fetches, rounds, by_hand.fetch, bound=None)
+            rows += _measure(name, fetches, rounds, hand, bound=None)
     return rows
 
 
 def _measure(
-    name: str, subject: Subject, rounds: int, by_hand: Around | None = None, bound: float | None = BOUND
+    name: str, subject: Subject, rounds: int, by_hand: _Mode | None = None, bound: float | None = BOUND
 ) -> list[Row]:
     modes = {BARE: _Mode(nullcontext), INSTRUMENTED: _Mode(_instrumented)}
     if by_hand is not None:
-        modes[BY_HAND] = _Mode(nullcontext, by_hand)
+        modes[BY_HAND] = by_hand
     measured = [_round(subject, modes, number) for number in range(rounds + 1)][1:]
     rows: list[Row] = []
     for clock in measured[0][BARE]:

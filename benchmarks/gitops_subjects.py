@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable, Generator, Iterable, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from types import ModuleType
 from typing import Any, Protocol
 
 import kubernetes
@@ -155,12 +156,16 @@ class Reconciles(logging.Handler):
     """Reconciles of a controller that runs; kopf logs when it begins and when it has finished one.
 
     Processor time is that of the controller, of git's server and of its processes, pauses included.
+
+    Args:
+        controller: The module of the controller.
     """
 
     size = 5
 
-    def __init__(self) -> None:
+    def __init__(self, controller: ModuleType) -> None:
         super().__init__()
+        self.controller = controller
         self._begun = 0.0
         self._finished: queue.SimpleQueue[float] = queue.SimpleQueue()
 
@@ -202,8 +207,7 @@ def controller(cluster: Cluster, folder: Path) -> Generator[Reconciles]:
     _git("add", "--all", folder=work)
     _git("commit", "--quiet", "--message", "Add the shop", folder=work)
     _git("clone", "--quiet", "--bare", str(work), str(bare_repository))
-    _load(example_folder() / "controller.py")
-    reconciles = Reconciles()
+    reconciles = Reconciles(_load(example_folder() / "controller.py"))
     logger = logging.getLogger("kopf.objects")
     logger.addHandler(reconciles)
     logger.setLevel(logging.DEBUG)
@@ -259,8 +263,10 @@ def _run_operator(kopf: Any, stop: threading.Event) -> None:  # noqa: ANN401 - t
     kopf.run(standalone=True, namespaces=["gitops"], stop_flag=stop)
 
 
-def _load(path: Path) -> None:
+def _load(path: Path) -> ModuleType:
     spec = importlib.util.spec_from_file_location(path.stem, path)
     assert spec is not None
     assert spec.loader is not None
-    spec.loader.exec_module(importlib.util.module_from_spec(spec))
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
