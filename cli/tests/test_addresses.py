@@ -59,7 +59,8 @@ def test_a_start_on_free_ports_is_tried_again_when_another_process_took_one(tmp_
     assert taken not in StackAddresses(host=stack.host).all()
 
 
-def test_no_two_free_addresses_are_the_same():
+def test_no_two_free_addresses_are_the_same_nor_one_that_linux_gives_out():
     for _ in range(50):
         addresses = StackAddresses.free().all()
         assert len(set(addresses)) == len(addresses)
+        assert all(int(address.rpartition(":")[2]) < 32_768 for address in addresses)

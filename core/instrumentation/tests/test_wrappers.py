@@ -60,7 +60,9 @@ def _suppress_by(key):
     return context.attach(context.set_value(key, value=True))
 
 
-@pytest.mark.parametrize("key", ["suppress_instrumentation", context._SUPPRESS_INSTRUMENTATION_KEY])
+@pytest.mark.parametrize(
+    "key", ["suppress_instrumentation", context._SUPPRESS_INSTRUMENTATION_KEY], ids=["plain", "private"]
+)
 def test_a_wrapper_is_not_called_while_suppressed(cart, patched, key):
     calls = []
     patched(lambda call: (calls.append(1), call())[1])

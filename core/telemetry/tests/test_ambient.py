@@ -29,7 +29,9 @@ def test_an_attached_context_is_current_for_opentelemetry_and_detached_by_its_to
     assert context.get_current() is before
 
 
-@pytest.mark.parametrize("key", [context._SUPPRESS_INSTRUMENTATION_KEY, "suppress_instrumentation"])
+@pytest.mark.parametrize(
+    "key", [context._SUPPRESS_INSTRUMENTATION_KEY, "suppress_instrumentation"], ids=["private", "plain"]
+)
 def test_suppression_by_either_key_is_seen(key):
     assert not ambient.is_suppressed()
 

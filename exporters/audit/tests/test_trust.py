@@ -128,6 +128,7 @@ def test_es256_is_accepted_in_der_too(open_sink, store, record, batch):
         x509.SubjectKeyIdentifier.from_public_key(EC.public_key()).digest.hex(),
         "CN=ledger/4711",
     ],
+    ids=["none", "key id", "DER", "sha256", "sha1", "subject key id", "subject"],
 )
 def test_each_form_of_a_certificate_names_the_key(open_sink, store, record, batch, reference):
     sink = open_sink(trust=store())

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import random
 import socket
 from collections.abc import Iterable
 
 from assay.endpoints import parse_address
+
+_PORTS = range(20_000, 32_768)
+"""Ports that Linux gives to no connection and no other server by itself (ip(7), `ip_local_port_range`)."""
+_ATTEMPTS = 100
 
 
 def free_addresses(names: Iterable[str], reserved: contextlib.ExitStack | None = None) -> dict[str, str]:
@@ -24,7 +29,12 @@ def free_addresses(names: Iterable[str], reserved: contextlib.ExitStack | None =
 def free_address(reserved: contextlib.ExitStack) -> str:
     """Return a loopback address with a free port, and reserve the port until `reserved` is closed."""
     listener = reserved.enter_context(socket.socket())
-    listener.bind(("127.0.0.1", 0))
+    for _ in range(_ATTEMPTS):
+        with contextlib.suppress(OSError):
+            listener.bind(("127.0.0.1", random.choice(_PORTS)))  # noqa: S311 - no secret
+            break
+    else:
+        listener.bind(("127.0.0.1", 0))
     host, port = listener.getsockname()
     return f"{host}:{port}"
 
