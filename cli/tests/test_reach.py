@@ -33,8 +33,9 @@ def test_an_address_without_a_port_is_named():
 
 
 @pytest.mark.parametrize("command", ["run", "validate"])
-def test_the_command_refuses_it_before_it_looks_for_a_collector(command):
+def test_the_command_refuses_it_before_it_looks_for_a_collector(command, tmp_path):
     env = {"ASSAY_AUDIT_TOKEN": "a", "ASSAY_COLLECTOR_OTLP_HTTP_ADDRESS": "0.0.0.0:4318"}
-    result = CliRunner().invoke(main, ["collector", command, "all-in-one"], env=env)
+    nowhere = {"ASSAY_COLLECTOR": None, "ASSAY_CACHE_DIR": str(tmp_path), "PATH": str(tmp_path)}
+    result = CliRunner().invoke(main, ["collector", command, "all-in-one"], env={**env, **nowhere})
     assert result.exit_code == 1
     assert "without authentication" in str(result.output) + str(result.exception)

@@ -9,7 +9,7 @@ from assay.cli._comparison import read_recorded
 from assay.cli._comparison.facts import SPAN
 from assay.cli.main import main
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 STATUSES = {
     "plain": "SUCCESS",

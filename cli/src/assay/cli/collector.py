@@ -130,10 +130,10 @@ def run(composition: str, configs: tuple[Path, ...]) -> None:
     chosen = COMPOSITIONS[composition]
     if missing := [name for name in chosen.required if not os.environ.get(name)]:
         raise CollectorError(f"{composition} needs {', '.join(missing)}: set and export it")
+    check_reach(os.environ)
     with progress_status() as report:
         binary = _require(SOURCES, report)
     environment = {"ASSAY_COLLECTOR_STORAGE": str(_state_directory()), **os.environ}
-    check_reach(environment)
     files = [*chosen.paths, *configs]
     # `validate` reports an invalid configuration in a few lines, a start in about 40.
     validate(binary.path, files, environment)
