@@ -49,7 +49,7 @@ def measure(subjects: list[str], rounds: int) -> Iterator[Row]:
 
 def table(rows: list[Row]) -> Table:
     """Return the figures as a table."""
-    view = Table("measured", "ratio", "bound", "met", "rounds", "floor")
+    view = Table("measured", "ratio", "bound", "met", "pairs", "floor")
     for row in rows:
         bound = "" if row.bound is None else f"{'≤' if row.sense == 'at most' else '≥'} {row.bound:g}"
         met = {True: "yes", False: "no", None: ""}[row.met]

@@ -12,7 +12,7 @@ class Row:
 
     Args:
         name: The subject.
-        ratio: Median over the rounds of measured ÷ floor; if `note` says so, additional seconds.
+        ratio: Median over the pairs of measured ÷ floor; if `note` says so, additional seconds.
         bound: The highest or lowest permitted ratio; None if there is none.
         sense: Whether `bound` is the highest or the lowest.
         rounds: Number of measured pairs.
