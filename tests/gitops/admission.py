@@ -36,7 +36,7 @@ class SlowAdmission:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(folder / "admission.pem")
         self._server.socket = context.wrap_socket(self._server.socket, server_side=True)
-        self._thread = threading.Thread(target=self._server.serve_forever)
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.01,))
 
     def __enter__(self) -> SlowAdmission:  # noqa: PYI034 - typing.Self is not in 3.10
         self._thread.start()

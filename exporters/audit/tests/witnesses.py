@@ -93,7 +93,7 @@ def answering(url: str, status: int, kind: str, chunks: list[bytes]) -> Generato
 
     host, _, port = url.removeprefix("http://").partition(":")
     server = http.server.ThreadingHTTPServer((host, int(port)), Handler)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
     thread.start()
     try:
         yield

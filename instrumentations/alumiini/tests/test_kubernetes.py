@@ -544,7 +544,7 @@ def test_an_answer_that_breaks_off_raises_what_it_raises_without_instrumentation
             return answer.read()
 
     with ThreadingHTTPServer(("127.0.0.1", 0), BreakOff) as server:
-        thread = threading.Thread(target=server.serve_forever)
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
         thread.start()
         try:
             with pytest.raises(ProtocolError, match="IncompleteRead"):

@@ -56,7 +56,7 @@ def wsgi_server():
     server = make_server(
         "127.0.0.1", 0, wsgi.WebhookMiddleware(application, SECRETS, paths=["/hooks"]), handler_class=Quiet
     )
-    thread = threading.Thread(target=server.serve_forever)
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
     thread.start()
     try:
         yield server.server_port, seen
