@@ -53,7 +53,7 @@ def table(rows: list[Row]) -> Table:
     for row in rows:
         bound = "" if row.bound is None else f"{'≤' if row.sense == 'at most' else '≥'} {row.bound:g}"
         met = {True: "yes", False: "no", None: ""}[row.met]
-        view.add_row(row.name, f"{row.ratio:.3g}", bound, met, str(row.rounds), row.note)
+        view.add_row(row.name, f"{row.ratio:.3g}", bound, met, str(row.pairs), row.note)
     return view
 
 
@@ -62,7 +62,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("subjects", nargs="*", choices=[*SUBJECTS, []], default=[], metavar="SUBJECT")
     parser.add_argument("--json", action="store_true", help="print a list of objects")
-    parser.add_argument("--rounds", type=int, default=5, help="pairs measured for each figure (default 5)")
+    parser.add_argument("--rounds", type=int, default=5, help="rounds of each figure (default 5)")
     options = parser.parse_args()
     rows: list[Row] = []
     try:

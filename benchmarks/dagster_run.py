@@ -75,7 +75,7 @@ def _measure(timed: Callable[[], float], rounds: int, where: str) -> Row:
         ratio=statistics.median(ratios),
         bound=BOUND,
         sense="at most",
-        rounds=rounds,
+        pairs=rounds,
         note=f"floor: the bare run, {bare_seconds:.2f} s of processor time; a chain, in process",
     )
 

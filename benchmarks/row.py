@@ -15,7 +15,7 @@ class Row:
         ratio: Median over the pairs of measured ÷ floor; if `note` says so, additional seconds.
         bound: The highest or lowest permitted ratio; None if there is none.
         sense: Whether `bound` is the highest or the lowest.
-        rounds: Number of measured pairs.
+        pairs: Number of measured pairs.
         note: The floor, and facts that help to judge the figure.
     """
 
@@ -23,7 +23,7 @@ class Row:
     ratio: float
     bound: float | None
     sense: Literal["at most", "at least"]
-    rounds: int
+    pairs: int
     note: str = ""
 
     @property
